@@ -109,7 +109,7 @@ apt_options() {
         -o "Dir::State::lists=$APT/lists" -o "Dir::Cache=$APT/cache"
         -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache=
         -o APT::Get::List-Cleanup=0 -o APT::Sandbox::User=root
-        -o Acquire::Languages=none -o Acquire::Retries=2
+        -o Acquire::Languages=none -o Acquire::GzipIndexes=true -o Acquire::Retries=2
         -o Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false
         -o Acquire::IndexTargets::deb::Contents-deb::DefaultEnabled=false
     )

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Builds, runs and tests the monitor. `make` alone tells what there is.
+
+PLAT ?= qemu
+
+ifeq ($(filter $(PLAT),qemu fvp),)
+$(error PLAT=$(PLAT) is not a board: qemu or fvp)
+endif
+
+include tools/versions.env
+
+CACHE    := $(abspath $(or $(RMM_CACHE),build/cache))
+TFA_DIR  := $(or $(TFA),$(CACHE)/tfa/$(if $(filter 1,$(TFA_DEBUG)),debug,release))
+QEMU_BIN := $(or $(QEMU),qemu-system-aarch64)
+
+OUT      := build/$(PLAT)
+ELF      := $(or $(CARGO_TARGET_DIR),target)/$(RUST_TARGET)/release
+SETUP    := tools/setup/setup.sh
+TOOL     := cargo run -q -p rmm-tools --
+TOOL_SRC := $(shell find tools/Cargo.toml tools/src -type f)
+
+# Crates that exist on the monitor's target only.
+TARGET_CRATES := plat-qemu plat-fvp tests-fvp
+HOST_CRATES   := --workspace $(TARGET_CRATES:%=--exclude %)
+TARGET_BUILD  := cargo build --release --target $(RUST_TARGET)
+ON_QEMU       := --qemu $(QEMU_BIN) --flash build/qemu/flash.bin
+
+export QEMU TFA TFA_DEBUG RMM_CACHE
+
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+.PHONY: help setup rust image host-image flash run test test-host test-target \
+        lint fuzz miri clean distclean on-qemu FORCE
+
+help:
+	@echo 'make setup        gets what is missing: Rust target, QEMU, TF-A, fiptool'
+	@echo 'make image        the monitor: build/PLAT/rmm.img and, with symbols, rmm.elf'
+	@echo 'make host-image   the bare-metal test Host with its test Realm'
+	@echo 'make run          boots TF-A, the monitor and the test Host on QEMU'
+	@echo 'make test         all tests, on this machine and on QEMU'
+	@echo 'make test-host    the tests that need nothing but cargo'
+	@echo 'make test-target  the tests on QEMU'
+	@echo 'make lint         format and clippy'
+	@echo 'make fuzz, miri   where a nightly Rust with them is installed'
+	@echo 'make clean        removes what was built; distclean: the downloads too'
+	@echo
+	@echo 'PLAT=qemu|fvp     the board (qemu)'
+	@echo 'QEMU=path         a QEMU of your own, $(QEMU_MIN) or newer'
+	@echo 'TFA=folder        a TF-A of your own, $(TFA_MIN) or newer: bl1.bin and fip.bin'
+	@echo 'TFA_DEBUG=1       a debug build of TF-A, with its messages'
+	@echo 'RMM_CACHE=folder  where downloads and TF-A are kept (build/cache)'
+
+setup:
+	@$(SETUP)
+
+rust:
+	@$(SETUP) cc rust
+
+on-qemu: setup
+ifneq ($(PLAT),qemu)
+	@echo 'PLAT=$(PLAT) cannot be run here: QEMU has the board qemu only.' >&2; exit 1
+endif
+
+# --- Images ------------------------------------------------------------------
+# Cargo decides what to compile. A stamp notes which file it left; what is made
+# of that file is made again when the note changes.
+note = @mkdir -p $(@D); stat -L -c '%n %i %Y %s' $(1) >$@.new; \
+       if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+
+image: $(OUT)/rmm.img
+
+host-image: $(OUT)/test-host.bin
+
+$(OUT)/.rmm: FORCE | rust
+	@$(TARGET_BUILD) -p plat-$(PLAT)
+	$(call note,$(ELF)/plat-$(PLAT))
+
+$(OUT)/.test-realm: FORCE | rust
+	@$(TARGET_BUILD) -p tests-fvp --bin test-realm
+	$(call note,$(ELF)/test-realm)
+
+$(OUT)/.test-host: $(OUT)/test-realm.bin FORCE | rust
+	@REALM_IMAGE=$(abspath $<) $(TARGET_BUILD) -p tests-fvp --bin test-host
+	$(call note,$(ELF)/test-host)
+
+$(OUT)/rmm.img: $(OUT)/.rmm $(TOOL_SRC)
+	@$(TOOL) pack $(ELF)/plat-$(PLAT) $@
+
+$(OUT)/test-realm.bin: $(OUT)/.test-realm $(TOOL_SRC)
+	@$(TOOL) pack $(ELF)/test-realm $@
+
+$(OUT)/test-host.bin: $(OUT)/.test-host $(TOOL_SRC)
+	@$(TOOL) pack $(ELF)/test-host $@
+
+flash: on-qemu build/qemu/flash.bin
+
+build/qemu/.tfa: FORCE | setup
+	$(call note,$(TFA_DIR)/*.bin)
+
+build/qemu/flash.bin: build/qemu/.tfa build/qemu/rmm.img build/qemu/test-host.bin tools/setup/flash.sh
+	@tools/setup/flash.sh $(TFA_DIR) build/qemu/rmm.img build/qemu/test-host.bin build/qemu
+
+FORCE:
+
+# --- Runs and tests ----------------------------------------------------------
+
+run: flash
+	@$(TOOL) run $(ON_QEMU)
+
+test: flash
+	@$(TOOL) test $(ON_QEMU)
+
+test-host:
+	@cargo test $(HOST_CRATES)
+
+test-target: flash
+	@$(TOOL) test --target-only $(ON_QEMU)
+
+lint: rust
+	@cargo fmt --all --check
+	@cargo clippy -q $(HOST_CRATES) --all-targets -- -D warnings
+	@cargo clippy -q $(TARGET_CRATES:%=-p %) --release --target $(RUST_TARGET) -- -D warnings
+	@if command -v shellcheck >/dev/null; then shellcheck -x tools/setup/*.sh .ci/run; \
+	else echo 'skipped: shellcheck is not installed'; fi
+	@echo 'lint: ok'
+
+NIGHTLY = RUSTUP_AUTO_INSTALL=0 cargo +nightly
+
+miri:
+	@if $(NIGHTLY) miri --version >/dev/null 2>&1; then $(NIGHTLY) miri test -p rmm-abi -p rmm-granule -p rmm-rtt; \
+	else echo 'skipped: miri needs a nightly Rust with its miri component'; fi
+
+fuzz:
+	@if ! $(NIGHTLY) fuzz --version >/dev/null 2>&1; then \
+	    echo 'skipped: fuzz needs a nightly Rust and cargo-fuzz'; \
+	elif ! [ -d fuzz ]; then echo 'skipped: there is no fuzz target'; \
+	else for t in $$($(NIGHTLY) fuzz list); do \
+	    $(NIGHTLY) fuzz run "$$t" -- -max_total_time=$(or $(FUZZ_SECONDS),60) || exit 1; done; fi
+
+clean:
+	@rm -rf build/qemu build/fvp
+	@cargo clean -q
+
+distclean: clean
+	@rm -rf build
