@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! The value of a measurement.
+
+use crate::Hash;
+use rmm_abi::rmi::HashAlgorithm;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+/// `RmmRealmMeasurement` (specification C1.17): 512 bits. A shorter digest fills the low bytes and
+/// zeroes the rest.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned,
+)]
+#[repr(transparent)]
+pub struct Measurement(pub [u8; 64]);
+
+impl Measurement {
+    /// The value of a REM at the birth of its Realm, and of content that is not measured.
+    pub const ZERO: Self = Self([0; 64]);
+
+    /// Hashes the concatenated parts with a Realm's algorithm.
+    #[must_use]
+    pub fn of(hash: &impl Hash, algorithm: HashAlgorithm, parts: &[&[u8]]) -> Self {
+        match algorithm {
+            HashAlgorithm::Sha256 => {
+                let mut value = Self::ZERO;
+                let (low, _) = value.0.split_at_mut(digest_size(algorithm));
+                low.copy_from_slice(&hash.sha256(parts));
+                value
+            }
+            HashAlgorithm::Sha512 => Self(hash.sha512(parts)),
+        }
+    }
+
+    /// The bytes that the algorithm fills: 32 for SHA-256, 64 for SHA-512.
+    #[must_use]
+    pub fn digest(&self, algorithm: HashAlgorithm) -> &[u8] {
+        self.0.split_at(digest_size(algorithm)).0
+    }
+}
+
+/// Size of a digest in bytes.
+const fn digest_size(algorithm: HashAlgorithm) -> usize {
+    match algorithm {
+        HashAlgorithm::Sha256 => 32,
+        HashAlgorithm::Sha512 => 64,
+    }
+}

@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! The Realm Initial Measurement (specification A7.1.1).
+//!
+//! It begins as the hash of the Realm's parameters. Every later step hashes a 256-byte descriptor
+//! of what the Host did, which contains the RIM as it was, so that the order of steps counts.
+
+use crate::{Hash, Measurement};
+use core::mem::{offset_of, size_of};
+use rmm_abi::rmi::{HashAlgorithm, RealmParams, RecCreateFlags, RecParams};
+use zerocopy::{Immutable, IntoBytes, KnownLayout};
+
+/// Zeroes to fill the gaps of a measured page with.
+static ZEROES: [u8; 1024] = [0; 1024];
+
+/// `N` bytes of zero, at most 1024.
+fn zeroes<const N: usize>() -> &'static [u8] {
+    const { assert!(N <= ZEROES.len()) };
+    ZEROES.split_at(N).0
+}
+
+/// Size of a descriptor in bytes.
+const DESCRIPTOR_SIZE: u64 = 0x100;
+
+/// What the three descriptors begin with.
+#[derive(IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+struct Head {
+    /// 0 DATA, 1 REC, 2 RIPAS.
+    desc_type: u8,
+    _zero: [u8; 7],
+    /// Size of the descriptor in bytes.
+    len: u64,
+    /// The RIM so far.
+    rim: Measurement,
+}
+
+impl Head {
+    fn new(desc_type: u8, rim: &Measurement) -> Self {
+        Self {
+            desc_type,
+            _zero: [0; 7],
+            len: DESCRIPTOR_SIZE,
+            rim: *rim,
+        }
+    }
+}
+
+/// `RmmMeasurementDescriptorData` (specification C1.11).
+#[derive(IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+struct DataDescriptor {
+    head: Head,
+    /// IPA at which the Granule is mapped.
+    ipa: u64,
+    /// `RmiDataFlags` as the Host gave them.
+    flags: u64,
+    /// Hash of the Granule, or zero.
+    content: Measurement,
+    _zero: [u8; 0x60],
+}
+
+/// `RmmMeasurementDescriptorRec` (specification C1.12).
+#[derive(IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+struct RecDescriptor {
+    head: Head,
+    /// Hash of the page of REC parameters.
+    content: Measurement,
+    _zero: [u8; 0x70],
+}
+
+/// `RmmMeasurementDescriptorRipas` (specification C1.13).
+#[derive(IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+struct RipasDescriptor {
+    head: Head,
+    /// First IPA of the RTT entry.
+    base: u64,
+    /// IPA after the RTT entry.
+    top: u64,
+    _zero: [u8; 0xA0],
+}
+
+const _: () = {
+    assert!(offset_of!(Head, len) == 0x08);
+    assert!(offset_of!(Head, rim) == 0x10);
+    assert!(offset_of!(DataDescriptor, ipa) == 0x50);
+    assert!(offset_of!(DataDescriptor, flags) == 0x58);
+    assert!(offset_of!(DataDescriptor, content) == 0x60);
+    assert!(offset_of!(RecDescriptor, content) == 0x50);
+    assert!(offset_of!(RipasDescriptor, base) == 0x50);
+    assert!(offset_of!(RipasDescriptor, top) == 0x58);
+    assert!(size_of::<DataDescriptor>() == 0x100);
+    assert!(size_of::<RecDescriptor>() == 0x100);
+    assert!(size_of::<RipasDescriptor>() == 0x100);
+};
+
+/// The measured part of `RmiRealmParams`; the rest of the page is measured as zero.
+#[derive(IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+struct MeasuredRealmParams {
+    flags: u64,
+    /// s2sz, sve_vl, num_bps, num_wps, pmu_num_ctrs and hash_algo: each one byte, zero-extended.
+    numbers: [u64; 6],
+}
+
+const _: () = {
+    assert!(offset_of!(RealmParams, flags) == offset_of!(MeasuredRealmParams, flags));
+    assert!(offset_of!(RealmParams, s2sz) == offset_of!(MeasuredRealmParams, numbers));
+    assert!(offset_of!(RealmParams, hash_algo) + 8 == size_of::<MeasuredRealmParams>());
+};
+
+/// RIM of a new Realm: RMI_REALM_CREATE (specification B4.3.9.4).
+///
+/// `algorithm` is what `params.hash_algo` stands for. RPV, VMID and the description of the RTT have
+/// no influence.
+#[must_use]
+pub fn realm_create(
+    hash: &impl Hash,
+    algorithm: HashAlgorithm,
+    params: &RealmParams,
+) -> Measurement {
+    let numbers = [
+        params.s2sz,
+        params.sve_vl,
+        params.num_bps,
+        params.num_wps,
+        params.pmu_num_ctrs,
+        params.hash_algo,
+    ];
+    let measured = MeasuredRealmParams {
+        flags: params.flags,
+        numbers: numbers.map(u64::from),
+    };
+    let page: [&[u8]; 5] = [
+        measured.as_bytes(),
+        zeroes::<{ 1024 - size_of::<MeasuredRealmParams>() }>(),
+        zeroes::<1024>(),
+        zeroes::<1024>(),
+        zeroes::<1024>(),
+    ];
+    Measurement::of(hash, algorithm, &page)
+}
+
+/// RIM after RMI_DATA_CREATE (specification B4.3.1.4).
+///
+/// `flags` is the flag word as the Host gave it. `content` is the [hash](Measurement::of) of the
+/// 4096 bytes if the flags say to measure them, else [`Measurement::ZERO`].
+#[must_use]
+pub fn data_create(
+    hash: &impl Hash,
+    algorithm: HashAlgorithm,
+    rim: &Measurement,
+    ipa: u64,
+    flags: u64,
+    content: &Measurement,
+) -> Measurement {
+    let descriptor = DataDescriptor {
+        head: Head::new(0, rim),
+        ipa,
+        flags,
+        content: *content,
+        _zero: [0; 0x60],
+    };
+    Measurement::of(hash, algorithm, &[descriptor.as_bytes()])
+}
+
+/// RIM after RMI_REC_CREATE (specification B4.3.12.4). A REC that is not runnable leaves the RIM as
+/// it was. Its MPIDR and auxiliary Granules have no influence.
+#[must_use]
+pub fn rec_create(
+    hash: &impl Hash,
+    algorithm: HashAlgorithm,
+    rim: &Measurement,
+    params: &RecParams,
+) -> Measurement {
+    if !params.rec_flags().contains(RecCreateFlags::RUNNABLE) {
+        return *rim;
+    }
+    const PC: usize = offset_of!(RecParams, pc);
+    const GPRS: usize = offset_of!(RecParams, gprs);
+    const END: usize = GPRS + 8 * 8;
+    let page: [&[u8]; 9] = [
+        params.flags.as_bytes(),
+        zeroes::<{ PC - 8 }>(),
+        params.pc.as_bytes(),
+        zeroes::<{ GPRS - PC - 8 }>(),
+        params.gprs.as_bytes(),
+        zeroes::<{ 1024 - END }>(),
+        zeroes::<1024>(),
+        zeroes::<1024>(),
+        zeroes::<1024>(),
+    ];
+    let content = Measurement::of(hash, algorithm, &page);
+    let descriptor = RecDescriptor {
+        head: Head::new(1, rim),
+        content,
+        _zero: [0; 0x70],
+    };
+    Measurement::of(hash, algorithm, &[descriptor.as_bytes()])
+}
+
+/// RIM after one RTT entry, `[base, top)`, of an RMI_RTT_INIT_RIPAS (specification B4.3.18.4). The
+/// command takes this step once for each entry, in ascending order.
+#[must_use]
+pub fn init_ripas(
+    hash: &impl Hash,
+    algorithm: HashAlgorithm,
+    rim: &Measurement,
+    base: u64,
+    top: u64,
+) -> Measurement {
+    let descriptor = RipasDescriptor {
+        head: Head::new(2, rim),
+        base,
+        top,
+        _zero: [0; 0xA0],
+    };
+    Measurement::of(hash, algorithm, &[descriptor.as_bytes()])
+}
