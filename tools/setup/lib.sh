@@ -50,7 +50,8 @@ qemu_version() { "$1" --version 2>/dev/null | sed -n '1s/.*version \([0-9.]*[0-9
 # The suites added here are known to this folder's apt state alone: the lists,
 # sources and architectures of the machine stay as they are.
 
-# Prints "URI SUITE" of every enabled binary source of the machine.
+# Prints "URI SUITE" of every enabled binary source of the machine that is
+# Debian's own: it has a component main and no other's key.
 machine_sources() {
     local f files=()
     for f in /etc/apt/sources.list.d/*.sources; do
@@ -58,7 +59,9 @@ machine_sources() {
     done
     [ ${#files[@]} = 0 ] || awk '
         function flush(   i, j, n, m, u, s) {
-            if (v["types"] ~ /(^|[ \t])deb([ \t]|$)/ && tolower(v["enabled"]) !~ /^[ \t]*(no|false|off|0)/) {
+            if (v["types"] ~ /(^|[ \t])deb([ \t]|$)/ && tolower(v["enabled"]) !~ /^[ \t]*(no|false|off|0)/ &&
+                v["components"] ~ /(^|[ \t])main([ \t]|$)/ &&
+                (v["signed-by"] !~ /\// || v["signed-by"] ~ /debian-archive/ || v["signed-by"] ~ /BEGIN PGP/)) {
                 n = split(v["uris"], u); m = split(v["suites"], s)
                 for (i = 1; i <= n; i++) for (j = 1; j <= m; j++) print u[i], s[j]
             }
@@ -76,7 +79,12 @@ machine_sources() {
         [ -f "$f" ] && files+=("$f")
     done
     [ ${#files[@]} = 0 ] || awk '
-        $1 == "deb" { sub(/#.*/, ""); sub(/\[[^]]*\]/, ""); if (NF >= 3) print $2, $3 }
+        $1 == "deb" {
+            sub(/#.*/, "")
+            if ($0 ~ /signed-by=/ && $0 !~ /signed-by=[^] \t]*debian-archive/) next
+            sub(/\[[^]]*\]/, "")
+            for (i = 4; i <= NF; i++) if ($i == "main") { print $2, $3; break }
+        }
     ' "${files[@]}"
 }
 
@@ -94,8 +102,8 @@ apt_lists() {
     options="[arch=$(dpkg --print-architecture)$options]"
     mkdir -p "$APT/lists/partial" "$APT/cache/archives/partial"
     {
-        awk -v c="$codename" -v o="$options" '$2 == c || index($2, c "-") == 1 ||
-            $2 ~ /^(old)?stable(-|$)/ { print "deb", o, $1, $2, "main" }' <<<"$all"
+        awk -v c="$codename" -v o="$options" '{ s = $2; sub(/-(updates|security|proposed-updates)$/, "", s) }
+            s == c || s == "stable" || s == "oldstable" { print "deb", o, $1, $2, "main" }' <<<"$all"
         [ "$QEMU_SUITE" != "$codename-backports" ] || echo "deb $options $mirror $QEMU_SUITE main"
     } | sort -u >"$APT/install.list"
     echo "deb $options $mirror $RUST_SRC_SUITE main" >"$APT/rust.list"
