@@ -1,3 +1,32 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Placeholder.
-fn main() {}
+//! Tools of the build machine. `rmm-tools <command> …`; each command explains itself when its
+//! arguments are wrong.
+
+mod pack;
+
+use std::process::ExitCode;
+
+/// What a command ends with: its exit code, or why it failed.
+type Outcome = Result<ExitCode, Box<dyn std::error::Error>>;
+
+/// A command: its name, and what runs it.
+type Command = (&'static str, fn(&[String]) -> Outcome);
+
+const COMMANDS: &[Command] = &[("pack", pack::main)];
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let found = arguments.split_first().and_then(|(name, rest)| {
+        let command = COMMANDS.iter().find(|(known, _)| known == name)?;
+        Some((command, rest))
+    });
+    let Some(((name, run), rest)) = found else {
+        let names: Vec<&str> = COMMANDS.iter().map(|(name, _)| *name).collect();
+        eprintln!("usage: rmm-tools {} …", names.join("|"));
+        return ExitCode::from(2);
+    };
+    run(rest).unwrap_or_else(|error| {
+        eprintln!("{name}: {error}");
+        ExitCode::FAILURE
+    })
+}
