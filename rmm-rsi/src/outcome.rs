@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! What becomes of a REC after a call.
+
+use rmm_abi::rmi::Ripas;
+
+/// What the monitor has to do after a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Outcome {
+    /// The results are in the REC's registers. The return address is after the SMC; the Realm goes
+    /// on.
+    Return,
+    /// The return address is after the SMC; the REC exits to the Host.
+    Exit(Exit),
+    /// Realm memory that the call needs is not there. The return address stays at the SMC, which
+    /// runs again at the next entry; the REC exits to the Host with an emulated abort.
+    Abort(Abort),
+}
+
+/// A REC exit that a call asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// REC exit due to Host call. The call is pending until
+    /// [`complete_host_call`](crate::complete_host_call) succeeds.
+    HostCall {
+        /// `exit.imm`.
+        imm: u16,
+    },
+    /// REC exit due to RIPAS change. The change is pending until
+    /// [`complete_ripas_change`](crate::complete_ripas_change).
+    RipasChange {
+        /// First IPA, a Granule boundary: `exit.ripas_base` and the REC's `ripas_addr`.
+        base: u64,
+        /// IPA after the last: `exit.ripas_top` and the REC's `ripas_top`.
+        top: u64,
+        /// Requested RIPAS, EMPTY or RAM: `exit.ripas_value`.
+        ripas: Ripas,
+        /// Whether an IPA whose RIPAS is DESTROYED may change too.
+        change_destroyed: bool,
+    },
+    /// REC exit due to PSCI.
+    Psci {
+        /// The Host has to answer by RMI_PSCI_COMPLETE before the REC can be entered; the request
+        /// stays in the REC's registers for [`psci::complete`](crate::psci::complete).
+        pending: bool,
+        /// What the call does to the REC or its Realm.
+        effect: PsciEffect,
+    },
+    /// REC exit due to IRQ: a physical interrupt is pending, and stopped a long operation. The
+    /// results are in the REC's registers.
+    Irq,
+}
+
+/// What a PSCI call does to the calling REC or its Realm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PsciEffect {
+    /// Nothing.
+    None,
+    /// The REC is no longer runnable.
+    CpuOff,
+    /// The Realm goes to state SYSTEM_OFF.
+    SystemOff,
+}
+
+/// A stage 2 translation fault that the Host sees as if the Realm itself had met it: a
+/// Non-emulatable Data Abort at a Protected IPA.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Abort {
+    /// IPA of the access.
+    pub ipa: u64,
+    /// RTT level at which the walk ended, -1 to 3.
+    pub level: i8,
+}
+
+impl Abort {
+    /// `exit.esr`: a Data Abort from a lower Exception level, translation fault at the level. All
+    /// other fields are zero.
+    #[must_use]
+    pub fn esr(&self) -> u64 {
+        const EC_DATA_ABORT_LOWER: u64 = 0x24 << 26;
+        const TRANSLATION_FAULT_LEVEL_0: u64 = 0x04;
+        const TRANSLATION_FAULT_LEVEL_MINUS_1: u64 = 0x2B;
+        EC_DATA_ABORT_LOWER
+            | match u64::try_from(self.level) {
+                Ok(level) => TRANSLATION_FAULT_LEVEL_0 | (level & 3),
+                Err(_) => TRANSLATION_FAULT_LEVEL_MINUS_1,
+            }
+    }
+
+    /// `exit.hpfar`: the page of the IPA in the layout of HPFAR_EL2.
+    #[must_use]
+    pub fn hpfar(&self) -> u64 {
+        (self.ipa >> 12) << 4
+    }
+}
