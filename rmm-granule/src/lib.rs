@@ -50,8 +50,11 @@ mod sync;
 mod table;
 mod window;
 
-#[cfg(feature = "fake")]
+#[cfg(any(test, feature = "fake"))]
 pub mod fake;
+
+#[cfg(test)]
+mod tests;
 
 pub use addr::{GRANULE_SHIFT, GRANULE_SIZE, Ipa, Pa};
 pub use fill::Filling;

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! One fake CPU's view of memory.
+
+use super::{FakeMemory, Invalidation, Pas};
+use crate::{GRANULE_SIZE, Ipa, Memory, NsFault, Pa};
+use std::cell::RefCell;
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::vec::Vec;
+
+/// Most windows a CPU has open at once.
+pub const MAX_WINDOWS: usize = 8;
+
+/// The [`Memory`] of one CPU of a fake machine.
+///
+/// The drop asserts that no window is left open.
+pub struct FakeCpuMemory {
+    memory: Arc<FakeMemory>,
+    windows: RefCell<Vec<(NonNull<[u8; GRANULE_SIZE]>, Pa)>>,
+}
+
+impl FakeCpuMemory {
+    pub(super) fn new(memory: Arc<FakeMemory>) -> Self {
+        Self {
+            memory,
+            windows: RefCell::default(),
+        }
+    }
+
+    /// The memory that all CPUs share.
+    pub fn memory(&self) -> &Arc<FakeMemory> {
+        &self.memory
+    }
+
+    /// Asserts that this CPU has no window open.
+    ///
+    /// # Panics
+    /// If one is.
+    pub fn assert_quiet(&self) {
+        let windows = self.windows.borrow();
+        assert!(windows.is_empty(), "windows left open: {windows:?}");
+    }
+}
+
+impl Drop for FakeCpuMemory {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.assert_quiet();
+        }
+    }
+}
+
+// SAFETY: the pointer is to a page-aligned page that lives as long as the memory does, and the
+// memory lives as long as this value. One CPU opens each Granule at most once at a time, as
+// asserted, so its windows do not overlap.
+unsafe impl Memory for FakeCpuMemory {
+    fn map(&self, pa: Pa) -> NonNull<[u8; GRANULE_SIZE]> {
+        assert_eq!(pa.granule_offset(), 0, "unaligned window");
+        let window = self
+            .memory
+            .with(pa, |granule| {
+                granule
+                    .is(Pas::Realm)
+                    .expect("granule protection fault in the monitor");
+                // The page is made of atomics, so writing through this pointer is permitted.
+                NonNull::from(&granule.page).cast()
+            })
+            .expect("window where there is no DRAM");
+        let mut windows = self.windows.borrow_mut();
+        assert!(windows.len() < MAX_WINDOWS, "too many windows");
+        assert!(
+            windows.iter().all(|(open, _)| *open != window),
+            "window onto {pa:?} open twice"
+        );
+        windows.push((window, pa));
+        window
+    }
+
+    unsafe fn unmap(&self, window: NonNull<[u8; GRANULE_SIZE]>) {
+        let mut windows = self.windows.borrow_mut();
+        let position = windows.iter().position(|(open, _)| *open == window);
+        let (_, pa) = windows.swap_remove(position.expect("closes a window that is not open"));
+        assert_eq!(
+            self.memory.pas(pa),
+            Some(Pas::Realm),
+            "{pa:?} left Realm PAS while in use"
+        );
+    }
+
+    fn read_ns(&self, pa: Pa, dst: &mut [u8]) -> Result<(), NsFault> {
+        self.memory.read_ns(pa, dst)
+    }
+
+    fn write_ns(&self, pa: Pa, src: &[u8]) -> Result<(), NsFault> {
+        self.memory.write_ns(pa, src)
+    }
+
+    fn zero(&self, granule: &mut [u8; GRANULE_SIZE]) {
+        let window = NonNull::from(&mut *granule);
+        let windows = self.windows.borrow();
+        if let Some((_, pa)) = windows.iter().find(|(open, _)| *open == window) {
+            self.memory.assert_no_stale(*pa);
+        }
+        granule.fill(0);
+    }
+
+    fn publish_tables(&self) {
+        std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
+    }
+
+    fn invalidate_stage2(&self, vmid: u16, base: Ipa, size: u64, level: i8) {
+        self.memory.tlb().invalidate(Invalidation {
+            vmid,
+            base,
+            size,
+            level,
+        });
+    }
+}

@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Who may read and write what.
+
+use super::*;
+use crate::fake::Pas;
+use crate::{
+    Content, Data, GranuleState, Memory, NsFault, Pa, REC_BODY_SIZE, Rd, Rec, RecAux, Rtt,
+};
+use std::sync::atomic::Ordering::Relaxed;
+
+#[test]
+fn a_descriptor_keeps_what_is_written() {
+    let (m, cpu) = (machine(), machine().cpu());
+    drop(cpu);
+    let cpu = m.cpu();
+    let mut rd = m.delegated(0).transition::<Rd>();
+    rd.map::<_, [u64; 4]>(&cpu)[2] = 7;
+    assert_eq!(*rd.map::<_, [u64; 4]>(&cpu), [0, 0, 7, 0]);
+    cpu.assert_quiet();
+}
+
+#[test]
+fn tables_are_read_while_open() {
+    let (m, rtt) = {
+        let m = machine();
+        let rtt = m.delegated(0).transition::<Rtt>();
+        (m, rtt)
+    };
+    let (one, two) = (m.cpu(), m.cpu());
+    let view = rtt.map(&one);
+    view[511].store(5, Relaxed);
+    assert_eq!(rtt.map(&two)[511].load(Relaxed), 5);
+}
+
+#[test]
+fn filling_commits_or_wipes() {
+    let m = machine();
+    let cpu = m.cpu();
+    let mut filling = m.delegated(0).fill::<_, [u8; 4096]>(&cpu);
+    assert_eq!(*filling, [0; 4096]);
+    filling[17] = 1;
+    drop(filling.commit::<Data>());
+    assert_eq!(m.table.state(page(0)), Ok(GranuleState::Data));
+    assert_eq!(m.memory.peek(Pa(page(0)))[17], 1);
+
+    let mut filling = m.delegated(1).fill::<_, [u8; 4096]>(&cpu);
+    filling.fill(0xff);
+    drop(filling);
+    cpu.assert_quiet();
+    assert_eq!(m.table.state(page(1)), Ok(GranuleState::Delegated));
+    assert_eq!(m.memory.peek(Pa(page(1))), [0; 4096]);
+    drop(m.table.lock::<Delegated>(page(1)).unwrap());
+}
+
+#[test]
+fn data_is_copied_at_any_offset() {
+    let m = machine();
+    let cpu = m.cpu();
+    let data = m.delegated(0).transition::<Data>();
+    let pattern: Vec<u8> = (0..=255).cycle().take(4096).collect();
+    data.write(&cpu, 0, &pattern);
+    assert_eq!(m.memory.peek(Pa(page(0)))[..], pattern);
+    for (offset, length) in [
+        (0, 0),
+        (4096, 0),
+        (1, 6),
+        (3, 5),
+        (3, 20),
+        (8, 16),
+        (7, 4089),
+    ] {
+        let mut copy = vec![0; length];
+        data.read(&cpu, offset, &mut copy);
+        assert_eq!(copy, pattern[offset..][..length]);
+        data.write(&cpu, offset, &copy);
+        assert_eq!(m.memory.peek(Pa(page(0)))[..], pattern);
+    }
+}
+
+#[test]
+#[should_panic(expected = "out of Granule")]
+fn data_ends_with_its_granule() {
+    let m = machine();
+    m.delegated(0)
+        .transition::<Data>()
+        .read(&m.cpu(), 4090, &mut [0; 7]);
+}
+
+fn make_rec(m: &Machine, n: u64) {
+    let cpu = m.cpu();
+    let mut page = m.delegated(n).fill::<_, [u8; 4096]>(&cpu);
+    page[..8].copy_from_slice(&0x1234u64.to_le_bytes());
+    page[256..264].copy_from_slice(&1u64.to_le_bytes());
+    drop(page.commit::<Rec>());
+}
+
+type Body = [u64; REC_BODY_SIZE / 8];
+
+#[test]
+fn a_running_rec_belongs_to_its_holder() {
+    let m = machine();
+    let (cpu, other) = (m.cpu(), m.cpu());
+    make_rec(&m, 0);
+    let mut rec = m.table.lock::<Rec>(page(0)).unwrap();
+    let mut window = rec.map::<_, u64, Body>(&cpu).unwrap();
+    window[0] += 1;
+    assert_eq!((*window.head(), window[0]), (0x1234, 2));
+    drop(window);
+
+    let mut pinned = rec.pin().unwrap();
+    assert_eq!(pinned.pa(), Pa(page(0)));
+    let mut window = pinned.map::<_, u64, Body>(&cpu);
+    let (head, body) = window.split();
+    body[0] += *head;
+    // Others may lock it and read its head, but nothing more.
+    let mut rec = m.table.lock::<Rec>(page(0)).unwrap();
+    assert!(rec.is_running());
+    assert_eq!(*rec.head::<_, u64>(&other), 0x1234);
+    assert!(rec.map::<_, u64, Body>(&other).is_none());
+    let rec = rec.pin().expect_err("RUNNING");
+    drop(window);
+    drop(pinned);
+    assert!(!rec.is_running());
+    let mut pinned = rec.pin().unwrap();
+    assert_eq!(pinned.map::<_, u64, Body>(&cpu)[0], 0x1236);
+}
+
+#[test]
+fn a_rec_is_pinned_in_the_state_it_was_given() {
+    let m = machine();
+    let rec = m.delegated(0).transition::<Rec>();
+    let pinned = rec.pin().unwrap();
+    assert_eq!(m.table.state(page(0)), Ok(GranuleState::Rec));
+    drop(m.table.lock::<Rec>(page(0)).unwrap());
+    drop(pinned);
+    drop(
+        m.table
+            .lock::<Rec>(page(0))
+            .unwrap()
+            .wipe_into_delegated(&m.cpu()),
+    );
+}
+
+#[test]
+#[should_panic(expected = "state change of a Granule in use")]
+fn a_running_rec_is_not_wiped() {
+    let m = machine();
+    make_rec(&m, 0);
+    let _pinned = m.table.lock::<Rec>(page(0)).unwrap().pin().unwrap();
+    drop(
+        m.table
+            .lock::<Rec>(page(0))
+            .unwrap()
+            .wipe_into_delegated(&m.cpu()),
+    );
+}
+
+#[test]
+fn auxiliary_granules_are_the_pin_holders() {
+    let m = machine();
+    let cpu = m.cpu();
+    make_rec(&m, 0);
+    drop(m.delegated(1).transition::<RecAux>());
+    let pinned = m.table.lock::<Rec>(page(0)).unwrap().pin().unwrap();
+    // SAFETY: the test made page 1 for this REC and opens it once.
+    let mut aux = unsafe { pinned.map_aux::<_, [u8; 4096]>(&cpu, Pa(page(1))) };
+    aux[0] = 9;
+    drop(aux);
+    assert_eq!(m.memory.peek(Pa(page(1)))[0], 9);
+}
+
+#[test]
+fn the_hosts_memory_faults_instead_of_failing() {
+    let m = machine();
+    let cpu = m.cpu();
+    let ns = m.table.ns_granule(page(0)).unwrap();
+    let mut copy = [0; 16];
+    assert_eq!(ns.write(&cpu, 4088, &[3; 8]), Ok(()));
+    assert_eq!(ns.read(&cpu, 4080, &mut copy), Ok(()));
+    assert_eq!(copy[8..], [3; 8]);
+    assert_eq!(ns.read(&cpu, 4081, &mut copy), Err(NsFault));
+    assert_eq!(ns.write(&cpu, usize::MAX, &copy), Err(NsFault));
+    for pas in [Pas::Realm, Pas::Secure, Pas::Root] {
+        m.memory.set_pas(ns.pa(), pas);
+        assert_eq!(ns.read(&cpu, 0, &mut copy), Err(NsFault));
+        assert_eq!(ns.write(&cpu, 0, &copy), Err(NsFault));
+    }
+    assert_eq!(cpu.read_ns(Pa(0x1000), &mut copy), Err(NsFault), "no DRAM");
+}
+
+fn opens<T: Content>(pas: Pas) {
+    let m = machine();
+    let cpu = m.cpu();
+    let mut rd = m.delegated(0).transition::<Rd>();
+    m.memory.set_pas(rd.pa(), pas);
+    drop(rd.map::<_, T>(&cpu));
+}
+
+#[test]
+#[should_panic(expected = "granule protection fault in the monitor")]
+fn a_window_outside_realm_pas_faults() {
+    opens::<u64>(Pas::NonSecure);
+}
+
+#[test]
+fn a_leaked_window_is_found() {
+    let m = machine();
+    let cpu = m.cpu();
+    let mut rd = m.delegated(0).transition::<Rd>();
+    std::mem::forget(rd.map::<_, u64>(&cpu));
+    let quiet = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| cpu.assert_quiet()));
+    assert!(quiet.is_err());
+    std::mem::forget(cpu);
+}

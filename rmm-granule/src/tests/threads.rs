@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! The same on threads that stand for CPUs.
+
+use super::*;
+use crate::{Data, Pa, REC_BODY_SIZE, Rd, Rec};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+const ROUNDS: u64 = if cfg!(miri) { 20 } else { 2000 };
+const CPUS: u64 = 4;
+
+#[test]
+fn a_lock_excludes() {
+    let m = machine();
+    drop(m.delegated(0).transition::<Rd>());
+    thread::scope(|scope| {
+        for _ in 0..CPUS {
+            scope.spawn(|| {
+                let cpu = m.cpu();
+                for _ in 0..ROUNDS {
+                    let mut rd = m.table.lock::<Rd>(page(0)).unwrap();
+                    *rd.map::<_, u64>(&cpu) += 1;
+                }
+            });
+        }
+    });
+    let mut rd = m.table.lock::<Rd>(page(0)).unwrap();
+    assert_eq!(*rd.map::<_, u64>(&m.cpu()), CPUS * ROUNDS);
+}
+
+#[test]
+fn counts_fall_while_others_lock() {
+    let m = machine();
+    let rounds = u16::try_from(ROUNDS).unwrap();
+    let rd = m.delegated(0).transition::<Rd>();
+    rd.take_refs(rounds + 1);
+    drop(rd);
+    thread::scope(|scope| {
+        scope.spawn(|| (0..ROUNDS).for_each(|_| m.table.put_rec_of(Pa(page(0)))));
+        scope.spawn(|| (0..ROUNDS).for_each(|_| drop(m.table.lock::<Rd>(page(0)))));
+    });
+    assert_eq!(m.table.lock::<Rd>(page(0)).unwrap().refs(), 1);
+}
+
+#[test]
+fn pairs_in_opposite_order_do_not_deadlock() {
+    let m = machine();
+    drop((
+        m.delegated(0).transition::<Rd>(),
+        m.delegated(1).transition::<Rd>(),
+    ));
+    thread::scope(|scope| {
+        for (a, b) in [(page(0), page(1)), (page(1), page(0))] {
+            let m = &m;
+            scope.spawn(move || {
+                for _ in 0..ROUNDS {
+                    drop(m.table.lock_pair::<Rd, Rd>(a, b).unwrap());
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn sets_in_any_order_do_not_deadlock() {
+    let m = machine();
+    for n in 0..6 {
+        drop(m.delegated(n));
+    }
+    thread::scope(|scope| {
+        for cpu in 0..CPUS {
+            let m = &m;
+            scope.spawn(move || {
+                let named: Vec<u64> = (1..6).map(|n| page((n * (cpu + 1) + cpu) % 6)).collect();
+                for _ in 0..ROUNDS {
+                    // Aliases are as good as any other failure: nothing stays locked.
+                    drop(m.table.lock_many::<Delegated>(page(cpu), &named));
+                }
+            });
+        }
+    });
+    let all: Vec<u64> = (1..6).map(page).collect();
+    assert_eq!(
+        m.table
+            .lock_many::<Delegated>(page(0), &all)
+            .unwrap()
+            .1
+            .count(),
+        5
+    );
+}
+
+#[test]
+fn a_rec_runs_on_one_cpu() {
+    let m = machine();
+    drop(m.delegated(0).transition::<Rec>());
+    let entered = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for _ in 0..CPUS {
+            scope.spawn(|| {
+                let cpu = m.cpu();
+                for _ in 0..ROUNDS {
+                    let Ok(mut pinned) = m.table.lock::<Rec>(page(0)).unwrap().pin() else {
+                        continue;
+                    };
+                    let mut rec = pinned.map::<_, u64, [u64; REC_BODY_SIZE / 8]>(&cpu);
+                    rec[0] += 1;
+                    entered.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+    });
+    let mut rec = m.table.lock::<Rec>(page(0)).unwrap();
+    let count = rec
+        .map::<_, u64, [u64; REC_BODY_SIZE / 8]>(&m.cpu())
+        .unwrap()[0];
+    assert_eq!(count, entered.into_inner() as u64);
+    assert!(count >= ROUNDS);
+}
+
+#[test]
+fn one_of_two_gets_a_granule() {
+    let m = machine();
+    let won = AtomicUsize::new(0);
+    for n in 0..if cfg!(miri) { 8 } else { 60 } {
+        drop(m.delegated(n));
+        thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    if let Ok(granule) = m.table.lock::<Delegated>(page(n)) {
+                        drop(granule.transition::<Data>());
+                        won.fetch_add(1, Ordering::Relaxed);
+                    }
+                });
+            }
+        });
+        assert_eq!(won.swap(0, Ordering::Relaxed), 1);
+    }
+}
