@@ -140,7 +140,7 @@ pub struct RecEnter {
     pub _reserved1: [u8; 8],
     /// Host-controlled bits of ICH_HCR_EL2.
     pub gicv3_hcr: u64,
-    /// ICH_LR<n>_EL2.
+    /// `ICH_LR<n>_EL2`.
     pub gicv3_lrs: [u64; MAX_GIC_LRS],
     /// Reserved.
     pub _reserved2: [u8; 0x478],
@@ -183,7 +183,7 @@ pub struct RecExit {
     pub _reserved2: [u8; 8],
     /// EOIcount and the Host-controlled bits of ICH_HCR_EL2.
     pub gicv3_hcr: u64,
-    /// ICH_LR<n>_EL2.
+    /// `ICH_LR<n>_EL2`.
     pub gicv3_lrs: [u64; MAX_GIC_LRS],
     /// ICH_MISR_EL2.
     pub gicv3_misr: u64,
