@@ -61,7 +61,7 @@ pub use fill::Filling;
 pub use lock::Locked;
 pub use memory::{Memory, NsFault};
 pub use ns::NsGranule;
-pub use rec::{Pinned, REC_BODY_SIZE, REC_HEAD_SIZE, RecWindow};
+pub use rec::{Auxiliary, Pinned, REC_BODY_SIZE, REC_HEAD_SIZE, RecWindow};
 pub use set::{DelegatedSet, MAX_SET};
 pub use state::{
     Counted, Data, Delegated, GranuleState, Purpose, Rd, Rec, RecAux, Rtt, State, Undelegated,
@@ -69,4 +69,4 @@ pub use state::{
 };
 pub use sync::Word;
 pub use table::{Bank, GranuleError, GranuleTable, MAX_BANKS, TableError};
-pub use window::{Content, View, Window};
+pub use window::{Content, OpenRtt, View, Window};

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! The guard of a locked Granule.
 
+use crate::Pa;
 use crate::fill::Filling;
 use crate::memory::Memory;
 use crate::state::{COUNT_MASK, Counted, Delegated, LOCK, Purpose, Rd, Rtt, State, Wiped};
 use crate::sync::{Ordering, Word};
-use crate::window::{Content, Open, View, Window};
-use crate::{GRANULE_SIZE, Pa};
+use crate::window::{Content, Open, OpenRtt, View, Window};
 use core::fmt;
 use core::marker::PhantomData;
 use core::mem::ManuallyDrop;
@@ -179,11 +179,16 @@ impl Locked<'_, Rd> {
     }
 }
 
-impl Locked<'_, Rtt> {
+impl<'t> Locked<'t, Rtt> {
     /// Opens the table. The hardware walker sees each store as soon as it is made.
     #[inline(always)]
     pub fn map<'a, M: Memory>(&'a self, mem: &'a M) -> View<'a, M, [AtomicU64; 512]> {
-        const { assert!(size_of::<[AtomicU64; 512]>() == GRANULE_SIZE) }
         View::new(self.open(mem))
+    }
+
+    /// Opens the table and keeps guard and window in one value.
+    #[inline(always)]
+    pub fn open_table<'m, M: Memory>(self, mem: &'m M) -> OpenRtt<'t, 'm, M> {
+        OpenRtt::new(self, mem)
     }
 }

@@ -79,26 +79,30 @@ impl Pinned<'_> {
         self.pa
     }
 
-    /// Opens the REC.
+    /// Opens the REC, and the way to its auxiliary Granules.
     #[inline(always)]
-    pub fn map<'a, M: Memory, H: Content + Immutable, B: Content>(
+    pub fn map_with_aux<'a, M: Memory, H: Content + Immutable, B: Content>(
         &'a mut self,
         mem: &'a M,
-    ) -> RecWindow<'a, M, H, B> {
-        RecWindow::new(Open::new(mem, self.pa))
+    ) -> (RecWindow<'a, M, H, B>, Auxiliary<'a, M>) {
+        (RecWindow::new(Open::new(mem, self.pa)), Auxiliary { mem })
     }
+}
 
-    /// Opens an auxiliary Granule of the REC.
+/// The way to the auxiliary Granules of a RUNNING REC.
+pub struct Auxiliary<'a, M: Memory> {
+    mem: &'a M,
+}
+
+impl<M: Memory> Auxiliary<'_, M> {
+    /// Opens an auxiliary Granule.
     ///
     /// # Safety
-    /// `aux` is a REC_AUX Granule of this REC, and no other window onto it is open.
+    /// `aux` is a REC_AUX Granule of the REC this value came from, and no other window onto it is
+    /// open.
     #[inline(always)]
-    pub unsafe fn map_aux<'a, M: Memory, T: Content>(
-        &'a self,
-        mem: &'a M,
-        aux: Pa,
-    ) -> Window<'a, M, T> {
-        Window::new(Open::new(mem, aux))
+    pub unsafe fn map<T: Content>(&self, aux: Pa) -> Window<'_, M, T> {
+        Window::new(Open::new(self.mem, aux))
     }
 }
 

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Open windows onto Granules.
 
+use crate::lock::Locked;
 use crate::memory::Memory;
+use crate::state::Rtt;
 use crate::{GRANULE_SIZE, Pa};
 use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
 use core::ptr::NonNull;
+use core::sync::atomic::AtomicU64;
 use zerocopy::{FromBytes, IntoBytes, KnownLayout};
 
 /// What the content of a Granule can be seen as: any bytes are a value, and a value is its bytes.
@@ -123,5 +126,44 @@ impl<M: Memory, T: Content> Deref for View<'_, M, T> {
         // SAFETY: the window is open, any bytes are a `T`, and what others do to the content at
         // the same time are reads or, for atomics, atomic accesses.
         unsafe { self.open.at::<T, 0>().as_ref() }
+    }
+}
+
+/// A locked RTT with its window; the drop closes the window, then unlocks the RTT.
+pub struct OpenRtt<'t, 'm, M: Memory> {
+    // The order of the fields is the order of their drops.
+    open: Open<'m, M>,
+    granule: Locked<'t, Rtt>,
+}
+
+impl<'t, 'm, M: Memory> OpenRtt<'t, 'm, M> {
+    #[inline(always)]
+    pub(crate) fn new(granule: Locked<'t, Rtt>, mem: &'m M) -> Self {
+        Self {
+            open: Open::new(mem, granule.pa()),
+            granule,
+        }
+    }
+
+    /// The locked RTT, for its address and its count.
+    #[inline(always)]
+    pub fn granule(&self) -> &Locked<'t, Rtt> {
+        &self.granule
+    }
+
+    /// Closes the window; the RTT stays locked.
+    #[inline(always)]
+    pub fn close(self) -> Locked<'t, Rtt> {
+        self.granule
+    }
+}
+
+impl<M: Memory> Deref for OpenRtt<'_, '_, M> {
+    type Target = [AtomicU64; 512];
+
+    #[inline(always)]
+    fn deref(&self) -> &[AtomicU64; 512] {
+        // SAFETY: the window is open, and all accesses to a table in use are atomic.
+        unsafe { self.open.at::<[AtomicU64; 512], 0>().as_ref() }
     }
 }
