@@ -3,6 +3,9 @@
 //! arguments are wrong.
 
 mod pack;
+mod qemu;
+mod run;
+mod test;
 
 use std::process::ExitCode;
 
@@ -12,7 +15,11 @@ type Outcome = Result<ExitCode, Box<dyn std::error::Error>>;
 /// A command: its name, and what runs it.
 type Command = (&'static str, fn(&[String]) -> Outcome);
 
-const COMMANDS: &[Command] = &[("pack", pack::main)];
+const COMMANDS: &[Command] = &[
+    ("pack", pack::main),
+    ("run", run::main),
+    ("test", test::main),
+];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! The Host's processor: start, exceptions, system registers, recoverable accesses, PSCI.
+
+use crate::{board, gic};
+use core::arch::{asm, global_asm};
+use core::cell::UnsafeCell;
+use rmm_abi::psci;
+use tests_fvp::smc::smc;
+
+/// Bytes of stack of each CPU.
+const STACK_SIZE: usize = 0x2_0000;
+/// CPUs the Host uses.
+pub const CPUS: usize = 2;
+
+/// Memory that only the assembly touches.
+#[repr(C, align(4096))]
+struct Stacks(UnsafeCell<[[u8; STACK_SIZE]; CPUS]>);
+
+// SAFETY: Rust code never reads or writes it by this name; each CPU has its own part.
+unsafe impl Sync for Stacks {}
+
+static STACKS: Stacks = Stacks(UnsafeCell::new([[0; STACK_SIZE]; CPUS]));
+
+/// A translation table.
+#[repr(C, align(4096))]
+struct Table([u64; 512]);
+
+/// The identity map: 1 GiB blocks of Normal memory where the board has DRAM, of Device memory
+/// elsewhere.
+static TABLE: Table = {
+    // Valid block, Access Flag, Inner Shareable, AP[1] (RES1 at EL2).
+    const NORMAL: u64 = 1 | 1 << 10 | 3 << 8 | 1 << 6;
+    // Attribute 1, execute-never.
+    const DEVICE: u64 = NORMAL | 1 << 2 | 1 << 54;
+    let mut entries = [0; 512];
+    let mut gib = 0;
+    while gib < 64 {
+        let kind = if board::is_dram(gib << 30) {
+            NORMAL
+        } else {
+            DEVICE
+        };
+        entries[gib as usize] = gib << 30 | kind;
+        gib += 1;
+    }
+    Table(entries)
+};
+
+global_asm!(
+    include_str!("entry.s"),
+    stacks = sym STACKS,
+    stack_size = const STACK_SIZE,
+    table = sym TABLE,
+    main = sym crate::host_main,
+    secondary = sym crate::cpu1::secondary_main,
+    exception = sym exception,
+);
+
+unsafe extern "C" {
+    fn secondary_start();
+    fn guarded_start();
+    fn guarded_end();
+    fn guarded_fault();
+    fn guarded_read(address: u64) -> Guarded;
+    fn guarded_write(address: u64, value: u64) -> Guarded;
+}
+
+/// X0 and X1 of the guarded accesses.
+#[repr(C)]
+struct Guarded {
+    value: u64,
+    esr: u64,
+}
+
+/// What the vectors save.
+#[repr(C)]
+struct Frame {
+    x: [u64; 31],
+    elr: u64,
+    spsr: u64,
+    esr: u64,
+    far: u64,
+}
+
+/// Vectors: current EL with SP_ELx, synchronous and IRQ.
+const SYNC: u64 = 4;
+const IRQ: u64 = 5;
+
+extern "C" fn exception(kind: u64, frame: &mut Frame) {
+    let guarded = guarded_start as *const () as u64..=guarded_end as *const () as u64;
+    if kind == IRQ {
+        gic::take();
+    } else if kind == SYNC && guarded.contains(&frame.elr) {
+        frame.x[1] = frame.esr;
+        frame.elr = guarded_fault as *const () as u64;
+    } else {
+        crate::crash(format_args!(
+            "exception {kind} of the Host: esr {:#x} elr {:#x} far {:#x} spsr {:#x}",
+            frame.esr, frame.elr, frame.far, frame.spsr
+        ));
+    }
+}
+
+/// Reads a word that may not be readable.
+///
+/// # Errors
+///
+/// ESR_EL2 of the fault.
+pub fn try_read(address: u64) -> Result<u64, u64> {
+    // SAFETY: a load has no effect on memory Rust knows of, and its fault is recovered.
+    let result = unsafe { guarded_read(address) };
+    if result.esr == 0 {
+        Ok(result.value)
+    } else {
+        Err(result.esr)
+    }
+}
+
+/// Writes a word that may not be writable.
+///
+/// # Errors
+///
+/// ESR_EL2 of the fault.
+///
+/// # Safety
+///
+/// Rust must hold no reference to the word.
+pub unsafe fn try_write(address: u64, value: u64) -> Result<(), u64> {
+    // SAFETY: as the caller promises; the store's fault is recovered.
+    let result = unsafe { guarded_write(address, value) };
+    if result.esr == 0 {
+        Ok(())
+    } else {
+        Err(result.esr)
+    }
+}
+
+/// Whether ESR_EL2 tells of a granule protection fault of a data access.
+pub fn is_gpf(esr: u64) -> bool {
+    esr >> 26 == 0x25 && esr & 0x3F == 0x28
+}
+
+/// Reads a system register by name.
+macro_rules! mrs {
+    ($name:literal) => {{
+        let value: u64;
+        // SAFETY: reading this register has no effect.
+        unsafe { core::arch::asm!(concat!("mrs {}, ", $name), out(reg) value, options(nostack)) };
+        value
+    }};
+}
+pub(crate) use mrs;
+
+/// Writes a system register by name.
+macro_rules! msr {
+    ($name:literal, $value:expr) => {{
+        let value: u64 = $value;
+        // SAFETY: the register holds nothing that the Host's Rust code relies on.
+        unsafe { core::arch::asm!(concat!("msr ", $name, ", {}"), in(reg) value, options(nostack)) };
+    }};
+}
+pub(crate) use msr;
+
+/// Waits until earlier writes of system registers have their effect.
+pub fn isb() {
+    // SAFETY: a barrier.
+    unsafe { asm!("isb", options(nostack)) };
+}
+
+/// Waits until earlier memory accesses are complete.
+pub fn dsb() {
+    // SAFETY: a barrier.
+    unsafe { asm!("dsb sy", options(nostack)) };
+}
+
+/// Waits until an interrupt is pending, masked or not.
+pub fn wait_for_interrupt() {
+    // SAFETY: an interrupt of the Host's own GIC set-up ends the wait.
+    unsafe { asm!("wfi", options(nostack)) };
+}
+
+/// Takes pending interrupts, then masks them again.
+pub fn take_interrupts() {
+    // SAFETY: the handler touches only atomics and the interrupt controller.
+    unsafe {
+        asm!(
+            "msr daifclr, #2",
+            "isb",
+            "nop",
+            "msr daifset, #2",
+            "isb",
+            options(nostack)
+        )
+    };
+}
+
+/// Counter ticks.
+pub fn now() -> u64 {
+    isb();
+    mrs!("cntpct_el0")
+}
+
+/// Counter ticks of a number of milliseconds.
+pub fn ticks(milliseconds: u64) -> u64 {
+    mrs!("cntfrq_el0") / 1000 * milliseconds
+}
+
+/// Waits until a condition holds.
+///
+/// Returns whether it did within the time given in milliseconds.
+pub fn wait_until(milliseconds: u64, mut condition: impl FnMut() -> bool) -> bool {
+    let end = now() + ticks(milliseconds);
+    while !condition() {
+        if now() > end {
+            return false;
+        }
+        core::hint::spin_loop();
+    }
+    true
+}
+
+/// `PSCI_CPU_ON` of the second CPU. Returns the status.
+pub fn start_second_cpu() -> u64 {
+    let top = STACKS.0.get() as u64 + (CPUS * STACK_SIZE) as u64;
+    let mut r = [0; 18];
+    r[0] = psci::fid::PSCI_CPU_ON;
+    r[1] = board::SECOND_CPU;
+    r[2] = secondary_start as *const () as u64;
+    r[3] = top;
+    // SAFETY: the second CPU starts on a stack of its own.
+    unsafe { smc(&r)[0] }
+}
+
+/// `PSCI_SYSTEM_OFF`: ends QEMU.
+pub fn power_off() -> ! {
+    let mut r = [0; 18];
+    r[0] = psci::fid::PSCI_SYSTEM_OFF;
+    // SAFETY: the call does not return.
+    let _ = unsafe { smc(&r) };
+    loop {
+        core::hint::spin_loop();
+    }
+}

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Addresses of the board the Host is built for.
+
+/// An address range, in bytes.
+pub type Range = core::ops::Range<u64>;
+
+#[cfg(not(feature = "fvp"))]
+mod constants {
+    use super::Range;
+
+    pub const UART: u64 = 0x0900_0000;
+    pub const GICD: u64 = 0x0800_0000;
+    pub const GICR: u64 = 0x080A_0000;
+    pub const SECOND_CPU: u64 = 1;
+    pub const DRAM: [Range; 1] = [0x4000_0000..0x1_0000_0000];
+    pub const BANK: Range = 0x4000_0000..0x1_0000_0000;
+    pub const MONITOR: Range = 0x4010_0000..0x4190_0000;
+    pub const SECURE: u64 = 0x0E20_0000;
+    pub const ROOT: u64 = 0x0E00_2000;
+    pub const POOL: Range = 0x6400_0000..0x6C00_0000;
+    pub const PARAMETERS: Option<u64> = Some(0x5FF0_0000);
+}
+
+#[cfg(feature = "fvp")]
+mod constants {
+    use super::Range;
+
+    pub const UART: u64 = 0x1C09_0000;
+    pub const GICD: u64 = 0x2F00_0000;
+    pub const GICR: u64 = 0x2F10_0000;
+    pub const SECOND_CPU: u64 = 0x100;
+    pub const DRAM: [Range; 2] = [0x8000_0000..0x1_0000_0000, 0x8_8000_0000..0x9_0000_0000];
+    pub const BANK: Range = 0x8000_0000..0xFC00_0000;
+    pub const MONITOR: Range = 0xFDC0_0000..0xFFC0_0000;
+    pub const SECURE: u64 = 0xFC00_0000;
+    pub const ROOT: u64 = 0xFFF0_0000;
+    pub const POOL: Range = 0xA000_0000..0xA800_0000;
+    pub const PARAMETERS: Option<u64> = None;
+}
+
+/// The PL011 that the Host writes to; on QEMU the monitor and EL3 write to it too.
+pub const UART: u64 = constants::UART;
+/// GIC distributor.
+pub const GICD: u64 = constants::GICD;
+/// First GIC redistributor.
+pub const GICR: u64 = constants::GICR;
+/// MPIDR of the second CPU, as PSCI wants it.
+pub const SECOND_CPU: u64 = constants::SECOND_CPU;
+/// The first DRAM bank as EL3 reports it to the monitor.
+pub const BANK: Range = constants::BANK;
+/// The monitor's memory.
+pub const MONITOR: Range = constants::MONITOR;
+/// An address in Secure PAS.
+pub const SECURE: u64 = constants::SECURE;
+/// An address in Root PAS.
+pub const ROOT: u64 = constants::ROOT;
+/// Memory that the Host delegates granules of.
+pub const POOL: Range = constants::POOL;
+/// Where the runner leaves parameters, if it can.
+pub const PARAMETERS: Option<u64> = constants::PARAMETERS;
+
+/// Whether an address is in DRAM.
+pub const fn is_dram(address: u64) -> bool {
+    let mut n = 0;
+    while n < constants::DRAM.len() {
+        if constants::DRAM[n].start <= address && address < constants::DRAM[n].end {
+            return true;
+        }
+        n += 1;
+    }
+    false
+}

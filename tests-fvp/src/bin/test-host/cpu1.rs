@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! The second CPU: started once, then runs what it is given.
+
+use crate::{arch, board, gic};
+use alloc::boxed::Box;
+use core::sync::atomic::{AtomicU32, Ordering};
+use spin::Mutex;
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// What the second CPU is to do next.
+static JOB: Mutex<Option<Job>> = Mutex::new(None);
+/// [`OFF`], [`IDLE`] or [`BUSY`].
+static STATE: AtomicU32 = AtomicU32::new(OFF);
+const OFF: u32 = 0;
+const IDLE: u32 = 1;
+const BUSY: u32 = 2;
+
+/// Milliseconds that a job, or the start of the CPU, may take.
+const PATIENCE: u64 = 20_000;
+
+/// The second CPU's life.
+pub extern "C" fn secondary_main() -> ! {
+    gic::setup();
+    STATE.store(IDLE, Ordering::Release);
+    loop {
+        let job = JOB.lock().take();
+        if let Some(job) = job {
+            job();
+            STATE.store(IDLE, Ordering::Release);
+        } else {
+            // Until the SGI that comes with the next job.
+            arch::wait_for_interrupt();
+            gic::taken();
+        }
+    }
+}
+
+fn wait_idle() -> bool {
+    arch::wait_until(PATIENCE, || STATE.load(Ordering::Acquire) == IDLE)
+}
+
+/// Gives the second CPU something to do, starting it first if need be.
+///
+/// # Errors
+///
+/// If it does not start, or still does something else.
+pub fn start(job: impl FnOnce() + Send + 'static) -> Result<(), &'static str> {
+    if STATE.load(Ordering::Acquire) == OFF && arch::start_second_cpu() != 0 {
+        return Err("PSCI_CPU_ON of the second CPU failed");
+    }
+    if !wait_idle() {
+        return Err("the second CPU is not ready");
+    }
+    STATE.store(BUSY, Ordering::Release);
+    *JOB.lock() = Some(Box::new(job));
+    gic::send_sgi(board::SECOND_CPU);
+    Ok(())
+}
+
+/// Waits until the second CPU has done its job.
+///
+/// # Errors
+///
+/// If it takes too long.
+pub fn finish() -> Result<(), &'static str> {
+    if wait_idle() {
+        Ok(())
+    } else {
+        Err("the second CPU does not come back")
+    }
+}

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! What the Host does from start to power-off.
+
+use crate::console::{self, line};
+use crate::{arch, gic, params, tests};
+use core::fmt::Arguments;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+/// The first CPU's life.
+pub extern "C" fn host_main() -> ! {
+    let parameters = params::read();
+    line!("host: started");
+    gic::setup();
+    match parameters.mode {
+        params::Mode::Test => tests::run_all(&parameters),
+        params::Mode::Run => line!("host: run complete"),
+    }
+    arch::power_off()
+}
+
+/// Reports that the Host itself cannot go on, and ends the run.
+pub fn crash(why: Arguments<'_>) -> ! {
+    static CRASHED: AtomicBool = AtomicBool::new(false);
+    if !CRASHED.swap(true, Ordering::Relaxed) {
+        console::print_failing(format_args!("host: crashed: {why}"));
+    }
+    arch::power_off()
+}
+
+#[panic_handler]
+fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
+    crash(format_args!("{info}"))
+}

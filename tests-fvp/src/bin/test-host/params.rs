@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! What the runner asks for: lines of text in memory, the first of them [`MAGIC`].
+
+use crate::board;
+use core::ptr::with_exposed_provenance;
+
+/// First line of the page.
+const MAGIC: &str = "rmm-test-host 1";
+/// Largest number of bytes.
+const LIMIT: usize = 4096;
+
+/// What to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// The tests.
+    Test,
+    /// The demonstration.
+    Run,
+}
+
+/// The runner's parameters.
+#[derive(Clone, Copy, Debug)]
+pub struct Parameters {
+    /// Line `mode test` or `mode run`.
+    pub mode: Mode,
+    /// Line `memory BYTES`: DRAM from its first address. Without the line, as much as the Host
+    /// itself needs.
+    pub memory: u64,
+    /// Line `after NAME`: start behind this test.
+    pub after: Option<&'static str>,
+    /// Line `only TEXT`: just the tests whose names contain it.
+    pub only: Option<&'static str>,
+    /// Line `seed NUMBER`: what patterns are made of.
+    pub seed: u64,
+}
+
+/// Reads the parameters; everything has a default.
+pub fn read() -> Parameters {
+    let mut parameters = Parameters {
+        mode: Mode::Test,
+        memory: board::POOL.end - board::BANK.start,
+        after: None,
+        only: None,
+        seed: 1,
+    };
+    let mut lines = text().lines();
+    if lines.next() != Some(MAGIC) {
+        return parameters;
+    }
+    for line in lines {
+        match line.split_once(' ') {
+            Some(("mode", "run")) => parameters.mode = Mode::Run,
+            Some(("mode", "test")) => parameters.mode = Mode::Test,
+            Some(("memory", bytes)) => {
+                parameters.memory = bytes.parse().unwrap_or(parameters.memory);
+            }
+            Some(("after", name)) => parameters.after = Some(name),
+            Some(("only", text)) => parameters.only = Some(text),
+            Some(("seed", number)) => parameters.seed = number.parse().unwrap_or(1),
+            _ => break,
+        }
+    }
+    parameters
+}
+
+/// The page's text, up to the first byte that is none.
+fn text() -> &'static str {
+    let Some(address) = board::PARAMETERS else {
+        return "";
+    };
+    let start = with_exposed_provenance::<u8>(address as usize);
+    // SAFETY: DRAM that nobody writes after the Host has started.
+    let page = unsafe { core::slice::from_raw_parts(start, LIMIT) };
+    let len = page
+        .iter()
+        .position(|byte| !byte.is_ascii() || *byte == 0)
+        .unwrap_or(0);
+    core::str::from_utf8(page.get(..len).unwrap_or(&[])).unwrap_or("")
+}

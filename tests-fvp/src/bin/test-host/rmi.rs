@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! RMI calls, each checked for what every call has to keep: SMCCC's preserved registers, and zero
+//! in the result registers that a command does not declare.
+
+use crate::check::Check;
+use alloc::format;
+use core::sync::atomic::{AtomicU64, Ordering};
+use rmm_abi::rmi::{self, fid};
+use tests_fvp::smc::{Registers, smc};
+
+/// Number of the first function identifier, and how many there are.
+const FIRST: u64 = 0xC400_0150;
+const COUNT: usize = 0x20;
+
+/// Calls made, by function identifier.
+static CALLS: [AtomicU64; COUNT] = [const { AtomicU64::new(0) }; COUNT];
+/// The first breach of the calling convention since the last look: FID and register + 1.
+static BREACH: AtomicU64 = AtomicU64::new(0);
+
+/// What a command returned.
+#[derive(Clone, Copy, Debug)]
+pub struct Answer {
+    /// Status word, X0.
+    pub status: u64,
+    /// X1 to X4.
+    pub out: [u64; 4],
+}
+
+impl Answer {
+    /// Nothing but success.
+    ///
+    /// # Errors
+    ///
+    /// If the status is another.
+    pub fn ok(self, what: &str) -> Check<[u64; 4]> {
+        self.is(rmi::RMI_SUCCESS, what)
+    }
+
+    /// Exactly this status word.
+    ///
+    /// # Errors
+    ///
+    /// If the status is another.
+    pub fn is(self, wanted: u64, what: &str) -> Check<[u64; 4]> {
+        if self.status == wanted {
+            Ok(self.out)
+        } else {
+            Err(format!(
+                "{what}: {}, wanted {}",
+                name(self.status),
+                name(wanted)
+            ))
+        }
+    }
+
+    /// RMI_ERROR_INPUT.
+    ///
+    /// # Errors
+    ///
+    /// If the status is another.
+    pub fn input(self, what: &str) -> Check<[u64; 4]> {
+        self.is(rmi::RMI_ERROR_INPUT, what)
+    }
+
+    /// RMI_ERROR_REALM with index 0.
+    ///
+    /// # Errors
+    ///
+    /// If the status is another.
+    pub fn realm(self, what: &str) -> Check<[u64; 4]> {
+        self.is(rmi::RMI_ERROR_REALM, what)
+    }
+
+    /// RMI_ERROR_REC.
+    ///
+    /// # Errors
+    ///
+    /// If the status is another.
+    pub fn rec(self, what: &str) -> Check<[u64; 4]> {
+        self.is(rmi::RMI_ERROR_REC, what)
+    }
+
+    /// RMI_ERROR_RTT at a level.
+    ///
+    /// # Errors
+    ///
+    /// If the status is another.
+    pub fn rtt(self, level: u64, what: &str) -> Check<[u64; 4]> {
+        self.is(rmi::status(rmi::RMI_ERROR_RTT, level), what)
+    }
+}
+
+/// Readable form of a status word.
+fn name(status: u64) -> alloc::string::String {
+    let index = rmi::status_index(status);
+    match rmi::status_code(status) {
+        _ if status > 0xFFFF => format!("X0 = {status:#x}"),
+        rmi::RMI_SUCCESS => format!("RMI_SUCCESS({index})"),
+        rmi::RMI_ERROR_INPUT => format!("RMI_ERROR_INPUT({index})"),
+        rmi::RMI_ERROR_REALM => format!("RMI_ERROR_REALM({index})"),
+        rmi::RMI_ERROR_REC => format!("RMI_ERROR_REC({index})"),
+        rmi::RMI_ERROR_RTT => format!("RMI_ERROR_RTT({index})"),
+        _ => format!("X0 = {status:#x}"),
+    }
+}
+
+/// How many of X1 up a command declares as results.
+fn results(fid: u64) -> usize {
+    match fid {
+        fid::RMI_VERSION | fid::RMI_DATA_DESTROY | fid::RMI_RTT_DESTROY => 2,
+        fid::RMI_RTT_READ_ENTRY => 4,
+        fid::RMI_FEATURES
+        | fid::RMI_RTT_UNMAP_UNPROTECTED
+        | fid::RMI_RTT_FOLD
+        | fid::RMI_REC_AUX_COUNT
+        | fid::RMI_RTT_INIT_RIPAS
+        | fid::RMI_RTT_SET_RIPAS => 1,
+        _ => 0,
+    }
+}
+
+/// Makes a call.
+///
+/// # Safety
+///
+/// No reference to memory that the command takes away or writes may live.
+pub unsafe fn call(fid: u64, arguments: &[u64]) -> Answer {
+    let mut input: Registers = core::array::from_fn(|n| 0x5150_0000_0000_0000 + n as u64);
+    input[0] = fid;
+    input[1..=arguments.len()].copy_from_slice(arguments);
+    // SAFETY: as the caller promises.
+    let output = unsafe { smc(&input) };
+    if let Some(count) = CALLS.get(fid.wrapping_sub(FIRST) as usize) {
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+    let results = results(fid);
+    let implemented = output[0] != rmi::SMCCC_NOT_SUPPORTED;
+    for n in 1 + results..input.len() {
+        // X1 to X3 are zero without a result there; SMCCC preserves X4 and up.
+        let wanted = if n < 4 { 0 } else { input[n] };
+        if implemented && output[n] != wanted {
+            let breach = fid << 8 | n as u64;
+            let _ = BREACH.compare_exchange(0, breach, Ordering::Relaxed, Ordering::Relaxed);
+        }
+    }
+    Answer {
+        status: output[0],
+        out: [output[1], output[2], output[3], output[4]],
+    }
+}
+
+/// Whether a call since the last look broke the calling convention.
+///
+/// # Errors
+///
+/// Which call, and at which register.
+pub fn check_convention() -> Check {
+    match BREACH.swap(0, Ordering::Relaxed) {
+        0 => Ok(()),
+        breach => Err(format!(
+            "call {:#x}: X{} is neither preserved nor zero as it must be",
+            breach >> 8,
+            breach & 0xFF
+        )),
+    }
+}
+
+/// Calls made so far.
+pub fn calls() -> u64 {
+    CALLS
+        .iter()
+        .map(|count| count.load(Ordering::Relaxed))
+        .sum()
+}
+
+/// Defines a safe function for each command: the Host names memory to the monitor by address only,
+/// and what it names is its granule pool's or not the Host's at all.
+macro_rules! commands {
+    ($($(#[$meta:meta])* $function:ident = $fid:ident($($argument:ident),*);)+) => {
+        $(
+            $(#[$meta])*
+            pub fn $function($($argument: u64),*) -> Answer {
+                // SAFETY: references are never made to memory of the pool; the monitor refuses
+                // or does not touch the rest.
+                unsafe { call(fid::$fid, &[$($argument),*]) }
+            }
+        )+
+    };
+}
+
+commands! {
+    /// RMI_VERSION.
+    version = RMI_VERSION(requested);
+    /// RMI_FEATURES.
+    features = RMI_FEATURES(index);
+    /// RMI_GRANULE_DELEGATE.
+    delegate = RMI_GRANULE_DELEGATE(address);
+    /// RMI_GRANULE_UNDELEGATE.
+    undelegate = RMI_GRANULE_UNDELEGATE(address);
+    /// RMI_REALM_CREATE.
+    realm_create = RMI_REALM_CREATE(rd, params);
+    /// RMI_REALM_ACTIVATE.
+    realm_activate = RMI_REALM_ACTIVATE(rd);
+    /// RMI_REALM_DESTROY.
+    realm_destroy = RMI_REALM_DESTROY(rd);
+    /// RMI_REC_AUX_COUNT.
+    rec_aux_count = RMI_REC_AUX_COUNT(rd);
+    /// RMI_REC_CREATE.
+    rec_create = RMI_REC_CREATE(rd, rec, params);
+    /// RMI_REC_DESTROY.
+    rec_destroy = RMI_REC_DESTROY(rec);
+    /// RMI_REC_ENTER.
+    rec_enter = RMI_REC_ENTER(rec, run);
+    /// RMI_DATA_CREATE.
+    data_create = RMI_DATA_CREATE(rd, data, ipa, src, flags);
+    /// RMI_DATA_CREATE_UNKNOWN.
+    data_create_unknown = RMI_DATA_CREATE_UNKNOWN(rd, data, ipa);
+    /// RMI_DATA_DESTROY.
+    data_destroy = RMI_DATA_DESTROY(rd, ipa);
+    /// RMI_RTT_CREATE.
+    rtt_create = RMI_RTT_CREATE(rd, rtt, ipa, level);
+    /// RMI_RTT_DESTROY.
+    rtt_destroy = RMI_RTT_DESTROY(rd, ipa, level);
+    /// RMI_RTT_FOLD.
+    rtt_fold = RMI_RTT_FOLD(rd, ipa, level);
+    /// RMI_RTT_MAP_UNPROTECTED.
+    rtt_map_unprotected = RMI_RTT_MAP_UNPROTECTED(rd, ipa, level, desc);
+    /// RMI_RTT_UNMAP_UNPROTECTED.
+    rtt_unmap_unprotected = RMI_RTT_UNMAP_UNPROTECTED(rd, ipa, level);
+    /// RMI_RTT_READ_ENTRY.
+    rtt_read_entry = RMI_RTT_READ_ENTRY(rd, ipa, level);
+    /// RMI_RTT_INIT_RIPAS.
+    rtt_init_ripas = RMI_RTT_INIT_RIPAS(rd, base, top);
+    /// RMI_RTT_SET_RIPAS.
+    rtt_set_ripas = RMI_RTT_SET_RIPAS(rd, rec, base, top);
+    /// RMI_PSCI_COMPLETE.
+    psci_complete = RMI_PSCI_COMPLETE(calling, target, status);
+}

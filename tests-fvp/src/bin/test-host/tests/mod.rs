@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! The tests. Each leaves monitor and Host as it found them.
+
+mod version;
+
+use crate::check::{Check, ensure_eq};
+use crate::console::line;
+use crate::params::Parameters;
+use crate::{pool, rmi};
+
+/// A test: its name, `group.what`, and what it does.
+type Test = (&'static str, fn() -> Check);
+
+/// Every test, by group.
+const GROUPS: &[&[Test]] = &[version::TESTS];
+
+/// Runs the tests that the parameters ask for.
+pub fn run_all(parameters: &Parameters) {
+    let (mut passed, mut failed) = (0, 0);
+    let mut wanted = parameters.after.is_none();
+    for (name, test) in GROUPS.iter().copied().flatten() {
+        if wanted && parameters.only.is_none_or(|text| name.contains(text)) {
+            line!("start {name}");
+            match run(*test) {
+                Ok(()) => {
+                    passed += 1;
+                    line!("{name} ... ok");
+                }
+                Err(why) => {
+                    failed += 1;
+                    line!("{name} ... FAILED: {why}");
+                }
+            }
+        }
+        wanted |= parameters.after == Some(name);
+    }
+    line!("host: {passed} passed, {failed} failed");
+}
+
+/// One test, and what has to hold after each of them.
+fn run(test: fn() -> Check) -> Check {
+    let in_use = pool::in_use();
+    test()?;
+    rmi::check_convention()?;
+    ensure_eq!(
+        pool::in_use(),
+        in_use,
+        "granules not given back by the test"
+    );
+    Ok(())
+}

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! RMI_VERSION, RMI_FEATURES and calls that do not exist.
+
+use super::Test;
+use crate::check::{Check, ensure, ensure_eq};
+use crate::rmi;
+use rmm_abi::rmi::{FeatureRegister0, RMI_ERROR_INPUT, RMI_VERSION_1_0, SMCCC_NOT_SUPPORTED};
+
+pub const TESTS: &[Test] = &[
+    ("version.1_0", supported),
+    ("version.others", unsupported),
+    ("version.unknown_calls", unknown_calls),
+    ("version.sve_hint", sve_hint),
+    ("features.register_0", register_0),
+    ("features.other_registers", other_registers),
+];
+
+fn supported() -> Check {
+    let out = rmi::version(RMI_VERSION_1_0).ok("request of 1.0")?;
+    ensure_eq!(out[0], RMI_VERSION_1_0, "lower");
+    ensure!(out[1] >= RMI_VERSION_1_0, "higher: {:#x}", out[1]);
+    ensure_eq!(out[1] & !0x7FFF_FFFF, 0, "reserved bits of higher");
+    Ok(())
+}
+
+fn unsupported() -> Check {
+    let highest = rmi::version(RMI_VERSION_1_0).ok("request of 1.0")?[1];
+    // All supported revisions are greater, or none is.
+    for requested in [0, 1, 0xFFFF, 0x7FFF_FFFF, 0x7FFF_0000] {
+        let answer = rmi::version(requested);
+        ensure_eq!(answer.status, RMI_ERROR_INPUT, "status for {requested:#x}");
+        ensure_eq!(answer.out[1], highest, "higher for {requested:#x}");
+        ensure_eq!(answer.out[0], highest, "lower for {requested:#x}");
+    }
+    Ok(())
+}
+
+fn unknown_calls() -> Check {
+    let unassigned = [
+        0xC400_0156,
+        0xC400_0160,
+        0xC400_0163,
+        0xC400_016A,
+        0xC400_018E,
+    ];
+    // The SMC32 form of RMI_VERSION, RSI_VERSION.
+    for fid in unassigned.into_iter().chain([0x8400_0150, 0xC400_0190]) {
+        // SAFETY: the call does not exist.
+        let answer = unsafe { rmi::call(fid, &[RMI_VERSION_1_0]) };
+        ensure_eq!(answer.status, SMCCC_NOT_SUPPORTED, "status of {fid:#x}");
+    }
+    Ok(())
+}
+
+fn sve_hint() -> Check {
+    // SAFETY: RMI_VERSION touches no memory.
+    let answer = unsafe { rmi::call(0xC401_0150, &[RMI_VERSION_1_0]) };
+    ensure_eq!(answer.status, 0, "RMI_VERSION with the SVE hint");
+    ensure_eq!(answer.out[0], RMI_VERSION_1_0, "lower");
+    Ok(())
+}
+
+fn register_0() -> Check {
+    let value = rmi::features(0).ok("RMI_FEATURES")?[0];
+    ensure_eq!(value >> 42, 0, "reserved bits");
+    let features = FeatureRegister0::from_bits(value);
+    ensure!(
+        (32..=52).contains(&features.s2sz()),
+        "S2SZ {}",
+        features.s2sz()
+    );
+    ensure!(
+        features.lpa2() || features.s2sz() <= 48,
+        "S2SZ without LPA2"
+    );
+    ensure!(
+        features.hash_sha_256() || features.hash_sha_512(),
+        "no hash algorithm"
+    );
+    ensure!(
+        features.num_bps() != 0 && features.num_wps() != 0,
+        "no break- or watchpoints"
+    );
+    ensure!(features.max_recs_order() > 0, "no RECs");
+    ensure!(
+        features.sve_en() || features.sve_vl() == 0,
+        "SVE_VL without SVE"
+    );
+    Ok(())
+}
+
+fn other_registers() -> Check {
+    for index in [1, 2, 63, 1 << 32, u64::MAX] {
+        let value = rmi::features(index).ok("RMI_FEATURES")?[0];
+        ensure_eq!(value, 0, "register {index:#x}");
+    }
+    Ok(())
+}

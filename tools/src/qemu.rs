@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Booting QEMU's board `virt` with a flash file and parameters for the test Host.
+
+use std::error::Error;
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+/// Where the test Host looks for its parameters.
+const PARAMETERS: u64 = 0x5FF0_0000;
+
+/// First address of the board's DRAM, in MiB.
+const MIB: u64 = 1 << 20;
+
+/// What `run` and `test` are told about the machine.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The emulator.
+    pub qemu: String,
+    /// The flash file: TF-A with monitor and test Host.
+    pub flash: String,
+    /// CPUs.
+    pub smp: u32,
+    /// DRAM in MiB.
+    pub memory: u64,
+    /// Seconds that one boot may take.
+    pub timeout: u64,
+    /// Seconds without a line that mean a hang.
+    pub silence: u64,
+    /// Only the target tests whose names contain this.
+    pub only: Option<String>,
+    /// No tests of the build machine.
+    pub target_only: bool,
+    /// Further arguments for QEMU.
+    pub extra: Vec<String>,
+}
+
+/// The arguments that [`Options::parse`] understands.
+pub const USAGE: &str = "--qemu PATH --flash FILE [--timeout SECONDS] [--silence SECONDS] \
+     [--smp N] [--mem 2G] [--only TEXT] [--target-only|--host-tests] [-- QEMU ARGUMENTS]";
+
+impl Options {
+    /// Reads the arguments of a command.
+    pub fn parse(arguments: &[String], memory: u64, timeout: u64) -> Result<Self, Box<dyn Error>> {
+        let mut options = Self {
+            qemu: "qemu-system-aarch64".into(),
+            flash: String::new(),
+            smp: 2,
+            memory,
+            timeout,
+            silence: 40,
+            only: None,
+            target_only: false,
+            extra: Vec::new(),
+        };
+        let mut rest = arguments.iter();
+        while let Some(argument) = rest.next() {
+            match argument.as_str() {
+                "--target-only" => options.target_only = true,
+                "--host-tests" => options.target_only = false,
+                "--" => options.extra = rest.by_ref().cloned().collect(),
+                name => {
+                    let value = rest.next().ok_or_else(|| format!("usage: {USAGE}"))?;
+                    match name {
+                        "--qemu" => options.qemu.clone_from(value),
+                        "--flash" => options.flash.clone_from(value),
+                        "--timeout" => options.timeout = value.parse()?,
+                        "--silence" => options.silence = value.parse()?,
+                        "--smp" => options.smp = value.parse()?,
+                        "--mem" => options.memory = mebibytes(value)?,
+                        "--only" => options.only = Some(value.clone()),
+                        _ => return Err(format!("{name}? usage: {USAGE}").into()),
+                    }
+                }
+            }
+        }
+        if options.flash.is_empty() {
+            return Err(format!("usage: {USAGE}").into());
+        }
+        Ok(options)
+    }
+}
+
+/// `2G` or `2048M` in MiB.
+fn mebibytes(text: &str) -> Result<u64, Box<dyn Error>> {
+    let (number, factor) = match text.strip_suffix(['G', 'g']) {
+        Some(number) => (number, 1024),
+        None => (text.strip_suffix(['M', 'm']).unwrap_or(text), 1),
+    };
+    Ok(number.parse::<u64>()? * factor)
+}
+
+/// How a boot ended, or what it printed.
+pub enum Event {
+    /// A line on the UART.
+    Line(String),
+    /// QEMU has ended, with a status that is success or not.
+    Ended(bool),
+    /// Nothing was printed for too long.
+    Silent,
+    /// The boot's time is over.
+    Timeout,
+}
+
+/// A running QEMU. It is ended when this is dropped.
+pub struct Boot {
+    child: Child,
+    lines: Receiver<String>,
+    parameters: PathBuf,
+    end: Instant,
+    silence: Duration,
+}
+
+impl Boot {
+    /// Starts QEMU. `request` are lines for the test Host, see its `params.rs`.
+    pub fn start(options: &Options, request: &str) -> Result<Self, Box<dyn Error>> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let file = format!("rmm-tools-{}-{number}.params", std::process::id());
+        let parameters = std::env::temp_dir().join(file);
+        let text = format!(
+            "rmm-test-host 1\nmemory {}\n{request}\0",
+            options.memory * MIB
+        );
+        std::fs::write(&parameters, text)?;
+        let loader = format!(
+            "loader,file={},addr={PARAMETERS:#x},force-raw=on",
+            parameters.display()
+        );
+        let child = Command::new(&options.qemu)
+            .args([
+                "-M",
+                "virt,virtualization=on,secure=on,gic-version=3,acpi=off",
+            ])
+            .args(["-cpu", "max,x-rme=on,pauth-impdef=on"])
+            .args(["-smp", &options.smp.to_string()])
+            .args(["-m", &format!("{}M", options.memory)])
+            .args(["-bios", &options.flash, "-device", &loader])
+            .args(["-display", "none", "-monitor", "none", "-serial", "stdio"])
+            .args(["-nodefaults", "-no-reboot"])
+            .args(&options.extra)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(|error| format!("{}: {error}", options.qemu));
+        let mut child = match child {
+            Ok(child) => child,
+            Err(error) => {
+                let _ = std::fs::remove_file(&parameters);
+                return Err(error.into());
+            }
+        };
+        let output = child.stdout.take().ok_or("QEMU has no output")?;
+        let (sender, lines) = channel();
+        std::thread::spawn(move || {
+            let mut output = BufReader::new(output);
+            let mut bytes = Vec::new();
+            while matches!(output.read_until(b'\n', &mut bytes), Ok(count) if count > 0) {
+                let line = String::from_utf8_lossy(&bytes).trim_end().to_owned();
+                bytes.clear();
+                if sender.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        Ok(Self {
+            child,
+            lines,
+            parameters,
+            end: Instant::now() + Duration::from_secs(options.timeout),
+            silence: Duration::from_secs(options.silence),
+        })
+    }
+
+    /// Waits for what happens next. A QEMU that is done, silent or late is ended.
+    pub fn next(&mut self) -> Event {
+        let left = self.end.saturating_duration_since(Instant::now());
+        match self.lines.recv_timeout(left.min(self.silence)) {
+            Ok(line) => Event::Line(line),
+            Err(RecvTimeoutError::Disconnected) => Event::Ended(self.finish()),
+            Err(RecvTimeoutError::Timeout) => {
+                self.stop();
+                if left > self.silence {
+                    Event::Silent
+                } else {
+                    Event::Timeout
+                }
+            }
+        }
+    }
+
+    /// Leaves only so much time for further lines, to hear out a monitor that has crashed.
+    pub fn shorten(&mut self, limit: Duration) {
+        self.end = self.end.min(Instant::now() + limit);
+    }
+
+    /// QEMU has closed its output: waits for its end. Returns whether its status is success.
+    fn finish(&mut self) -> bool {
+        let end = Instant::now() + Duration::from_secs(10);
+        while Instant::now() < end {
+            if let Ok(Some(status)) = self.child.try_wait() {
+                return status.success();
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        self.stop();
+        false
+    }
+
+    fn stop(&mut self) {
+        // By its own handle; it may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Boot {
+    fn drop(&mut self) {
+        self.stop();
+        let _ = std::fs::remove_file(&self.parameters);
+    }
+}
+
+/// Whether a line is a crash report of EL3 or of the monitor.
+pub fn is_crash(line: &str) -> bool {
+    let line = line.to_ascii_lowercase();
+    !line.starts_with("host: ")
+        && !line.starts_with("realm: ")
+        && [
+            "panic",
+            "unhandled exception",
+            "unexpected exception",
+            "assert",
+        ]
+        .iter()
+        .any(|word| line.contains(word))
+}

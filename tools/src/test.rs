@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! `rmm-tools test`: the tests of the build machine, then those on QEMU.
+//!
+//! A target test that crashes or hangs the machine has failed; the machine is booted again for the
+//! tests after it.
+
+use crate::Outcome;
+use crate::qemu::{Boot, Event, Options, is_crash};
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+/// Seconds for all boots together.
+const LIMIT: u64 = 1500;
+
+/// Passed and failed tests.
+#[derive(Clone, Copy, Default)]
+struct Count {
+    passed: u64,
+    failed: u64,
+}
+
+/// Runs the tests and prints the sum as last line.
+pub fn main(arguments: &[String]) -> Outcome {
+    let options = Options::parse(arguments, 2048, 900)?;
+    let mut total = Count::default();
+    if !options.target_only {
+        let count = host_tests()?;
+        println!(
+            "host crates: {} passed, {} failed",
+            count.passed, count.failed
+        );
+        total.passed += count.passed;
+        total.failed += count.failed;
+    }
+    let mut target = Target::default();
+    target.run(&options)?;
+    println!();
+    for (group, count) in &target.groups {
+        println!("{group}: {} passed, {} failed", count.passed, count.failed);
+        total.passed += count.passed;
+        total.failed += count.failed;
+    }
+    for failure in &target.failures {
+        println!("FAILED {failure}");
+    }
+    println!("{} passed, {} failed", total.passed, total.failed);
+    Ok(if total.failed == 0 && total.passed > 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// `cargo test` of the crates that run on the build machine.
+fn host_tests() -> Result<Count, Box<dyn Error>> {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
+    let mut child = Command::new(cargo)
+        .args(["test", "--no-fail-fast"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let output = child.stdout.take().ok_or("cargo has no output")?;
+    let mut count = Count::default();
+    for line in BufReader::new(output).lines() {
+        let line = line?;
+        println!("{line}");
+        if let Some(result) = line.strip_prefix("test result: ") {
+            count.passed += number_before(result, " passed");
+            count.failed += number_before(result, " failed");
+        }
+    }
+    if !child.wait()?.success() && count.failed == 0 {
+        println!("cargo test failed");
+        count.failed = 1;
+    }
+    Ok(count)
+}
+
+/// The number that stands before a word, 0 without it.
+fn number_before(text: &str, word: &str) -> u64 {
+    let before = text.split(word).next().unwrap_or("");
+    let digits = before.rsplit(|c: char| !c.is_ascii_digit()).next();
+    digits.and_then(|digits| digits.parse().ok()).unwrap_or(0)
+}
+
+/// Results of the target tests.
+#[derive(Default)]
+struct Target {
+    groups: BTreeMap<String, Count>,
+    failures: Vec<String>,
+    /// The test that runs.
+    current: Option<String>,
+    /// The last test that was started.
+    last: Option<String>,
+}
+
+impl Target {
+    /// Boots until every test has been started.
+    fn run(&mut self, options: &Options) -> Result<(), Box<dyn Error>> {
+        let end = Instant::now() + Duration::from_secs(LIMIT);
+        loop {
+            let before = self.last.clone();
+            let Some(why) = self.boot(options, end)? else {
+                return Ok(());
+            };
+            match self.current.take() {
+                Some(test) => self.fail(&test, &why),
+                None if self.last != before => {
+                    let place = format!("boot.after {}", self.last.as_deref().unwrap_or("start"));
+                    self.fail(&place, &why);
+                }
+                None => {
+                    self.fail("boot.start", &why);
+                    return Ok(());
+                }
+            }
+            if Instant::now() >= end {
+                self.fail("boot.limit", &format!("tests not done after {LIMIT} s"));
+                return Ok(());
+            }
+        }
+    }
+
+    /// One boot. Returns why it did not come to its end, if it did not.
+    fn boot(&mut self, options: &Options, end: Instant) -> Result<Option<String>, Box<dyn Error>> {
+        let mut request = String::from("mode test\n");
+        if let Some(last) = &self.last {
+            request += &format!("after {last}\n");
+        }
+        if let Some(only) = &options.only {
+            request += &format!("only {only}\n");
+        }
+        let mut boot = Boot::start(options, &request)?;
+        boot.shorten(end.saturating_duration_since(Instant::now()));
+        let mut crash = None;
+        let mut complete = false;
+        loop {
+            let why = match boot.next() {
+                Event::Line(line) => {
+                    if is_crash(&line) || line.starts_with("host: crashed") {
+                        boot.shorten(Duration::from_secs(2));
+                        crash.get_or_insert_with(|| line.clone());
+                    }
+                    complete |= self.line(&line);
+                    continue;
+                }
+                Event::Ended(true) if complete => return Ok(None),
+                Event::Ended(true) => "QEMU ended early".into(),
+                Event::Ended(false) => "QEMU failed".into(),
+                Event::Silent => format!("hangs: no output for {} s", options.silence),
+                Event::Timeout => "not done in time".into(),
+            };
+            return Ok(Some(crash.unwrap_or(why)));
+        }
+    }
+
+    /// Takes a line of the UART. Returns whether it is the Host's last.
+    fn line(&mut self, line: &str) -> bool {
+        if let Some(name) = line.strip_prefix("start ") {
+            self.current = Some(name.to_owned());
+            self.last = Some(name.to_owned());
+            return false;
+        }
+        println!("{line}");
+        let result = self.current.as_ref().and_then(|test| {
+            let result = line.strip_prefix(test.as_str())?.strip_prefix(" ... ")?;
+            Some((test.clone(), result))
+        });
+        match result {
+            Some((test, "ok")) => {
+                self.count(&test).passed += 1;
+                self.current = None;
+            }
+            Some((test, result)) => {
+                let why = result.strip_prefix("FAILED: ").unwrap_or(result);
+                self.count(&test).failed += 1;
+                self.failures.push(format!("{test}: {why}"));
+                self.current = None;
+            }
+            None => {}
+        }
+        line.starts_with("host: ") && line.ends_with(" failed")
+    }
+
+    fn count(&mut self, test: &str) -> &mut Count {
+        let group = test.split('.').next().unwrap_or(test);
+        self.groups.entry(group.to_owned()).or_default()
+    }
+
+    fn fail(&mut self, test: &str, why: &str) {
+        println!("{test} ... FAILED: {why}");
+        self.count(test).failed += 1;
+        self.failures.push(format!("{test}: {why}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_are_counted_by_group() {
+        let mut target = Target::default();
+        for line in [
+            "NOTICE:  something of EL3",
+            "start rtt.one",
+            "rtt.one ... ok",
+            "start rtt.two",
+            "rtt.two ... FAILED: status 1",
+            "rec.one ... ok",
+        ] {
+            assert!(!target.line(line));
+        }
+        assert!(target.line("host: 1 passed, 1 failed"));
+        let rtt = target.groups["rtt"];
+        assert_eq!((rtt.passed, rtt.failed), (1, 1));
+        // A result without a start does not count.
+        assert!(!target.groups.contains_key("rec"));
+        assert_eq!(target.failures, ["rtt.two: status 1"]);
+        assert_eq!(target.last.as_deref(), Some("rtt.two"));
+        assert_eq!(target.current, None);
+    }
+
+    #[test]
+    fn cargo_result_lines_are_summed() {
+        let line = "ok. 12 passed; 3 failed; 1 ignored; 0 measured";
+        assert_eq!(number_before(line, " passed"), 12);
+        assert_eq!(number_before(line, " failed"), 3);
+        assert_eq!(number_before("nothing", " failed"), 0);
+    }
+}
