@@ -50,9 +50,6 @@ pub trait Machine: Memory + Hash {
     /// that of the others; returns which are asserted. Called before each run.
     fn mask_timers(&self, rec: &RecContext) -> TimerLines;
 
-    /// Which of the Realm's EL1 timers are asserted by the live registers.
-    fn timer_lines(&self, rec: &RecContext) -> TimerLines;
-
     /// Gives the FP/SIMD registers to the Realm: saves the Host's and loads the REC's.
     fn load_simd(&self, simd: &SimdState);
 

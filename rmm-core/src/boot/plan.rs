@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! How the monitor lays out its memory: which DRAM is a Host's to delegate, and where the monitor
+//! keeps what grows with the machine.
+
+use super::banks::Full;
+use super::{Banks, BootError, ColdBoot, Extent, Manifest};
+use crate::board::Board;
+use rmm_granule::{GRANULE_SIZE, GranuleTable, Pa, Word};
+
+/// Size of the blocks that map the granule table, in bytes.
+const TABLE_BLOCK: u64 = 0x20_0000;
+
+/// What the monitor needs and what it leaves to a Host.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    banks: Banks,
+    /// Entries of the granule table.
+    pub words: usize,
+    /// Bytes for the granule table, in whole blocks of 2 MiB so that blocks map it.
+    pub table_size: u64,
+    /// Bytes for the memory of all CPUs.
+    pub cpus_size: u64,
+}
+
+/// Where the parts of a [`Plan`] are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Home {
+    /// The granule table, aligned to 2 MiB.
+    pub table: Pa,
+    /// The memory of all CPUs, aligned to a page.
+    pub cpus: Pa,
+}
+
+impl Plan {
+    /// Plans for the machine of this manifest, on a board, with an image loaded at `image`.
+    /// Each CPU takes `cpu_size` bytes, whole pages.
+    ///
+    /// # Errors
+    /// More pieces of DRAM than the granule table can cover.
+    pub fn new(
+        board: &Board,
+        boot: &ColdBoot,
+        manifest: &Manifest,
+        image: Pa,
+        cpu_size: u64,
+    ) -> Result<Self, BootError> {
+        let own = [
+            (image.0, board.region_size),
+            (boot.shared_buffer.0, GRANULE_SIZE as u64),
+        ];
+        let mut banks = *manifest.banks();
+        for &(base, size) in own.iter().chain(board.reserved) {
+            let base = Pa(base);
+            banks = banks
+                .without(Extent { base, size })
+                .map_err(|Full| BootError::Other("too many pieces of DRAM"))?;
+        }
+        let words = GranuleTable::words_needed(banks.as_slice())
+            .map_err(|_| BootError::Other("the granule table cannot cover the DRAM"))?;
+        let table_size = (words as u64)
+            .checked_mul(size_of::<Word>() as u64)
+            .and_then(|size| size.checked_next_multiple_of(TABLE_BLOCK));
+        let cpus_size = cpu_size.checked_mul(boot.cpus as u64);
+        let (Some(table_size), Some(cpus_size)) = (table_size, cpus_size) else {
+            return Err(BootError::Other("more DRAM or CPUs than addresses"));
+        };
+        Ok(Self {
+            banks,
+            words,
+            table_size,
+            cpus_size,
+        })
+    }
+
+    /// DRAM that a Host may delegate: the manifest's without what is the monitor's, EL3's or the
+    /// Secure world's.
+    #[must_use]
+    pub const fn banks(&self) -> &Banks {
+        &self.banks
+    }
+
+    /// Bytes to ask EL3 for, aligned to 2 MiB.
+    #[must_use]
+    pub const fn reservation(&self) -> u64 {
+        self.table_size.saturating_add(self.cpus_size)
+    }
+
+    /// Log2 of the alignment of the reservation.
+    #[must_use]
+    pub const fn reservation_alignment(&self) -> u32 {
+        TABLE_BLOCK.trailing_zeros()
+    }
+
+    /// The parts' places in a reservation of EL3's; `None` if EL3 broke the alignment.
+    #[must_use]
+    pub fn in_reservation(&self, base: Pa) -> Option<Home> {
+        Some(Home {
+            table: Some(base).filter(|base| base.is_aligned_to(TABLE_BLOCK))?,
+            cpus: base.checked_add(self.table_size)?,
+        })
+    }
+
+    /// The parts' places behind the image in the monitor's own region.
+    ///
+    /// # Errors
+    /// They do not fit.
+    pub fn in_region(
+        &self,
+        board: &Board,
+        boot: &ColdBoot,
+        image: Extent,
+    ) -> Result<Home, BootError> {
+        const FULL: BootError = BootError::Other("the monitor's region is too small");
+        let region = Extent {
+            base: image.base,
+            size: board.region_size,
+        };
+        let buffer = boot.shared_buffer.0;
+        let end = if (image.base.0..region.end()).contains(&buffer) {
+            buffer
+        } else {
+            region.end()
+        };
+        let page = GRANULE_SIZE as u64;
+        let cpus = image.end().checked_next_multiple_of(page).ok_or(FULL)?;
+        let table = cpus
+            .checked_add(self.cpus_size)
+            .and_then(|end| end.checked_next_multiple_of(TABLE_BLOCK))
+            .ok_or(FULL)?;
+        match table.checked_add(self.table_size) {
+            Some(needed) if needed <= end => Ok(Home {
+                table: Pa(table),
+                cpus: Pa(cpus),
+            }),
+            _ => Err(FULL),
+        }
+    }
+}

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! RMI_VERSION and RMI_FEATURES (B4.3.23, B4.3.4).
+
+use super::{Error, Outputs, Result};
+use crate::machine::{CpuFeatures, Machine};
+use crate::monitor::Cx;
+use crate::realm::MAX_RECS_ORDER;
+use rmm_abi::rmi::{FeatureRegister0, RMI_VERSION_1_0};
+
+/// RMI_VERSION: 1.0 is the only revision, and so the lower and the higher of every answer.
+pub fn version(requested: u64, out: &mut Outputs) -> Result {
+    out.x1 = RMI_VERSION_1_0;
+    out.x2 = RMI_VERSION_1_0;
+    if requested == RMI_VERSION_1_0 {
+        Ok(())
+    } else {
+        Err(Error::Input)
+    }
+}
+
+/// RMI_FEATURES.
+pub fn features<M: Machine>(cx: &Cx<'_, M>, index: u64, out: &mut Outputs) -> Result {
+    if index == 0 {
+        out.x1 = feature_register_0(cx.features()).bits();
+    }
+    Ok(())
+}
+
+/// Largest IPA width in bits: the CPU's output size, and 48 bits where 52 need LPA2.
+pub fn max_ipa_width(features: &CpuFeatures) -> u8 {
+    features.pa_bits.min(if features.lpa2 { 52 } else { 48 })
+}
+
+/// `RmiFeatureRegister0` of these CPUs.
+pub fn feature_register_0(features: &CpuFeatures) -> FeatureRegister0 {
+    FeatureRegister0::new()
+        .with_s2sz(u64::from(max_ipa_width(features)))
+        .with_lpa2(features.lpa2)
+        .with_sve_en(features.sve_vl.is_some())
+        .with_sve_vl(u64::from(features.sve_vl.unwrap_or(0)))
+        .with_num_bps(u64::from(features.num_bps))
+        .with_num_wps(u64::from(features.num_wps))
+        .with_pmu_en(features.pmu_counters.is_some())
+        .with_pmu_num_ctrs(u64::from(features.pmu_counters.unwrap_or(0)))
+        .with_hash_sha_256(true)
+        .with_hash_sha_512(true)
+        .with_gicv3_num_lrs(u64::from(features.gic_num_lrs))
+        .with_max_recs_order(MAX_RECS_ORDER)
+}

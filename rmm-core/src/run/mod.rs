@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! RMI_REC_ENTER (B4.3.14): entry, run loop, exit.
+
+mod abort;
+mod entry;
+mod exception;
+pub mod gic;
+mod idreg;
+mod inject;
+mod mmio;
+mod rsi;
+mod stage1;
+mod sysreg;
+
+pub use idreg::DebugCounts;
+
+use crate::machine::{EntryControls, Exception, Machine, TimerLines, TimerState};
+use crate::monitor::Cx;
+use crate::realm::{Realm, RealmState};
+use crate::rec::{LastExit, Rec, RecHead};
+use crate::rmi::{Error, Result};
+use core::mem::offset_of;
+use entry::Entry;
+use rmm_abi::rmi::{RecExit, RecExitReason, RecRun};
+use rmm_granule::{Auxiliary, Pa, Rd, Rec as RecState};
+use zerocopy::{FromZeros, IntoBytes};
+
+/// RMI_REC_ENTER.
+pub fn enter<M: Machine>(cx: &Cx<'_, M>, rec: u64, run_ptr: u64) -> Result {
+    let run = cx.granules().ns_granule(run_ptr)?;
+    let rec = cx.granules().lock::<RecState>(rec)?;
+    let entry = Entry::read(&run, cx.machine)?;
+    let mut rec = rec.pin().map_err(|_running| Error::Rec)?;
+    let (mut rec, aux) = rec.map_with_aux::<_, RecHead, Rec>(cx.machine);
+    let (head, rec) = rec.split();
+    check_realm(cx, head.rd())?;
+    entry.check(rec, cx.features())?;
+
+    let mut exit = RecExit::new_zeroed();
+    let mut running = Running {
+        cx,
+        head,
+        rec,
+        aux,
+        exit: &mut exit,
+        simd_live: false,
+    };
+    if let Some(controls) = running.resume(&entry) {
+        running.run(controls);
+    }
+    running.report();
+    run.write(cx.machine, offset_of!(RecRun, exit), exit.as_bytes())?;
+    Ok(())
+}
+
+/// `realm_new` and `system_off`.
+fn check_realm<M: Machine>(cx: &Cx<'_, M>, rd: Pa) -> Result {
+    let mut rd = cx.granules().lock::<Rd>(rd.as_u64())?;
+    match rd.map::<_, Realm>(cx.machine).state() {
+        RealmState::New => Err(Error::Realm(0)),
+        RealmState::Active => Ok(()),
+        RealmState::SystemOff => Err(Error::Realm(1)),
+    }
+}
+
+/// A REC being entered, running, or on its way out.
+struct Running<'a, M: Machine> {
+    cx: &'a Cx<'a, M>,
+    head: &'a RecHead,
+    rec: &'a mut Rec,
+    aux: Auxiliary<'a, M>,
+    exit: &'a mut RecExit,
+    /// The FP/SIMD registers are the REC's.
+    simd_live: bool,
+}
+
+/// Whether the Realm goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    /// Run the Realm again.
+    Resume,
+    /// Leave to the Host; the exit record says why.
+    Exit,
+}
+
+impl<M: Machine> Running<'_, M> {
+    /// Runs the Realm until something is for the Host.
+    fn run(&mut self, controls: EntryControls) {
+        let machine = self.cx.machine;
+        let reported = asserted(&self.rec.context.timers);
+        machine.enter_realm(&mut self.rec.context, &self.head.stage2, controls);
+        loop {
+            // A timer output that the Host has not seen yet, rising or falling, is its to act on.
+            let next = if machine.mask_timers(&self.rec.context) != reported {
+                self.leave(RecExitReason::Irq)
+            } else {
+                match machine.run_realm(&mut self.rec.context) {
+                    Exception::Irq => self.leave(RecExitReason::Irq),
+                    Exception::Fiq => self.leave(RecExitReason::Fiq),
+                    Exception::SError { esr } => self.serror(esr),
+                    Exception::Sync { esr, far, hpfar } => self.synchronous(esr, far, hpfar),
+                }
+            };
+            if next == Next::Exit {
+                break;
+            }
+        }
+        if self.simd_live {
+            self.take_simd();
+        }
+        machine.leave_realm(&mut self.rec.context);
+    }
+
+    /// Leaves for this reason; the fields of the exit record that go with it are set by the caller.
+    fn leave(&mut self, reason: RecExitReason) -> Next {
+        self.exit.exit_reason = reason as u8;
+        Next::Exit
+    }
+
+    /// Leaves due to a synchronous exception, of which the Host may see this much of the syndrome.
+    fn leave_sync(&mut self, esr: u64) -> Next {
+        self.exit.esr = esr;
+        self.leave(RecExitReason::Sync)
+    }
+
+    /// Fills the fields that are valid at every exit (A6.1, A6.2).
+    fn report(&mut self) {
+        gic::report(&self.rec.context.gic, self.exit);
+        let timers = &self.rec.context.timers;
+        self.exit.cntp_ctl = timers.cntp_ctl;
+        self.exit.cntp_cval = timers.cntp_cval;
+        self.exit.cntv_ctl = timers.cntv_ctl;
+        self.exit.cntv_cval = timers.cntv_cval;
+    }
+
+    /// Remembers an exit that the next entry may answer.
+    fn remember(&mut self, exit: LastExit, esr: u64, far: u64) {
+        self.rec.set_last_exit(exit);
+        self.rec.last_esr = esr;
+        self.rec.last_far = far;
+    }
+}
+
+/// Outputs of the timers with these registers.
+fn asserted(timers: &TimerState) -> TimerLines {
+    const ENABLE: u64 = 1 << 0;
+    const IMASK: u64 = 1 << 1;
+    const ISTATUS: u64 = 1 << 2;
+    let asserted = |ctl: u64| ctl & (ENABLE | IMASK | ISTATUS) == ENABLE | ISTATUS;
+    TimerLines {
+        virt: asserted(timers.cntv_ctl),
+        phys: asserted(timers.cntp_ctl),
+    }
+}

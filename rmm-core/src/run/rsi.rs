@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! The Realm's side of a call: what RSI and PSCI need of this REC and its Realm.
+
+use crate::machine::Machine;
+use crate::monitor::Cx;
+use crate::realm::Realm;
+use crate::rec::{Attest, RecHead};
+use rmm_abi::rmi::{HashAlgorithm, Ripas};
+use rmm_abi::smccc;
+use rmm_attest::rem;
+use rmm_granule::{GRANULE_SIZE, Ipa, Rd};
+use rmm_rsi::{Access, Context, Token};
+use rmm_rtt::{NotMapped, RealmGranule};
+
+/// A REC that makes a call.
+pub struct RsiContext<'a, M: Machine> {
+    cx: &'a Cx<'a, M>,
+    head: &'a RecHead,
+    attest: &'a mut Attest,
+}
+
+impl<'a, M: Machine> RsiContext<'a, M> {
+    /// The REC with this head.
+    pub fn new(cx: &'a Cx<'a, M>, head: &'a RecHead, attest: &'a mut Attest) -> Self {
+        Self { cx, head, attest }
+    }
+
+    /// Works on the Realm, locked.
+    fn realm<R>(&self, work: impl FnOnce(&mut Realm) -> R) -> R {
+        match self.cx.granules().lock::<Rd>(self.head.rd().as_u64()) {
+            Ok(mut rd) => work(&mut rd.map(self.cx.machine)),
+            Err(_) => self.cx.machine.fatal("REC without its Realm"),
+        }
+    }
+}
+
+impl<M: Machine> Context for RsiContext<'_, M> {
+    fn ipa_width(&self) -> u32 {
+        u32::from(self.head.stage2.ipa_width)
+    }
+
+    fn hash_algorithm(&self) -> HashAlgorithm {
+        self.head.hash_algorithm()
+    }
+
+    fn rpv(&self) -> [u8; 64] {
+        self.realm(|realm| realm.rpv)
+    }
+
+    fn smccc_version(&self) -> u64 {
+        let id = &self.cx.features().id;
+        let has = |register: u64, shift: u32| register >> shift & 0xF != 0;
+        if has(id.pfr1, 24) {
+            smccc::VERSION_1_4
+        } else if has(id.pfr0, 32) {
+            smccc::VERSION_1_3
+        } else {
+            smccc::VERSION_1_2
+        }
+    }
+
+    fn measurement(&self, index: usize) -> [u8; 64] {
+        self.realm(|realm| {
+            realm
+                .measurements
+                .get(index)
+                .map_or([0; 64], |value| value.0)
+        })
+    }
+
+    fn extend_measurement(&mut self, index: usize, value: &[u8]) {
+        let (machine, algorithm) = (self.cx.machine, self.head.hash_algorithm());
+        self.realm(|realm| {
+            if let Some(measurement) = realm.measurements.get_mut(index) {
+                *measurement = rem::extend(machine, algorithm, measurement, value);
+            }
+        });
+    }
+
+    fn ripas_extent(&self, base: u64, top: u64) -> (u64, Ripas) {
+        rmm_rtt::root(&self.head.stage2, self.cx.granules(), Ipa(base))
+            .and_then(|root| rmm_rtt::ripas_extent(root, self.cx.machine, Ipa(top)))
+            .map_or((top, Ripas::Empty), |(end, ripas)| (end.as_u64(), ripas))
+    }
+
+    fn read(&mut self, ipa: u64, parts: &mut [&mut [u8]]) -> Result<(), Access> {
+        read_realm(self.cx, self.head, Ipa(ipa), parts)
+    }
+
+    fn write(&mut self, ipa: u64, parts: &[&[u8]]) -> Result<(), Access> {
+        write_realm(self.cx, self.head, Ipa(ipa), parts)
+    }
+
+    fn rec_index(&self) -> u64 {
+        self.head.index
+    }
+
+    fn rec_exists(&self, index: u64) -> bool {
+        self.realm(|realm| index < realm.rec_index)
+    }
+
+    fn token_init(&mut self, challenge: &[u8; 64]) -> u64 {
+        self.attest.begin(challenge);
+        GRANULE_SIZE as u64
+    }
+
+    fn token_in_progress(&self) -> bool {
+        self.attest.is_in_progress()
+    }
+
+    fn token_continue(&mut self, _ipa: u64, _size: u64) -> Result<Token, Access> {
+        // There is no token builder: the generation fails.
+        self.attest.end();
+        Ok(Token::Failed)
+    }
+}
+
+/// Locks the Granule of Realm memory that holds `ipa`.
+fn granule<'a, M: Machine>(
+    cx: &'a Cx<'_, M>,
+    head: &RecHead,
+    ipa: Ipa,
+) -> Result<RealmGranule<'a>, Access> {
+    let root = rmm_rtt::root(&head.stage2, cx.granules(), ipa).ok_or(Access::NotMapped {
+        level: head.stage2.start_level,
+    })?;
+    rmm_rtt::access(root, cx.machine).map_err(|NotMapped { level, ripas }| match ripas {
+        Some(Ripas::Empty) => Access::Empty { level },
+        _ => Access::NotMapped { level },
+    })
+}
+
+/// Copies Realm memory from `ipa` on, within one Granule, into the parts.
+pub fn read_realm<M: Machine>(
+    cx: &Cx<'_, M>,
+    head: &RecHead,
+    ipa: Ipa,
+    parts: &mut [&mut [u8]],
+) -> Result<(), Access> {
+    let granule = granule(cx, head, ipa)?;
+    let mut offset = ipa.granule_offset();
+    for part in parts {
+        granule.read(cx.machine, offset, part);
+        offset += part.len();
+    }
+    Ok(())
+}
+
+/// Copies the parts to Realm memory from `ipa` on, within one Granule.
+pub fn write_realm<M: Machine>(
+    cx: &Cx<'_, M>,
+    head: &RecHead,
+    ipa: Ipa,
+    parts: &[&[u8]],
+) -> Result<(), Access> {
+    let granule = granule(cx, head, ipa)?;
+    let mut offset = ipa.granule_offset();
+    for part in parts {
+        granule.write(cx.machine, offset, part);
+        offset += part.len();
+    }
+    Ok(())
+}

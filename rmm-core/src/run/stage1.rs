@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! The monitor's own walk of a Realm's stage 1 tables: at which level does an address beyond the
+//! IPA space appear? (A5.2.8)
+
+use crate::machine::El1State;
+
+/// `SCTLR_EL1.M`: stage 1 is on.
+const SCTLR_M: u64 = 1 << 0;
+/// `SCTLR_EL1.EE`: tables are big-endian.
+const SCTLR_EE: u64 = 1 << 25;
+/// `TCR_EL1.DS`: 52-bit addresses with 4 KiB and 16 KiB granules.
+const TCR_DS: u64 = 1 << 59;
+
+/// One of the two VA ranges: its table and geometry.
+struct Regime {
+    /// `TTBR<n>_EL1`.
+    ttbr: u64,
+    /// log2 of the granule size: 12, 14 or 16.
+    granule: u32,
+    /// Bits of a VA that are translated.
+    input_bits: u32,
+    /// 52-bit output addresses.
+    wide: bool,
+    big_endian: bool,
+}
+
+impl Regime {
+    /// The range that holds `va`; none if its configuration is reserved.
+    fn of(el1: &El1State, va: u64) -> Option<Self> {
+        let upper = va >> 55 & 1 != 0;
+        let (ttbr, tsz, granule) = if upper {
+            let granule = match el1.tcr >> 30 & 3 {
+                1 => 14,
+                2 => 12,
+                3 => 16,
+                _ => return None,
+            };
+            (el1.ttbr1, el1.tcr >> 16 & 0x3F, granule)
+        } else {
+            let granule = match el1.tcr >> 14 & 3 {
+                0 => 12,
+                1 => 16,
+                2 => 14,
+                _ => return None,
+            };
+            (el1.ttbr0, el1.tcr & 0x3F, granule)
+        };
+        let ds = el1.tcr & TCR_DS != 0;
+        let most = if ds || granule == 16 { 52 } else { 48 };
+        let input_bits = 64 - u32::try_from(tsz).ok()?;
+        (granule + 1..=most).contains(&input_bits).then_some(Self {
+            ttbr,
+            granule,
+            input_bits,
+            // 64 KiB granules have their own place for the upper bits, whatever DS says.
+            wide: ds || granule == 16,
+            big_endian: el1.sctlr & SCTLR_EE != 0,
+        })
+    }
+
+    /// Bits of a VA that one level resolves.
+    fn stride(&self) -> u32 {
+        self.granule - 3
+    }
+
+    /// Level at which the walk starts: -1 to 3.
+    fn start_level(&self) -> i32 {
+        let levels = (self.input_bits - self.granule).div_ceil(self.stride());
+        4 - levels.cast_signed()
+    }
+
+    /// Lowest VA bit that a level resolves.
+    fn shift(&self, level: i32) -> u32 {
+        self.granule + self.stride() * (3 - level).unsigned_abs()
+    }
+
+    /// The start level table.
+    fn base(&self) -> u64 {
+        let low = self.ttbr & 0xFFFF_FFFF_FFC0;
+        if self.wide {
+            low | (self.ttbr >> 2 & 0xF) << 48
+        } else {
+            low
+        }
+    }
+
+    /// Offset of the entry for `va` in its table of this level, in bytes.
+    fn entry_offset(&self, va: u64, level: i32) -> u64 {
+        let shift = self.shift(level);
+        let bits = if level == self.start_level() {
+            self.input_bits - shift
+        } else {
+            self.stride()
+        };
+        (va >> shift & ((1 << bits) - 1)) * 8
+    }
+
+    /// The address in a descriptor.
+    fn output(&self, descriptor: u64) -> u64 {
+        let low = descriptor & 0xFFFF_FFFF_FFFF & !((1 << self.granule) - 1);
+        match (self.granule, self.wide) {
+            (16, _) => low | (descriptor >> 12 & 0xF) << 48,
+            (_, true) => low | descriptor & 3 << 48 | (descriptor >> 8 & 3) << 50,
+            _ => low,
+        }
+    }
+}
+
+/// Level of the stage 1 walk for `va` at which an address at or beyond `2^ipa_width` appears; 0
+/// for the table base itself, and if stage 1 is off. None if there is no such address: the Realm
+/// has changed its tables meanwhile, or `read` cannot get an entry at an IPA.
+pub fn overflow_level(
+    el1: &El1State,
+    va: u64,
+    ipa_width: u8,
+    mut read: impl FnMut(u64) -> Option<u64>,
+) -> Option<i8> {
+    if el1.sctlr & SCTLR_M == 0 {
+        return Some(0);
+    }
+    let beyond = |address: u64| address.checked_shr(u32::from(ipa_width)).unwrap_or(0) != 0;
+    let regime = Regime::of(el1, va)?;
+    let mut table = regime.base();
+    if beyond(table) {
+        return Some(0);
+    }
+    for level in regime.start_level()..=3 {
+        let descriptor = read(table + regime.entry_offset(va, level))?;
+        let descriptor = if regime.big_endian {
+            descriptor.swap_bytes()
+        } else {
+            descriptor
+        };
+        let output = regime.output(descriptor);
+        match descriptor & 3 {
+            1 | 3 if beyond(output) => return i8::try_from(level).ok(),
+            3 if level < 3 => table = output,
+            _ => return None,
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashMap;
+    use zerocopy::FromZeros;
+
+    const TABLE: u64 = 3;
+    const PAGE: u64 = 3;
+    const BLOCK: u64 = 1;
+
+    fn el1(tcr: u64, ttbr0: u64) -> El1State {
+        let mut el1 = El1State::new_zeroed();
+        el1.sctlr = SCTLR_M;
+        el1.tcr = tcr;
+        el1.ttbr0 = ttbr0;
+        el1
+    }
+
+    fn level(el1: &El1State, va: u64, entries: &[(u64, u64)]) -> Option<i8> {
+        let memory: HashMap<u64, u64> = entries.iter().copied().collect();
+        overflow_level(el1, va, 40, |ipa| memory.get(&ipa).copied())
+    }
+
+    #[test]
+    fn stage_1_off() {
+        let mut el1 = el1(0, 0);
+        el1.sctlr = 0;
+        assert_eq!(level(&el1, 1 << 41, &[]), Some(0));
+    }
+
+    #[test]
+    fn four_kib_pages_of_39_bits() {
+        let el1 = el1(25, 0x1000);
+        let va = 1 << 30 | 2 << 21 | 3 << 12 | 0x123;
+        let (l1, l2, l3) = (0x1008, 0x2010, 0x3018);
+        let beyond = 1 << 40;
+        let walk = |e1, e2, e3| level(&el1, va, &[(l1, e1), (l2, e2), (l3, e3)]);
+        assert_eq!(walk(0x2000 | TABLE, 0x3000 | TABLE, beyond | PAGE), Some(3));
+        assert_eq!(walk(0x2000 | TABLE, beyond | TABLE, 0), Some(2));
+        assert_eq!(walk(0x2000 | TABLE, beyond | BLOCK, 0), Some(2));
+        assert_eq!(walk(beyond | BLOCK, 0, 0), Some(1));
+        assert_eq!(
+            walk(0x2000 | TABLE, 0x3000 | TABLE, 0x5000 | PAGE),
+            None,
+            "in range"
+        );
+        assert_eq!(walk(0x2000 | TABLE, 0, 0), None, "invalid by now");
+        assert_eq!(level(&el1, va, &[]), None, "table out of reach");
+        assert_eq!(level(&el1_with_base(25, beyond), va, &[]), Some(0));
+    }
+
+    fn el1_with_base(tcr: u64, base: u64) -> El1State {
+        el1(tcr, base)
+    }
+
+    #[test]
+    fn upper_range_64_kib_and_big_endian() {
+        let mut el1 = el1(16 << 16 | 3 << 30, 0);
+        el1.ttbr1 = 0x1_0000;
+        el1.sctlr |= SCTLR_EE;
+        let va = 0xFFFF_0000_0000_0000;
+        let table = (0x2_0000 | TABLE).swap_bytes();
+        let block = (1_u64 << 41 | BLOCK).swap_bytes();
+        assert_eq!(
+            level(&el1, va, &[(0x1_0000, table), (0x2_0000, block)]),
+            Some(2)
+        );
+        // Bits 51:48 of an address lie at 15:12 of a descriptor.
+        let wide = (1_u64 << 12 | BLOCK).swap_bytes();
+        assert_eq!(
+            level(&el1, va, &[(0x1_0000, table), (0x2_0000, wide)]),
+            Some(2)
+        );
+    }
+
+    #[test]
+    fn level_minus_1_with_lpa2() {
+        let el1 = el1(12 | TCR_DS, 0x1000);
+        let va = 5 << 48;
+        assert_eq!(level(&el1, va, &[(0x1028, 1 << 9 | TABLE)]), Some(-1));
+        assert_eq!(
+            level(
+                &el1,
+                va,
+                &[(0x1028, 0x2000 | TABLE), (0x2000, 1 << 45 | BLOCK)]
+            ),
+            Some(0)
+        );
+    }
+
+    #[test]
+    fn reserved_configurations_end() {
+        for tcr in [3 << 14 | 16, 63, 1 << 14 | 60] {
+            assert_eq!(level(&el1(tcr, 0), 0, &[(0, 1 << 41 | TABLE)]), None);
+        }
+    }
+}

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Trapped system registers: identification, interrupts for others, and what is hidden.
+
+use crate::machine::RecContext;
+
+/// A trapped MSR, MRS or System instruction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Trap(u64);
+
+/// `op0, op1, CRn, CRm, op2` of a register, in the layout of [`Trap::encoding`].
+#[must_use]
+pub const fn encoding(op0: u64, op1: u64, crn: u64, crm: u64, op2: u64) -> u64 {
+    op0 << 20 | op2 << 17 | op1 << 14 | crn << 10 | crm << 1
+}
+
+const ENCODING_MASK: u64 = encoding(3, 7, 15, 15, 7);
+
+/// Writes that ask for something only the Host can do.
+const ICC_DIR_EL1: u64 = encoding(3, 0, 12, 11, 1);
+const ICC_SGI1R_EL1: u64 = encoding(3, 0, 12, 11, 5);
+const ICC_ASGI1R_EL1: u64 = encoding(3, 0, 12, 11, 6);
+const ICC_SGI0R_EL1: u64 = encoding(3, 0, 12, 11, 7);
+
+/// Rt of the instruction syndrome: a register number, not for the Host.
+pub const ISS_RT: u64 = 0x1F << 5;
+
+/// What to do about a trap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// A read: give this value and go on.
+    Read(u64),
+    /// A write: ignore it and go on.
+    Ignore,
+    /// A write for the Host: leave with this value.
+    Exit(u64),
+    /// The register does not exist for the Realm.
+    Undefined,
+}
+
+impl Trap {
+    /// The trap with this `ESR_EL2`.
+    #[must_use]
+    pub const fn new(esr: u64) -> Self {
+        Self(esr)
+    }
+
+    const fn encoding(self) -> u64 {
+        self.0 & ENCODING_MASK
+    }
+
+    const fn is_read(self) -> bool {
+        self.0 & 1 != 0
+    }
+
+    const fn rt(self) -> usize {
+        (self.0 >> 5 & 0x1F) as usize
+    }
+
+    const fn op0(self) -> u64 {
+        self.0 >> 20 & 3
+    }
+
+    const fn op1(self) -> u64 {
+        self.0 >> 14 & 7
+    }
+
+    /// The space of ID registers that `HCR_EL2.TID3` traps: op0 3, op1 0, CRn 0, CRm 1 to 7.
+    const fn is_id(self) -> bool {
+        self.op0() == 3 && self.op1() == 0 && self.0 >> 10 & 0xF == 0
+    }
+
+    /// CRm and op2 of a register in the ID space.
+    const fn id(self) -> (u64, u64) {
+        (self.0 >> 1 & 0xF, self.0 >> 17 & 7)
+    }
+
+    /// Self-hosted debug registers: op0 2, op1 0.
+    const fn is_debug(self) -> bool {
+        self.op0() == 2 && self.op1() == 0
+    }
+
+    /// The value of the source register; XZR is zero.
+    #[must_use]
+    pub fn source(self, rec: &RecContext) -> u64 {
+        rec.gprs.get(self.rt()).copied().unwrap_or(0)
+    }
+
+    /// Puts the value of a read into its register.
+    pub fn set_target(self, rec: &mut RecContext, value: u64) {
+        if let Some(register) = rec.gprs.get_mut(self.rt()) {
+            *register = value;
+        }
+    }
+
+    /// Decides; `id_register` gives what the Realm sees in the ID space.
+    #[must_use]
+    pub fn action(self, rec: &RecContext, id_register: impl FnOnce(u64, u64) -> u64) -> Action {
+        if self.is_read() {
+            if self.is_id() {
+                let (crm, op2) = self.id();
+                return Action::Read(id_register(crm, op2));
+            }
+            if self.is_debug() {
+                return Action::Read(0);
+            }
+            return Action::Undefined;
+        }
+        match self.encoding() {
+            ICC_DIR_EL1 | ICC_SGI1R_EL1 | ICC_ASGI1R_EL1 | ICC_SGI0R_EL1 => {
+                Action::Exit(self.source(rec))
+            }
+            _ if self.is_debug() => Action::Ignore,
+            _ => Action::Undefined,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use zerocopy::FromZeros;
+
+    fn esr(encoding: u64, rt: u64, read: bool) -> u64 {
+        0x18 << 26 | 1 << 25 | encoding | rt << 5 | u64::from(read)
+    }
+
+    #[test]
+    fn id_registers_are_read_and_never_written() {
+        let rec = RecContext::new_zeroed();
+        let pfr0 = encoding(3, 0, 0, 4, 0);
+        let seen = |crm, op2| crm << 8 | op2;
+        assert_eq!(
+            Trap::new(esr(pfr0, 3, true)).action(&rec, seen),
+            Action::Read(0x400)
+        );
+        assert_eq!(
+            Trap::new(esr(pfr0, 3, false)).action(&rec, seen),
+            Action::Undefined
+        );
+    }
+
+    #[test]
+    fn interrupts_for_others_go_to_the_host() {
+        let mut rec = RecContext::new_zeroed();
+        rec.gprs[7] = 0x1234;
+        for (crm, op2) in [(11, 1), (11, 5), (11, 6), (11, 7)] {
+            let register = encoding(3, 0, 12, crm, op2);
+            let action = Trap::new(esr(register, 7, false)).action(&rec, |_, _| 0);
+            assert_eq!(action, Action::Exit(0x1234));
+            let action = Trap::new(esr(register, 31, false)).action(&rec, |_, _| 0);
+            assert_eq!(action, Action::Exit(0), "XZR");
+            let action = Trap::new(esr(register, 7, true)).action(&rec, |_, _| 0);
+            assert_eq!(action, Action::Undefined);
+        }
+    }
+
+    #[test]
+    fn what_is_hidden_is_undefined() {
+        let rec = RecContext::new_zeroed();
+        let pmcr = encoding(3, 3, 9, 12, 0);
+        let impdef = encoding(3, 0, 15, 0, 0);
+        let trace = encoding(2, 1, 0, 0, 0);
+        for register in [pmcr, impdef, trace] {
+            for read in [false, true] {
+                let action = Trap::new(esr(register, 1, read)).action(&rec, |_, _| 0);
+                assert_eq!(action, Action::Undefined);
+            }
+        }
+    }
+}
