@@ -180,6 +180,17 @@ pub struct RecContext {
     pub gic: GicState,
 }
 
+impl RecContext {
+    /// Completes the A64 instruction at PC, which was trapped and is emulated: as its own execution
+    /// would have, this ends a single step and a branch target check.
+    pub fn step_over(&mut self) {
+        const BTYPE: u64 = 3 << 10;
+        const SS: u64 = 1 << 21;
+        self.pc = self.pc.wrapping_add(4);
+        self.pstate &= !(BTYPE | SS);
+    }
+}
+
 /// EL1 and EL0 system registers of a REC; each field is the register of its name.
 #[derive(Clone, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]

@@ -36,11 +36,6 @@ impl<M: Machine> Running<'_, M> {
         }
     }
 
-    /// Steps over the instruction that was trapped.
-    fn step_over(&mut self) {
-        self.rec.context.pc = self.rec.context.pc.wrapping_add(4);
-    }
-
     /// The Realm takes an Undefined Instruction exception.
     fn undefined(&mut self) -> Next {
         self.cx.machine.save_el1(&mut self.rec.context);
@@ -57,7 +52,7 @@ impl<M: Machine> Running<'_, M> {
             let gprs = &self.rec.context.gprs;
             self.exit.gprs[0] = gprs.get(register).copied().unwrap_or(0);
         }
-        self.step_over();
+        self.rec.context.step_over();
         self.leave_sync(esr & ESR_WFX)
     }
 
@@ -89,11 +84,11 @@ impl<M: Machine> Running<'_, M> {
             Action::Undefined => return self.undefined(),
             Action::Exit(value) => {
                 self.exit.gprs[0] = value;
-                self.step_over();
+                self.rec.context.step_over();
                 return self.leave_sync(esr & !ISS_RT);
             }
         }
-        self.step_over();
+        self.rec.context.step_over();
         Next::Resume
     }
 
@@ -105,7 +100,7 @@ impl<M: Machine> Running<'_, M> {
         let mut realm = RsiContext::new(self.cx, self.head, attest);
         let exit = match rmm_rsi::handle(&mut realm, &mut context.gprs, &mut self.exit.gprs) {
             Outcome::Return => {
-                self.step_over();
+                self.rec.context.step_over();
                 return Next::Resume;
             }
             Outcome::Abort(abort) => {
@@ -114,7 +109,7 @@ impl<M: Machine> Running<'_, M> {
             }
             Outcome::Exit(exit) => exit,
         };
-        self.step_over();
+        self.rec.context.step_over();
         match exit {
             Exit::HostCall { imm } => {
                 self.rec.set_host_call_pending(true);

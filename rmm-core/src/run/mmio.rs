@@ -59,7 +59,7 @@ impl Access {
         {
             *register = self.extend(self.cut(value));
         }
-        rec.pc = rec.pc.wrapping_add(4);
+        rec.step_over();
     }
 
     fn extend(self, value: u64) -> u64 {
