@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Several CPUs on the tables of one Realm.
+
+use super::*;
+use std::sync::atomic::AtomicBool;
+use std::thread;
+
+const ROUNDS: usize = if cfg!(miri) { 3 } else { 300 };
+
+/// The Realm's parts that threads share; each thread has its own CPU.
+struct Shared<'a> {
+    memory: &'a Arc<FakeMemory>,
+    granules: &'static GranuleTable,
+    s2: Stage2,
+    regs: Stage2Regs,
+}
+
+impl Shared<'_> {
+    fn root(&self, ipa: u64) -> Root<'static> {
+        root(&self.s2, self.granules, Ipa(ipa)).unwrap()
+    }
+}
+
+fn with_threads(realm: &Realm, f: impl Fn(Shared<'_>)) {
+    let Realm {
+        memory,
+        granules,
+        s2,
+        ..
+    } = realm;
+    f(Shared {
+        memory,
+        granules,
+        s2: *s2,
+        regs: realm.regs(),
+    });
+}
+
+#[test]
+fn walks_in_one_tree_do_not_disturb_each_other() {
+    let realm = Realm::plain();
+    // Keeps the table that all share live.
+    realm.tables(511 * GIB, 2);
+    let spare: Vec<Vec<u64>> = (0..3)
+        .map(|_| (0..3).map(|_| realm.granule().pa().0).collect())
+        .collect();
+    with_threads(&realm, |shared| {
+        thread::scope(|scope| {
+            let shared = &shared;
+            for (n, spare) in spare.iter().enumerate() {
+                scope.spawn(move || {
+                    let cpu = shared.memory.cpu();
+                    let ipa = n as u64 * GIB;
+                    let lock = |n: usize| shared.granules.lock::<Delegated>(spare[n]).unwrap();
+                    for _ in 0..ROUNDS {
+                        create(shared.root(ipa), &cpu, 2, lock(0)).unwrap();
+                        create(shared.root(ipa), &cpu, 3, lock(1)).unwrap();
+                        data_slot(shared.root(ipa), &cpu)
+                            .unwrap()
+                            .map_ram(lock(2).transition());
+                        let found = shared.memory.translate_cached(&shared.regs, ipa).unwrap();
+                        assert_eq!(found.pa, Pa(spare[2]));
+                        let unmapped = unmap_data(shared.root(ipa), &cpu).unwrap();
+                        drop(unmapped.data.wipe_into_delegated(&cpu));
+                        destroy(shared.root(ipa), &cpu, 3).unwrap();
+                        destroy(shared.root(ipa), &cpu, 2).unwrap();
+                    }
+                });
+            }
+            scope.spawn(move || {
+                let cpu = shared.memory.cpu();
+                for _ in 0..ROUNDS {
+                    assert_eq!(destroy(shared.root(0), &cpu, 1), Err(with_top(1, 0)));
+                    assert_eq!(fold(shared.root(0), &cpu, 1), Err(rtt(1)));
+                }
+            });
+        });
+    });
+    for ipa in [0, GIB, 2 * GIB] {
+        assert_eq!(
+            realm.entry(ipa),
+            (1, Entry::Unassigned { ripas: DESTROYED })
+        );
+    }
+}
+
+#[test]
+fn a_running_realm_survives_folding() {
+    let realm = Realm::plain();
+    realm.block(2 * MIB, BLOCKS.base, RAM);
+    let spare = realm.granule().pa().0;
+    let done = AtomicBool::new(false);
+    with_threads(&realm, |shared| {
+        thread::scope(|scope| {
+            let (shared, done) = (&shared, &done);
+            scope.spawn(move || {
+                let cpu = shared.memory.cpu();
+                for _ in 0..ROUNDS {
+                    let rtt = shared.granules.lock(spare).unwrap();
+                    create(shared.root(2 * MIB), &cpu, 3, rtt).unwrap();
+                    fold(shared.root(2 * MIB), &cpu, 3).unwrap();
+                }
+                done.store(true, Ordering::Relaxed);
+            });
+            for first in [0, 100] {
+                scope.spawn(move || {
+                    let cpu = shared.memory.cpu();
+                    let mut n = first;
+                    while !done.load(Ordering::Relaxed) {
+                        let ipa = 2 * MIB + n % 512 * PAGE;
+                        match shared.memory.translate_cached(&shared.regs, ipa) {
+                            Ok(found) => assert_eq!(found.pa.0, BLOCKS.base + n % 512 * PAGE),
+                            // Between break and make; the entry is there once it is looked up.
+                            Err(fault) => {
+                                assert_eq!(
+                                    fault,
+                                    Fault {
+                                        level: 2,
+                                        kind: FaultKind::Translation
+                                    }
+                                );
+                                let (_, entry) = classify(shared.root(ipa), &cpu);
+                                assert!(matches!(entry, Entry::Assigned { ripas: RAM, .. }));
+                            }
+                        }
+                        n += 1;
+                    }
+                });
+            }
+        });
+    });
+}
+
+#[test]
+fn a_page_is_mapped_once() {
+    let realm = Realm::plain();
+    realm.tables(0, 3);
+    let spare = [realm.granule().pa().0, realm.granule().pa().0];
+    for _ in 0..ROUNDS {
+        let won = AtomicU64::new(0);
+        with_threads(&realm, |shared| {
+            thread::scope(|scope| {
+                for pa in spare {
+                    let (shared, won) = (&shared, &won);
+                    scope.spawn(move || {
+                        let cpu = shared.memory.cpu();
+                        let data = shared.granules.lock::<Delegated>(pa).unwrap();
+                        if let Ok(slot) = data_slot(shared.root(0), &cpu) {
+                            slot.map_ram(data.transition());
+                            won.fetch_add(1, Ordering::Relaxed);
+                        }
+                    });
+                }
+            });
+        });
+        assert_eq!(won.into_inner(), 1);
+        realm.unmap(0).unwrap();
+    }
+}
+
+#[test]
+fn memory_in_use_by_the_monitor_is_not_taken_away() {
+    let realm = Realm::plain();
+    realm.tables(0, 3);
+    let pa = realm.map_ram(0).unwrap();
+    with_threads(&realm, |shared| {
+        thread::scope(|scope| {
+            let shared = &shared;
+            let writer = scope.spawn(move || {
+                let cpu = shared.memory.cpu();
+                for _ in 0..ROUNDS {
+                    if let Ok(granule) = access(shared.root(0), &cpu) {
+                        granule.write(&cpu, 0, &[0xff; 64]);
+                    }
+                }
+            });
+            let cpu = shared.memory.cpu();
+            let unmapped = unmap_data(shared.root(0), &cpu).unwrap();
+            drop(unmapped.data.wipe_into_delegated(&cpu));
+            writer.join().unwrap();
+        });
+    });
+    assert!(realm.is_clean(pa));
+}
