@@ -4,7 +4,7 @@
 use super::inject;
 use super::mmio::Access;
 use super::rsi::read_realm;
-use super::{Next, Running, stage1};
+use super::{Next, PSTATE_AARCH32, Running, stage1};
 use crate::machine::Machine;
 use crate::rec::LastExit;
 use rmm_abi::rmi::Ripas;
@@ -25,8 +25,6 @@ const ESR_INSTRUCTION_ABORT: u64 = 0xFC00_1A3F;
 const FAR_OFFSET: u64 = 0xFFF;
 /// FIPA, bits of `HPFAR_EL2`; NS (bit 63) is not the Host's.
 const HPFAR_FIPA: u64 = 0xFFF_FFFF_FFF0;
-/// M[4] of PSTATE: AArch32.
-const PSTATE_AARCH32: u64 = 1 << 4;
 
 impl<M: Machine> Running<'_, M> {
     /// A Data Abort from the Realm.

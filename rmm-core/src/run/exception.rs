@@ -4,7 +4,7 @@
 use super::inject::{self, ec};
 use super::rsi::RsiContext;
 use super::sysreg::{Action, ISS_RT, Trap};
-use super::{Next, Running, idreg};
+use super::{Next, PSTATE_AARCH32, Running, idreg};
 use crate::machine::{Machine, SimdState};
 use crate::realm::{Realm, RealmState};
 use crate::rec::Rec;
@@ -20,6 +20,10 @@ const ESR_SERROR: u64 = 0x3F << 26 | 1 << 24 | 7 << 10 | 1 << 9 | 0x3F;
 impl<M: Machine> Running<'_, M> {
     /// A synchronous exception.
     pub fn synchronous(&mut self, esr: u64, far: u64, hpfar: u64) -> Next {
+        if self.rec.context.pstate & PSTATE_AARCH32 != 0 && !inject::is_abort(esr) {
+            // No Realm has AArch32; what it does there is not emulated.
+            return self.undefined();
+        }
         match inject::class(esr) {
             ec::WFX => self.wait(esr),
             ec::FP if !self.simd_live => self.give_simd(),

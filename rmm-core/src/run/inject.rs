@@ -30,6 +30,14 @@ pub const fn class(esr: u64) -> u64 {
     esr >> 26 & 0x3F
 }
 
+/// Whether a syndrome is that of a Data Abort or an Instruction Abort from a Realm.
+pub const fn is_abort(esr: u64) -> bool {
+    matches!(
+        class(esr),
+        ec::INSTRUCTION_ABORT_LOWER | ec::DATA_ABORT_LOWER
+    )
+}
+
 /// A syndrome of this exception class, with IL clear and ISS zero.
 pub const fn with_class(ec: u64) -> u64 {
     ec << 26

@@ -74,6 +74,9 @@ struct Running<'a, M: Machine> {
     simd_live: bool,
 }
 
+/// M[4] of PSTATE: AArch32.
+const PSTATE_AARCH32: u64 = 1 << 4;
+
 /// Whether the Realm goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Next {
