@@ -8,5 +8,7 @@
 
 pub mod protocol;
 #[cfg(target_os = "none")]
+pub mod registers;
+#[cfg(target_os = "none")]
 pub mod smc;
 pub mod text;

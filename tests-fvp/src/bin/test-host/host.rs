@@ -2,7 +2,7 @@
 //! What the Host does from start to power-off.
 
 use crate::console::{self, line};
-use crate::{arch, gic, params, tests};
+use crate::{arch, demo, gic, params, tests};
 use core::fmt::Arguments;
 use core::sync::atomic::{AtomicBool, Ordering};
 
@@ -13,7 +13,7 @@ pub extern "C" fn host_main() -> ! {
     gic::setup();
     match parameters.mode {
         params::Mode::Test => tests::run_all(&parameters),
-        params::Mode::Run => line!("host: run complete"),
+        params::Mode::Run => demo::run(),
     }
     arch::power_off()
 }

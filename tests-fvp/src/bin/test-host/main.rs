@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! The test Host: a bare-metal hypervisor at Normal EL2, as small as the tests allow.
 #![cfg_attr(target_os = "none", no_std, no_main)]
+// The target has 64 bits: `u64` and `usize` are one.
+#![allow(clippy::cast_possible_truncation)]
 
 #[cfg(target_os = "none")]
 extern crate alloc;
@@ -16,6 +18,8 @@ mod console;
 #[cfg(target_os = "none")]
 mod cpu1;
 #[cfg(target_os = "none")]
+mod demo;
+#[cfg(target_os = "none")]
 mod gic;
 #[cfg(target_os = "none")]
 mod heap;
@@ -25,6 +29,10 @@ mod host;
 mod params;
 #[cfg(target_os = "none")]
 mod pool;
+#[cfg(target_os = "none")]
+mod realm;
+#[cfg(target_os = "none")]
+mod rec;
 #[cfg(target_os = "none")]
 mod rmi;
 #[cfg(target_os = "none")]

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! The test Realm: does at Realm EL1 what the test Host asks for.
 #![cfg_attr(target_os = "none", no_std, no_main)]
+// The target has 64 bits: `u64` and `usize` are one.
+#![allow(clippy::cast_possible_truncation)]
+
 #[cfg(target_os = "none")]
-#[panic_handler]
-fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
-    loop {}
-}
+mod demo;
 #[cfg(target_os = "none")]
-core::arch::global_asm!(".section .text.entry,\"ax\"\n.global _start\n_start: b .");
+mod realm;
+#[cfg(target_os = "none")]
+mod runtime;
 
 /// On the build machine there is nothing to run.
 #[cfg(not(target_os = "none"))]

@@ -1,0 +1,373 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! A Realm: made step by step, taken apart with every granule looked at.
+
+use crate::check::{Check, ensure, ensure_eq};
+use crate::pool::{self, GRANULE};
+use crate::rec::Rec;
+use crate::rmi;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU16, Ordering};
+use rmm_abi::rmi::{DataFlags, RealmParams, RecCreateFlags, RecParams, index_to_mpidr};
+use tests_fvp::protocol::layout;
+use zerocopy::{FromZeros, IntoBytes};
+
+/// The test Realm's image.
+#[cfg(not(clippy))]
+pub static IMAGE: &[u8] = include_bytes!(env!("REALM_IMAGE", "the packed test Realm's file"));
+/// Clippy looks at the code without an image.
+#[cfg(clippy)]
+pub static IMAGE: &[u8] = &[];
+
+/// What a Realm is created with.
+#[derive(Clone, Copy, Debug)]
+pub struct Config {
+    /// IPA width in bits.
+    pub s2sz: u8,
+    /// Start level.
+    pub level: i64,
+    /// Start level tables.
+    pub tables: u32,
+    /// RmiHashAlgorithm.
+    pub hash: u8,
+    /// RmiRealmFlags.
+    pub flags: u64,
+    /// Vector length in units of 128 bits minus one.
+    pub sve_vl: u8,
+    /// PMU counters.
+    pub pmu_num_ctrs: u8,
+    /// Realm Personalization Value.
+    pub rpv: [u8; 64],
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            s2sz: 40,
+            level: 0,
+            tables: 1,
+            hash: 0,
+            flags: 0,
+            sve_vl: 0,
+            pmu_num_ctrs: 0,
+            rpv: [0x5A; 64],
+        }
+    }
+}
+
+impl Config {
+    /// RmiRealmParams with the start level tables at an address.
+    pub fn params(&self, rtt_base: u64) -> RealmParams {
+        let mut params = RealmParams::new_zeroed();
+        params.flags = self.flags;
+        params.s2sz = self.s2sz;
+        params.sve_vl = self.sve_vl;
+        params.num_bps = 1;
+        params.num_wps = 1;
+        params.pmu_num_ctrs = self.pmu_num_ctrs;
+        params.hash_algo = self.hash;
+        params.rpv = self.rpv;
+        params.vmid = next_vmid();
+        params.rtt_base = rtt_base;
+        params.rtt_level_start = self.level;
+        params.rtt_num_start = self.tables;
+        params
+    }
+
+    /// First address of the Unprotected half.
+    pub fn unprotected(&self) -> u64 {
+        1 << (self.s2sz - 1)
+    }
+}
+
+/// A VMID that was not used lately, below 256.
+fn next_vmid() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed) & 0xFF
+}
+
+/// Bytes that an entry at a level stands for.
+pub const fn entry_size(level: u64) -> u64 {
+    GRANULE << (9 * (3 - level))
+}
+
+/// A Realm and the granules that the Host has given it.
+pub struct Realm {
+    /// The RD.
+    pub rd: u64,
+    /// The first start level table.
+    pub rtt_base: u64,
+    /// What it was created with.
+    pub config: Config,
+    /// RTTs: level, first IPA, address.
+    pub tables: Vec<(u64, u64, u64)>,
+    /// DATA granules: IPA, address.
+    pub pages: Vec<(u64, u64)>,
+    /// RECs, by index.
+    pub recs: Vec<Rec>,
+    living: bool,
+}
+
+impl Realm {
+    /// Creates a Realm, state NEW.
+    pub fn new(config: &Config) -> Check<Self> {
+        let tables = u64::from(config.tables);
+        let rd = pool::take_delegated()?;
+        let rtt_base = pool::take_delegated_row(tables, tables * GRANULE)?;
+        let params = pool::take_one()?;
+        pool::write_bytes(params, config.params(rtt_base).as_bytes());
+        let created = rmi::realm_create(rd, params).ok("RMI_REALM_CREATE");
+        pool::give(params, 1);
+        if let Err(why) = created {
+            pool::give_delegated(rd)?;
+            pool::give_delegated_row(rtt_base, tables)?;
+            return Err(why);
+        }
+        Ok(Self {
+            rd,
+            rtt_base,
+            config: *config,
+            tables: Vec::new(),
+            pages: Vec::new(),
+            recs: Vec::new(),
+            living: true,
+        })
+    }
+
+    /// A Realm with the test image, `recs` RECs of which the first is runnable, state ACTIVE.
+    pub fn running(config: &Config, recs: u64, mode: u64) -> Check<Self> {
+        let mut realm = Self::loaded(config)?;
+        for n in 0..recs {
+            realm.add_rec(n == 0, &[mode, config.unprotected()])?;
+        }
+        realm.activate()?;
+        Ok(realm)
+    }
+
+    /// A Realm with the test image, state NEW.
+    pub fn loaded(config: &Config) -> Check<Self> {
+        let mut realm = Self::new(config)?;
+        let top = layout::BASE + layout::SIZE;
+        realm.add_tables(layout::BASE, 3)?;
+        realm.init_ripas(layout::BASE, top)?;
+        let pages = (layout::BASE..top).step_by(GRANULE as usize);
+        let mut image = IMAGE.chunks(GRANULE as usize);
+        for ipa in pages {
+            match image.next() {
+                Some(bytes) => realm.add_page(ipa, bytes, DataFlags::MEASURE.bits())?,
+                None => realm.add_unknown(ipa)?,
+            };
+        }
+        ensure!(image.next().is_none(), "the image is larger than the Realm");
+        Ok(realm)
+    }
+
+    /// Creates the missing RTTs down to a level, for an IPA.
+    pub fn add_tables(&mut self, ipa: u64, level: u64) -> Check {
+        for level in self.config.level as u64 + 1..=level {
+            let base = ipa & !(entry_size(level - 1) - 1);
+            if self.table(level, base).is_none() {
+                self.add_table(base, level)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The address of the RTT of a level that begins at an IPA.
+    pub fn table(&self, level: u64, base: u64) -> Option<u64> {
+        let found = self
+            .tables
+            .iter()
+            .find(|table| (table.0, table.1) == (level, base))?;
+        Some(found.2)
+    }
+
+    /// Creates one RTT. Returns its address.
+    pub fn add_table(&mut self, ipa: u64, level: u64) -> Check<u64> {
+        let rtt = pool::take_delegated()?;
+        if let Err(why) = rmi::rtt_create(self.rd, rtt, ipa, level).ok("RMI_RTT_CREATE") {
+            pool::give_delegated(rtt)?;
+            return Err(why);
+        }
+        self.tables.push((level, ipa, rtt));
+        Ok(rtt)
+    }
+
+    /// Forgets an RTT that a command has given back. Returns its address.
+    pub fn forget_table(&mut self, level: u64, ipa: u64) -> Check<u64> {
+        let wanted = |table: &(u64, u64, u64)| (table.0, table.1) == (level, ipa);
+        let n = self.tables.iter().position(wanted).ok_or("no such table")?;
+        Ok(self.tables.swap_remove(n).2)
+    }
+
+    /// Destroys one RTT and takes its granule back.
+    pub fn remove_table(&mut self, ipa: u64, level: u64) -> Check<u64> {
+        let out = rmi::rtt_destroy(self.rd, ipa, level).ok("RMI_RTT_DESTROY")?;
+        let rtt = self.forget_table(level, ipa)?;
+        ensure_eq!(out[0], rtt, "RTT given back");
+        pool::give_delegated(rtt)?;
+        Ok(out[1])
+    }
+
+    /// Makes IPAs RAM, in as many calls as it takes.
+    pub fn init_ripas(&self, mut base: u64, top: u64) -> Check {
+        while base < top {
+            let next = rmi::rtt_init_ripas(self.rd, base, top).ok("RMI_RTT_INIT_RIPAS")?[0];
+            ensure!(
+                next > base && next <= top,
+                "RMI_RTT_INIT_RIPAS from {base:#x}: {next:#x}"
+            );
+            base = next;
+        }
+        Ok(())
+    }
+
+    /// Adds a page with content. Returns its address.
+    pub fn add_page(&mut self, ipa: u64, bytes: &[u8], flags: u64) -> Check<u64> {
+        let source = pool::take_one()?;
+        pool::fill(source, 1, 0);
+        pool::write_bytes(source, bytes);
+        let data = pool::take_delegated()?;
+        let answer = rmi::data_create(self.rd, data, ipa, source, flags);
+        pool::give(source, 1);
+        self.page_added(ipa, data, answer.ok("RMI_DATA_CREATE"))
+    }
+
+    /// Adds a page without content. Returns its address.
+    pub fn add_unknown(&mut self, ipa: u64) -> Check<u64> {
+        let data = pool::take_delegated()?;
+        let answer = rmi::data_create_unknown(self.rd, data, ipa);
+        self.page_added(ipa, data, answer.ok("RMI_DATA_CREATE_UNKNOWN"))
+    }
+
+    fn page_added(&mut self, ipa: u64, data: u64, result: Check<[u64; 4]>) -> Check<u64> {
+        match result {
+            Ok(_) => {
+                self.pages.push((ipa, data));
+                Ok(data)
+            }
+            Err(why) => {
+                pool::give_delegated(data)?;
+                Err(why)
+            }
+        }
+    }
+
+    /// Removes a page and takes its granule back. Returns `top`.
+    pub fn remove_page(&mut self, ipa: u64) -> Check<u64> {
+        let out = rmi::data_destroy(self.rd, ipa).ok("RMI_DATA_DESTROY")?;
+        let found = self.pages.iter().position(|page| page.0 == ipa);
+        let (_, data) = self.pages.swap_remove(found.ok_or("no such page")?);
+        ensure_eq!(out[0], data, "DATA given back");
+        pool::give_delegated(data)?;
+        Ok(out[1])
+    }
+
+    /// Creates the next REC.
+    pub fn add_rec(&mut self, runnable: bool, gprs: &[u64]) -> Check<usize> {
+        let count = rmi::rec_aux_count(self.rd).ok("RMI_REC_AUX_COUNT")?[0];
+        ensure!(count <= 16, "RMI_REC_AUX_COUNT: {count}");
+        let rec = pool::take_delegated()?;
+        let mut aux = Vec::new();
+        for _ in 0..count {
+            aux.push(pool::take_delegated()?);
+        }
+        let index = self.recs.len();
+        let params = rec_params(index as u64, runnable, gprs, &aux);
+        let page = pool::take_one()?;
+        pool::write_bytes(page, params.as_bytes());
+        let created = rmi::rec_create(self.rd, rec, page).ok("RMI_REC_CREATE");
+        pool::give(page, 1);
+        if let Err(why) = created {
+            aux.push(rec);
+            aux.into_iter().try_for_each(pool::give_delegated)?;
+            return Err(why);
+        }
+        let run = pool::take_one()?;
+        pool::fill(run, 1, 0);
+        self.recs.push(Rec { pa: rec, run, aux });
+        Ok(index)
+    }
+
+    /// Activates the Realm.
+    pub fn activate(&self) -> Check {
+        rmi::realm_activate(self.rd)
+            .ok("RMI_REALM_ACTIVATE")
+            .map(drop)
+    }
+
+    /// The first REC, which has asked for its first command.
+    pub fn boot(&self) -> Check<&Rec> {
+        let rec = self.recs.first().ok_or("no REC")?;
+        rec.boot()?;
+        Ok(rec)
+    }
+
+    /// Destroys everything and takes every granule back.
+    pub fn finish(mut self) -> Check {
+        self.tear_down()
+    }
+
+    fn tear_down(&mut self) -> Check {
+        self.living = false;
+        // Go on after a failure: what remains is lost to the pool. The first failure is reported.
+        let mut result = Ok(());
+        let mut note = |step: Check| {
+            if result.is_ok() {
+                result = step;
+            }
+        };
+        for rec in core::mem::take(&mut self.recs) {
+            note(rec.destroy());
+        }
+        while let Some((ipa, _)) = self.pages.last().copied() {
+            let step = self.remove_page(ipa).map(drop);
+            if step.is_err() {
+                self.pages.pop();
+            }
+            note(step);
+        }
+        self.tables.sort_unstable_by_key(|table| table.0);
+        while let Some((level, ipa, _)) = self.tables.last().copied() {
+            let step = self.remove_table(ipa, level).map(drop);
+            if step.is_err() {
+                self.tables.pop();
+            }
+            note(step);
+        }
+        let destroyed = rmi::realm_destroy(self.rd)
+            .ok("RMI_REALM_DESTROY")
+            .map(drop);
+        if destroyed.is_ok() {
+            note(pool::give_delegated(self.rd));
+            note(pool::give_delegated_row(
+                self.rtt_base,
+                u64::from(self.config.tables),
+            ));
+        }
+        note(destroyed);
+        result
+    }
+}
+
+impl Drop for Realm {
+    fn drop(&mut self) {
+        if self.living {
+            // A test has failed already; this only cleans up for the next one.
+            let _ = self.tear_down();
+        }
+    }
+}
+
+/// RmiRecParams of the test Realm's REC `index`.
+pub fn rec_params(index: u64, runnable: bool, gprs: &[u64], aux: &[u64]) -> RecParams {
+    let mut params = RecParams::new_zeroed();
+    if runnable {
+        params.flags = RecCreateFlags::RUNNABLE.bits();
+    }
+    params.mpidr = index_to_mpidr(index);
+    params.pc = layout::BASE;
+    params.gprs[..gprs.len()].copy_from_slice(gprs);
+    params.num_aux = aux.len() as u64;
+    params.aux[..aux.len()].copy_from_slice(aux);
+    params
+}

@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Entry, exception vectors and guarded instructions of the test Realm, at EL1.
+
+.section .text.entry, "ax"
+// x0: mode, x1: base of the Unprotected half.
+.global _start
+_start:
+    mov x19, x0
+    mov x20, x1
+    adrp x0, __bss_start
+    add x0, x0, :lo12:__bss_start
+    adrp x1, __bss_end
+    add x1, x1, :lo12:__bss_end
+1:  cmp x0, x1
+    b.hs 2f
+    stp xzr, xzr, [x0], #16
+    b 1b
+2:  bl cpu_setup
+    mov x0, x19
+    mov x1, x20
+    bl {main}
+    b .
+
+// Where PSCI_CPU_ON starts a REC. x0: context.
+.global secondary_start
+secondary_start:
+    mov x19, x0
+    bl cpu_setup
+    mov x0, x19
+    bl {secondary}
+    b .
+
+cpu_setup:
+    mrs x0, mpidr_el1
+    and x0, x0, #3
+    add x0, x0, #1
+    mov x1, #{stack_size}
+    mul x0, x0, x1
+    adrp x1, {stacks}
+    add x1, x1, :lo12:{stacks}
+    add x0, x0, x1
+    mov sp, x0
+    adrp x0, vectors
+    add x0, x0, :lo12:vectors
+    msr vbar_el1, x0
+    mov x0, #0x300000                // CPACR_EL1: floating point is not trapped
+    msr cpacr_el1, x0
+    isb
+    ret
+
+.macro vector kind
+.balign 0x80
+    sub sp, sp, #288
+    stp x0, x1, [sp]
+    mov x0, #\kind
+    b exception
+.endm
+
+.section .text.vectors, "ax"
+.balign 0x800
+vectors:
+    vector 0
+    vector 1
+    vector 2
+    vector 3
+    vector 4
+    vector 5
+    vector 6
+    vector 7
+    vector 8
+    vector 9
+    vector 10
+    vector 11
+    vector 12
+    vector 13
+    vector 14
+    vector 15
+
+exception:
+    stp x2, x3, [sp, #16]
+    stp x4, x5, [sp, #32]
+    stp x6, x7, [sp, #48]
+    stp x8, x9, [sp, #64]
+    stp x10, x11, [sp, #80]
+    stp x12, x13, [sp, #96]
+    stp x14, x15, [sp, #112]
+    stp x16, x17, [sp, #128]
+    stp x18, x19, [sp, #144]
+    stp x20, x21, [sp, #160]
+    stp x22, x23, [sp, #176]
+    stp x24, x25, [sp, #192]
+    stp x26, x27, [sp, #208]
+    stp x28, x29, [sp, #224]
+    mrs x1, elr_el1
+    stp x30, x1, [sp, #240]
+    mrs x2, spsr_el1
+    mrs x3, esr_el1
+    stp x2, x3, [sp, #256]
+    mrs x4, far_el1
+    str x4, [sp, #272]
+    mov x1, sp
+    bl {exception}
+    ldp x30, x1, [sp, #240]
+    msr elr_el1, x1
+    ldr x2, [sp, #256]
+    msr spsr_el1, x2
+    ldp x2, x3, [sp, #16]
+    ldp x4, x5, [sp, #32]
+    ldp x6, x7, [sp, #48]
+    ldp x8, x9, [sp, #64]
+    ldp x10, x11, [sp, #80]
+    ldp x12, x13, [sp, #96]
+    ldp x14, x15, [sp, #112]
+    ldp x16, x17, [sp, #128]
+    ldp x18, x19, [sp, #144]
+    ldp x20, x21, [sp, #160]
+    ldp x22, x23, [sp, #176]
+    ldp x24, x25, [sp, #192]
+    ldp x26, x27, [sp, #208]
+    ldp x28, x29, [sp, #224]
+    ldp x0, x1, [sp], #288
+    eret
+
+// Guarded instructions: functions of one instruction each, whose address is in x16 when it is
+// tried. If it takes an exception, execution goes on at guarded_fault: the function returns.
+.macro guarded name, instruction:vararg
+.global \name
+\name:
+    adr x16, 1f
+1:  \instruction
+    ret
+.endm
+
+.section .text.guarded, "ax"
+.global guarded_fault
+guarded_fault:
+    ret
+guarded read_byte, ldrb w0, [x0]
+guarded read_half, ldrh w0, [x0]
+guarded read_word, ldr w0, [x0]
+guarded read_double, ldr x0, [x0]
+guarded read_signed_byte, ldrsb x0, [x0]
+guarded read_signed_half, ldrsh w0, [x0]
+guarded read_signed_word, ldrsw x0, [x0]
+guarded read_zero, ldr xzr, [x0]
+guarded read_exclusive, ldxr x0, [x0]
+guarded write_byte, strb w1, [x0]
+guarded write_half, strh w1, [x0]
+guarded write_word, str w1, [x0]
+guarded write_double, str x1, [x0]
+guarded write_zero, str xzr, [x0]
+guarded do_hvc, hvc #0
+guarded do_wfi, wfi
+guarded do_wfit, .inst 0xd5031020    // wfit x0
+guarded do_wfet, .inst 0xd5031000    // wfet x0
+.global do_wfe
+do_wfe:
+    sevl
+    wfe                              // clears the event register
+    adr x16, 1f
+1:  wfe
+    ret
+.global branch
+branch:
+    stp x29, x30, [sp, #-16]!
+    mov x16, x0
+    blr x0
+    ldp x29, x30, [sp], #16
+    ret
+
+// Reads and writes of system registers: mrs_N and msr_N, with N as in SysReg.
+.macro register number, name
+guarded mrs_\number, mrs x0, \name
+guarded msr_\number, msr \name, x0
+.endm
+.macro read_only number, name
+guarded mrs_\number, mrs x0, \name
+.set msr_\number, guarded_fault
+.endm
+.macro write_only number, name
+.set mrs_\number, guarded_fault
+guarded msr_\number, msr \name, x0
+.endm
+
+read_only 0, mpidr_el1
+read_only 1, midr_el1
+read_only 2, id_aa64pfr0_el1
+read_only 3, id_aa64pfr1_el1
+read_only 4, id_aa64dfr0_el1
+read_only 5, id_aa64mmfr1_el1
+read_only 6, s3_0_c0_c4_4            // ID_AA64ZFR0_EL1
+read_only 7, s3_0_c0_c4_5            // ID_AA64SMFR0_EL1
+read_only 8, cntpct_el0
+read_only 9, cntvct_el0
+register 10, cntp_ctl_el0
+register 11, cntp_cval_el0
+register 12, cntv_ctl_el0
+register 13, cntv_cval_el0
+write_only 14, s3_0_c12_c11_5        // ICC_SGI1R_EL1
+write_only 15, s3_0_c12_c11_1        // ICC_DIR_EL1
+register 16, s3_0_c15_c0_0
+register 17, pmcr_el0
+register 18, s3_0_c9_c11_0           // TRBLIMITR_EL1
+register 19, s3_0_c9_c9_0            // PMSCR_EL1
+register 20, s3_3_c13_c2_0           // AMCR_EL0
+register 21, s3_0_c10_c4_3           // LORC_EL1
+register 22, s3_0_c1_c2_0            // ZCR_EL1
+register 23, dbgbvr0_el1
+register 24, dbgwvr0_el1
+read_only 25, sctlr_el1
+register 26, s3_0_c10_c5_0           // MPAM1_EL1
+register 27, pmccntr_el0
+register 28, pmovsset_el0
+register 29, pmintenset_el1
+register 30, pmcntenset_el0
+
+.section .rodata
+.balign 8
+.global mrs_table
+mrs_table:
+    .quad mrs_0, mrs_1, mrs_2, mrs_3, mrs_4, mrs_5, mrs_6, mrs_7, mrs_8, mrs_9, mrs_10
+    .quad mrs_11, mrs_12, mrs_13, mrs_14, mrs_15, mrs_16, mrs_17, mrs_18, mrs_19, mrs_20
+    .quad mrs_21, mrs_22, mrs_23, mrs_24, mrs_25, mrs_26, mrs_27, mrs_28, mrs_29, mrs_30
+.global msr_table
+msr_table:
+    .quad msr_0, msr_1, msr_2, msr_3, msr_4, msr_5, msr_6, msr_7, msr_8, msr_9, msr_10
+    .quad msr_11, msr_12, msr_13, msr_14, msr_15, msr_16, msr_17, msr_18, msr_19, msr_20
+    .quad msr_21, msr_22, msr_23, msr_24, msr_25, msr_26, msr_27, msr_28, msr_29, msr_30

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! What a REC does: commands of the Host, one after the other.
+
+use crate::{demo, runtime};
+use core::ptr::with_exposed_provenance_mut;
+use runtime::{Taken, guarded, host_call};
+use tests_fvp::protocol::{Access, IMM_NEXT, MODE_DEMO, Op, Reply, SysReg, Wait, pattern};
+use tests_fvp::registers;
+use tests_fvp::smc::smc;
+
+/// A guarded instruction of `entry.s`; what it takes and gives is in X0 and X1.
+type Instruction = unsafe extern "C" fn(u64, u64) -> u64;
+
+unsafe extern "C" {
+    static mrs_table: [Instruction; SysReg::ALL.len()];
+    static msr_table: [Instruction; SysReg::ALL.len()];
+    fn read_byte(address: u64, unused: u64) -> u64;
+    fn read_half(address: u64, unused: u64) -> u64;
+    fn read_word(address: u64, unused: u64) -> u64;
+    fn read_double(address: u64, unused: u64) -> u64;
+    fn read_signed_byte(address: u64, unused: u64) -> u64;
+    fn read_signed_half(address: u64, unused: u64) -> u64;
+    fn read_signed_word(address: u64, unused: u64) -> u64;
+    fn read_zero(address: u64, unused: u64) -> u64;
+    fn read_exclusive(address: u64, unused: u64) -> u64;
+    fn write_byte(address: u64, value: u64) -> u64;
+    fn write_half(address: u64, value: u64) -> u64;
+    fn write_word(address: u64, value: u64) -> u64;
+    fn write_double(address: u64, value: u64) -> u64;
+    fn write_zero(address: u64, value: u64) -> u64;
+    fn do_hvc(x0: u64, x1: u64) -> u64;
+    fn do_wfi(x0: u64, x1: u64) -> u64;
+    fn do_wfe(x0: u64, x1: u64) -> u64;
+    fn do_wfit(timeout: u64, x1: u64) -> u64;
+    fn do_wfet(timeout: u64, x1: u64) -> u64;
+    fn branch(target: u64, x1: u64) -> u64;
+}
+
+/// The first REC's life.
+pub extern "C" fn main(mode: u64, unprotected: u64) -> ! {
+    runtime::make_tables(unprotected);
+    runtime::mmu_on();
+    if mode == MODE_DEMO {
+        demo::first(unprotected);
+    }
+    commands()
+}
+
+/// The life of a REC that another one started.
+pub extern "C" fn secondary(context: u64) -> ! {
+    runtime::mmu_on();
+    if context == demo::CONTEXT {
+        demo::second();
+    }
+    commands()
+}
+
+/// Asks for commands and does them.
+fn commands() -> ! {
+    let mut reply = Reply::default();
+    loop {
+        let gprs = host_call(IMM_NEXT, &reply.to_gprs());
+        let mut arguments = [0; 11];
+        arguments.copy_from_slice(&gprs[1..12]);
+        reply = match Op::ALL.get(gprs[0] as usize) {
+            Some(op) => perform(*op, &arguments),
+            None => panic!("command {:#x}", gprs[0]),
+        };
+    }
+}
+
+/// A reply of one value.
+fn value(value: u64) -> Reply {
+    let mut reply = Reply::default();
+    reply.values[0] = value;
+    reply
+}
+
+/// Tries one guarded instruction.
+fn attempt(instruction: Instruction, x0: u64, x1: u64) -> Reply {
+    // SAFETY: the instruction touches what the Host named: registers and memory that Rust knows
+    // nothing of. An exception makes the function return.
+    let (result, taken) = guarded(|| unsafe { instruction(x0, x1) });
+    let Taken {
+        esr,
+        far,
+        elr_offset,
+    } = taken;
+    Reply {
+        esr,
+        far,
+        elr_offset,
+        values: value(result).values,
+    }
+}
+
+fn perform(op: Op, a: &[u64; 11]) -> Reply {
+    match op {
+        Op::Nop => Reply::default(),
+        Op::Read => {
+            let instruction: Instruction = match Access::ALL[a[1] as usize] {
+                Access::Byte => read_byte,
+                Access::Half => read_half,
+                Access::Word => read_word,
+                Access::Double => read_double,
+                Access::SignedByte => read_signed_byte,
+                Access::SignedHalfToWord => read_signed_half,
+                Access::SignedWord => read_signed_word,
+                Access::Zero => read_zero,
+                Access::Exclusive => read_exclusive,
+            };
+            attempt(instruction, a[0], 0)
+        }
+        Op::Write => {
+            let instruction: Instruction = match Access::ALL[a[1] as usize] {
+                Access::Byte => write_byte,
+                Access::Half => write_half,
+                Access::Word => write_word,
+                Access::Zero => write_zero,
+                _ => write_double,
+            };
+            attempt(instruction, a[0], a[2])
+        }
+        Op::Exec => attempt(branch, a[0], 0),
+        Op::Smc => call(a),
+        Op::Hvc => attempt(do_hvc, 0, 0),
+        Op::Wait => {
+            let instruction: Instruction = match a[0] {
+                n if n == Wait::Wfi as u64 => do_wfi,
+                n if n == Wait::Wfe as u64 => do_wfe,
+                n if n == Wait::Wfit as u64 => do_wfit,
+                _ => do_wfet,
+            };
+            attempt(instruction, a[1], 0)
+        }
+        Op::FpSet => {
+            // SAFETY: this code is built without floating point.
+            unsafe { registers::vectors_set(a[0]) };
+            Reply::default()
+        }
+        // SAFETY: CPACR_EL1 does not trap floating point.
+        Op::FpCheck => value(unsafe { registers::vectors_check(a[0]) }),
+        Op::SysSet => {
+            registers::el1_set(a[0]);
+            Reply::default()
+        }
+        Op::SysCheck => value(registers::el1_check(a[0])),
+        // SAFETY: the tables are constants of `entry.s`.
+        Op::Mrs => attempt(unsafe { mrs_table[a[0] as usize] }, 0, 0),
+        // SAFETY: as above.
+        Op::Msr => attempt(unsafe { msr_table[a[0] as usize] }, a[1], 0),
+        Op::MemFill => {
+            for (word, n) in (a[0]..a[0] + a[1]).step_by(8).zip(0..) {
+                // SAFETY: memory that the Host has set aside for this.
+                unsafe { address(word).write_volatile(pattern(a[2], n)) };
+            }
+            Reply::default()
+        }
+        Op::MemCheck => {
+            let words = (a[0]..a[0] + a[1]).step_by(8).zip(0..);
+            // SAFETY: memory that the Host has set aside for this.
+            let differs = |(word, n)| unsafe { address(word).read_volatile() } != pattern(a[2], n);
+            value(words.filter(|word| differs(*word)).count() as u64)
+        }
+        Op::TakeIrq => value(runtime::take_interrupt(a[0])),
+        Op::EntryPoint => value(runtime::entry_point()),
+        Op::CountNonZero => {
+            let words = (a[0]..a[0] + a[1]).step_by(8);
+            // SAFETY: memory that the Host has set aside for this.
+            let bytes =
+                words.flat_map(|word| unsafe { address(word).read_volatile() }.to_le_bytes());
+            value(bytes.filter(|byte| *byte != 0).count() as u64)
+        }
+        Op::Spin => {
+            let end = runtime::mrs!("cntvct_el0").wrapping_add(a[2]);
+            loop {
+                // SAFETY: memory that the Host has set aside for this.
+                let word = unsafe { address(a[0]).read_volatile() };
+                if word != a[1] || runtime::mrs!("cntvct_el0") > end {
+                    return value(word);
+                }
+            }
+        }
+    }
+}
+
+fn address(address: u64) -> *mut u64 {
+    with_exposed_provenance_mut(address as usize)
+}
+
+/// Any call, with a look at the registers that have to stay.
+fn call(arguments: &[u64; 11]) -> Reply {
+    let mut input = core::array::from_fn(|n| 0x5EA1_0000_0000_0000 + n as u64);
+    input[..11].copy_from_slice(arguments);
+    // SAFETY: the Host names memory to which no reference exists.
+    let output = unsafe { smc(&input) };
+    let changed = (4..18).filter(|n| output[*n] != input[*n]);
+    let mut reply = Reply::default();
+    reply.values[..9].copy_from_slice(&output[..9]);
+    reply.values[9] = changed.fold(0, |bits, n| bits | 1 << n);
+    reply
+}
