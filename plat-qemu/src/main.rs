@@ -1,3 +1,23 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Placeholder.
-fn main() {}
+//! The monitor on QEMU's `virt` board.
+#![cfg_attr(target_os = "none", no_std, no_main)]
+
+use rmm_core::board::Board;
+
+/// As Trusted Firmware-A lays the board out.
+pub const BOARD: Board = Board {
+    name: "QEMU virt",
+    region_size: 0x017F_F000,
+    // EL3 answers RMM_RESERVE_MEMORY with NOMEM: all of the region is the monitor's.
+    payload_size: 0x017F_F000,
+    reserved: &[],
+};
+
+#[cfg(target_os = "none")]
+rmm_core::entry!(BOARD);
+
+/// The image exists for the monitor's target only.
+#[cfg(not(target_os = "none"))]
+fn main() {
+    println!("{BOARD:?}");
+}

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Calls to EL3.
+
+use core::arch::asm;
+use rmm_abi::el3::fid;
+
+/// A call to EL3: function identifier, X1 to X3; returns X0 to X3.
+#[inline(always)]
+#[must_use]
+pub fn call(function: u64, [x1, x2, x3]: [u64; 3]) -> [u64; 4] {
+    let (mut r0, mut r1, mut r2, mut r3) = (function, x1, x2, x3);
+    // SAFETY: EL3 preserves every register that is not a result. What the call does to memory is
+    // a matter of the GPT and of the shared buffer; the compiler assumes that all memory changes.
+    unsafe {
+        asm!(
+            "smc #0",
+            inout("x0") r0,
+            inout("x1") r1,
+            inout("x2") r2,
+            inout("x3") r3,
+            options(nostack)
+        );
+    }
+    [r0, r1, r2, r3]
+}
+
+/// RMM_BOOT_COMPLETE: `status`, and the CPU's activation token. Returns with the first RMI call
+/// on this CPU, X0 to X7; never if `status` is a failure.
+#[must_use]
+pub fn boot_complete(status: i64, token: u64) -> [u64; 8] {
+    yield_cpu(fid::RMM_BOOT_COMPLETE, [status.cast_unsigned(), token, 0, 0, 0, 0, 0, 0])
+}
+
+/// RMM_RMI_REQ_COMPLETE: the results of an RMI call. Returns with the next call on this CPU.
+#[inline(always)]
+#[must_use]
+pub fn request_complete(results: [u64; 8]) -> [u64; 8] {
+    yield_cpu(fid::RMM_RMI_REQ_COMPLETE, results)
+}
+
+/// Gives the CPU to the Normal world with X1 to X8; returns X0 to X7 of the next RMI call.
+#[inline(always)]
+fn yield_cpu(function: u64, x1_up: [u64; 8]) -> [u64; 8] {
+    let [mut r1, mut r2, mut r3, mut r4, mut r5, mut r6, mut r7, r8] = x1_up;
+    let mut r0 = function;
+    // SAFETY: as in `call`; EL3 preserves X8 to X30, SP and the EL2 registers until it comes back
+    // with the next request in X0 to X7.
+    unsafe {
+        asm!(
+            "smc #0",
+            inout("x0") r0,
+            inout("x1") r1,
+            inout("x2") r2,
+            inout("x3") r3,
+            inout("x4") r4,
+            inout("x5") r5,
+            inout("x6") r6,
+            inout("x7") r7,
+            inout("x8") r8 => _,
+            options(nostack)
+        );
+    }
+    [r0, r1, r2, r3, r4, r5, r6, r7]
+}

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Exceptions that the monitor itself takes. One kind is ordinary: a fault in a copy from or to
+//! Non-secure memory, see [`ns`](super::ns). Every other is a bug or broken hardware: the monitor
+//! tells what it knows and the CPU stops.
+
+use super::{console, mrs, ns, percpu, space};
+use core::arch::{asm, global_asm};
+use core::mem::offset_of;
+use core::panic::PanicInfo;
+
+const SYNC: u64 = 0;
+const IRQ: u64 = 1;
+const FIQ: u64 = 2;
+const SERROR: u64 = 3;
+
+global_asm!(
+    include_str!("vectors.S"),
+    stack_top = const space::EXCEPTION_STACK_TOP,
+    frame_size = const size_of::<Frame>(),
+    frame_sp = const offset_of!(Frame, sp),
+    frame_elr = const offset_of!(Frame, elr),
+    sync = const SYNC,
+    irq = const IRQ,
+    fiq = const FIQ,
+    serror = const SERROR,
+    handler = sym rmm_exception,
+);
+
+/// The monitor's registers when it took the exception.
+#[repr(C, align(16))]
+struct Frame {
+    x: [u64; 31],
+    sp: u64,
+    elr: u64,
+    spsr: u64,
+}
+
+/// Judges an exception; returns where the program goes on, in the frame.
+extern "C" fn rmm_exception(frame: &mut Frame, kind: u64) {
+    let (esr, far) = (mrs!("esr_el2"), mrs!("far_el2"));
+    if kind == SYNC
+        && !percpu::data().crashed.get()
+        && let Some(fixup) = ns::fixup(frame.elr, esr, far)
+    {
+        frame.elr = fixup;
+        return;
+    }
+    crash(frame, kind, esr, far)
+}
+
+/// Reports the monitor's registers, none of which holds a Realm's, and stops this CPU.
+fn crash(frame: &Frame, kind: u64, esr: u64, far: u64) -> ! {
+    let data = percpu::data();
+    if data.crashed.replace(true) {
+        // An exception while telling of one.
+        stop();
+    }
+    let name = match kind {
+        SYNC => "synchronous exception",
+        IRQ => "IRQ",
+        FIQ => "FIQ",
+        SERROR => "SError",
+        _ => "exception",
+    };
+    let cpu = data.index.get();
+    console::write_crash(format_args!("CRASH: {name} in the monitor, CPU {cpu}"));
+    console::write_crash(format_args!(
+        "  ESR {esr:#018x} FAR {far:#018x} ELR {:#018x} SPSR {:#x}",
+        frame.elr, frame.spsr
+    ));
+    for (row, registers) in frame.x.chunks(4).enumerate() {
+        let at = |column| registers.get(column).copied().unwrap_or(frame.sp);
+        console::write_crash(format_args!(
+            "  X{:<2} {:016x} {:016x} {:016x} {:016x}",
+            4 * row,
+            at(0),
+            at(1),
+            at(2),
+            at(3)
+        ));
+    }
+    stop()
+}
+
+/// Reports why the monitor cannot go on, and stops this CPU.
+pub fn fatal(why: core::fmt::Arguments<'_>) -> ! {
+    let data = percpu::data();
+    if !data.crashed.replace(true) {
+        let cpu = data.index.get();
+        console::write_crash(format_args!("CRASH: CPU {cpu}: {why}"));
+    }
+    stop()
+}
+
+/// Stops this CPU for ever, interrupts masked. Nothing is given back to the Host: the state of a
+/// Realm may be in the registers.
+fn stop() -> ! {
+    loop {
+        // SAFETY: waits; touches nothing.
+        unsafe { asm!("wfe", options(nomem, nostack, preserves_flags)) };
+    }
+}
+
+#[panic_handler]
+fn panic(info: &PanicInfo<'_>) -> ! {
+    match info.location() {
+        Some(place) => fatal(format_args!("{} at {place}", info.message())),
+        None => fatal(format_args!("{}", info.message())),
+    }
+}

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! AArch64: every instruction that is not Rust's, every system register.
+//!
+//! * [`entry`], [`start`]: from EL3's entry to the loop that serves RMI calls.
+//! * [`space`]: the monitor's address space and the values of its registers; [`paging`] fills it.
+//! * [`percpu`]: the memory of a CPU.
+//! * [`cpu`]: [`ArchCpu`](cpu::ArchCpu), this CPU as [`Machine`](crate::machine::Machine).
+//! * [`ns`]: copies from and to Non-secure memory that survive a fault.
+//! * [`el3`]: calls to EL3.
+//! * [`exception`], [`console`]: exceptions of the monitor itself, and where it tells of them.
+//! * [`features`]: the ID registers.
+
+pub mod console;
+pub mod cpu;
+pub mod el3;
+pub mod entry;
+pub mod exception;
+pub mod features;
+pub mod ns;
+pub mod paging;
+pub mod percpu;
+pub mod space;
+pub mod start;
+
+/// Reads a system register.
+macro_rules! mrs {
+    ($register:literal) => {{
+        let value: u64;
+        // SAFETY: reading this register has no effect on memory or on the course of the program.
+        unsafe {
+            core::arch::asm!(
+                concat!("mrs {}, ", $register),
+                out(reg) value,
+                options(nomem, nostack, preserves_flags)
+            );
+        }
+        value
+    }};
+}
+pub(crate) use mrs;
+
+/// Makes the image of a board: `entry!(BOARD)`, with a constant of type
+/// [`Board`](crate::board::Board), in a crate without `main`.
+#[macro_export]
+macro_rules! entry {
+    ($board:expr) => {
+        // The entry code jumps here once MMU, caches and stack are there.
+        #[unsafe(no_mangle)]
+        extern "C" fn rmm_cold_boot(x0: u64, x1: u64, x2: u64, x3: u64, x4: u64, image: u64) -> ! {
+            $crate::arch::start::cold(const { &$board }, [x0, x1, x2, x3, x4], image)
+        }
+    };
+}

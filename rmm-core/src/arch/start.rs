@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! From the entry code to the loop that serves RMI calls.
+
+use super::cpu::ArchCpu;
+use super::percpu::{self, CpuBlock};
+use super::{console, el3, entry, features, paging};
+use crate::board::Board;
+use crate::boot::{BootError, ColdBoot, Extent, Home, Manifest, Plan, WarmBoot};
+use crate::machine::CpuFeatures;
+use crate::monitor::Monitor;
+use core::convert::Infallible;
+use log::{error, info, warn};
+use rmm_abi::el3::{error as el3_error, fid};
+use rmm_granule::{GranuleTable, Memory, Pa, Word};
+use spin::Once;
+
+static FEATURES: Once<CpuFeatures> = Once::new();
+static MONITOR: Once<Monitor> = Once::new();
+
+unsafe extern "C" {
+    #[link_name = "__image_start"]
+    safe static IMAGE_START: u8;
+    #[link_name = "__image_end"]
+    safe static IMAGE_END: u8;
+}
+
+/// The cold boot: `arguments` are X0 to X4 as EL3 passed them, the image lies at `image`.
+pub fn cold(board: &'static Board, arguments: [u64; 5], image: u64) -> ! {
+    let image = Extent {
+        base: Pa(image),
+        size: ((&raw const IMAGE_END).addr() - (&raw const IMAGE_START).addr()) as u64,
+    };
+    match boot(board, arguments, image) {
+        Ok(never) => match never {},
+        Err(why) => refuse(why),
+    }
+}
+
+/// Tells EL3 that the monitor does not boot. It never comes back.
+fn refuse(why: BootError) -> ! {
+    error!("boot: {why}");
+    loop {
+        let _ = el3::boot_complete(why.status(), 0);
+    }
+}
+
+fn boot(board: &Board, arguments: [u64; 5], image: Extent) -> Result<Infallible, BootError> {
+    let args = ColdBoot::new(arguments)?;
+    percpu::data().index.set(args.cpu);
+    let features = FEATURES.call_once(|| features::read(args.el3));
+    // SAFETY: this CPU boots.
+    let cpu = unsafe { ArchCpu::new(features) };
+
+    // SAFETY: EL3 promises the page; it is mapped this once.
+    let buffer = unsafe { paging::map_shared_buffer(&cpu, image.base, args.shared_buffer) };
+    // SAFETY: the page is mapped for ever and EL3 writes it only when it is called.
+    let manifest = Manifest::parse(unsafe { buffer.as_ref() }, args.shared_buffer, features.pa_bits)?;
+    if let Some(info) = &manifest.console {
+        // SAFETY: the manifest names the registers of a console that Realm world may use.
+        unsafe {
+            let registers = paging::map_console(&cpu, image.base, info.base);
+            console::open(registers, info);
+        }
+    }
+    let (el3, version) = (args.el3.version(), manifest.version);
+    info!(
+        "{} {}: interface {}.{}, manifest {}.{}, {} CPUs",
+        env!("CARGO_PKG_VERSION"),
+        board.name,
+        el3.major,
+        el3.minor,
+        version.major,
+        version.minor,
+        args.cpus
+    );
+    if manifest.flawed_console_checksum {
+        warn!("manifest: the checksum of the consoles leaves out their names");
+    }
+
+    let block = size_of::<CpuBlock>();
+    let plan = Plan::new(board, &args, &manifest, image.base, block as u64)?;
+    let home = find_home(&plan, board, &args, image)?;
+    // SAFETY: the memory was found for this.
+    let table = unsafe { granule_table(&cpu, &plan, &home)? };
+    for index in 0..args.cpus {
+        let at = Pa(home.cpus.0 + (index * block) as u64);
+        // SAFETY: the memory was found for this; CPUs boot only below.
+        unsafe { paging::prepare_block(&cpu, at, index) };
+    }
+    let monitor = MONITOR.call_once(|| Monitor::new(table, args.el3, *features));
+    entry::open_warm_boot(home.cpus.0, args.cpus as u64);
+    for bank in plan.banks().as_slice() {
+        info!("delegable: {:#x} + {:#x}", bank.base, bank.size);
+    }
+    serve(monitor, &cpu, args.token)
+}
+
+/// Finds memory for the parts of the plan: EL3's if it has some, else the monitor's own region.
+fn find_home(
+    plan: &Plan,
+    board: &Board,
+    args: &ColdBoot,
+    image: Extent,
+) -> Result<Home, BootError> {
+    if args.el3.has_reserve_memory() {
+        let alignment = u64::from(plan.reservation_alignment()) << 56;
+        let call = [plan.reservation(), alignment, 0];
+        let [status, base, ..] = el3::call(fid::RMM_RESERVE_MEMORY, call);
+        if status.cast_signed() == el3_error::OK {
+            return plan
+                .in_reservation(Pa(base))
+                .ok_or(BootError::Other("EL3 reserved memory that is not aligned"));
+        }
+    }
+    plan.in_region(board, args, image)
+}
+
+/// Makes the granule table.
+///
+/// # Safety
+/// The memory of `home` is the monitor's, and this is called once.
+unsafe fn granule_table(
+    cpu: &ArchCpu,
+    plan: &Plan,
+    home: &Home,
+) -> Result<GranuleTable, BootError> {
+    const TOO_LARGE: BootError = BootError::Other("more DRAM than the granule table can cover");
+    let size = usize::try_from(plan.table_size).map_err(|_| TOO_LARGE)?;
+    if size > paging::LARGEST_ARRAY {
+        return Err(TOO_LARGE);
+    }
+    // SAFETY: the caller's promise.
+    let words = unsafe { paging::map_array(cpu, home.table, size) };
+    for page in 0..size / rmm_granule::GRANULE_SIZE {
+        // SAFETY: the page lies in what was just mapped, which nothing else refers to yet.
+        cpu.zero(unsafe { words.cast().add(page).as_mut() });
+    }
+    // SAFETY: mapped for ever, zero, aligned, large enough for `plan.words` words, and referred to
+    // by nothing else.
+    let words = unsafe { core::slice::from_raw_parts(words.as_ptr().cast::<Word>(), plan.words) };
+    GranuleTable::new(plan.banks().as_slice(), words)
+        .map_err(|_| BootError::Other("the granule table cannot cover the DRAM"))
+}
+
+/// The warm boot of CPU `x0`.
+pub extern "C" fn warm(x0: u64, x1: u64) -> ! {
+    let (Some(features), Some(monitor)) = (FEATURES.get(), MONITOR.get()) else {
+        refuse(BootError::Other("warm boot before the cold one"));
+    };
+    features::enable_gic(monitor.el3);
+    // The entry code refused an index without a block already.
+    match WarmBoot::new([x0, x1], monitor.el3, usize::MAX) {
+        Ok(args) => {
+            // SAFETY: this CPU boots.
+            let cpu = unsafe { ArchCpu::new(features) };
+            serve(monitor, &cpu, args.token)
+        }
+        Err(why) => refuse(why),
+    }
+}
+
+/// Serves RMI calls on this CPU.
+fn serve(monitor: &Monitor, cpu: &ArchCpu, token: u64) -> ! {
+    let mut call = el3::boot_complete(rmm_abi::el3::boot::SUCCESS, token);
+    loop {
+        call = el3::request_complete(monitor.handle(cpu, call));
+    }
+}

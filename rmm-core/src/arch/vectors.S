@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// Exception vectors of Realm EL2. What a Realm raises goes to the world switch; what the monitor
+// raises itself is saved on the exception stack of the CPU and judged by rmm_exception.
+//
+// TPIDR_EL2 is free for this code: nothing else keeps a value in it.
+
+    .macro  monitor_exception kind
+    .balign 128
+    msr     tpidr_el2, x0
+    mov     x0, sp
+    orr     sp, xzr, #{stack_top}
+    sub     sp, sp, #{frame_size}
+    str     x0, [sp, #{frame_sp}]
+    mrs     x0, tpidr_el2
+    stp     x0, x1, [sp]
+    mov     x1, #\kind
+    b       save_frame
+    .endm
+
+    .macro  realm_exception target
+    .balign 128
+    b       \target
+    .endm
+
+    .section .text.vectors, "ax"
+    .balign 2048
+    .globl  rmm_vectors
+rmm_vectors:
+    // The monitor on SP_EL0, which it never uses.
+    monitor_exception {sync}
+    monitor_exception {irq}
+    monitor_exception {fiq}
+    monitor_exception {serror}
+    // The monitor.
+    monitor_exception {sync}
+    monitor_exception {irq}
+    monitor_exception {fiq}
+    monitor_exception {serror}
+    // A Realm.
+    realm_exception realm_exit_sync
+    realm_exception realm_exit_irq
+    realm_exception realm_exit_fiq
+    realm_exception realm_exit_serror
+    // A Realm's EL0 in AArch32. The ID registers tell that there is none, but nothing keeps a
+    // hostile Realm from returning to it where the CPU has it.
+    realm_exception realm_exit_sync
+    realm_exception realm_exit_irq
+    realm_exception realm_exit_fiq
+    realm_exception realm_exit_serror
+
+save_frame:
+    stp     x2, x3, [sp, #16]
+    stp     x4, x5, [sp, #32]
+    stp     x6, x7, [sp, #48]
+    stp     x8, x9, [sp, #64]
+    stp     x10, x11, [sp, #80]
+    stp     x12, x13, [sp, #96]
+    stp     x14, x15, [sp, #112]
+    stp     x16, x17, [sp, #128]
+    stp     x18, x19, [sp, #144]
+    stp     x20, x21, [sp, #160]
+    stp     x22, x23, [sp, #176]
+    stp     x24, x25, [sp, #192]
+    stp     x26, x27, [sp, #208]
+    stp     x28, x29, [sp, #224]
+    str     x30, [sp, #240]
+    mrs     x2, elr_el2
+    mrs     x3, spsr_el2
+    stp     x2, x3, [sp, #{frame_elr}]
+    mov     x0, sp
+    mov     x29, xzr
+    bl      {handler}
+
+    // Back to where the handler wants to go on.
+    ldr     x2, [sp, #{frame_elr}]
+    msr     elr_el2, x2
+    ldp     x2, x3, [sp, #16]
+    ldp     x4, x5, [sp, #32]
+    ldp     x6, x7, [sp, #48]
+    ldp     x8, x9, [sp, #64]
+    ldp     x10, x11, [sp, #80]
+    ldp     x12, x13, [sp, #96]
+    ldp     x14, x15, [sp, #112]
+    ldp     x16, x17, [sp, #128]
+    ldp     x18, x19, [sp, #144]
+    ldp     x20, x21, [sp, #160]
+    ldp     x22, x23, [sp, #176]
+    ldp     x24, x25, [sp, #192]
+    ldp     x26, x27, [sp, #208]
+    ldp     x28, x29, [sp, #224]
+    ldr     x30, [sp, #240]
+    ldp     x0, x1, [sp]
+    msr     tpidr_el2, x0
+    ldr     x0, [sp, #{frame_sp}]
+    mov     sp, x0
+    mrs     x0, tpidr_el2
+    eret
