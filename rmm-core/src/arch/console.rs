@@ -2,7 +2,9 @@
 //! The console: a PL011 that the manifest names, shared with EL3 and the Host.
 
 use crate::boot::ConsoleInfo;
-use arm_pl011_uart::{DataBits, LineConfig, PL011Registers, Parity, StopBits, Uart, UniqueMmioPointer};
+use arm_pl011_uart::{
+    DataBits, LineConfig, PL011Registers, Parity, StopBits, Uart, UniqueMmioPointer,
+};
 use core::fmt::{self, Write};
 use core::ptr::NonNull;
 use log::{LevelFilter, Log, Metadata, Record};

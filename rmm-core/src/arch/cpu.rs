@@ -5,6 +5,7 @@ use super::exception::fatal;
 use super::percpu::{self, CpuData};
 use super::space::{self, descriptor, private, register};
 use super::{mrs, ns};
+use crate::boot::El3Interface;
 use crate::machine::CpuFeatures;
 use core::arch::asm;
 use core::marker::PhantomData;
@@ -22,16 +23,20 @@ pub struct ArchCpu {
 }
 
 impl ArchCpu {
-    /// The CPU that executes this.
+    /// The CPU that executes this, with its EL2 registers ready to run Realms.
     ///
     /// # Safety
     /// Called once each time the CPU enters from EL3's boot.
     #[must_use]
-    pub const unsafe fn new(features: &'static CpuFeatures) -> Self {
-        Self {
+    pub unsafe fn new(features: &'static CpuFeatures, el3: El3Interface) -> Self {
+        let cpu = Self {
             features,
             not_send: PhantomData,
-        }
+        };
+        // SAFETY: EL2 with E2H is where the entry code left this CPU; the state is its own, and
+        // there is no other reference to it yet.
+        unsafe { cpu.host().init(el3) };
+        cpu
     }
 
     /// What this CPU knows for itself.

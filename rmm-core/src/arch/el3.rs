@@ -28,7 +28,10 @@ pub fn call(function: u64, [x1, x2, x3]: [u64; 3]) -> [u64; 4] {
 /// on this CPU, X0 to X7; never if `status` is a failure.
 #[must_use]
 pub fn boot_complete(status: i64, token: u64) -> [u64; 8] {
-    yield_cpu(fid::RMM_BOOT_COMPLETE, [status.cast_unsigned(), token, 0, 0, 0, 0, 0, 0])
+    yield_cpu(
+        fid::RMM_BOOT_COMPLETE,
+        [status.cast_unsigned(), token, 0, 0, 0, 0, 0, 0],
+    )
 }
 
 /// RMM_RMI_REQ_COMPLETE: the results of an RMI call. Returns with the next call on this CPU.

@@ -7,16 +7,12 @@ use crate::machine::{CpuFeatures, IdRegisters};
 use core::arch::asm;
 
 /// A field of `width` bits from bit `shift` up.
-#[allow(clippy::cast_possible_truncation, reason = "fields have at most 8 bits")]
+#[allow(
+    clippy::cast_possible_truncation,
+    reason = "fields have at most 8 bits"
+)]
 const fn field(register: u64, shift: u32, width: u32) -> u8 {
     (register >> shift & ((1 << width) - 1)) as u8
-}
-
-/// Opens the system registers of the GIC to the monitor, if EL3 has not and they are its own.
-pub fn enable_gic(el3: El3Interface) {
-    if !el3.shares_gic_registers() {
-        set_icc_sre(ICC_SRE_ON);
-    }
 }
 
 /// `ICC_SRE_EL2`: system registers at EL2 and EL1, no bypass.

@@ -4,7 +4,9 @@
 //! * [`entry`], [`start`]: from EL3's entry to the loop that serves RMI calls.
 //! * [`space`]: the monitor's address space and the values of its registers; [`paging`] fills it.
 //! * [`percpu`]: the memory of a CPU.
-//! * [`cpu`]: [`ArchCpu`](cpu::ArchCpu), this CPU as [`Machine`](crate::machine::Machine).
+//! * [`cpu`], [`machine`]: [`ArchCpu`](cpu::ArchCpu), this CPU as
+//!   [`Memory`](rmm_granule::Memory) and as [`Machine`](crate::machine::Machine).
+//! * [`realm`] and its neighbours: the world switch.
 //! * [`ns`]: copies from and to Non-secure memory that survive a fault.
 //! * [`el3`]: calls to EL3.
 //! * [`exception`], [`console`]: exceptions of the monitor itself, and where it tells of them.
@@ -16,9 +18,14 @@ pub mod el3;
 pub mod entry;
 pub mod exception;
 pub mod features;
+pub mod machine;
 pub mod ns;
 pub mod paging;
 pub mod percpu;
+pub mod realm;
+mod realm_gic;
+mod realm_regs;
+mod simd;
 pub mod space;
 pub mod start;
 

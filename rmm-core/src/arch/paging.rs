@@ -2,12 +2,12 @@
 //! Fills the monitor's address space at boot, each entry once and never changed after.
 
 use super::cpu::{ArchCpu, Page};
+use super::mrs;
 use super::percpu::{CpuBlock, DATA_PAGES};
 use super::space::{
     ARRAYS, BLOCK, DEVICES, EXCEPTION_STACK_PAGES, PAGE, PRIVATE, STACK_PAGES, descriptor, private,
     root_index,
 };
-use super::mrs;
 use core::arch::asm;
 use core::mem::offset_of;
 use core::ptr::NonNull;
@@ -69,7 +69,11 @@ pub unsafe fn map_array(cpu: &ArchCpu, pa: Pa, size: usize) -> NonNull<u8> {
         cpu.with_page(root_table(), |page| {
             for block in 0..size / BLOCK {
                 let at = pa.0 + (block * BLOCK) as u64;
-                set(page, root_index(ARRAYS) + block, at | descriptor::DATA_BLOCK);
+                set(
+                    page,
+                    root_index(ARRAYS) + block,
+                    at | descriptor::DATA_BLOCK,
+                );
             }
         });
     }

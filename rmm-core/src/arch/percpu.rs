@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! The memory of one CPU: its translation tables, data and stacks.
 
+use super::realm::HostState;
 use super::space::{EXCEPTION_STACK_PAGES, PAGE, STACK_PAGES, private};
-use core::cell::Cell;
+use core::cell::{Cell, UnsafeCell};
 
 /// A translation table.
 pub type Table = [u64; 512];
@@ -32,6 +33,8 @@ pub struct CpuData {
     pub open_windows: Cell<u32>,
     /// The CPU is about to stop: it met an exception it cannot go on from.
     pub crashed: Cell<bool>,
+    /// The Host's registers while a REC is entered.
+    pub host: UnsafeCell<HostState>,
 }
 
 /// Pages of [`CpuData`].

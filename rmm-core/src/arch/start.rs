@@ -49,12 +49,16 @@ fn boot(board: &Board, arguments: [u64; 5], image: Extent) -> Result<Infallible,
     percpu::data().index.set(args.cpu);
     let features = FEATURES.call_once(|| features::read(args.el3));
     // SAFETY: this CPU boots.
-    let cpu = unsafe { ArchCpu::new(features) };
+    let cpu = unsafe { ArchCpu::new(features, args.el3) };
 
     // SAFETY: EL3 promises the page; it is mapped this once.
     let buffer = unsafe { paging::map_shared_buffer(&cpu, image.base, args.shared_buffer) };
     // SAFETY: the page is mapped for ever and EL3 writes it only when it is called.
-    let manifest = Manifest::parse(unsafe { buffer.as_ref() }, args.shared_buffer, features.pa_bits)?;
+    let manifest = Manifest::parse(
+        unsafe { buffer.as_ref() },
+        args.shared_buffer,
+        features.pa_bits,
+    )?;
     if let Some(info) = &manifest.console {
         // SAFETY: the manifest names the registers of a console that Realm world may use.
         unsafe {
@@ -147,12 +151,11 @@ pub extern "C" fn warm(x0: u64, x1: u64) -> ! {
     let (Some(features), Some(monitor)) = (FEATURES.get(), MONITOR.get()) else {
         refuse(BootError::Other("warm boot before the cold one"));
     };
-    features::enable_gic(monitor.el3);
     // The entry code refused an index without a block already.
     match WarmBoot::new([x0, x1], monitor.el3, usize::MAX) {
         Ok(args) => {
             // SAFETY: this CPU boots.
-            let cpu = unsafe { ArchCpu::new(features) };
+            let cpu = unsafe { ArchCpu::new(features, monitor.el3) };
             serve(monitor, &cpu, args.token)
         }
         Err(why) => refuse(why),

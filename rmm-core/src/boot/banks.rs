@@ -145,7 +145,13 @@ mod tests {
             full.push(Bank { base, size }).unwrap();
         }
         let size = 0x1000;
-        assert_eq!(full.push(Bank { base: 1 << 40, size }), Err(Full));
+        assert_eq!(
+            full.push(Bank {
+                base: 1 << 40,
+                size
+            }),
+            Err(Full)
+        );
         assert_eq!(full.without(hole(0x1000, 0x1000)), Err(Full));
         assert_eq!(
             full.without(hole(0, 0x1000)).unwrap().as_slice().len(),

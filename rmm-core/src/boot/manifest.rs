@@ -190,7 +190,10 @@ fn console(
             return Err(BootError::Manifest("checksum of the consoles"));
         }
     }
-    let Some(console) = consoles.clone().find(|console| &console.name == b"pl011\0\0\0") else {
+    let Some(console) = consoles
+        .clone()
+        .find(|console| &console.name == b"pl011\0\0\0")
+    else {
         return Ok((None, flawed));
     };
     let base = Pa::granule(console.base)

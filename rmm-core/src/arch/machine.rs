@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! This CPU as the monitor sees it.
+
+use super::cpu::ArchCpu;
+use super::realm::{self, HostState};
+use super::{el3, exception};
+use crate::machine::{
+    CpuFeatures, EntryControls, Exception, Machine, RecContext, SimdState, TimerLines,
+};
+use rmm_attest::{Hash, SoftHash};
+use rmm_rtt::Stage2;
+
+impl ArchCpu {
+    /// The Host's state of this CPU.
+    ///
+    /// # Safety
+    /// No other reference to it is alive.
+    #[allow(
+        clippy::mut_from_ref,
+        reason = "the state is in a cell of this CPU, not in the value"
+    )]
+    pub(super) unsafe fn host(&self) -> &mut HostState {
+        // SAFETY: the cell is this CPU's, and the caller promises that there is one reference.
+        unsafe { &mut *self.data().host.get() }
+    }
+}
+
+impl Machine for ArchCpu {
+    #[inline(always)]
+    fn cpu(&self) -> usize {
+        self.data().index.get()
+    }
+
+    #[inline(always)]
+    fn features(&self) -> &CpuFeatures {
+        self.features
+    }
+
+    #[inline(always)]
+    fn call_el3(&self, fid: u64, args: [u64; 3]) -> [u64; 4] {
+        el3::call(fid, args)
+    }
+
+    fn enter_realm(&self, rec: &mut RecContext, stage2: &Stage2, controls: EntryControls) {
+        // SAFETY: the state is this CPU's own, made when it booted; a REC is entered once, and its
+        // tables are the Realm's while one of its RECs runs, by the trait's contract.
+        unsafe { realm::enter(self.host(), rec, stage2, controls) }
+    }
+
+    #[inline(always)]
+    fn run_realm(&self, rec: &mut RecContext) -> Exception {
+        // SAFETY: the REC is entered, by the trait's contract.
+        unsafe { realm::run(rec) }
+    }
+
+    fn leave_realm(&self, rec: &mut RecContext) {
+        // SAFETY: the REC is entered, by the trait's contract, with this state of the Host.
+        unsafe { realm::leave(self.host(), rec) }
+    }
+
+    fn save_el1(&self, rec: &mut RecContext) {
+        // SAFETY: the REC is entered, by the trait's contract.
+        unsafe { realm::save_el1(rec) }
+    }
+
+    fn load_el1(&self, rec: &RecContext) {
+        // SAFETY: the REC is entered, by the trait's contract.
+        unsafe { realm::load_el1(rec) }
+    }
+
+    fn pend_serror(&self, rec: &mut RecContext, syndrome: u64) {
+        // SAFETY: the REC is entered, by the trait's contract.
+        unsafe { realm::pend_serror(rec, syndrome) }
+    }
+
+    #[inline(always)]
+    fn mask_timers(&self, _: &RecContext) -> TimerLines {
+        realm::mask_timers()
+    }
+
+    fn load_simd(&self, simd: &SimdState) {
+        // SAFETY: a REC is entered with this state of the Host, by the trait's contract.
+        unsafe { realm::load_simd(self.host(), simd) }
+    }
+
+    fn save_simd(&self, simd: &mut SimdState) {
+        // SAFETY: a REC is entered, and `load_simd` came before, by the trait's contract.
+        unsafe { realm::save_simd(self.host(), simd) }
+    }
+
+    fn fatal(&self, why: &str) -> ! {
+        exception::fatal(format_args!("{why}"))
+    }
+}
+
+impl Hash for ArchCpu {
+    fn sha256(&self, parts: &[&[u8]]) -> [u8; 32] {
+        SoftHash.sha256(parts)
+    }
+
+    fn sha512(&self, parts: &[&[u8]]) -> [u8; 64] {
+        SoftHash.sha512(parts)
+    }
+}
