@@ -39,11 +39,11 @@ pub fn destroy_start_tables<M: Memory>(
     if start_tables(s2).any(|pa| lock_table(granules, pa).refs() != 0) {
         return Err(Live);
     }
-    // Memory of the Host may still be mapped by the tables themselves.
-    mem.invalidate_stage2(s2.vmid, Ipa(0), 1 << (s2.ipa_width & 63), s2.start_level);
     for pa in start_tables(s2) {
         drop(lock_table(granules, pa).wipe_into_delegated(mem));
     }
+    // The tables themselves may have mapped memory of the Host.
+    mem.invalidate_stage2(s2.vmid, Ipa(0), 1 << (s2.ipa_width & 63), s2.start_level);
     Ok(())
 }
 

@@ -109,11 +109,14 @@ unsafe impl Memory for FakeCpuMemory {
     }
 
     fn invalidate_stage2(&self, vmid: u16, base: Ipa, size: u64, level: i8) {
-        self.memory.tlb().invalidate(Invalidation {
-            vmid,
-            base,
-            size,
-            level,
-        });
+        self.memory.tlb().invalidate(
+            &self.memory,
+            Invalidation {
+                vmid,
+                base,
+                size,
+                level,
+            },
+        );
     }
 }

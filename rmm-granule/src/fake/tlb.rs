@@ -2,8 +2,9 @@
 //! A model of the stage 2 walker and TLB, written from the architecture and not from the monitor.
 //!
 //! The TLB remembers as much as an implementation may: each page of a block by itself, and every
-//! table that a walk went through. It forgets only what is invalidated. Walks and invalidations
-//! exclude each other, as a TLBI with its DSB waits for walks in flight.
+//! table that a walk went through. It forgets only what is invalidated, and another CPU uses what
+//! was forgotten again at once, as speculation may. Walks and invalidations exclude each other, as
+//! a TLBI with its DSB waits for walks in flight.
 
 use super::{FakeMemory, Pas};
 use crate::{Ipa, Pa};
@@ -75,6 +76,8 @@ pub struct Invalidation {
 pub(super) struct Tlb {
     /// Pages by VMID and page address: the translation of the page's first byte.
     pages: BTreeMap<(u16, u64), Translation>,
+    /// What each VMID was last used with.
+    regs: BTreeMap<u16, Stage2Regs>,
     /// Tables by VMID, level of the entry that names them, and first address they translate.
     tables: BTreeMap<(u16, i8, u64), Pa>,
     pub(super) log: Vec<Invalidation>,
@@ -112,6 +115,7 @@ impl Tlb {
             });
         }
         let page = ipa & !(PAGE - 1);
+        self.regs.insert(regs.vmid, *regs);
         let mut found = match self.pages.get(&(regs.vmid, page)) {
             Some(cached) => *cached,
             None => {
@@ -201,17 +205,31 @@ impl Tlb {
         self.pages.insert((vmid, page), new);
     }
 
-    pub(super) fn invalidate(&mut self, what: Invalidation) {
+    pub(super) fn invalidate(&mut self, memory: &FakeMemory, what: Invalidation) {
         let Invalidation {
             vmid, base, size, ..
         } = what;
         assert_eq!(size % PAGE, 0, "invalidation of part of a page");
         let overlaps = |first: u64, length: u64| first < base.0 + size && base.0 < first + length;
-        self.pages
-            .retain(|key, _| key.0 != vmid || !overlaps(key.1, PAGE));
+        let mut forgotten = Vec::new();
+        self.pages.retain(|key, _| {
+            let stays = key.0 != vmid || !overlaps(key.1, PAGE);
+            if !stays {
+                forgotten.push(key.1);
+            }
+            stays
+        });
         self.tables
             .retain(|key, _| key.0 != vmid || !overlaps(key.2, entry_size(key.1)));
         self.log.push(what);
+        let Some(regs) = self.regs.get(&vmid).copied() else {
+            return;
+        };
+        for page in forgotten {
+            if let Ok(walked) = self.walk(memory, &regs, page) {
+                self.remember(vmid, page, walked);
+            }
+        }
     }
 
     pub(super) fn assert_no_stale(&self, pa: Pa) {

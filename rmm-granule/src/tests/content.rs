@@ -109,7 +109,7 @@ fn a_running_rec_belongs_to_its_holder() {
 
     let mut pinned = rec.pin().unwrap();
     assert_eq!(pinned.pa(), Pa(page(0)));
-    let mut window = pinned.map::<_, u64, Body>(&cpu);
+    let (mut window, _) = pinned.map_with_aux::<_, u64, Body>(&cpu);
     let (head, body) = window.split();
     body[0] += *head;
     // Others may lock it and read its head, but nothing more.
@@ -122,7 +122,7 @@ fn a_running_rec_belongs_to_its_holder() {
     drop(pinned);
     assert!(!rec.is_running());
     let mut pinned = rec.pin().unwrap();
-    assert_eq!(pinned.map::<_, u64, Body>(&cpu)[0], 0x1236);
+    assert_eq!(pinned.map_with_aux::<_, u64, Body>(&cpu).0[0], 0x1236);
 }
 
 #[test]
@@ -161,11 +161,12 @@ fn auxiliary_granules_are_the_pin_holders() {
     let cpu = m.cpu();
     make_rec(&m, 0);
     drop(m.delegated(1).transition::<RecAux>());
-    let pinned = m.table.lock::<Rec>(page(0)).unwrap().pin().unwrap();
+    let mut pinned = m.table.lock::<Rec>(page(0)).unwrap().pin().unwrap();
+    let (rec, auxiliary) = pinned.map_with_aux::<_, u64, Body>(&cpu);
     // SAFETY: the test made page 1 for this REC and opens it once.
-    let mut aux = unsafe { pinned.map_aux::<_, [u8; 4096]>(&cpu, Pa(page(1))) };
+    let mut aux = unsafe { auxiliary.map::<[u8; 4096]>(Pa(page(1))) };
     aux[0] = 9;
-    drop(aux);
+    drop((aux, rec));
     assert_eq!(m.memory.peek(Pa(page(1)))[0], 9);
 }
 

@@ -4,6 +4,7 @@
 mod content;
 mod lifecycle;
 mod threads;
+mod translation;
 
 use crate::fake::{FakeCpuMemory, FakeMemory};
 use crate::{Bank, Delegated, GranuleTable, Locked, Undelegated};

@@ -103,7 +103,8 @@ fn a_rec_runs_on_one_cpu() {
                     let Ok(mut pinned) = m.table.lock::<Rec>(page(0)).unwrap().pin() else {
                         continue;
                     };
-                    let mut rec = pinned.map::<_, u64, [u64; REC_BODY_SIZE / 8]>(&cpu);
+                    let (mut rec, _) =
+                        pinned.map_with_aux::<_, u64, [u64; REC_BODY_SIZE / 8]>(&cpu);
                     rec[0] += 1;
                     entered.fetch_add(1, Ordering::Relaxed);
                 }

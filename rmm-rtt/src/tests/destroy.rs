@@ -94,6 +94,18 @@ fn a_table_of_the_hosts_memory_is_not_live() {
 }
 
 #[test]
+fn unprotected_entries_are_alike_whatever_they_were() {
+    let realm = Realm::plain();
+    let ipa = realm.shared();
+    realm.tables(ipa + 2 * MIB, 3);
+    realm.destroy(ipa + 2 * MIB, 3).unwrap();
+    realm.map_ns(ipa, 2, NS_WB).unwrap();
+    realm.unmap_ns(ipa, 2).unwrap();
+    realm.fold(ipa, 2).unwrap();
+    assert_eq!(realm.entry(ipa), (1, Entry::UnassignedNs));
+}
+
+#[test]
 fn unmap_unprotected_tells_the_next_live_entry() {
     let realm = Realm::plain();
     let ipa = realm.shared();

@@ -211,6 +211,8 @@ fn extents_end_where_the_ripas_changes() {
     );
     realm.create(6 * MIB, 3).unwrap();
     assert_eq!(extent(2 * MIB, GIB), Some((Ipa(6 * MIB), EMPTY)), "TABLE");
+    realm.init(2 * MIB, 6 * MIB).unwrap();
+    assert_eq!(extent(2 * MIB, GIB), Some((Ipa(6 * MIB), RAM)), "TABLE");
     realm.unmap(9 * PAGE).unwrap();
     assert_eq!(extent(9 * PAGE, GIB), Some((Ipa(10 * PAGE), DESTROYED)));
     assert_eq!(extent(PAGE, PAGE), None);

@@ -85,6 +85,37 @@ fn walks_in_one_tree_do_not_disturb_each_other() {
 }
 
 #[test]
+fn a_table_is_not_taken_away_under_a_walk() {
+    let realm = Realm::plain();
+    realm.tables(0, 2);
+    let spare = realm.granule().pa().0;
+    let done = AtomicBool::new(false);
+    with_threads(&realm, |shared| {
+        thread::scope(|scope| {
+            let (shared, done) = (&shared, &done);
+            scope.spawn(move || {
+                let cpu = shared.memory.cpu();
+                for _ in 0..20 * ROUNDS {
+                    let rtt = shared.granules.lock(spare).unwrap();
+                    create(shared.root(0), &cpu, 3, rtt).unwrap();
+                    destroy(shared.root(0), &cpu, 3).unwrap();
+                }
+                done.store(true, Ordering::Relaxed);
+            });
+            for _ in 0..2 {
+                scope.spawn(move || {
+                    let cpu = shared.memory.cpu();
+                    while !done.load(Ordering::Relaxed) {
+                        let level = read_entry(shared.root(PAGE), &cpu, 3).level;
+                        assert!(level == 2 || level == 3);
+                    }
+                });
+            }
+        });
+    });
+}
+
+#[test]
 fn a_running_realm_survives_folding() {
     let realm = Realm::plain();
     realm.block(2 * MIB, BLOCKS.base, RAM);
