@@ -20,8 +20,12 @@ const MAX_START_RTTS: usize = 16;
 const MIN_IPA_WIDTH: u8 = 32;
 
 /// RMI_REALM_CREATE.
+// Its parameters are a page, which no other command shall find on its stack.
+#[inline(never)]
 pub fn create<M: Machine>(cx: &Cx<'_, M>, rd: u64, params_ptr: u64) -> Result {
-    let params = read_params(cx, params_ptr)?;
+    let mut params = RealmParams::new_zeroed();
+    let page = cx.granules().ns_granule(params_ptr)?;
+    page.read(cx.machine, 0, params.as_mut_bytes())?;
     let (stage2, new) = check_params(cx, &params)?;
 
     // `alias`, `rd_*` and `rtt_state`: all of them DELEGATED and none named twice.
@@ -50,17 +54,6 @@ pub fn create<M: Machine>(cx: &Cx<'_, M>, rd: u64, params_ptr: u64) -> Result {
     realm.init(&new);
     let _rd = realm.commit::<Rd>();
     Ok(())
-}
-
-/// Copies the parameters, leaving out what is reserved.
-fn read_params<M: Machine>(
-    cx: &Cx<'_, M>,
-    params_ptr: u64,
-) -> core::result::Result<RealmParams, Error> {
-    let page = cx.granules().ns_granule(params_ptr)?;
-    let mut params = RealmParams::new_zeroed();
-    page.read(cx.machine, 0, params.as_mut_bytes())?;
-    Ok(params)
 }
 
 /// `params_valid`, `params_supp`, `rtt_num_level`, `rtt_align`.

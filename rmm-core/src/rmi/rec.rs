@@ -20,8 +20,12 @@ pub fn aux_count<M: Machine>(cx: &Cx<'_, M>, rd: u64, out: &mut Outputs) -> Resu
 }
 
 /// RMI_REC_CREATE.
+// Its parameters are a page, which no other command shall find on its stack.
+#[inline(never)]
 pub fn create<M: Machine>(cx: &Cx<'_, M>, rd: u64, rec: u64, params_ptr: u64) -> Result {
-    let params = read_params(cx, params_ptr)?;
+    let mut params = RecParams::new_zeroed();
+    let page = cx.granules().ns_granule(params_ptr)?;
+    page.read(cx.machine, 0, params.as_mut_bytes())?;
 
     // `rec_*` and, for as many as a REC takes, `aux_*`. A wrong `num_aux` is told after the
     // Realm's own errors; until then the addresses that count are the first ones.
@@ -77,16 +81,6 @@ struct RecContent {
 }
 
 const _: () = assert!(offset_of!(RecContent, rec) == rmm_granule::REC_HEAD_SIZE);
-
-fn read_params<M: Machine>(
-    cx: &Cx<'_, M>,
-    params_ptr: u64,
-) -> core::result::Result<RecParams, Error> {
-    let page = cx.granules().ns_granule(params_ptr)?;
-    let mut params = RecParams::new_zeroed();
-    page.read(cx.machine, 0, params.as_mut_bytes())?;
-    Ok(params)
-}
 
 /// RMI_REC_DESTROY.
 pub fn destroy<M: Machine>(cx: &Cx<'_, M>, rec: u64) -> Result {

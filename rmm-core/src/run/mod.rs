@@ -26,6 +26,8 @@ use rmm_granule::{Auxiliary, Pa, Rd, Rec as RecState};
 use zerocopy::{FromZeros, IntoBytes};
 
 /// RMI_REC_ENTER.
+// The exit record is half a page, which no other command shall find on its stack.
+#[inline(never)]
 pub fn enter<M: Machine>(cx: &Cx<'_, M>, rec: u64, run_ptr: u64) -> Result {
     let run = cx.granules().ns_granule(run_ptr)?;
     let rec = cx.granules().lock::<RecState>(rec)?;
