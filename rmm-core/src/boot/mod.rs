@@ -12,6 +12,8 @@ mod banks;
 mod el3;
 mod manifest;
 mod plan;
+#[cfg(test)]
+mod tests;
 
 pub use args::{ColdBoot, MAX_CPUS, WarmBoot};
 pub use banks::{Banks, Extent, Full};

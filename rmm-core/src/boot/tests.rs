@@ -1,0 +1,528 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Manifests as the boards' firmware makes them, and what is wrong with others; plans for them.
+
+use super::*;
+use crate::board::Board;
+use rmm_abi::el3::{
+    BdfMapping, BootManifest, Console, List, MemoryBank, RootComplex, RootComplexList, RootPort,
+    Smmu, Version, checksum_of, size_for,
+};
+use rmm_granule::{Bank, Pa};
+use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes};
+
+type Page = [u8; 4096];
+
+/// Where QEMU has the shared buffer.
+const PA: u64 = 0x418F_F000;
+
+const PL011: Console = Console {
+    base: 0x0900_0000,
+    map_pages: 1,
+    name: *b"pl011\0\0\0",
+    clk_in_hz: 1,
+    baud_rate: 115_200,
+    flags: 0,
+};
+
+/// A manifest in the making: header, then arrays one behind the other.
+struct Maker {
+    page: Page,
+    free: usize,
+}
+
+fn words<T: IntoBytes + Immutable>(array: &[T]) -> Vec<u64> {
+    let bytes = array.as_bytes().chunks(8);
+    bytes
+        .map(|word| u64::from_le_bytes(word.try_into().unwrap()))
+        .collect()
+}
+
+impl Maker {
+    fn new(minor: u16) -> Self {
+        let mut maker = Self {
+            page: [0; 4096],
+            free: size_for(5),
+        };
+        maker.header().version = u32::from(minor);
+        maker
+    }
+
+    fn header(&mut self) -> &mut BootManifest {
+        BootManifest::mut_from_prefix(&mut self.page).unwrap().0
+    }
+
+    /// Puts an array into the page; returns its address.
+    fn put<T: IntoBytes + Immutable>(&mut self, array: &[T]) -> u64 {
+        let bytes = array.as_bytes();
+        self.page[self.free..][..bytes.len()].copy_from_slice(bytes);
+        let at = PA + self.free as u64;
+        self.free += bytes.len();
+        at
+    }
+
+    fn list<T: IntoBytes + Immutable>(&mut self, array: &[T]) -> List {
+        let num = array.len() as u64;
+        let pointer = self.put(array);
+        let sum = words(array).into_iter().chain([num, pointer]);
+        List {
+            num,
+            pointer,
+            checksum: checksum_of(sum),
+        }
+    }
+
+    fn dram(mut self, banks: &[(u64, u64)]) -> Self {
+        let banks: Vec<_> = banks
+            .iter()
+            .map(|&(base, size)| MemoryBank { base, size })
+            .collect();
+        self.header().plat_dram = List::new_zeroed();
+        let list = self.list(&banks);
+        self.header().plat_dram = list;
+        self
+    }
+
+    fn consoles(mut self, consoles: &[Console]) -> Self {
+        let list = self.list(consoles);
+        self.header().plat_console = list;
+        self
+    }
+
+    fn parse(&self) -> Result<Manifest, BootError> {
+        Manifest::parse(&self.page, Pa(PA), 48)
+    }
+}
+
+fn banks(list: &[(u64, u64)]) -> Vec<Bank> {
+    list.iter()
+        .map(|&(base, size)| Bank { base, size })
+        .collect()
+}
+
+const QEMU_DRAM: (u64, u64) = (0x4000_0000, 0xC000_0000);
+
+/// QEMU `virt` under Trusted Firmware-A 2.12 (0.3), with its flaw, or newer (0.5).
+fn qemu(minor: u16) -> Maker {
+    let mut maker = Maker::new(minor).dram(&[QEMU_DRAM]).consoles(&[PL011]);
+    if minor == 3 {
+        let name = u64::from_le_bytes(PL011.name);
+        let list = &mut maker.header().plat_console;
+        list.checksum = list.checksum.wrapping_add(name);
+    }
+    let pointer = PA + maker.free as u64;
+    maker.header().plat_root_complex = RootComplexList {
+        num: 0,
+        rc_info_version: 1,
+        _reserved: 0,
+        pointer,
+        checksum: pointer.wrapping_neg(),
+    };
+    maker
+}
+
+const FVP_DRAM: [(u64, u64); 2] = [(0x8000_0000, 0x7C00_0000), (0x8_8000_0000, 0x8000_0000)];
+
+/// The FVP under Trusted Firmware-A 2.15.
+fn fvp() -> Maker {
+    let mut maker = Maker::new(5).dram(&FVP_DRAM).consoles(&[Console {
+        base: 0x1C0C_0000,
+        clk_in_hz: 14_745_600,
+        ..PL011
+    }]);
+    let ncoh = [(0x5000_0000, 0x1000_0000), (0x40_0000_0000, 0xC000_0000)];
+    let ncoh = ncoh.map(|(base, size)| MemoryBank { base, size });
+    maker.header().plat_ncoh_region = List::new_zeroed();
+    let list = maker.list(&ncoh);
+    maker.header().plat_ncoh_region = list;
+    let list = maker.list(&[Smmu {
+        base: 0x2B40_0000,
+        realm_base: 0x2B45_0000,
+    }]);
+    maker.header().plat_smmu = list;
+
+    let mappings = [(0, 0x8000), (0x8000, 0xFFFF)].map(|(base, top)| BdfMapping {
+        base,
+        top,
+        off: 0,
+        smmu_idx: 0,
+    });
+    let complexes = PA + maker.free as u64;
+    let ports = complexes + size_of::<RootComplex>() as u64;
+    let bdfs = ports + 2 * size_of::<RootPort>() as u64;
+    let complex = [RootComplex {
+        ecam_base: 0x4000_0000,
+        segment: 0,
+        _reserved: [0; 3],
+        num_root_ports: 2,
+        root_ports: ports,
+    }];
+    let port = [(0x8, bdfs), (0x10, bdfs + 8)].map(|(id, at)| RootPort {
+        root_port_id: id,
+        _reserved: 0,
+        num_bdf_mappings: 1,
+        bdf_mappings: at,
+    });
+    maker.put(&complex);
+    maker.put(&port);
+    maker.put(&mappings);
+    let sum = [1, complexes]
+        .into_iter()
+        .chain(words(&complex))
+        .chain(words(&port))
+        .chain(words(&mappings));
+    maker.header().plat_root_complex = RootComplexList {
+        num: 1,
+        rc_info_version: 1,
+        _reserved: 0,
+        pointer: complexes,
+        checksum: checksum_of(sum),
+    };
+    maker
+}
+
+#[test]
+fn versions() {
+    for (version, status) in [
+        (0, -6),
+        (1, -6),
+        (2, 0),
+        (3, 0),
+        (4, 0),
+        (5, 0),
+        (6, 0),
+        (0x1_0002, -6),
+        (0x8000_0003, -6),
+    ] {
+        let mut maker = Maker::new(0).dram(&[QEMU_DRAM]);
+        maker.header().version = version;
+        let parsed = maker.parse();
+        assert_eq!(parsed.map_or_else(BootError::status, |_| 0), status);
+        if let Ok(manifest) = parsed {
+            assert_eq!(manifest.version.encode(), u64::from(version));
+            assert_eq!(manifest.banks().as_slice(), banks(&[QEMU_DRAM]));
+            assert_eq!(manifest.console, None);
+        }
+    }
+}
+
+#[test]
+fn fields_of_later_versions_are_not_read() {
+    for minor in 2..=5 {
+        let mut maker = qemu(minor);
+        if minor == 2 {
+            maker = Maker::new(2).dram(&[QEMU_DRAM]);
+        }
+        let known = size_for(minor);
+        maker.page[known..size_for(5)].fill(0xA5);
+        let manifest = maker.parse().unwrap();
+        assert_eq!(manifest.console.is_some(), minor >= 3);
+    }
+}
+
+#[test]
+fn qemu_manifests() {
+    for minor in 3..=5 {
+        let manifest = qemu(minor).parse().unwrap();
+        assert_eq!(manifest.version, Version::new(0, minor));
+        assert_eq!(manifest.banks().as_slice(), banks(&[QEMU_DRAM]));
+        assert_eq!(manifest.flawed_console_checksum, minor == 3);
+        let console = manifest.console.unwrap();
+        assert_eq!(console.base, Pa(0x0900_0000));
+        assert_eq!((console.clock, console.baud), (1, 115_200));
+    }
+}
+
+#[test]
+fn fvp_manifest() {
+    let manifest = fvp().parse().unwrap();
+    assert_eq!(manifest.banks().as_slice(), banks(&FVP_DRAM));
+    assert!(!manifest.flawed_console_checksum);
+    assert_eq!(manifest.console.unwrap().base, Pa(0x1C0C_0000));
+}
+
+#[test]
+fn banks_break_no_rule() {
+    for (list, why) in [
+        (&[][..], "no DRAM"),
+        (&[(0x1000, 0)], "whole pages"),
+        (&[(0x1008, 0x1000)], "whole pages"),
+        (&[(0x1000, 0x1008)], "whole pages"),
+        (&[(0x8000, 0x1000), (0x1000, 0x1000)], "ascend"),
+        (&[(0x1000, 0x2000), (0x2000, 0x1000)], "overlap"),
+        (&[(1 << 48, 0x1000)], "beyond"),
+        (&[((1 << 48) - 0x1000, 0x2000)], "beyond"),
+        (&[(u64::MAX - 0xFFF, 0x1000)], "beyond"),
+    ] {
+        let error = Maker::new(2).dram(list).parse().unwrap_err();
+        assert_eq!(error.status(), -7);
+        assert!(error.to_string().contains(why), "{error} {list:x?}");
+    }
+    let all = [((1 << 48) - 0x1000, 0x1000)];
+    assert!(Maker::new(2).dram(&all).parse().is_ok());
+    let touching = [(0x1000, 0x1000), (0x2000, 0x1000)];
+    assert!(Maker::new(2).dram(&touching).parse().is_ok());
+    let many: Vec<_> = (1..=rmm_granule::MAX_BANKS as u64 + 1)
+        .map(|index| (index << 30, 0x1000))
+        .collect();
+    let most = &many[1..];
+    assert!(Maker::new(2).dram(most).parse().is_ok());
+    let error = Maker::new(2).dram(&many).parse().unwrap_err();
+    assert_eq!(error, BootError::Manifest("too many DRAM banks"));
+}
+
+#[test]
+fn consoles_break_no_rule() {
+    let with = |consoles: &[Console]| {
+        Maker::new(3)
+            .dram(&[QEMU_DRAM])
+            .consoles(consoles)
+            .parse()
+            .map(|manifest| manifest.console.map(|console| console.base.0))
+    };
+    let other = Console {
+        name: *b"ns16550\0",
+        base: 0x123,
+        map_pages: 0,
+        ..PL011
+    };
+    assert_eq!(with(&[]), Ok(None));
+    assert_eq!(with(&[other]), Ok(None));
+    assert_eq!(with(&[other, PL011]), Ok(Some(0x0900_0000)));
+    let second = Console {
+        base: 0x0A00_0000,
+        ..PL011
+    };
+    assert_eq!(with(&[second, PL011]), Ok(Some(0x0A00_0000)));
+    for broken in [
+        Console { base: 0, ..PL011 },
+        Console {
+            base: 0x0900_0010,
+            ..PL011
+        },
+        Console {
+            base: 1 << 48,
+            ..PL011
+        },
+        Console {
+            map_pages: 0,
+            ..PL011
+        },
+    ] {
+        assert_eq!(with(&[broken]).unwrap_err().status(), -7);
+    }
+}
+
+/// Offsets of the lists' headers, each with its checksum last.
+const LISTS: [(usize, usize); 6] = [
+    (0x10, 24),
+    (0x28, 24),
+    (0x40, 24),
+    (0x58, 24),
+    (0x70, 24),
+    (0x88, 32),
+];
+
+#[test]
+fn every_checksum_counts() {
+    for (at, size) in LISTS {
+        let mut maker = fvp();
+        maker.page[at + size - 1] ^= 0x80;
+        assert_eq!(maker.parse().unwrap_err().status(), -7, "{at:#x}");
+    }
+    // So does every byte of every array, but the flaw that is tolerated: the console's name.
+    let whole = fvp();
+    for at in size_for(5)..whole.free {
+        let mut maker = fvp();
+        maker.page[at] ^= 0x10;
+        let error = maker.parse().unwrap_err();
+        assert_eq!(error.status(), -7, "{at:#x}");
+    }
+}
+
+#[test]
+fn arrays_stay_in_the_page() {
+    for (list, _) in LISTS {
+        let pointer = if list == 0x88 { list + 16 } else { list + 8 };
+        for (num, address) in [
+            (1, PA - 8),
+            (1, PA + 4096 - 8),
+            (1, PA + 4096),
+            (1, u64::MAX - 7),
+            (1, 0),
+            (257, PA),
+            (u64::MAX / 8, PA + 8),
+            (u64::MAX, PA),
+        ] {
+            let mut maker = fvp();
+            maker.page[list..][..8].copy_from_slice(&u64::to_le_bytes(num));
+            maker.page[pointer..][..8].copy_from_slice(&u64::to_le_bytes(address));
+            let error = maker.parse().unwrap_err();
+            assert_eq!(error.status(), -7);
+            assert!(error.to_string().contains("outside"), "{error}");
+        }
+    }
+    // Root ports and BDF mappings as well.
+    let ports = fvp();
+    let complex = usize::try_from(
+        RootComplexList::read_from_prefix(&ports.page[0x88..])
+            .unwrap()
+            .0
+            .pointer
+            - PA,
+    )
+    .unwrap();
+    let port = complex + size_of::<RootComplex>();
+    for at in [complex + 16, port + 8, complex + 12, port + 4] {
+        let mut maker = fvp();
+        maker.page[at + 2] ^= 0xFF;
+        let error = maker.parse().unwrap_err();
+        assert!(error.to_string().contains("outside"), "{error}");
+    }
+}
+
+#[test]
+fn root_complexes_of_a_later_layout_are_left_alone() {
+    let mut maker = fvp();
+    maker.header().plat_root_complex.rc_info_version = 2;
+    maker.header().plat_root_complex.pointer = 0;
+    assert!(maker.parse().is_ok());
+}
+
+#[test]
+#[allow(clippy::cast_possible_truncation, reason = "random anyway")]
+fn no_page_makes_it_panic() {
+    let mut state = 0x9E37_79B9_7F4A_7C15u64;
+    let mut random = move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    };
+    let rounds = if cfg!(miri) { 50 } else { 20_000 };
+    let mut accepted = 0;
+    for round in 0..rounds {
+        let mut maker = if round % 2 == 0 { fvp() } else { qemu(3) };
+        // Few bytes, mostly where the structures are.
+        for _ in 0..=random() % 3 {
+            let at = (random() % maker.free as u64) as usize;
+            maker.page[at] = random() as u8;
+        }
+        let pa = Pa(if random() % 8 == 0 {
+            random() & !0xFFF
+        } else {
+            PA
+        });
+        let bits = [32, 48, 52, 255][(random() % 4) as usize];
+        if let Ok(manifest) = Manifest::parse(&maker.page, pa, bits) {
+            accepted += 1;
+            let _ = plan_for(&manifest, random() as u8);
+        }
+    }
+    assert!(accepted > 0);
+}
+
+fn plan_for(manifest: &Manifest, cpus: u8) -> Result<(Plan, Home), BootError> {
+    let boot = ColdBoot::new([0, 4, cpus.into(), PA, 0])?;
+    let image = Extent {
+        base: Pa(0x4010_0000),
+        size: 0x4_0000,
+    };
+    let plan = Plan::new(&QEMU, &boot, manifest, image.base, 0xC000)?;
+    Ok((plan, plan.in_region(&QEMU, &boot, image)?))
+}
+
+const QEMU: Board = Board {
+    name: "QEMU",
+    region_size: 0x017F_F000,
+    payload_size: 0x017F_F000,
+    reserved: &[],
+};
+
+const FVP: Board = Board {
+    name: "FVP",
+    region_size: 0x01FF_F000,
+    payload_size: 0x0060_0000,
+    reserved: &[(0xFC00_0000, 0x0400_0000)],
+};
+
+#[test]
+fn qemu_plan() {
+    let (plan, home) = plan_for(&qemu(3).parse().unwrap(), 32).unwrap();
+    // All but the region and the shared page behind it.
+    let left = [(0x4000_0000, 0x10_0000), (0x4190_0000, 0xBE70_0000)];
+    assert_eq!(plan.banks().as_slice(), banks(&left));
+    assert_eq!(plan.words, (0xC000_0000 - 0x180_0000) / 4096);
+    assert_eq!(plan.table_size, 0x20_0000);
+    assert_eq!(plan.cpus_size, 32 * 0xC000);
+    assert_eq!(home.cpus, Pa(0x4014_0000));
+    assert_eq!(home.table, Pa(0x4040_0000));
+}
+
+#[test]
+fn fvp_plan() {
+    let manifest = fvp().parse().unwrap();
+    let boot = ColdBoot::new([0, 8, 8, 0xFFBF_F000, 0]).unwrap();
+    let image = Extent {
+        base: Pa(0xFDC0_0000),
+        size: 0x4_1000,
+    };
+    let plan = Plan::new(&FVP, &boot, &manifest, image.base, 0xC000).unwrap();
+    assert_eq!(plan.banks().as_slice(), banks(&FVP_DRAM));
+    assert_eq!(plan.table_size, 0x20_0000);
+    assert_eq!(plan.reservation(), 0x20_0000 + 8 * 0xC000);
+    assert_eq!(1u64 << plan.reservation_alignment(), 0x20_0000);
+    assert_eq!(
+        plan.in_reservation(Pa(0xFF80_0000)),
+        Some(Home {
+            table: Pa(0xFF80_0000),
+            cpus: Pa(0xFFA0_0000)
+        })
+    );
+    assert_eq!(plan.in_reservation(Pa(0xFF80_1000)), None);
+    let home = plan.in_region(&FVP, &boot, image).unwrap();
+    assert_eq!((home.cpus.0, home.table.0), (0xFDC4_1000, 0xFDE0_0000));
+
+    // A manifest that lists what is not the Host's.
+    let greedy = Maker::new(2).dram(&[(0x8000_0000, 0x8000_0000)]);
+    let greedy = greedy.parse().unwrap();
+    let plan = Plan::new(&FVP, &boot, &greedy, image.base, 0xC000).unwrap();
+    assert_eq!(
+        plan.banks().as_slice(),
+        banks(&[(0x8000_0000, 0x7C00_0000)])
+    );
+}
+
+#[test]
+fn what_does_not_fit_is_refused() {
+    let plan = |dram: &[(u64, u64)], cpus| {
+        let manifest = Maker::new(2).dram(dram).parse().unwrap();
+        plan_for(&manifest, cpus).map(|(_, home)| home)
+    };
+    // 22 MiB remain for the table: 44 GiB.
+    let full = Err(BootError::Other("the monitor's region is too small"));
+    assert!(plan(&[(0, 40 << 30)], 32).is_ok());
+    assert_eq!(plan(&[(0, 48 << 30)], 32), full);
+    assert_eq!(plan(&[(0, 1 << 48)], 1), full);
+    let many: Vec<_> = (0..rmm_granule::MAX_BANKS as u64)
+        .map(|index| (0x4010_0000 - 0x1000 + index * 0x1_0000_0000, 0x4000_0000))
+        .collect();
+    assert_eq!(
+        plan(&many, 1),
+        Err(BootError::Other("too many pieces of DRAM"))
+    );
+}
+
+#[test]
+fn errors_have_their_status() {
+    for (error, status) in [
+        (BootError::Other("x"), -1),
+        (BootError::Version, -2),
+        (BootError::Cpus, -3),
+        (BootError::CpuId, -4),
+        (BootError::SharedBuffer, -5),
+        (BootError::ManifestVersion, -6),
+        (BootError::Manifest("x"), -7),
+    ] {
+        assert_eq!(error.status(), status);
+    }
+}
