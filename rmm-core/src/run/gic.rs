@@ -101,3 +101,129 @@ pub fn report(gic: &GicState, exit: &mut RecExit) {
     exit.gicv3_misr = gic.misr;
     exit.gicv3_vmcr = gic.vmcr;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use zerocopy::FromZeros;
+
+    const PENDING: u64 = 1 << 62;
+
+    fn features() -> CpuFeatures {
+        CpuFeatures {
+            pa_bits: 48,
+            lpa2: false,
+            vmid16: true,
+            sve_vl: None,
+            num_bps: 5,
+            num_wps: 3,
+            pmu_counters: None,
+            gic_num_lrs: 3,
+            gic_pri_bits: 5,
+            gic_id_24: false,
+            gic_ext_range: false,
+            id: Default::default(),
+        }
+    }
+
+    fn valid(hcr: u64, first: u64, rest: &[u64]) -> bool {
+        let mut lrs = [0; MAX_GIC_LRS];
+        lrs[0] = first;
+        for (to, from) in lrs.iter_mut().skip(1).zip(rest) {
+            *to = *from;
+        }
+        is_valid(&GicEntry { hcr, lrs }, &features())
+    }
+
+    #[test]
+    fn hcr_has_the_hosts_bits_alone() {
+        for bit in 0..64 {
+            let host = matches!(bit, 1..=7 | 14);
+            assert_eq!(valid(1 << bit, 0, &[]), host, "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn list_registers() {
+        for (lr, is_valid) in [
+            (0, true),
+            (PENDING | 27, true),
+            (3 << 62 | 1 << 60 | 0xA8 << 48 | 27, true),
+            // HW, in each state.
+            (1 << 61, false),
+            (1 << 62 | 1 << 61 | 27, false),
+            (2 << 62 | 1 << 61 | 27, false),
+            (3 << 62 | 1 << 61 | 27, false),
+            // pINTID: the EOI bit alone.
+            (PENDING | 1 << 41 | 27, true),
+            (PENDING | 1 << 40 | 27, false),
+            (PENDING | 1 << 32 | 27, false),
+            // Priority bits that are not implemented.
+            (PENDING | 0x04 << 48 | 27, false),
+            (PENDING | 0x08 << 48 | 27, true),
+            // Reserved bits.
+            (PENDING | 1 << 45 | 27, false),
+            (PENDING | 1 << 56 | 27, false),
+            (PENDING | 1 << 59 | 27, false),
+            // vINTIDs.
+            (PENDING | 1019, true),
+            (PENDING | 1020, false),
+            (PENDING | 1056, false),
+            (PENDING | 4096, false),
+            (PENDING | 8191, false),
+            (PENDING | 8192, true),
+            (PENDING | 0xFFFF, true),
+            (PENDING | 0x1_0000, false),
+        ] {
+            assert_eq!(valid(0, lr, &[]), is_valid, "{lr:#x}");
+        }
+    }
+
+    #[test]
+    fn extended_ranges_and_24_bits_where_there_are_some() {
+        let wide = CpuFeatures {
+            gic_id_24: true,
+            gic_ext_range: true,
+            ..features()
+        };
+        for (id, is_valid) in [
+            (1055, false),
+            (1056, true),
+            (1119, true),
+            (1120, false),
+            (4096, true),
+            (5119, true),
+            (5120, false),
+            (0xFF_FFFF, true),
+            (0x100_0000, false),
+        ] {
+            assert_eq!(is_valid_lr(PENDING | id, &wide), is_valid, "{id}");
+        }
+    }
+
+    #[test]
+    fn an_interrupt_is_listed_once() {
+        assert!(!valid(0, PENDING | 27, &[0, PENDING | 27]));
+        assert!(
+            valid(0, PENDING | 27, &[27, PENDING | 30]),
+            "an invalid one does not count"
+        );
+        // Beyond the list registers that there are.
+        assert!(valid(0, PENDING | 27, &[0, 0, 0, PENDING | 27]));
+        assert!(valid(0, 0, &[0, 0, 0, 1 << 61]));
+    }
+
+    #[test]
+    fn the_rec_keeps_eoi_count_and_the_forced_bits_stay_hidden() {
+        let mut gic = GicState::new_zeroed();
+        gic.hcr = 3 << 27 | HCR_FORCED | 1 << 2;
+        let lrs = [5; MAX_GIC_LRS];
+        accept(&GicEntry { hcr: 1 << 14, lrs }, &features(), &mut gic);
+        assert_eq!(gic.hcr, 3 << 27 | 1 << 14 | HCR_FORCED);
+        assert_eq!((gic.lrs[3], gic.lrs[4]), (5, 0));
+        let mut exit = RecExit::new_zeroed();
+        report(&gic, &mut exit);
+        assert_eq!(exit.gicv3_hcr, 3 << 27 | 1 << 14);
+        assert_eq!(exit.gicv3_lrs, gic.lrs);
+    }
+}

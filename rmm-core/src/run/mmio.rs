@@ -76,3 +76,68 @@ impl Access {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use zerocopy::FromZeros;
+
+    /// Syndrome of an access of `8 << sas` bits to X5.
+    fn access(sas: u64, sign: bool, sixty_four: bool, write: bool) -> Access {
+        let flag = |set: bool, bit: u32| u64::from(set) << bit;
+        Access::new(
+            1 << 24 | sas << 22 | flag(sign, 21) | 5 << 16 | flag(sixty_four, 15) | flag(write, 6),
+        )
+    }
+
+    fn read(access: Access, value: u64) -> u64 {
+        let mut rec = RecContext::new_zeroed();
+        rec.gprs[5] = !0;
+        access.complete(&mut rec, value);
+        assert_eq!(rec.pc, 4);
+        rec.gprs[5]
+    }
+
+    #[test]
+    fn reads_are_cut_and_extended() {
+        let value = 0xFEDC_BA98_F6F5_F4F3;
+        for (sas, plain, signed, signed_32) in [
+            (0, 0xF3, 0xFFFF_FFFF_FFFF_FFF3, 0xFFFF_FFF3),
+            (1, 0xF4F3, 0xFFFF_FFFF_FFFF_F4F3, 0xFFFF_F4F3),
+            (2, 0xF6F5_F4F3, 0xFFFF_FFFF_F6F5_F4F3, 0xF6F5_F4F3),
+        ] {
+            assert_eq!(read(access(sas, false, true, false), value), plain);
+            assert_eq!(read(access(sas, true, true, false), value), signed);
+            assert_eq!(read(access(sas, true, false, false), value), signed_32);
+        }
+        assert_eq!(read(access(3, false, true, false), value), value);
+        assert_eq!(read(access(0, true, true, false), 0x7F), 0x7F, "sign clear");
+    }
+
+    #[test]
+    fn writes_show_no_more_than_the_access() {
+        let mut rec = RecContext::new_zeroed();
+        rec.gprs[5] = 0x1122_3344_5566_7788;
+        for (sas, value) in [
+            (0, 0x88),
+            (1, 0x7788),
+            (2, 0x5566_7788),
+            (3, 0x1122_3344_5566_7788),
+        ] {
+            let write = access(sas, false, true, true);
+            assert_eq!(write.written(&rec), value);
+        }
+        access(3, false, true, true).complete(&mut rec, 0);
+        assert_eq!((rec.pc, rec.gprs[5]), (4, 0x1122_3344_5566_7788));
+    }
+
+    #[test]
+    fn the_zero_register() {
+        let mut rec = RecContext::new_zeroed();
+        rec.gprs.fill(7);
+        let xzr = Access::new(1 << 24 | 3 << 22 | 31 << 16 | 1 << 15);
+        assert_eq!(xzr.written(&rec), 0);
+        xzr.complete(&mut rec, 9);
+        assert_eq!((rec.pc, rec.gprs), (4, [7; 31]));
+    }
+}
