@@ -10,6 +10,8 @@
     .globl  rmm_entry
     .type   rmm_entry, @function
 rmm_entry:
+    // Debug exceptions, SErrors, IRQs and FIQs stay masked throughout the monitor.
+    msr     daifset, #0xf
     mov     x19, x0
     mov     x20, x1
     mov     x21, x2

@@ -91,3 +91,24 @@ pub fn read(el3: El3Interface) -> CpuFeatures {
 fn debug(id: &IdRegisters) -> (u8, u8) {
     (field(id.dfr0, 12, 4), field(id.dfr0, 20, 4))
 }
+
+/// Whether this CPU has what Realms were promised, `promised` being what the boot CPU has: a REC
+/// may run on any CPU.
+#[must_use]
+pub fn match_those(promised: &CpuFeatures, el3: El3Interface) -> bool {
+    let of = |features: &CpuFeatures| {
+        let id = &features.id;
+        let gic = [
+            features.gic_num_lrs,
+            features.gic_pri_bits,
+            features.gic_id_24.into(),
+            features.gic_ext_range.into(),
+        ];
+        let id = [
+            id.pfr0, id.pfr1, id.zfr0, id.dfr0, id.dfr1, id.isar0, id.isar1, id.isar2, id.mmfr0,
+            id.mmfr1, id.mmfr2, id.mmfr3,
+        ];
+        (id, gic)
+    };
+    of(promised) == of(&read(el3))
+}

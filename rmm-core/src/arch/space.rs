@@ -64,7 +64,7 @@ pub mod private {
 }
 
 /// Pages of a CPU's stack.
-pub const STACK_PAGES: usize = 4;
+pub const STACK_PAGES: usize = 8;
 /// Pages of a CPU's exception stack.
 pub const EXCEPTION_STACK_PAGES: usize = 4;
 

@@ -151,6 +151,9 @@ pub extern "C" fn warm(x0: u64, x1: u64) -> ! {
     let (Some(features), Some(monitor)) = (FEATURES.get(), MONITOR.get()) else {
         refuse(BootError::Other("warm boot before the cold one"));
     };
+    if !features::match_those(features, monitor.el3) {
+        refuse(BootError::Other("this CPU differs from the boot CPU"));
+    }
     // The entry code refused an index without a block already.
     match WarmBoot::new([x0, x1], monitor.el3, usize::MAX) {
         Ok(args) => {

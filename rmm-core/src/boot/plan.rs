@@ -10,6 +10,9 @@ use rmm_granule::{GRANULE_SIZE, GranuleTable, Pa, Word};
 /// Size of the blocks that map the granule table, in bytes.
 const TABLE_BLOCK: u64 = 0x20_0000;
 
+/// First address that the monitor's own translation tables cannot map.
+const UNREACHABLE: u64 = 1 << 48;
+
 /// What the monitor needs and what it leaves to a Host.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
@@ -47,6 +50,7 @@ impl Plan {
         let own = [
             (image.0, board.region_size),
             (boot.shared_buffer.0, GRANULE_SIZE as u64),
+            (UNREACHABLE, u64::MAX - UNREACHABLE),
         ];
         let mut banks = *manifest.banks();
         for &(base, size) in own.iter().chain(board.reserved) {

@@ -503,6 +503,13 @@ fn what_does_not_fit_is_refused() {
     assert!(plan(&[(0, 40 << 30)], 32).is_ok());
     assert_eq!(plan(&[(0, 48 << 30)], 32), full);
     assert_eq!(plan(&[(0, 1 << 48)], 1), full);
+    // What the monitor cannot map is nobody's.
+    let high = Maker::new(2).dram(&[QEMU_DRAM, ((1 << 48) - 0x2000, 0x5000)]);
+    let high = Manifest::parse(&high.page, Pa(PA), 52).unwrap();
+    let (high, _) = plan_for(&high, 1).unwrap();
+    let last = high.banks().as_slice().last().copied();
+    let (base, size) = ((1 << 48) - 0x2000, 0x2000);
+    assert_eq!(last, Some(Bank { base, size }));
     let many: Vec<_> = (0..rmm_granule::MAX_BANKS as u64)
         .map(|index| (0x4010_0000 - 0x1000 + index * 0x1_0000_0000, 0x4000_0000))
         .collect();
