@@ -13,17 +13,10 @@ use core::mem::ManuallyDrop;
 use core::sync::atomic::AtomicU64;
 
 /// A Granule in state `S`, locked; the drop unlocks it.
-///
-/// The word in the table keeps the state that the Granule was locked in; a [transition] becomes
-/// visible to others when the guard is dropped.
-///
-/// [transition]: Locked::transition
 #[must_use = "the Granule is unlocked at once"]
 pub struct Locked<'t, S: State> {
     word: &'t Word,
     pa: Pa,
-    /// State bits in the word.
-    stored: u16,
     state: PhantomData<fn() -> S>,
 }
 
@@ -34,7 +27,6 @@ impl<'t, S: State> Locked<'t, S> {
         Self {
             word,
             pa,
-            stored: S::STATE.bits(),
             state: PhantomData,
         }
     }
@@ -55,26 +47,16 @@ impl<'t, S: State> Locked<'t, S> {
     #[inline(always)]
     fn become_state<T: State>(self) -> Locked<'t, T> {
         assert!(self.refs() == 0, "state change of a Granule in use");
-        let old = ManuallyDrop::new(self);
-        Locked {
-            word: old.word,
-            pa: old.pa,
-            stored: old.stored,
-            state: PhantomData,
-        }
+        let (word, pa) = self.into_parts();
+        word.fetch_xor(S::STATE.bits() ^ T::STATE.bits(), Ordering::Relaxed);
+        Locked::new(word, pa)
     }
 
-    /// Gives up the guard: word, address and the word's bits that an unlock would flip.
+    /// Gives up the guard and leaves the Granule locked.
     #[inline(always)]
-    pub(crate) fn into_parts(self) -> (&'t Word, Pa, u16) {
+    pub(crate) fn into_parts(self) -> (&'t Word, Pa) {
         let old = ManuallyDrop::new(self);
-        (old.word, old.pa, old.flip())
-    }
-
-    /// Bits of the word that unlocking and publishing the state flips.
-    #[inline(always)]
-    fn flip(&self) -> u16 {
-        self.stored ^ S::STATE.bits() ^ LOCK
+        (old.word, old.pa)
     }
 
     /// Opens the content for reading and writing.
@@ -87,8 +69,8 @@ impl<'t, S: State> Locked<'t, S> {
 impl<S: State> Drop for Locked<'_, S> {
     #[inline(always)]
     fn drop(&mut self) {
-        // Exclusive or rather than a store: the count may change at the same time.
-        self.word.fetch_xor(self.flip(), Ordering::Release);
+        // Not a store: the count may change at the same time.
+        self.word.fetch_and(!LOCK, Ordering::Release);
     }
 }
 

@@ -7,7 +7,7 @@
 
 use crate::lock::Locked;
 use crate::memory::Memory;
-use crate::state::{COUNT_MASK, Rec};
+use crate::state::{COUNT_MASK, LOCK, Rec};
 use crate::sync::{Ordering, Word};
 use crate::window::{Content, Open, View, Window};
 use crate::{GRANULE_SIZE, Pa};
@@ -58,9 +58,9 @@ impl<'t> Locked<'t, Rec> {
         if self.is_running() {
             return Err(self);
         }
-        let (word, pa, unlock) = self.into_parts();
-        // The count is 0 and only the lock holder raises it: this sets it to 1.
-        word.fetch_xor(unlock | 1, Ordering::Release);
+        let (word, pa) = self.into_parts();
+        // Unlocks, and sets the count to 1: it is 0 and only the lock holder raises it.
+        word.fetch_xor(LOCK | 1, Ordering::Release);
         Ok(Pinned { word, pa })
     }
 }

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Locking several Granules that the Host named.
 
+use crate::Pa;
 use crate::lock::Locked;
 use crate::state::{Delegated, State};
 use crate::table::{GranuleError, GranuleTable};
+use core::fmt;
 
 /// Most Granules that [`GranuleTable::lock_many`] locks besides the first one: a REC and 16
 /// auxiliary Granules.
@@ -46,59 +48,130 @@ impl GranuleTable {
         first: u64,
         delegated: &[u64],
     ) -> Result<(Locked<'_, A>, DelegatedSet<'_>), GranuleError> {
-        let length = delegated.len();
-        // Positions in `delegated`, by ascending address.
-        let mut order = [0; MAX_SET];
-        let order = order.get_mut(..length).ok_or(GranuleError::TooMany)?;
-        for (position, slot) in order.iter_mut().enumerate() {
-            *slot = position;
-        }
-        order.sort_unstable_by_key(|&position| delegated.get(position));
+        let mut named = [0; MAX_SET];
+        let named_part = named
+            .get_mut(..delegated.len())
+            .ok_or(GranuleError::TooMany)?;
+        named_part.copy_from_slice(delegated);
 
-        let mut set = DelegatedSet {
-            granules: [const { None }; MAX_SET],
-            next: 0,
+        let mut batch = Batch {
+            granules: self,
+            ascending: [0; MAX_SET + 1],
+            locked: 0,
         };
+        let length = batch.sort(first, delegated)?;
         let mut locked_first = None;
-        let mut previous = None;
-        for &position in &*order {
-            let &pa = delegated.get(position).ok_or(GranuleError::TooMany)?;
-            if pa == first || previous == Some(pa) {
-                return Err(GranuleError::Alias);
+        for n in 0..length {
+            let pa = batch.ascending.get(n).copied().unwrap_or(first);
+            if pa == first {
+                locked_first = Some(self.lock::<A>(pa)?.into_parts());
+            } else {
+                self.lock::<Delegated>(pa)?.into_parts();
             }
-            if locked_first.is_none() && first < pa {
-                locked_first = Some(self.lock(first)?);
-            }
-            let locked = self.lock(pa)?;
-            let slot = set
-                .granules
-                .get_mut(position)
-                .ok_or(GranuleError::TooMany)?;
-            *slot = Some(locked);
-            previous = Some(pa);
+            batch.locked = n + 1;
         }
-        let locked_first = match locked_first {
-            Some(locked) => locked,
-            None => self.lock(first)?,
+        let (word, pa) = locked_first.ok_or(GranuleError::Alias)?;
+        // From here on the guards answer for the locks.
+        batch.locked = 0;
+        let set = DelegatedSet {
+            granules: self,
+            named,
+            next: 0,
+            end: delegated.len(),
         };
-        Ok((locked_first, set))
+        Ok((Locked::new(word, pa), set))
+    }
+
+    /// The guard of a Granule that is locked in state `S` without one.
+    fn guard<S: State>(&self, pa: u64) -> Option<Locked<'_, S>> {
+        let (word, pa) = self.find(pa).ok()?;
+        Some(Locked::new(word, pa))
+    }
+}
+
+/// Granules being locked; the drop unlocks those that are.
+struct Batch<'t> {
+    granules: &'t GranuleTable,
+    ascending: [u64; MAX_SET + 1],
+    /// How many of the lowest addresses are locked, without a guard.
+    locked: usize,
+}
+
+impl Batch<'_> {
+    /// Puts the addresses in ascending order and returns how many there are.
+    fn sort(&mut self, first: u64, rest: &[u64]) -> Result<usize, GranuleError> {
+        let mut length = 0;
+        for &pa in [first].iter().chain(rest) {
+            let (lower, _) = self
+                .ascending
+                .split_at_mut_checked(length + 1)
+                .ok_or(GranuleError::TooMany)?;
+            let mut place = length;
+            // Most Hosts name them in ascending order.
+            while let Some([before, here]) =
+                place.checked_sub(1).and_then(|n| lower.get_mut(n..=place))
+            {
+                if *before == pa {
+                    return Err(GranuleError::Alias);
+                }
+                if *before < pa {
+                    break;
+                }
+                *here = *before;
+                place -= 1;
+            }
+            if let Some(here) = lower.get_mut(place) {
+                *here = pa;
+            }
+            length += 1;
+        }
+        Ok(length)
+    }
+}
+
+impl Drop for Batch<'_> {
+    fn drop(&mut self) {
+        for &pa in self.ascending.iter().take(self.locked) {
+            // The state makes no difference to unlocking.
+            drop(self.granules.guard::<Delegated>(pa));
+        }
     }
 }
 
 /// DELEGATED Granules, all locked; yields them in the order in which the caller named them. Those
 /// not taken are unlocked by the drop.
-#[derive(Debug)]
 pub struct DelegatedSet<'t> {
-    granules: [Option<Locked<'t, Delegated>>; MAX_SET],
+    granules: &'t GranuleTable,
+    named: [u64; MAX_SET],
     next: usize,
+    end: usize,
 }
 
 impl<'t> Iterator for DelegatedSet<'t> {
     type Item = Locked<'t, Delegated>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        let granule = self.granules.get_mut(self.next)?.take();
-        self.next += usize::from(granule.is_some());
-        granule
+        if self.next == self.end {
+            return None;
+        }
+        let &pa = self.named.get(self.next)?;
+        self.next += 1;
+        self.granules.guard(pa)
+    }
+}
+
+impl Drop for DelegatedSet<'_> {
+    fn drop(&mut self) {
+        self.for_each(drop);
+    }
+}
+
+impl fmt::Debug for DelegatedSet<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rest = self.named.get(self.next..self.end).unwrap_or_default();
+        f.debug_list()
+            .entries(rest.iter().map(|pa| Pa(*pa)))
+            .finish()
     }
 }

@@ -167,20 +167,14 @@ impl GranuleTable {
     pub fn lock<S: State>(&self, pa: u64) -> Result<Locked<'_, S>, GranuleError> {
         let (word, pa) = self.find(pa)?;
         let mut seen = word.fetch_or(LOCK, Ordering::Acquire);
-        while seen & LOCK != 0 {
-            while word.load(Ordering::Relaxed) & LOCK != 0 {
-                spin_loop();
-            }
-            seen = word.fetch_or(LOCK, Ordering::Acquire);
+        if seen & LOCK != 0 {
+            seen = wait_and_lock(word);
         }
         if seen & STATE_MASK == S::STATE.bits() {
             return Ok(Locked::new(word, pa));
         }
         word.fetch_and(!LOCK, Ordering::Release);
-        match GranuleState::of(seen) {
-            GranuleState::NeverDelegable => Err(GranuleError::NotDelegable),
-            _ => Err(GranuleError::WrongState),
-        }
+        Err(wrong_state(seen))
     }
 
     /// The Non-secure Granule at `pa`, tracked as UNDELEGATED at this moment.
@@ -205,5 +199,27 @@ impl GranuleTable {
             is_rd && word.fetch_sub(1, Ordering::Release) & COUNT_MASK != 0
         });
         assert!(counted, "REC of no Realm");
+    }
+}
+
+/// Locks a word that another CPU has locked; the word before that.
+#[cold]
+fn wait_and_lock(word: &Word) -> u16 {
+    loop {
+        while word.load(Ordering::Relaxed) & LOCK != 0 {
+            spin_loop();
+        }
+        let seen = word.fetch_or(LOCK, Ordering::Acquire);
+        if seen & LOCK == 0 {
+            return seen;
+        }
+    }
+}
+
+#[cold]
+fn wrong_state(word: u16) -> GranuleError {
+    match GranuleState::of(word) {
+        GranuleState::NeverDelegable => GranuleError::NotDelegable,
+        _ => GranuleError::WrongState,
     }
 }

@@ -151,6 +151,14 @@ impl<'t, 'm, M: Memory> OpenRtt<'t, 'm, M> {
         &self.granule
     }
 
+    /// The entries as plain values, to look through many of them.
+    #[inline(always)]
+    pub fn entries(&mut self) -> &[u64; 512] {
+        // SAFETY: the window is open. Only the holder of the lock writes entries, which is this
+        // value, and it does not while it is borrowed.
+        unsafe { self.open.at::<[u64; 512], 0>().as_ref() }
+    }
+
     /// Closes the window; the RTT stays locked.
     #[inline(always)]
     pub fn close(self) -> Locked<'t, Rtt> {

@@ -58,6 +58,9 @@ pub fn create<M: Memory>(
     Ok(())
 }
 
+/// Entries written together.
+const STRIDE: usize = 8;
+
 /// A table whose first entry is `first` and whose every other is `step` above the one before.
 #[inline(always)]
 fn filled<'t, M: Memory>(
@@ -67,10 +70,13 @@ fn filled<'t, M: Memory>(
     step: u64,
 ) -> Locked<'t, Rtt> {
     let mut table = rtt.fill::<_, [u64; ENTRIES]>(mem);
+    let (groups, _) = table.as_chunks_mut::<STRIDE>();
     let mut desc = first;
-    for entry in table.iter_mut() {
-        *entry = desc;
-        desc = desc.wrapping_add(step);
+    for group in groups {
+        for entry in group {
+            *entry = desc;
+            desc = desc.wrapping_add(step);
+        }
     }
     table.commit()
 }

@@ -7,8 +7,9 @@
 //! | bits | |
 //! |---|---|
 //! | 0 | 0 |
+//! | 1 | 0, so that above level 3 it tells TABLE from everything else |
 //! | 2 | ASSIGNED: a physical address follows in the place where a valid descriptor has it |
-//! | 4:3 | RIPAS: 0 EMPTY, 1 RAM, 2 DESTROYED |
+//! | 4:3 | RIPAS: 0 EMPTY, 1 DESTROYED, 3 RAM, as MemAttr of the valid descriptors has it |
 //!
 //! A wiped Granule is thus a table of UNASSIGNED, EMPTY entries; in the Unprotected half, which
 //! the IPA tells, of UNASSIGNED_NS entries. ASSIGNED, RAM is always valid.
@@ -29,9 +30,11 @@ pub(crate) const ASSIGNED: u64 = 1 << 2;
 pub(crate) const LIVE: u64 = VALID | ASSIGNED;
 
 const RIPAS_SHIFT: u32 = 3;
-const RIPAS_MASK: u64 = 3 << RIPAS_SHIFT;
-const RAM: u64 = 1 << RIPAS_SHIFT;
-const DESTROYED: u64 = 2 << RIPAS_SHIFT;
+/// RIPAS in every entry of the Protected half that is not TABLE, valid or not.
+pub(crate) const RIPAS: u64 = 3 << RIPAS_SHIFT;
+pub(crate) const DESTROYED: u64 = 1 << RIPAS_SHIFT;
+const RAM: u64 = 3 << RIPAS_SHIFT;
+const _: () = assert!(MEM_ATTR_WB & RIPAS == RAM && MEM_ATTR_WB & ASSIGNED == 0);
 
 const MEM_ATTR_SHIFT: u32 = 2;
 /// MemAttr[2:0]; with FEAT_S2FWB.
@@ -71,13 +74,16 @@ pub(crate) const fn is_unassigned(desc: u64) -> bool {
     desc & LIVE == 0
 }
 
+/// The bit that is set in TABLE entries of a level and in no others of it; none at level 3.
+#[inline(always)]
+pub(crate) const fn table_bit(level: i8) -> u64 {
+    if level < PAGE_LEVEL { TABLE_OR_PAGE } else { 0 }
+}
+
 /// RIPAS of an entry of the Protected half that is not TABLE.
 #[inline(always)]
 pub(crate) const fn ripas_of(desc: u64) -> Ripas {
-    if desc & VALID != 0 {
-        return Ripas::Ram;
-    }
-    match desc & RIPAS_MASK {
+    match desc & RIPAS {
         0 => Ripas::Empty,
         RAM => Ripas::Ram,
         _ => Ripas::Destroyed,
@@ -178,16 +184,15 @@ impl Stage2 {
     /// Descriptor of an ASSIGNED entry of a level.
     #[inline(always)]
     pub(crate) const fn assigned(&self, pa: Pa, level: i8, ripas: Ripas) -> u64 {
-        self.assigned_again(self.address_bits(pa), level, ripas)
+        self.address_bits(pa) | self.assigned_attributes(level, ripas)
     }
 
-    /// Descriptor of the ASSIGNED entry `desc` of a level with another RIPAS.
+    /// Descriptor of an ASSIGNED entry of a level but for its address.
     #[inline(always)]
-    pub(crate) const fn assigned_again(&self, desc: u64, level: i8, ripas: Ripas) -> u64 {
-        let address = desc & self.address_mask();
+    pub(crate) const fn assigned_attributes(&self, level: i8, ripas: Ripas) -> u64 {
         match ripas {
-            Ripas::Ram => address | self.ram_attributes(level),
-            _ => address | ASSIGNED | ripas_bits(ripas),
+            Ripas::Ram => self.ram_attributes(level),
+            _ => ASSIGNED | ripas_bits(ripas),
         }
     }
 

@@ -5,7 +5,6 @@ use crate::entry::{UNASSIGNED_NS, VALID, at_level, is_table, is_unassigned};
 use crate::error::RttError;
 use crate::stage2::{ALL_ASSIGNED, ENTRIES, Stage2, entry_size};
 use crate::walk::Root;
-use core::sync::atomic::{AtomicU64, Ordering};
 use rmm_granule::{Memory, Pa};
 
 /// Folds the RTT of `level` for the root's IPA and returns the Granule it was in, now DELEGATED.
@@ -21,8 +20,8 @@ pub fn fold<M: Memory>(root: Root<'_>, mem: &M, level: i8) -> Result<Pa, RttErro
     if at.level != level.wrapping_sub(1) || !at.is_table() {
         return Err(at.error());
     }
-    let child = at.lock_child().open_table(mem);
-    let parent = common_entry(&at.s2, &child, level).ok_or(RttError { level })?;
+    let mut child = at.lock_child().open_table(mem);
+    let parent = common_entry(&at.s2, child.entries(), level).ok_or(RttError { level })?;
 
     let child = child.close();
     if parent & VALID != 0 {
@@ -46,8 +45,8 @@ pub fn fold<M: Memory>(root: Root<'_>, mem: &M, level: i8) -> Result<Pa, RttErro
 
 /// The entry of `level` - 1 that stands for a homogeneous table of `level`; `None` if it is not.
 #[inline(always)]
-fn common_entry(s2: &Stage2, table: &[AtomicU64; ENTRIES], level: i8) -> Option<u64> {
-    let first = table[0].load(Ordering::Relaxed);
+fn common_entry(s2: &Stage2, table: &[u64; ENTRIES], level: i8) -> Option<u64> {
+    let first = table[0];
     if is_table(first, level) {
         return None;
     }
@@ -70,18 +69,15 @@ const STRIDE: usize = 8;
 
 /// Whether each entry is `step` above the one before.
 #[inline(always)]
-fn is_progression(table: &[AtomicU64; ENTRIES], first: u64, step: u64) -> bool {
+fn is_progression(table: &[u64; ENTRIES], first: u64, step: u64) -> bool {
     let (groups, _) = table.as_chunks::<STRIDE>();
     let mut expected = first;
-    for group in groups {
+    groups.iter().all(|group| {
         let mut difference = 0;
         for entry in group {
-            difference |= entry.load(Ordering::Relaxed) ^ expected;
+            difference |= entry ^ expected;
             expected = expected.wrapping_add(step);
         }
-        if difference != 0 {
-            return false;
-        }
-    }
-    true
+        difference == 0
+    })
 }

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Looking at entries.
 
-use crate::entry::{Entry, host_view, ripas_of};
+use crate::entry::{Entry, RIPAS, host_view, ripas_of, table_bit};
 use crate::stage2::PAGE_LEVEL;
 use crate::walk::Root;
-use core::sync::atomic::Ordering;
 use rmm_abi::rmi::{Ripas, RttEntryState};
 use rmm_granule::{Ipa, Memory};
 
@@ -59,16 +58,14 @@ pub fn ripas_extent<M: Memory>(root: Root<'_>, mem: &M, top: Ipa) -> Option<(Ipa
     if !root.is_protected() || top <= root.ipa() {
         return None;
     }
-    let at = root.walk(mem, PAGE_LEVEL);
+    let mut at = root.walk(mem, PAGE_LEVEL);
     let top = top.min(at.s2.protected_end());
-    let ripas = ripas_of(at.desc);
-    let mut end = at.end();
-    for entry in at.following() {
-        let desc = entry.load(Ordering::Relaxed);
-        if end >= top || crate::entry::is_table(desc, at.level) || ripas_of(desc) != ripas {
-            break;
-        }
-        end = Ipa(end.0.wrapping_add(at.size()));
-    }
-    Some((end.min(top), ripas))
+    let index = at.index;
+    // What an entry with the same RIPAS, and no TABLE, agrees in.
+    let key = RIPAS | table_bit(at.level);
+    let desc = at.desc;
+    let differs = |entry: &u64| (entry ^ desc) & key != 0;
+    let rest = at.table.entries().get(index..).unwrap_or_default();
+    let alike = rest.iter().position(differs).unwrap_or(rest.len());
+    Some((at.end_of(alike).min(top), ripas_of(desc)))
 }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Changes of RIPAS.
 
-use crate::entry::{VALID, is_table, is_unassigned, ripas_of, unassigned};
+use crate::entry::{DESTROYED, RIPAS, VALID, is_unassigned, ripas_of, table_bit, unassigned};
 use crate::error::RttError;
 use crate::stage2::PAGE_LEVEL;
 use crate::walk::Root;
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicU64, Ordering};
 use rmm_abi::rmi::Ripas;
 use rmm_granule::{Ipa, Memory};
 
@@ -29,19 +29,22 @@ pub fn init_ripas<M: Memory>(
     if at.base() != at.ipa || !is_unassigned(at.desc) || at.end() > top {
         return Err(at.error());
     }
+    let table_bit = table_bit(at.level);
+    let ram = at.s2.assigned_attributes(at.level, Ripas::Ram);
+    let address = at.s2.address_mask();
     let mut base = at.base();
-    for entry in at.remaining() {
-        let end = Ipa(base.0.wrapping_add(at.size()));
+    for entry in at.run(at.whole_entries(top)) {
         let desc = entry.load(Ordering::Relaxed);
-        if end > top || is_table(desc, at.level) {
+        if desc & table_bit != 0 {
             break;
         }
-        if is_unassigned(desc) {
-            entry.store(unassigned(Ripas::Ram), Ordering::Relaxed);
-        } else if desc & VALID == 0 {
-            let ram = at.s2.assigned_again(desc, at.level, Ripas::Ram);
-            entry.store(ram, Ordering::Relaxed);
-        }
+        let attributes = if is_unassigned(desc) {
+            unassigned(Ripas::Ram)
+        } else {
+            ram
+        };
+        entry.store(desc & address | attributes, Ordering::Relaxed);
+        let end = Ipa(base.0.wrapping_add(at.size()));
         measure(base, end);
         base = end;
     }
@@ -78,40 +81,62 @@ pub fn set_ripas<M: Memory>(
         };
     }
 
-    let (level, size) = (at.level, at.size());
-    let mut end = at.base();
-    // Range of entries that were valid and are not any more.
-    let mut removed: Option<(Ipa, Ipa)> = None;
-    for entry in at.remaining() {
-        let base = end;
-        let next = Ipa(base.0.wrapping_add(size));
+    let table_bit = table_bit(at.level);
+    let assigned = at.s2.assigned_attributes(at.level, ripas);
+    let address = at.s2.address_mask();
+    let wanted = unassigned(ripas);
+    let entries = at.run(at.whole_entries(top));
+    let mut done = 0;
+    // Entries that were valid and are not any more lie between these two.
+    let mut removed: Option<(usize, usize)> = None;
+    while let Some(entry) = entries.get(done) {
         let desc = entry.load(Ordering::Relaxed);
-        if next > top || is_table(desc, level) {
+        let old = desc & RIPAS;
+        if desc & table_bit != 0 || old == DESTROYED && !change_destroyed {
             break;
         }
-        let old = ripas_of(desc);
-        if old == Ripas::Destroyed && !change_destroyed {
-            break;
-        }
-        end = next;
-        if old == ripas {
+        let first = done;
+        let rest = entries.get(first..).unwrap_or_default();
+        if old == wanted {
+            done = first.wrapping_add(alter_run(rest, desc, address, 0));
             continue;
         }
-        if is_unassigned(desc) {
-            entry.store(unassigned(ripas), Ordering::Relaxed);
-            continue;
-        }
-        entry.store(at.s2.assigned_again(desc, level, ripas), Ordering::Relaxed);
+        let attributes = if is_unassigned(desc) {
+            wanted
+        } else {
+            assigned
+        };
+        let change = desc & !address ^ attributes;
+        done = first.wrapping_add(alter_run(rest, desc, address, change));
         if desc & VALID != 0 {
-            removed = Some((removed.map_or(base, |(first, _)| first), next));
+            removed = Some((removed.map_or(first, |(first, _)| first), done));
         }
     }
-    if end == at.base() {
+    if done == 0 {
         return Err(at.error());
     }
     mem.publish_tables();
     if let Some((first, last)) = removed {
-        mem.invalidate_stage2(at.s2.vmid, first, last.0.wrapping_sub(first.0), level);
+        let (base, end) = (at.end_of(first), at.end_of(last));
+        mem.invalidate_stage2(at.s2.vmid, base, end.0.wrapping_sub(base.0), at.level);
     }
-    Ok(end)
+    Ok(at.end_of(done))
+}
+
+/// Flips the bits `change` in all entries that come first and equal `like` but for their address;
+/// how many those are.
+#[inline(always)]
+fn alter_run(entries: &[AtomicU64], like: u64, address: u64, change: u64) -> usize {
+    let mut count = 0;
+    for entry in entries {
+        let desc = entry.load(Ordering::Relaxed);
+        if (desc ^ like) & !address != 0 {
+            break;
+        }
+        if change != 0 {
+            entry.store(desc ^ change, Ordering::Relaxed);
+        }
+        count += 1;
+    }
+    count
 }

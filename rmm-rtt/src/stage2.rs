@@ -24,14 +24,16 @@ const CONCATENATED_BITS: i32 = 4;
 
 /// Bits of an IPA below those that index the RTT of a level, -1 to 3.
 #[inline(always)]
+#[allow(clippy::cast_sign_loss)]
 pub(crate) const fn shift(level: i8) -> u32 {
-    GRANULE_SHIFT + INDEX_BITS * PAGE_LEVEL.wrapping_sub(level).unsigned_abs() as u32
+    let below = (PAGE_LEVEL as u32).wrapping_sub(level as u32);
+    GRANULE_SHIFT.wrapping_add(INDEX_BITS.wrapping_mul(below))
 }
 
 /// Bytes that one entry of a level, -1 to 3, translates.
 #[inline(always)]
 pub const fn entry_size(level: i8) -> u64 {
-    1 << shift(level)
+    1u64.wrapping_shl(shift(level))
 }
 
 /// A Realm's stage 2 translation; the same throughout the Realm's life.
@@ -159,7 +161,9 @@ impl Stage2 {
     /// Physical address of the start-level RTT that `ipa`, below 2^ipa_width, is translated by.
     #[inline(always)]
     pub(crate) const fn start_table(&self, ipa: Ipa) -> Pa {
-        let number = ipa.0 >> (shift(self.start_level) + INDEX_BITS);
+        let number = ipa
+            .0
+            .wrapping_shr(shift(self.start_level).wrapping_add(INDEX_BITS));
         Pa(self
             .base
             .0
@@ -171,5 +175,5 @@ impl Stage2 {
 #[inline(always)]
 #[allow(clippy::cast_possible_truncation)]
 pub(crate) const fn index(ipa: Ipa, level: i8) -> usize {
-    (ipa.0 >> shift(level)) as usize % ENTRIES
+    ipa.0.wrapping_shr(shift(level)) as usize % ENTRIES
 }

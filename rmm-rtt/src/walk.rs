@@ -3,7 +3,7 @@
 
 use crate::entry::{LIVE, is_table};
 use crate::error::{RttError, TopError};
-use crate::stage2::{ENTRIES, Stage2, entry_size, index};
+use crate::stage2::{ENTRIES, Stage2, entry_size, index, shift};
 use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
 use rmm_granule::{GranuleTable, Ipa, Locked, Memory, OpenRtt, Pa, Rtt};
@@ -142,16 +142,27 @@ impl<'t, M: Memory> At<'t, '_, M> {
         is_table(self.desc, self.level)
     }
 
-    /// This entry and those after it in the RTT.
+    /// How many entries from this one on are whole below `top` and in this RTT.
     #[inline(always)]
-    pub(crate) fn remaining(&self) -> &[AtomicU64] {
-        self.table.get(self.index..).unwrap_or_default()
+    #[allow(clippy::cast_possible_truncation)]
+    pub(crate) fn whole_entries(&self, top: Ipa) -> usize {
+        let bytes = top.0.saturating_sub(self.base().0);
+        let in_table = ENTRIES.saturating_sub(self.index);
+        (bytes.wrapping_shr(shift(self.level)) as usize).min(in_table)
     }
 
-    /// The entries after this one in the RTT.
+    /// This entry and the `count` - 1 after it, which the RTT has.
     #[inline(always)]
-    pub(crate) fn following(&self) -> &[AtomicU64] {
-        self.remaining().get(1..).unwrap_or_default()
+    pub(crate) fn run(&self, count: usize) -> &[AtomicU64] {
+        let end = self.index.saturating_add(count);
+        self.table.get(self.index..end).unwrap_or_default()
+    }
+
+    /// IPA after the first `count` entries from this one on.
+    #[inline(always)]
+    pub(crate) fn end_of(&self, count: usize) -> Ipa {
+        let bytes = (count as u64).wrapping_shl(shift(self.level));
+        Ipa(self.base().0.wrapping_add(bytes))
     }
 
     /// Locks the RTT that the entry, which is TABLE, refers to.
@@ -183,7 +194,7 @@ impl<'t, M: Memory> At<'t, '_, M> {
 
     /// As [`At::error`], with `top`.
     #[inline(always)]
-    pub(crate) fn top_error(&self) -> TopError {
+    pub(crate) fn top_error(&mut self) -> TopError {
         TopError {
             level: self.level,
             top: self.top(),
@@ -193,45 +204,37 @@ impl<'t, M: Memory> At<'t, '_, M> {
     /// The `top` output: base of the first live entry from this one on, or the end of the table.
     /// If this very entry is live it is the IPA asked for.
     #[inline(always)]
-    pub(crate) fn top(&self) -> Ipa {
+    pub(crate) fn top(&mut self) -> Ipa {
         if self.desc & LIVE != 0 {
             return self.ipa;
         }
         let table_base = self
             .ipa
             .align_down(self.size().wrapping_mul(ENTRIES as u64));
-        let live = first_live(&self.table, self.index) as u64;
+        let live = first_live(self.table.entries(), self.index) as u64;
         Ipa(table_base.0.wrapping_add(live.wrapping_mul(self.size())))
     }
 }
 
 /// Entries looked at together.
-const STRIDE: usize = 8;
+const STRIDE: usize = 16;
 
 /// Index of the first live entry at or after `from`; [`ENTRIES`] if there is none.
 #[inline(always)]
-fn first_live(table: &[AtomicU64; ENTRIES], from: usize) -> usize {
+fn first_live(table: &[u64; ENTRIES], from: usize) -> usize {
+    let is_live = |entry: &u64| entry & LIVE != 0;
     let (groups, _) = table.as_chunks::<STRIDE>();
-    let is_live = |entry: &AtomicU64| entry.load(Ordering::Relaxed) & LIVE != 0;
     let mut index = from;
-    let Some(rest) = table.get(from..from.next_multiple_of(STRIDE)) else {
-        return ENTRIES;
-    };
-    for entry in rest {
-        if is_live(entry) {
+    // To the next boundary one by one, then group by group.
+    while index < ENTRIES && !index.is_multiple_of(STRIDE) {
+        if table.get(index).is_some_and(is_live) {
             return index;
         }
         index = index.wrapping_add(1);
     }
     for group in groups.get(index / STRIDE..).unwrap_or_default() {
-        if group
-            .iter()
-            .fold(0, |seen, entry| seen | entry.load(Ordering::Relaxed))
-            & LIVE
-            != 0
-        {
-            let within = group.iter().position(is_live).unwrap_or(0);
-            return index.wrapping_add(within);
+        if group.iter().fold(0, |seen, entry| seen | entry) & LIVE != 0 {
+            return index.wrapping_add(group.iter().position(is_live).unwrap_or(0));
         }
         index = index.wrapping_add(STRIDE);
     }
