@@ -211,7 +211,13 @@ impl<'t, M: Memory> At<'t, '_, M> {
         let table_base = self
             .ipa
             .align_down(self.size().wrapping_mul(ENTRIES as u64));
-        let live = first_live(self.table.entries(), self.index) as u64;
+        // Where the halves cannot meet in one RTT, its count tells whether there is any.
+        let counted = self.is_protected() && self.level > self.s2.start_level;
+        let live = if counted && self.table.granule().refs() == 0 {
+            ENTRIES as u64
+        } else {
+            first_live(self.table.entries(), self.index) as u64
+        };
         Ipa(table_base.0.wrapping_add(live.wrapping_mul(self.size())))
     }
 }
