@@ -106,6 +106,7 @@ fn find_home(
     args: &ColdBoot,
     image: Extent,
 ) -> Result<Home, BootError> {
+    let mut own = board.region_size;
     if args.el3.has_reserve_memory() {
         let alignment = u64::from(plan.reservation_alignment()) << 56;
         let call = [plan.reservation(), alignment, 0];
@@ -115,8 +116,12 @@ fn find_home(
                 .in_reservation(Pa(base))
                 .ok_or(BootError::Other("EL3 reserved memory that is not aligned"));
         }
+        if status.cast_signed() != el3_error::UNK {
+            // EL3 has the service, and may keep memory for it.
+            own = board.payload_size;
+        }
     }
-    plan.in_region(board, args, image)
+    plan.in_region(own, args, image)
 }
 
 /// Makes the granule table.

@@ -104,21 +104,15 @@ impl Plan {
         })
     }
 
-    /// The parts' places behind the image in the monitor's own region.
+    /// The parts' places behind the image in the monitor's own memory: `size` bytes from the image
+    /// on, but no further than the shared buffer.
     ///
     /// # Errors
     /// They do not fit.
-    pub fn in_region(
-        &self,
-        board: &Board,
-        boot: &ColdBoot,
-        image: Extent,
-    ) -> Result<Home, BootError> {
+    pub fn in_region(&self, size: u64, boot: &ColdBoot, image: Extent) -> Result<Home, BootError> {
         const FULL: BootError = BootError::Other("the monitor's region is too small");
-        let region = Extent {
-            base: image.base,
-            size: board.region_size,
-        };
+        let base = image.base;
+        let region = Extent { base, size };
         let buffer = boot.shared_buffer.0;
         let end = if (image.base.0..region.end()).contains(&buffer) {
             buffer

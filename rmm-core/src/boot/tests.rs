@@ -428,7 +428,7 @@ fn plan_for(manifest: &Manifest, cpus: u8) -> Result<(Plan, Home), BootError> {
         size: 0x4_0000,
     };
     let plan = Plan::new(&QEMU, &boot, manifest, image.base, 0xC000)?;
-    Ok((plan, plan.in_region(&QEMU, &boot, image)?))
+    Ok((plan, plan.in_region(QEMU.region_size, &boot, image)?))
 }
 
 const QEMU: Board = Board {
@@ -479,7 +479,7 @@ fn fvp_plan() {
         })
     );
     assert_eq!(plan.in_reservation(Pa(0xFF80_1000)), None);
-    let home = plan.in_region(&FVP, &boot, image).unwrap();
+    let home = plan.in_region(FVP.payload_size, &boot, image).unwrap();
     assert_eq!((home.cpus.0, home.table.0), (0xFDC4_1000, 0xFDE0_0000));
 
     // A manifest that lists what is not the Host's.
