@@ -172,3 +172,77 @@ pub unsafe fn vectors_check(seed: u64) -> u64 {
         + u64::from((fpcr ^ pattern(seed, 64)) & FPCR != 0)
         + u64::from((fpsr ^ pattern(seed, 65)) & FPSR != 0)
 }
+
+/// Bytes of Z0 to Z31 at the longest vector length.
+const SVE_BYTES: usize = 32 * 256;
+
+/// Content of the SVE registers: Z0 to Z31 one after the other, in the current length.
+#[repr(C, align(16))]
+struct Sve([u64; SVE_BYTES / 8]);
+
+/// Bytes of a vector in the current length.
+fn sve_length() -> usize {
+    let bytes: usize;
+    // SAFETY: reads the length.
+    unsafe {
+        asm!(".arch_extension sve", "rdvl {0}, #1", ".arch_extension nosve", out(reg) bytes,
+             options(nostack));
+    }
+    bytes
+}
+
+/// Writes the pattern of a seed to Z0 to Z31, and all ones to P0 to P15 and FFR.
+///
+/// # Safety
+///
+/// SVE must not trap, and the caller's code must not use it.
+pub unsafe fn sve_set(seed: u64) {
+    let sve = Sve(core::array::from_fn(|n| pattern(seed, n as u64)));
+    // SAFETY: reads the array; the caller has no use for the registers.
+    unsafe {
+        asm!(
+            ".arch_extension sve",
+            "ptrue p0.b", "setffr", "ptrue p7.b", "ptrue p15.b",
+            ".irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31",
+            "ldr z\\n, [{0}, #\\n, mul vl]",
+            ".endr",
+            ".arch_extension nosve",
+            in(reg) &raw const sve,
+            options(nostack),
+        );
+    }
+}
+
+/// How many words of Z0 to Z31, and bytes of P0, P7, P15 and FFR, differ from what
+/// [`sve_set`] wrote.
+///
+/// # Safety
+///
+/// SVE must not trap.
+#[must_use]
+pub unsafe fn sve_check(seed: u64) -> u64 {
+    let mut sve = Sve([0; SVE_BYTES / 8]);
+    let mut predicates = [0u8; 4 * 32];
+    let length = sve_length();
+    // SAFETY: writes the arrays alone; P1 holds nothing.
+    unsafe {
+        asm!(
+            ".arch_extension sve",
+            ".irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31",
+            "str z\\n, [{0}, #\\n, mul vl]",
+            ".endr",
+            "str p0, [{1}, #0, mul vl]", "str p7, [{1}, #1, mul vl]", "str p15, [{1}, #2, mul vl]",
+            "rdffr p1.b", "str p1, [{1}, #3, mul vl]",
+            ".arch_extension nosve",
+            in(reg) &raw mut sve,
+            in(reg) &raw mut predicates,
+            options(nostack),
+        );
+    }
+    let words = sve.0.iter().take(32 * length / 8).zip(0..);
+    let different = words
+        .filter(|(word, n)| **word != pattern(seed, *n))
+        .count();
+    let bytes = predicates.iter().take(4 * length / 8);
+    (different + bytes.filter(|byte| **byte != 0xFF).count()) as u64
+}

@@ -167,12 +167,6 @@ pub fn isb() {
     unsafe { asm!("isb", options(nostack)) };
 }
 
-/// Waits until earlier memory accesses are complete.
-pub fn dsb() {
-    // SAFETY: a barrier.
-    unsafe { asm!("dsb sy", options(nostack)) };
-}
-
 /// Waits until an interrupt is pending, masked or not.
 pub fn wait_for_interrupt() {
     // SAFETY: an interrupt of the Host's own GIC set-up ends the wait.

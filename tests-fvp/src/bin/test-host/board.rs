@@ -12,7 +12,7 @@ mod constants {
     pub const GICD: u64 = 0x0800_0000;
     pub const GICR: u64 = 0x080A_0000;
     pub const SECOND_CPU: u64 = 1;
-    pub const DRAM: [Range; 1] = [0x4000_0000..0x1_0000_0000];
+    pub const DRAM: &[Range] = &[BANK];
     pub const BANK: Range = 0x4000_0000..0x1_0000_0000;
     pub const MONITOR: Range = 0x4010_0000..0x4190_0000;
     pub const SECURE: u64 = 0x0E20_0000;
@@ -29,7 +29,7 @@ mod constants {
     pub const GICD: u64 = 0x2F00_0000;
     pub const GICR: u64 = 0x2F10_0000;
     pub const SECOND_CPU: u64 = 0x100;
-    pub const DRAM: [Range; 2] = [0x8000_0000..0x1_0000_0000, 0x8_8000_0000..0x9_0000_0000];
+    pub const DRAM: &[Range] = &[0x8000_0000..0x1_0000_0000, 0x8_8000_0000..0x9_0000_0000];
     pub const BANK: Range = 0x8000_0000..0xFC00_0000;
     pub const MONITOR: Range = 0xFDC0_0000..0xFFC0_0000;
     pub const SECURE: u64 = 0xFC00_0000;

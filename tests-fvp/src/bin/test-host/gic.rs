@@ -108,3 +108,10 @@ pub fn stop_timer() {
     msr!("cnthp_ctl_el2", 0);
     isb();
 }
+
+/// Stops the EL2 timer if it may not have fired.
+pub fn stop_timer_if(condition: bool) {
+    if condition {
+        stop_timer();
+    }
+}

@@ -8,11 +8,11 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 /// The first CPU's life.
 pub extern "C" fn host_main() -> ! {
-    let parameters = params::read();
+    let parameters = params::get();
     line!("host: started");
     gic::setup();
     match parameters.mode {
-        params::Mode::Test => tests::run_all(&parameters),
+        params::Mode::Test => tests::run_all(parameters),
         params::Mode::Run => demo::run(),
     }
     arch::power_off()

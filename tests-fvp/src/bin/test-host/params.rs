@@ -3,6 +3,7 @@
 
 use crate::board;
 use core::ptr::with_exposed_provenance;
+use spin::Once;
 
 /// First line of the page.
 const MAGIC: &str = "rmm-test-host 1";
@@ -34,8 +35,13 @@ pub struct Parameters {
     pub seed: u64,
 }
 
-/// Reads the parameters; everything has a default.
-pub fn read() -> Parameters {
+/// The parameters; everything has a default.
+pub fn get() -> &'static Parameters {
+    static PARAMETERS: Once<Parameters> = Once::new();
+    PARAMETERS.call_once(read)
+}
+
+fn read() -> Parameters {
     let mut parameters = Parameters {
         mode: Mode::Test,
         memory: board::POOL.end - board::BANK.start,

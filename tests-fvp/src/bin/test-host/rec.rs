@@ -34,6 +34,8 @@ pub struct Rec {
 }
 
 /// What an entry led to.
+// One at a time, on a stack that has room.
+#[allow(clippy::large_enum_variant)]
 pub enum Step {
     /// The Realm has done its command, and asks for the next.
     Done(Reply),

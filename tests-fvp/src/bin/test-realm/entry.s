@@ -43,7 +43,7 @@ cpu_setup:
     adrp x0, vectors
     add x0, x0, :lo12:vectors
     msr vbar_el1, x0
-    mov x0, #0x300000                // CPACR_EL1: floating point is not trapped
+    mov x0, #0x330000                // CPACR_EL1: FPEN, ZEN, nothing is trapped
     msr cpacr_el1, x0
     isb
     ret

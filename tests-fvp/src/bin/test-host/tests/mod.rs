@@ -1,7 +1,21 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! The tests. Each leaves monitor and Host as it found them.
 
+mod context;
+mod data;
+mod exit;
+mod fold;
+mod granule;
+mod irq;
+mod psci;
+mod random;
+mod realm;
+mod rec;
+mod rsi;
+mod rtt;
+mod smp;
 mod version;
+mod zoo;
 
 use crate::check::{Check, ensure_eq};
 use crate::console::line;
@@ -12,7 +26,22 @@ use crate::{pool, rmi};
 type Test = (&'static str, fn() -> Check);
 
 /// Every test, by group.
-const GROUPS: &[&[Test]] = &[version::TESTS];
+const GROUPS: &[&[Test]] = &[
+    version::TESTS,
+    granule::TESTS,
+    realm::TESTS,
+    rtt::TESTS,
+    fold::TESTS,
+    data::TESTS,
+    rec::TESTS,
+    exit::TESTS,
+    irq::TESTS,
+    rsi::TESTS,
+    psci::TESTS,
+    context::TESTS,
+    smp::TESTS,
+    random::TESTS,
+];
 
 /// Runs the tests that the parameters ask for.
 pub fn run_all(parameters: &Parameters) {

@@ -1,0 +1,602 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Exits for synchronous exceptions: what the Host is told, what not, and how the Realm goes on.
+
+use super::Test;
+use crate::check::{Check, ensure, ensure_eq, fail};
+use crate::pool::{self, GRANULE};
+use crate::realm::{Config, Realm, entry_size};
+use crate::rec::{Rec, Step, check_exit, command, enter, enter_with, exit_record};
+use crate::rmi;
+use alloc::format;
+use rmm_abi::rmi::{RecEnterFlags, RecExit, RecExitReason};
+use rmm_abi::rsi;
+use tests_fvp::protocol::{Access, IMM_NEXT, MODE_COMMANDS, Op, SysReg, Wait, layout};
+
+pub const TESTS: &[Test] = &[
+    ("exit.host_call", host_call),
+    ("exit.mmio_read", mmio_read),
+    ("exit.mmio_write", mmio_write),
+    ("exit.mmio_retry", mmio_retry),
+    ("exit.mmio_inject_sea", mmio_inject_sea),
+    ("exit.mmio_not_emulatable", mmio_not_emulatable),
+    ("exit.mmio_read_only", mmio_read_only),
+    ("exit.shared_memory", shared_memory),
+    ("exit.shared_delegated", shared_delegated),
+    ("exit.data_abort", data_abort),
+    ("exit.data_abort_destroyed", data_abort_destroyed),
+    ("exit.instruction_abort", instruction_abort),
+    ("exit.ripas_empty", ripas_empty),
+    ("exit.unprotected_fetch", unprotected_fetch),
+    ("exit.beyond_ipa_space", beyond_ipa_space),
+    ("exit.wfx", wfx),
+    ("exit.hvc", hvc),
+    ("exit.sgi", sgi),
+    ("exit.icc_dir", icc_dir),
+    ("exit.system_registers", system_registers),
+];
+
+const MIB_2: u64 = entry_size(2);
+/// Memory of the tests, in the image's level 3 table.
+const PAGE: u64 = layout::BASE + layout::SIZE;
+/// Exception classes.
+const DATA_ABORT: u64 = 0x24;
+const INSTRUCTION_ABORT: u64 = 0x20;
+/// As the Realm sees them, taken from its own level.
+const DATA_ABORT_SAME: u64 = 0x25;
+const INSTRUCTION_ABORT_SAME: u64 = 0x21;
+/// Fault status: translation fault at level 3, external abort.
+const TRANSLATION_3: u64 = 7;
+const EXTERNAL: u64 = 0x10;
+/// ESR bits: EA, FnV.
+const EA: u64 = 1 << 9;
+
+/// A Realm with one REC that waits for commands.
+pub fn running() -> Check<Realm> {
+    let realm = Realm::running(&Config::default(), 1, MODE_COMMANDS)?;
+    realm.boot()?;
+    Ok(realm)
+}
+
+/// The exit record of an abort without syndrome.
+fn abort_record(class: u64, fault: u64, ipa: u64) -> RecExit {
+    let mut exit = exit_record(RecExitReason::Sync);
+    exit.esr = class << 26 | fault;
+    exit.hpfar = (ipa & !0xFFF) >> 8;
+    exit
+}
+
+/// ESR of an emulatable access: size as a power of two, 64-bit register, write.
+fn syndrome(size: u64, sf: bool, write: bool, fault: u64) -> u64 {
+    DATA_ABORT << 26 | 1 << 24 | size << 22 | u64::from(sf) << 15 | u64::from(write) << 6 | fault
+}
+
+/// What the Realm must have seen: an exception of a class and fault status, at the instruction.
+fn check_exception(
+    rec: &Rec,
+    op: Op,
+    arguments: &[u64],
+    class: u64,
+    fault: u64,
+    far: u64,
+) -> Check {
+    let reply = rec.reply_of(op, arguments)?;
+    let what = format!("{op:?} {arguments:x?}");
+    ensure_eq!(reply.esr >> 26, class, "{what}: EC, esr {:#x}", reply.esr);
+    ensure_eq!(
+        reply.esr & 0x3F,
+        fault,
+        "{what}: fault status, esr {:#x}",
+        reply.esr
+    );
+    ensure_eq!(reply.far, far, "{what}: FAR_EL1");
+    ensure_eq!(
+        reply.elr_offset,
+        0,
+        "{what}: ELR_EL1 relative to the instruction"
+    );
+    Ok(())
+}
+
+/// All registers, both ways, and nothing else in the record.
+fn host_call() -> Check {
+    let realm = running()?;
+    let rec = &realm.recs[0];
+    let mut enter = command(Op::Mrs, &[SysReg::Mpidr as u64]);
+    // Should be zero, or mean nothing here.
+    enter.gprs[20] = u64::MAX;
+    let exit = rec.enter(&enter)?;
+    let mut wanted = exit_record(RecExitReason::HostCall);
+    wanted.imm = IMM_NEXT;
+    // No exception, and the one value: MPIDR_EL1 of REC 0.
+    wanted.gprs[3] = 1 << 31;
+    check_exit(&exit, &wanted)?;
+    realm.finish()
+}
+
+fn mmio_read() -> Check {
+    let realm = running()?;
+    let rec = &realm.recs[0];
+    let ipa = realm.config.unprotected() + 0x1_0000;
+    let data = 0xFEDC_BA98_8765_43A1;
+    for (access, offset, size, sf, result) in [
+        (Access::Byte, 0xFFF, 0, false, 0xA1),
+        (Access::Half, 2, 1, false, 0x43A1),
+        (Access::Word, 4, 2, false, 0x8765_43A1),
+        (Access::Double, 8, 3, true, data),
+        (Access::SignedByte, 1, 0, true, 0xFFFF_FFFF_FFFF_FFA1),
+        (Access::SignedHalfToWord, 0x10, 1, false, 0x43A1),
+        (Access::SignedWord, 0x20, 2, true, 0xFFFF_FFFF_8765_43A1),
+        (Access::Zero, 0x30, 3, true, 0),
+    ] {
+        let address = ipa + offset;
+        let exit = rec.exit_of(Op::Read, &[address, access as u64])?;
+        let mut wanted = abort_record(DATA_ABORT, 0, ipa);
+        // The walk ends in the start level table.
+        wanted.esr = syndrome(size, sf, false, 4);
+        wanted.far = offset;
+        check_exit(&exit, &wanted).map_err(|why| format!("{access:?}: {why}"))?;
+        let mut enter = enter_with(RecEnterFlags::EMUL_MMIO);
+        enter.gprs[0] = data;
+        enter.gprs[1..].fill(u64::MAX);
+        let reply = rec.finish_with(&enter)?;
+        ensure_eq!(reply.esr, 0, "{access:?}: exception");
+        ensure_eq!(reply.values[0], result, "{access:?}: value read");
+    }
+    // Negative as a half word, and the upper half of the register is cleared.
+    rec.exit_of(Op::Read, &[ipa, Access::SignedHalfToWord as u64])?;
+    let mut enter = enter_with(RecEnterFlags::EMUL_MMIO);
+    enter.gprs[0] = 0x8001;
+    let reply = rec.finish_with(&enter)?;
+    ensure_eq!(reply.values[0], 0xFFFF_8001, "negative half word");
+    realm.finish()
+}
+
+fn mmio_write() -> Check {
+    let realm = running()?;
+    let rec = &realm.recs[0];
+    let ipa = realm.config.unprotected() + 0x2_0000;
+    let value = 0xFEDC_BA98_8765_43A1;
+    for (access, offset, size, sf, seen) in [
+        (Access::Byte, 0xFFF, 0, false, 0xA1),
+        (Access::Half, 0xFFE, 1, false, 0x43A1),
+        (Access::Word, 0xFFC, 2, false, 0x8765_43A1),
+        (Access::Double, 0xFF8, 3, true, value),
+        (Access::Zero, 0, 3, true, 0),
+    ] {
+        let exit = rec.exit_of(Op::Write, &[ipa + offset, access as u64, value])?;
+        let mut wanted = abort_record(DATA_ABORT, 0, ipa);
+        wanted.esr = syndrome(size, sf, true, 4);
+        wanted.far = offset;
+        wanted.gprs[0] = seen;
+        check_exit(&exit, &wanted).map_err(|why| format!("{access:?}: {why}"))?;
+        let reply = rec.finish_with(&enter_with(RecEnterFlags::EMUL_MMIO))?;
+        ensure_eq!(reply.esr, 0, "{access:?}: exception");
+    }
+    realm.finish()
+}
+
+/// Without an answer the access is made again; with one it is not.
+fn mmio_retry() -> Check {
+    let realm = running()?;
+    let rec = &realm.recs[0];
+    let ipa = realm.config.unprotected();
+    let first = rec.exit_of(Op::Read, &[ipa, Access::Double as u64])?;
+    for _ in 0..3 {
+        let again = rec.exit_of_entry(&enter())?;
+        check_exit(&again, &first)?;
+    }
+    let mut answer = enter_with(RecEnterFlags::EMUL_MMIO);
+    answer.gprs[0] = 5;
+    ensure_eq!(rec.finish_with(&answer)?.values[0], 5, "value read");
+    // The answer cannot be given twice.
+    rec.try_enter(&answer).rec("emul_mmio once more")?;
+    realm.finish()
+}
+
+fn mmio_inject_sea() -> Check {
+    let realm = running()?;
+    let rec = &realm.recs[0];
+    let ipa = realm.config.unprotected() + 0x3_0000;
+    for flags in [
+        RecEnterFlags::INJECT_SEA,
+        RecEnterFlags::INJECT_SEA | RecEnterFlags::EMUL_MMIO,
+    ] {
+        for (op, access) in [(Op::Read, Access::Word), (Op::Write, Access::Double)] {
+            rec.exit_of(op, &[ipa + 8, access as u64, 0])?;
+            let mut answer = enter_with(flags);
+            answer.gprs[0] = 77;
+            let reply = rec.finish_with(&answer)?;
+            ensure_eq!(reply.esr >> 26, DATA_ABORT_SAME, "EC, esr {:#x}", reply.esr);
+            ensure_eq!(
+                reply.esr & 0x3F,
+                EXTERNAL,
+                "fault status, esr {:#x}",
+                reply.esr
+            );
+            ensure_eq!(reply.esr & EA, EA, "EA, esr {:#x}", reply.esr);
+            ensure_eq!(reply.esr & 1 << 24, 0, "ISV, esr {:#x}", reply.esr);
+            ensure_eq!(reply.far, ipa + 8, "FAR_EL1");
+            ensure_eq!(reply.elr_offset, 0, "ELR_EL1 relative to the instruction");
+        }
+    }
+    realm.finish()
+}
+
+/// An access without syndrome: the Host learns where, not how; it can only inject an abort.
+fn mmio_not_emulatable() -> Check {
+    let realm = running()?;
+    let rec = &realm.recs[0];
+    let ipa = realm.config.unprotected() + 0x4_0000;
+    let exit = rec.exit_of(Op::Read, &[ipa + 0x18, Access::Exclusive as u64])?;
+    check_exit(&exit, &abort_record(DATA_ABORT, 4, ipa))?;
+    let emulate = enter_with(RecEnterFlags::EMUL_MMIO);
+    rec.try_enter(&emulate).rec("emul_mmio without syndrome")?;
+    let reply = rec.finish_with(&enter_with(RecEnterFlags::INJECT_SEA))?;
+    ensure_eq!(reply.esr >> 26, DATA_ABORT_SAME, "EC, esr {:#x}", reply.esr);
+    ensure_eq!(
+        reply.esr & (EA | 0x3F),
+        EA | EXTERNAL,
+        "esr {:#x}",
+        reply.esr
+    );
+    ensure_eq!(reply.far, ipa + 0x18, "FAR_EL1");
+    realm.finish()
+}
+
+/// Host memory that the Realm may read but not write: the write can be emulated.
+fn mmio_read_only() -> Check {
+    let mut realm = running()?;
+    let ipa = realm.config.unprotected();
+    let memory = pool::take_one()?;
+    pool::write(memory + 8, 0x1234);
+    realm.add_tables(ipa, 3)?;
+    let desc = memory | 1 << 6 | 6 << 2;
+    rmi::rtt_map_unprotected(realm.rd, ipa, 3, desc).ok("RMI_RTT_MAP_UNPROTECTED")?;
+    let rec = &realm.recs[0];
+    ensure_eq!(rec.load(ipa + 8)?, 0x1234, "value read");
+    let exit = rec.exit_of(Op::Write, &[ipa + 8, Access::Word as u64, 0x77])?;
+    let mut wanted = abort_record(DATA_ABORT, 0, ipa);
+    // Permission fault at level 3.
+    wanted.esr = syndrome(2, false, true, 0xF);
+    wanted.far = 8;
+    wanted.gprs[0] = 0x77;
+    check_exit(&exit, &wanted)?;
+    rec.finish_with(&enter_with(RecEnterFlags::EMUL_MMIO))?;
+    ensure_eq!(pool::read(memory + 8), 0x1234, "read-only memory");
+    pool::give(memory, 1);
+    realm.finish()
+}
+
+/// Memory of the Host that the Realm reads and writes, until it is unmapped.
+fn shared_memory() -> Check {
+    let mut realm = running()?;
+    let ipa = realm.config.unprotected() + 5 * GRANULE;
+    let memory = pool::take_one()?;
+    realm.add_tables(ipa, 3)?;
+    let desc = memory | 3 << 6 | 6 << 2;
+    rmi::rtt_map_unprotected(realm.rd, ipa, 3, desc).ok("RMI_RTT_MAP_UNPROTECTED")?;
+    let rec = &realm.recs[0];
+    pool::write(memory + 0x10, 0xABCD);
+    ensure_eq!(rec.load(ipa + 0x10)?, 0xABCD, "what the Host wrote");
+    rec.store(ipa + 0x18, 0xEF01)?;
+    ensure_eq!(pool::read(memory + 0x18), 0xEF01, "what the Realm wrote");
+    rmi::rtt_unmap_unprotected(realm.rd, ipa, 3).ok("RMI_RTT_UNMAP_UNPROTECTED")?;
+    let exit = rec.exit_of(Op::Read, &[ipa, Access::Double as u64])?;
+    let mut wanted = abort_record(DATA_ABORT, 0, ipa);
+    wanted.esr = syndrome(3, true, false, TRANSLATION_3);
+    check_exit(&exit, &wanted)?;
+    rec.finish_with(&enter_with(RecEnterFlags::EMUL_MMIO))?;
+    pool::give(memory, 1);
+    realm.finish()
+}
+
+/// Memory that is not Non-secure any more: the Realm gets the fault, not the content.
+fn shared_delegated() -> Check {
+    let mut realm = running()?;
+    let ipa = realm.config.unprotected();
+    let memory = pool::take_one()?;
+    realm.add_tables(ipa, 3)?;
+    let desc = memory | 3 << 6 | 6 << 2;
+    rmi::rtt_map_unprotected(realm.rd, ipa, 3, desc).ok("RMI_RTT_MAP_UNPROTECTED")?;
+    let rec = &realm.recs[0];
+    rec.load(ipa)?;
+    rmi::delegate(memory).ok("RMI_GRANULE_DELEGATE")?;
+    // Granule protection fault, not on a walk.
+    check_exception(rec, Op::Read, &[ipa, 3], DATA_ABORT_SAME, 0x28, ipa)?;
+    check_exception(rec, Op::Write, &[ipa, 3, 1], DATA_ABORT_SAME, 0x28, ipa)?;
+    rmi::undelegate(memory).ok("RMI_GRANULE_UNDELEGATE")?;
+    ensure_eq!(rec.load(ipa)?, 0, "wiped memory");
+    pool::give(memory, 1);
+    realm.finish()
+}
+
+/// RAM that the Host has not provided: no detail but the page.
+fn data_abort() -> Check {
+    let mut realm = Realm::loaded(&Config::default())?;
+    let block = layout::BASE + MIB_2;
+    realm.init_ripas(PAGE, PAGE + 2 * GRANULE)?;
+    realm.init_ripas(block, block + 2 * MIB_2)?;
+    realm.add_rec(true, &[MODE_COMMANDS, realm.config.unprotected()])?;
+    realm.activate()?;
+    let rec = realm.boot()?.clone();
+    // Pages whose table is there, and pages whose table is not.
+    for (ipa, fault, op) in [
+        (PAGE, TRANSLATION_3, Op::Read),
+        (PAGE + GRANULE, TRANSLATION_3, Op::Write),
+        (block, 6, Op::Read),
+        (block + MIB_2, 6, Op::Write),
+    ] {
+        let wanted = abort_record(DATA_ABORT, fault, ipa);
+        let exit = rec.exit_of(op, &[ipa + 0x128, Access::Double as u64, 0x5EC2E7])?;
+        check_exit(&exit, &wanted)?;
+        let emulate = enter_with(RecEnterFlags::EMUL_MMIO);
+        rec.try_enter(&emulate)
+            .rec("emul_mmio at a Protected IPA")?;
+        // No effect here: the access is made again.
+        let inject = enter_with(RecEnterFlags::INJECT_SEA);
+        check_exit(&rec.exit_of_entry(&inject)?, &wanted)?;
+        realm.add_tables(ipa, 3)?;
+        realm.add_unknown(ipa)?;
+        let reply = rec.finish_with(&enter())?;
+        ensure_eq!(reply.esr, 0, "exception after the page was added");
+        let wrote = if op == Op::Write { 0x5EC2E7 } else { 0 };
+        ensure_eq!(rec.load(ipa + 0x128)?, wrote, "value at the new page");
+    }
+    realm.finish()
+}
+
+/// A page taken away while the Realm has it: the next access exits, and does not come back
+/// without the Realm's consent.
+fn data_abort_destroyed() -> Check {
+    let mut realm = Realm::loaded(&Config::default())?;
+    realm.init_ripas(PAGE, PAGE + GRANULE)?;
+    realm.add_unknown(PAGE)?;
+    realm.add_rec(true, &[MODE_COMMANDS, realm.config.unprotected()])?;
+    realm.activate()?;
+    let rec = realm.boot()?.clone();
+    rec.store(PAGE, 0x5EC2E7)?;
+    ensure_eq!(rec.load(PAGE)?, 0x5EC2E7, "value stored");
+    // Comes back wiped, which `remove_page` checks.
+    realm.remove_page(PAGE)?;
+    let exit = rec.exit_of(Op::Read, &[PAGE, Access::Double as u64])?;
+    check_exit(&exit, &abort_record(DATA_ABORT, TRANSLATION_3, PAGE))?;
+    realm.add_unknown(PAGE)?;
+    let exit = rec.exit_of_entry(&enter())?;
+    check_exit(&exit, &abort_record(DATA_ABORT, TRANSLATION_3, PAGE))?;
+    realm.finish()
+}
+
+fn instruction_abort() -> Check {
+    let mut realm = Realm::loaded(&Config::default())?;
+    realm.init_ripas(PAGE, PAGE + GRANULE)?;
+    realm.add_rec(true, &[MODE_COMMANDS, realm.config.unprotected()])?;
+    realm.activate()?;
+    let rec = realm.boot()?.clone();
+    let exit = rec.exit_of(Op::Exec, &[PAGE + 0x40])?;
+    let wanted = abort_record(INSTRUCTION_ABORT, TRANSLATION_3, PAGE);
+    check_exit(&exit, &wanted)?;
+    let emulate = enter_with(RecEnterFlags::EMUL_MMIO);
+    rec.try_enter(&emulate)
+        .rec("emul_mmio after an Instruction Abort")?;
+    check_exit(&rec.exit_of_entry(&enter())?, &wanted)?;
+    // A page of zeroes: the fetch succeeds, the instruction is undefined.
+    realm.add_unknown(PAGE)?;
+    let reply = rec.finish_with(&enter())?;
+    ensure_eq!(reply.esr >> 26, 0, "EC of `udf`, esr {:#x}", reply.esr);
+    ensure_eq!(reply.elr_offset, 0, "ELR_EL1 relative to the target");
+    realm.finish()
+}
+
+/// Addresses without RAM: the Realm gets an external abort, the Host nothing.
+fn ripas_empty() -> Check {
+    let mut realm = running()?;
+    realm.add_unknown(PAGE)?;
+    let rec = &realm.recs[0];
+    // Assigned and EMPTY; unassigned and EMPTY; without tables.
+    for ipa in [
+        PAGE,
+        PAGE + GRANULE,
+        0x100_0000_0000 / 4,
+        layout::BASE + 7 * MIB_2,
+    ] {
+        for (op, arguments) in [(Op::Read, [ipa + 8, 3, 0]), (Op::Write, [ipa + 8, 0, 1])] {
+            check_exception(rec, op, &arguments, DATA_ABORT_SAME, EXTERNAL, ipa + 8)?;
+        }
+        check_exception(rec, Op::Exec, &[ipa], INSTRUCTION_ABORT_SAME, EXTERNAL, ipa)?;
+    }
+    realm.finish()
+}
+
+/// The Realm does not run code of the Host's.
+fn unprotected_fetch() -> Check {
+    let mut realm = running()?;
+    let ipa = realm.config.unprotected();
+    let memory = pool::take_one()?;
+    realm.add_tables(ipa, 3)?;
+    let desc = memory | 3 << 6 | 6 << 2;
+    rmi::rtt_map_unprotected(realm.rd, ipa, 3, desc).ok("RMI_RTT_MAP_UNPROTECTED")?;
+    let rec = &realm.recs[0];
+    for address in [ipa, ipa + GRANULE] {
+        check_exception(
+            rec,
+            Op::Exec,
+            &[address],
+            INSTRUCTION_ABORT_SAME,
+            EXTERNAL,
+            address,
+        )?;
+    }
+    pool::give(memory, 1);
+    realm.finish()
+}
+
+/// The Realm's tables name an address behind its IPA space: its own mistake.
+fn beyond_ipa_space() -> Check {
+    let realm = running()?;
+    let rec = &realm.recs[0];
+    // The last entry of the Realm's level 0 table leads there, by 1 GiB blocks of level 1.
+    let va = 511 << 39 | 3 << 30 | 0x18;
+    check_exception(rec, Op::Read, &[va, 3], DATA_ABORT_SAME, 1, va)?;
+    check_exception(rec, Op::Write, &[va, 2, 0], DATA_ABORT_SAME, 1, va)?;
+    check_exception(
+        rec,
+        Op::Exec,
+        &[va & !0xF],
+        INSTRUCTION_ABORT_SAME,
+        1,
+        va & !0xF,
+    )?;
+    realm.finish()
+}
+
+/// WFI, WFE and their forms with a timeout, trapped and not.
+fn wfx() -> Check {
+    let realm = running()?;
+    let rec = &realm.recs[0];
+    let with_timeout = crate::arch::mrs!("s3_0_c0_c6_2") & 0xF != 0;
+    for (wait, flag, ti) in [
+        (Wait::Wfi, RecEnterFlags::TRAP_WFI, 0),
+        (Wait::Wfe, RecEnterFlags::TRAP_WFE, 1),
+        (Wait::Wfit, RecEnterFlags::TRAP_WFI, 2),
+        (Wait::Wfet, RecEnterFlags::TRAP_WFE, 3),
+    ] {
+        if ti > 1 && !with_timeout {
+            continue;
+        }
+        let timeout = crate::arch::now() + (1 << 50);
+        let mut entry = command(Op::Wait, &[wait as u64, timeout]);
+        entry.flags = flag.bits();
+        let exit = match rec.step(&entry)? {
+            Step::Exit(exit) => exit,
+            // A WFE that would not have waited need not trap; QEMU's never wait.
+            Step::Done(_) if flag == RecEnterFlags::TRAP_WFE => continue,
+            Step::Done(_) => fail!("{wait:?} was not trapped"),
+        };
+        let mut wanted = exit_record(RecExitReason::Sync);
+        wanted.esr = 1 << 26 | ti;
+        wanted.gprs[0] = if ti > 1 { timeout } else { 0 };
+        check_exit(&exit, &wanted).map_err(|why| format!("{wait:?}: {why}"))?;
+        // The instruction is done.
+        let reply = rec.finish_with(&enter())?;
+        ensure_eq!(reply.esr, 0, "{wait:?}: exception");
+    }
+    // The trap of the other kind does not matter, and none lasts for longer than its entry.
+    let mut entry = command(Op::Wait, &[Wait::Wfit as u64, 0]);
+    entry.flags = RecEnterFlags::TRAP_WFE.bits();
+    if with_timeout {
+        rec.finish_with(&entry)?;
+        rec.reply_of(Op::Wait, &[Wait::Wfet as u64, 0])?;
+    }
+    realm.finish()
+}
+
+/// No service of anybody's: an undefined instruction at its own address.
+fn hvc() -> Check {
+    let realm = running()?;
+    let rec = &realm.recs[0];
+    let reply = rec.reply_of(Op::Hvc, &[])?;
+    ensure_eq!(reply.esr, 1 << 25, "ESR_EL1");
+    ensure_eq!(reply.elr_offset, 0, "ELR_EL1 relative to the instruction");
+    realm.finish()
+}
+
+/// The Host sends the Realm's SGIs.
+fn sgi() -> Check {
+    let realm = running()?;
+    let rec = &realm.recs[0];
+    let value = 5 << 24 | 2;
+    let exit = rec.exit_of(Op::Msr, &[SysReg::IccSgi1r as u64, value])?;
+    ensure_eq!(exit.esr >> 26, 0x18, "EC, esr {:#x}", exit.esr);
+    ensure_eq!(exit.esr >> 5 & 0x1F, 0, "Rt, esr {:#x}", exit.esr);
+    // Direction: write. Op0 3, Op1 0, CRn 12, CRm 11, Op2 5.
+    ensure_eq!(exit.esr & 1, 0, "direction, esr {:#x}", exit.esr);
+    ensure_eq!(
+        exit.esr & 0x3F_FC1E,
+        3 << 20 | 5 << 17 | 12 << 10 | 11 << 1,
+        "register"
+    );
+    ensure_eq!(exit.gprs[0], value, "value written");
+    let mut rest = exit;
+    rest.esr = 0;
+    rest.gprs[0] = 0;
+    check_exit(&rest, &exit_record(RecExitReason::Sync))?;
+    let reply = rec.finish_with(&enter())?;
+    ensure_eq!(reply.esr, 0, "exception");
+    realm.finish()
+}
+
+/// With TDIR the Host deactivates interrupts; without, the virtual interface does.
+fn icc_dir() -> Check {
+    let realm = running()?;
+    let rec = &realm.recs[0];
+    let mut entry = command(Op::Msr, &[SysReg::IccDir as u64, 40]);
+    entry.gicv3_hcr = 1 << 14;
+    let exit = rec.exit_of_entry(&entry)?;
+    ensure_eq!(exit.esr >> 26, 0x18, "EC, esr {:#x}", exit.esr);
+    ensure_eq!(exit.gprs[0], 40, "value written");
+    ensure_eq!(exit.gicv3_hcr & 1 << 14, 1 << 14, "TDIR at exit");
+    rec.finish_with(&enter())?;
+    let reply = rec.reply_of(Op::Msr, &[SysReg::IccDir as u64, 40])?;
+    ensure_eq!(reply.esr, 0, "exception without TDIR");
+    realm.finish()
+}
+
+/// What the Realm may not use is undefined to it; the ID registers say so.
+fn system_registers() -> Check {
+    let realm = running()?;
+    let rec = &realm.recs[0];
+    let undefined = [
+        SysReg::ImpDef,
+        SysReg::TrbLimitr,
+        SysReg::PmsCr,
+        SysReg::AmCr,
+        SysReg::LorC,
+        SysReg::Mpam1,
+        SysReg::Pmcr,
+        SysReg::PmCcntr,
+        SysReg::Zcr,
+    ];
+    for register in undefined {
+        for op in [Op::Mrs, Op::Msr] {
+            let reply = rec.reply_of(op, &[register as u64, 0])?;
+            ensure_eq!(reply.esr, 1 << 25, "{op:?} of {register:?}: ESR_EL1");
+            ensure_eq!(reply.elr_offset, 0, "{op:?} of {register:?}: ELR_EL1");
+        }
+    }
+    let read = |register: SysReg| rec.value_of(Op::Mrs, &[register as u64]);
+    // AMU, MPAM, SVE; MTE, SME.
+    ensure_eq!(
+        read(SysReg::IdPfr0)? & (0xF << 44 | 0xF << 40 | 0xF << 32),
+        0,
+        "ID_AA64PFR0_EL1"
+    );
+    ensure_eq!(
+        read(SysReg::IdPfr1)? & (0xF << 8 | 0xF << 24),
+        0,
+        "ID_AA64PFR1_EL1"
+    );
+    // Trace, PMU, SPE, TRBE, BRBE.
+    let hidden = 0xF << 4 | 0xF << 8 | 0xF << 32 | 0xF << 44 | 0xF << 52;
+    ensure_eq!(read(SysReg::IdDfr0)? & hidden, 0, "ID_AA64DFR0_EL1");
+    ensure_eq!(read(SysReg::IdMmfr1)? & 0xF << 16, 0, "ID_AA64MMFR1_EL1.LO");
+    ensure_eq!(read(SysReg::IdZfr0)?, 0, "ID_AA64ZFR0_EL1");
+    ensure_eq!(read(SysReg::IdSmfr0)?, 0, "ID_AA64SMFR0_EL1");
+    // Two breakpoints and two watchpoints, as created, that can be used.
+    ensure_eq!(read(SysReg::IdDfr0)? >> 12 & 0xF, 1, "ID_AA64DFR0_EL1.BRPs");
+    ensure_eq!(read(SysReg::IdDfr0)? >> 20 & 0xF, 1, "ID_AA64DFR0_EL1.WRPs");
+    for register in [SysReg::DbgBvr0, SysReg::DbgWvr0] {
+        rec.value_of(Op::Msr, &[register as u64, 0x4321_0000])?;
+        ensure_eq!(read(register)?, 0x4321_0000, "{register:?}");
+    }
+    // The counters run together.
+    let (physical, virtually) = (read(SysReg::CntPct)?, read(SysReg::CntVct)?);
+    let after = crate::arch::now();
+    ensure!(
+        physical <= virtually && virtually <= after,
+        "the counters go backwards"
+    );
+    // A Realm's calls to others.
+    let answer = rec.call(&[rsi::fid::RSI_VERSION, rsi::RSI_VERSION_1_0])?;
+    ensure_eq!(answer[0], rsi::RSI_SUCCESS, "RSI_VERSION");
+    realm.finish()
+}

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! RMI_GRANULE_DELEGATE and RMI_GRANULE_UNDELEGATE.
+
+use super::Test;
+use super::zoo::{Kind, Zoo, without_memory};
+use crate::arch::{is_gpf, try_read};
+use crate::check::{Check, ensure, ensure_eq, fail};
+use crate::pool::{self, GRANULE};
+use crate::{board, cpu1, rmi};
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use rmm_abi::rmi::{RMI_ERROR_INPUT, RMI_SUCCESS};
+
+pub const TESTS: &[Test] = &[
+    ("granule.delegate", delegate),
+    ("granule.row", row),
+    ("granule.twice", twice),
+    ("granule.delegate_wrong", delegate_wrong),
+    ("granule.undelegate_wrong", undelegate_wrong),
+    ("granule.no_memory", no_memory),
+    ("granule.monitor", monitor),
+    ("granule.bank_ends", bank_ends),
+    ("granule.contended", contended),
+    ("granule.two_cpus", two_cpus),
+];
+
+fn delegate() -> Check {
+    let granule = pool::take_one()?;
+    rmi::delegate(granule).ok("RMI_GRANULE_DELEGATE")?;
+    pool::check_protected(granule)?;
+    // The Host's mark must not be what comes back: it is checked to be zero.
+    pool::give_delegated(granule)
+}
+
+fn row() -> Check {
+    let count = 300;
+    let base = pool::take_delegated_row(count, GRANULE)?;
+    for n in 0..count {
+        pool::check_protected(base + n * GRANULE)?;
+    }
+    // Their order does not matter.
+    for n in (0..count).step_by(2).chain((1..count).step_by(2)) {
+        pool::give_delegated(base + n * GRANULE)?;
+    }
+    Ok(())
+}
+
+fn twice() -> Check {
+    let granule = pool::take_one()?;
+    for _ in 0..3 {
+        rmi::undelegate(granule).input("undelegate of an undelegated granule")?;
+        pool::check_untouched(granule)?;
+        rmi::delegate(granule).ok("RMI_GRANULE_DELEGATE")?;
+        rmi::delegate(granule).input("second delegate")?;
+        pool::check_protected(granule)?;
+        rmi::undelegate(granule).ok("RMI_GRANULE_UNDELEGATE")?;
+        pool::check_zero(granule)?;
+        rmi::undelegate(granule).input("second undelegate")?;
+        pool::fill(granule, 1, 0x4057_4057_4057_4057);
+    }
+    pool::give(granule, 1);
+    Ok(())
+}
+
+fn delegate_wrong() -> Check {
+    let zoo = Zoo::new()?;
+    for (kind, address) in zoo.except(&[Kind::Undelegated]) {
+        let what = alloc::format!("delegate of {kind:?} {address:#x}");
+        rmi::delegate(address).input(&what)?;
+    }
+    zoo.finish()
+}
+
+fn undelegate_wrong() -> Check {
+    let zoo = Zoo::new()?;
+    for (kind, address) in zoo.except(&[Kind::Delegated]) {
+        let what = alloc::format!("undelegate of {kind:?} {address:#x}");
+        rmi::undelegate(address).input(&what)?;
+    }
+    // The objects are still what they were.
+    for address in [zoo.realm.rd, zoo.realm.rtt_base] {
+        pool::check_protected(address)?;
+    }
+    zoo.finish()
+}
+
+/// The bank that EL3 reports may be larger than the memory that is there.
+fn no_memory() -> Check {
+    let Some(address) = without_memory() else {
+        return Ok(());
+    };
+    for address in [address, address + 0x1F_F000, board::BANK.end - GRANULE] {
+        for _ in 0..2 {
+            rmi::delegate(address).input("delegate without memory")?;
+            rmi::undelegate(address).input("undelegate without memory")?;
+            match try_read(address) {
+                Ok(value) => fail!("memory at {address:#x}: {value:#x}"),
+                Err(esr) => ensure!(!is_gpf(esr), "{address:#x} is not Non-secure any more"),
+            }
+        }
+    }
+    delegate()
+}
+
+fn monitor() -> Check {
+    let mut address = board::MONITOR.start;
+    while address < board::MONITOR.end {
+        rmi::delegate(address).input("delegate of the monitor's memory")?;
+        rmi::undelegate(address).input("undelegate of the monitor's memory")?;
+        address += 37 * GRANULE;
+    }
+    for address in [board::MONITOR.start, board::MONITOR.end - GRANULE] {
+        match try_read(address) {
+            Ok(value) => fail!("the monitor's memory {address:#x} can be read: {value:#x}"),
+            Err(esr) => ensure!(is_gpf(esr), "read of {address:#x}: esr {esr:#x}"),
+        }
+    }
+    Ok(())
+}
+
+/// The granules next to what may not be delegated.
+fn bank_ends() -> Check {
+    rmi::delegate(board::BANK.start - GRANULE).input("below the bank")?;
+    rmi::delegate(board::BANK.end).input("behind the bank")?;
+    if board::BANK.contains(&board::MONITOR.end) {
+        // Behind the monitor's memory.
+        let address = board::MONITOR.end;
+        rmi::delegate(address).ok("delegate behind the monitor")?;
+        rmi::undelegate(address).ok("undelegate behind the monitor")?;
+    }
+    Ok(())
+}
+
+/// Both CPUs delegate and undelegate the same granules: each change has one winner.
+fn contended() -> Check {
+    const GRANULES: u64 = 4;
+    const ROUNDS: u64 = 400;
+    let base = pool::take(GRANULES, GRANULE)?;
+    let balance: Arc<[AtomicI64; 4]> = Arc::default();
+    let wrong = Arc::new(AtomicU64::new(0));
+    let work = move |balance: &[AtomicI64; 4], wrong: &AtomicU64, stride: u64| {
+        for round in 0..ROUNDS {
+            let n = round * stride % GRANULES;
+            let (answer, change) = if round % 2 == 0 {
+                (rmi::delegate(base + n * GRANULE).status, 1)
+            } else {
+                (rmi::undelegate(base + n * GRANULE).status, -1)
+            };
+            match answer {
+                RMI_SUCCESS => {
+                    balance[n as usize].fetch_add(change, Ordering::Relaxed);
+                }
+                RMI_ERROR_INPUT => {}
+                other => wrong.store(other, Ordering::Relaxed),
+            }
+        }
+    };
+    let (his_balance, his_wrong) = (balance.clone(), wrong.clone());
+    cpu1::start(move || work(&his_balance, &his_wrong, 3))?;
+    work(&balance, &wrong, 1);
+    cpu1::finish()?;
+    ensure_eq!(wrong.load(Ordering::Relaxed), 0, "status");
+    for (n, balance) in (0..).zip(balance.iter()) {
+        let granule = base + n * GRANULE;
+        match balance.load(Ordering::Relaxed) {
+            0 => rmi::undelegate(granule).input("state after the race")?,
+            1 => rmi::undelegate(granule).ok("state after the race")?,
+            other => fail!("granule {n} was delegated {other} times more than undelegated"),
+        };
+        if try_read(granule).is_err() {
+            fail!("granule {n} cannot be read after the race");
+        }
+    }
+    pool::give(base, GRANULES);
+    Ok(())
+}
+
+/// Both CPUs work at granules of their own.
+fn two_cpus() -> Check {
+    const GRANULES: u64 = 200;
+    let mine = pool::take(GRANULES, GRANULE)?;
+    let his = pool::take(GRANULES, GRANULE)?;
+    let failures = Arc::new(AtomicU64::new(0));
+    let work = move |base: u64, failures: &AtomicU64| {
+        for granule in (base..base + GRANULES * GRANULE).step_by(GRANULE as usize) {
+            let ok = rmi::delegate(granule).status == RMI_SUCCESS
+                && pool::check_protected(granule).is_ok()
+                && rmi::undelegate(granule).status == RMI_SUCCESS
+                && pool::check_zero(granule).is_ok();
+            failures.fetch_add(u64::from(!ok), Ordering::Relaxed);
+        }
+    };
+    let his_failures = failures.clone();
+    cpu1::start(move || work(his, &his_failures))?;
+    work(mine, &failures);
+    cpu1::finish()?;
+    ensure_eq!(failures.load(Ordering::Relaxed), 0, "failures");
+    pool::give(mine, GRANULES);
+    pool::give(his, GRANULES);
+    Ok(())
+}

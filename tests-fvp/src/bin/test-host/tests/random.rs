@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Calls by chance: whatever a Host says, the monitor answers, and its objects stay sound.
+
+use super::Test;
+use super::zoo::{Kind, Zoo};
+use crate::check::{Check, ensure};
+use crate::params;
+use crate::pool::{self, GRANULE};
+use crate::rmi;
+use alloc::vec::Vec;
+use rmm_abi::rmi::{fid, status_code};
+use tests_fvp::protocol::{layout, pattern};
+
+pub const TESTS: &[Test] = &[("random.calls", calls), ("random.registers", registers)];
+
+/// A source of numbers.
+struct Dice {
+    seed: u64,
+    count: u64,
+}
+
+impl Dice {
+    fn new() -> Self {
+        Self {
+            seed: params::get().seed,
+            count: 0,
+        }
+    }
+
+    fn roll(&mut self) -> u64 {
+        self.count += 1;
+        pattern(self.seed, self.count) >> 1
+    }
+
+    fn below(&mut self, limit: usize) -> usize {
+        (self.roll() % limit as u64) as usize
+    }
+}
+
+/// Commands that only read, or that the objects of the test refuse or survive.
+const COMMANDS: [u64; 13] = [
+    fid::RMI_VERSION,
+    fid::RMI_FEATURES,
+    fid::RMI_REC_AUX_COUNT,
+    fid::RMI_RTT_READ_ENTRY,
+    fid::RMI_RTT_INIT_RIPAS,
+    fid::RMI_RTT_SET_RIPAS,
+    fid::RMI_RTT_FOLD,
+    fid::RMI_PSCI_COMPLETE,
+    fid::RMI_REALM_CREATE,
+    fid::RMI_REC_CREATE,
+    fid::RMI_RTT_MAP_UNPROTECTED,
+    fid::RMI_RTT_UNMAP_UNPROTECTED,
+    fid::RMI_REC_ENTER,
+];
+
+/// Every command with arguments of every kind. Success is possible and harmless, but for what
+/// would take away granules, which the commands above cannot.
+fn calls() -> Check {
+    let zoo = Zoo::new()?;
+    let mut values: Vec<u64> = zoo
+        .except(&[])
+        .into_iter()
+        .map(|(_, address)| address)
+        .collect();
+    let half = zoo.realm.config.unprotected();
+    values.extend([
+        0,
+        1,
+        2,
+        3,
+        4,
+        GRANULE,
+        layout::BASE,
+        half,
+        half + GRANULE,
+        2 * half,
+        u64::MAX,
+    ]);
+    let mut dice = Dice::new();
+    for _ in 0..6000 {
+        let fid = COMMANDS[dice.below(COMMANDS.len())];
+        let arguments: [u64; 5] = core::array::from_fn(|_| {
+            let value = values[dice.below(values.len())];
+            match dice.below(8) {
+                0 => value ^ 1 << dice.below(64),
+                1 => dice.roll(),
+                _ => value,
+            }
+        });
+        // SAFETY: no reference to memory of the pool lives; other memory is not the commands'.
+        let answer = unsafe { rmi::call(fid, &arguments) };
+        ensure!(
+            status_code(answer.status) <= 4 && answer.status <= 0xFFFF,
+            "call {fid:#x} {arguments:x?}: X0 = {:#x}",
+            answer.status
+        );
+    }
+    for (kind, address) in zoo.except(&[Kind::Delegated]) {
+        let object = matches!(
+            kind,
+            Kind::Rd | Kind::Rtt | Kind::Data | Kind::Rec | Kind::RecAux
+        );
+        if object {
+            pool::check_protected(address)?;
+        }
+    }
+    zoo.finish()
+}
+
+/// Function identifiers and arguments without any sense.
+fn registers() -> Check {
+    let mut dice = Dice::new();
+    for _ in 0..2000 {
+        let fid = 0xC400_0150 + dice.roll() % 0x40;
+        let arguments: [u64; 7] = core::array::from_fn(|_| dice.roll() << dice.below(64));
+        // SAFETY: an address that the pool has must be hit by chance; no reference is to it.
+        let answer = unsafe { rmi::call(fid, &arguments) };
+        ensure!(
+            answer.status == u64::MAX || answer.status <= 0xFFFF,
+            "call {fid:#x} {arguments:x?}: X0 = {:#x}",
+            answer.status
+        );
+    }
+    Ok(())
+}

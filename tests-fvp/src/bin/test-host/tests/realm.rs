@@ -1,0 +1,406 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! RMI_REALM_CREATE, RMI_REALM_ACTIVATE, RMI_REALM_DESTROY.
+
+use super::Test;
+use super::rtt::check_entry;
+use super::zoo::{Kind, Zoo, without_memory};
+use crate::arch::mrs;
+use crate::check::{Check, ensure};
+use crate::pool::{self, GRANULE};
+use crate::realm::{Config, Realm};
+use crate::rmi::{self, Answer};
+use alloc::format;
+use rmm_abi::rmi::{FeatureRegister0, RealmParams};
+use zerocopy::IntoBytes;
+
+pub const TESTS: &[Test] = &[
+    ("realm.life", life),
+    ("realm.shapes", shapes),
+    ("realm.create_wrong", create_wrong),
+    ("realm.create_alias", create_alias),
+    ("realm.create_shape_wrong", create_shape_wrong),
+    ("realm.create_feature_wrong", create_feature_wrong),
+    ("realm.create_ignores_reserved", create_ignores_reserved),
+    ("realm.vmid", vmid),
+    ("realm.activate", activate),
+    ("realm.destroy_wrong", destroy_wrong),
+    ("realm.destroy_live", destroy_live),
+    ("realm.destroy_unprotected", destroy_unprotected),
+    ("realm.aux_count_wrong", aux_count_wrong),
+];
+
+fn features() -> Check<FeatureRegister0> {
+    Ok(FeatureRegister0::from_bits(
+        rmi::features(0).ok("RMI_FEATURES")?[0],
+    ))
+}
+
+/// Granules and a page of parameters, to create a Realm by hand.
+struct Bench {
+    rd: u64,
+    rtt: u64,
+    tables: u64,
+    page: u64,
+}
+
+impl Bench {
+    fn new(tables: u64) -> Check<Self> {
+        Ok(Self {
+            rd: pool::take_delegated()?,
+            rtt: pool::take_delegated_row(tables, tables * GRANULE)?,
+            tables,
+            page: pool::take_one()?,
+        })
+    }
+
+    fn create(&self, params: &RealmParams) -> Answer {
+        pool::write_bytes(self.page, params.as_bytes());
+        rmi::realm_create(self.rd, self.page)
+    }
+
+    /// The parameters must be refused.
+    fn refuses(&self, params: &RealmParams, what: &str) -> Check {
+        let answer = self.create(params);
+        if answer.status == 0 {
+            rmi::realm_destroy(self.rd).ok("RMI_REALM_DESTROY")?;
+        }
+        answer.input(what).map(drop)
+    }
+
+    /// The parameters must be accepted; the Realm is destroyed again.
+    fn accepts(&self, params: &RealmParams, what: &str) -> Check {
+        self.create(params).ok(what)?;
+        rmi::realm_destroy(self.rd).ok("RMI_REALM_DESTROY")?;
+        Ok(())
+    }
+
+    fn finish(self) -> Check {
+        pool::give(self.page, 1);
+        pool::give_delegated(self.rd)?;
+        pool::give_delegated_row(self.rtt, self.tables)
+    }
+}
+
+/// Creates, activates and destroys, with the same granules again and again.
+fn life() -> Check {
+    let bench = Bench::new(1)?;
+    for activate in [false, true, false] {
+        let params = Config::default().params(bench.rtt);
+        bench.create(&params).ok("RMI_REALM_CREATE")?;
+        pool::check_protected(bench.rd)?;
+        pool::check_protected(bench.rtt)?;
+        if activate {
+            rmi::realm_activate(bench.rd).ok("RMI_REALM_ACTIVATE")?;
+        }
+        rmi::realm_destroy(bench.rd).ok("RMI_REALM_DESTROY")?;
+        rmi::realm_destroy(bench.rd).input("second RMI_REALM_DESTROY")?;
+        rmi::realm_activate(bench.rd).input("RMI_REALM_ACTIVATE of no Realm")?;
+    }
+    bench.finish()
+}
+
+/// IPA widths, start levels and numbers of tables that belong together.
+fn shapes() -> Check {
+    let features = features()?;
+    let shapes = [
+        (32, 2, 4),
+        (33, 2, 8),
+        (34, 2, 16),
+        (32, 1, 1),
+        (39, 1, 1),
+        (40, 1, 2),
+        (42, 1, 8),
+        (43, 1, 16),
+        (40, 0, 1),
+        (44, 0, 1),
+        (48, 0, 1),
+    ];
+    for (s2sz, level, tables) in shapes {
+        if u64::from(s2sz) > features.s2sz() {
+            continue;
+        }
+        let config = Config {
+            s2sz,
+            level,
+            tables,
+            ..Config::default()
+        };
+        let what = |why| format!("{s2sz} bits from level {level} with {tables} tables: {why}");
+        let realm = Realm::new(&config).map_err(what)?;
+        // The ends of both halves are there, what is behind is not.
+        let half = config.unprotected();
+        for ipa in [0, half - GRANULE, half, 2 * half - GRANULE] {
+            check_entry(&realm, ipa, 3, [level as u64, 0, 0, 0])?;
+        }
+        rmi::rtt_read_entry(realm.rd, 2 * half, 3).input("entry behind the IPA space")?;
+        realm.finish().map_err(what)?;
+    }
+    Ok(())
+}
+
+fn create_wrong() -> Check {
+    let zoo = Zoo::new()?;
+    let bench = Bench::new(1)?;
+    let params = Config::default().params(bench.rtt);
+    pool::write_bytes(bench.page, params.as_bytes());
+    for (kind, address) in zoo.except(&[Kind::Delegated]) {
+        let what = format!("rd {kind:?} {address:#x}");
+        rmi::realm_create(address, bench.page).input(&what)?;
+    }
+    for (kind, address) in zoo.except(&[Kind::Undelegated]) {
+        let what = format!("params {kind:?} {address:#x}");
+        rmi::realm_create(bench.rd, address).input(&what)?;
+    }
+    if let Some(address) = without_memory() {
+        rmi::realm_create(bench.rd, address).input("params without memory")?;
+        bench.refuses(
+            &Config::default().params(address),
+            "rtt_base without memory",
+        )?;
+    }
+    for (kind, address) in zoo.except(&[Kind::Delegated]) {
+        let what = format!("rtt_base {kind:?} {address:#x}");
+        bench.refuses(&Config::default().params(address), &what)?;
+    }
+    bench.accepts(&params, "after all those")?;
+    bench.finish()?;
+    zoo.finish()
+}
+
+/// The RD may not be one of the tables.
+fn create_alias() -> Check {
+    let bench = Bench::new(2)?;
+    let config = Config {
+        level: 1,
+        tables: 2,
+        ..Config::default()
+    };
+    pool::write_bytes(bench.page, config.params(bench.rtt).as_bytes());
+    for rd in [bench.rtt, bench.rtt + GRANULE] {
+        rmi::realm_create(rd, bench.page).input("rd is a table")?;
+    }
+    let params = config.params(bench.rtt);
+    bench.accepts(&params, "rd is no table")?;
+    // The second table is one of another Realm, or not delegated.
+    rmi::undelegate(bench.rtt + GRANULE).ok("RMI_GRANULE_UNDELEGATE")?;
+    bench.refuses(&params, "second table not delegated")?;
+    rmi::delegate(bench.rtt + GRANULE).ok("RMI_GRANULE_DELEGATE")?;
+    bench.finish()
+}
+
+fn create_shape_wrong() -> Check {
+    let features = features()?;
+    let bench = Bench::new(16)?;
+    let shapes = [
+        // Too narrow, too wide.
+        (0, 0, 1),
+        (12, 3, 1),
+        (24, 2, 1),
+        (31, 1, 1),
+        (49, 0, 2),
+        (53, 0, 16),
+        (64, 0, 1),
+        (255, 0, 1),
+        // Tables that are too many, too few, none.
+        (40, 0, 0),
+        (40, 0, 2),
+        (40, 1, 1),
+        (40, 1, 4),
+        (32, 2, 1),
+        (32, 2, 8),
+        (40, 0, u32::MAX),
+        // A start level that does not fit.
+        (40, 2, 16),
+        (44, 1, 16),
+        (39, 0, 1),
+        (40, 3, 1),
+        (40, 4, 1),
+        (40, -1, 1),
+        (40, i64::MIN, 1),
+        (40, i64::MAX, 1),
+        (40, 1 << 32, 1),
+        (40, 1 << 8, 1),
+    ];
+    for (s2sz, level, tables) in shapes {
+        let config = Config {
+            s2sz,
+            level,
+            tables,
+            ..Config::default()
+        };
+        // No shape at all for `unprotected`, which is not asked here.
+        let what = format!("{s2sz} bits from level {level} with {tables} tables");
+        bench.refuses(&config.params(bench.rtt), &what)?;
+    }
+    if features.s2sz() < 48 {
+        let config = Config {
+            s2sz: features.s2sz() as u8 + 1,
+            ..Config::default()
+        };
+        bench.refuses(&config.params(bench.rtt), "wider than supported")?;
+    }
+    // Concatenated tables are aligned to their size.
+    let config = Config {
+        level: 1,
+        tables: 2,
+        ..Config::default()
+    };
+    bench.refuses(
+        &config.params(bench.rtt + GRANULE),
+        "tables not aligned to 8 KiB",
+    )?;
+    bench.accepts(&config.params(bench.rtt), "tables aligned to 8 KiB")?;
+    bench.finish()
+}
+
+fn create_feature_wrong() -> Check {
+    let features = features()?;
+    let bench = Bench::new(1)?;
+    let good = Config::default().params(bench.rtt);
+    let refuses = |what: &str, change: &dyn Fn(&mut RealmParams)| {
+        let mut params = good;
+        change(&mut params);
+        bench.refuses(&params, what)
+    };
+    refuses("hash algorithm 2", &|p| p.hash_algo = 2)?;
+    refuses("hash algorithm 255", &|p| p.hash_algo = 255)?;
+    refuses("no breakpoint", &|p| p.num_bps = 0)?;
+    refuses("no watchpoint", &|p| p.num_wps = 0)?;
+    refuses("breakpoints", &|p| p.num_bps = features.num_bps() as u8 + 1)?;
+    refuses("watchpoints", &|p| p.num_wps = features.num_wps() as u8 + 1)?;
+    if !features.lpa2() {
+        refuses("LPA2", &|p| p.flags |= 1)?;
+    }
+    if features.sve_en() {
+        refuses("vector length", &|p| {
+            p.flags |= 2;
+            p.sve_vl = features.sve_vl() as u8 + 1;
+        })?;
+    } else {
+        refuses("SVE", &|p| p.flags |= 2)?;
+    }
+    if features.pmu_en() {
+        refuses("PMU counters", &|p| {
+            p.flags |= 4;
+            p.pmu_num_ctrs = features.pmu_num_ctrs() as u8 + 1;
+        })?;
+    } else {
+        refuses("PMU", &|p| p.flags |= 4)?;
+    }
+    for (algorithm, offered) in [(0, features.hash_sha_256()), (1, features.hash_sha_512())] {
+        let mut params = good;
+        params.hash_algo = algorithm;
+        if offered {
+            bench.accepts(&params, "offered hash algorithm")?;
+        } else {
+            bench.refuses(&params, "hash algorithm that is not offered")?;
+        }
+    }
+    bench.accepts(&good, "after all those")?;
+    bench.finish()
+}
+
+/// Should-be-zero bits, and numbers that mean nothing without their flag.
+fn create_ignores_reserved() -> Check {
+    let bench = Bench::new(1)?;
+    let mut params = Config::default().params(bench.rtt);
+    params.sve_vl = 255;
+    params.pmu_num_ctrs = 255;
+    bench.accepts(&params, "numbers without their flags")?;
+    bench.finish()
+}
+
+fn vmid() -> Check {
+    let bench = Bench::new(1)?;
+    let other = Realm::new(&Config::default())?;
+    let mut params = Config::default().params(bench.rtt);
+    // The one before is the other Realm's.
+    let used = (params.vmid + 255) & 0xFF;
+    let free = params.vmid;
+    params.vmid = used;
+    bench.refuses(&params, "VMID in use")?;
+    params.vmid = free;
+    bench.accepts(&params, "VMID not in use")?;
+    bench.accepts(&params, "VMID in use no longer")?;
+    // ID_AA64MMFR1_EL1.VMIDBits
+    let wide = mrs!("id_aa64mmfr1_el1") >> 4 & 0xF == 2;
+    params.vmid = 0x8000 | free;
+    if wide {
+        bench.accepts(&params, "VMID of 16 bits")?;
+    } else {
+        bench.refuses(&params, "VMID of 16 bits")?;
+    }
+    other.finish()?;
+    params.vmid = used;
+    bench.accepts(&params, "VMID of a destroyed Realm")?;
+    bench.finish()
+}
+
+fn activate() -> Check {
+    let zoo = Zoo::new()?;
+    for (kind, address) in zoo.except(&[Kind::Rd]) {
+        rmi::realm_activate(address).input(&format!("rd {kind:?} {address:#x}"))?;
+    }
+    zoo.realm.activate()?;
+    rmi::realm_activate(zoo.realm.rd).realm("second RMI_REALM_ACTIVATE")?;
+    zoo.finish()
+}
+
+fn destroy_wrong() -> Check {
+    let zoo = Zoo::new()?;
+    for (kind, address) in zoo.except(&[Kind::Rd]) {
+        rmi::realm_destroy(address).input(&format!("rd {kind:?} {address:#x}"))?;
+    }
+    zoo.finish()
+}
+
+fn destroy_live() -> Check {
+    let mut realm = Realm::new(&Config::default())?;
+    let rd = realm.rd;
+    realm.add_table(0, 1)?;
+    rmi::realm_destroy(rd).realm("Realm with an RTT")?;
+    realm.add_rec(true, &[])?;
+    rmi::realm_destroy(rd).realm("Realm with RTT and REC")?;
+    realm.remove_table(0, 1)?;
+    rmi::realm_destroy(rd).realm("Realm with a REC")?;
+    realm.activate()?;
+    rmi::realm_destroy(rd).realm("active Realm with a REC")?;
+    let rec = realm.recs.pop().ok_or("no REC")?;
+    rec.destroy()?;
+    realm.finish()
+}
+
+/// Mappings of the Host's own memory do not keep a Realm alive.
+fn destroy_unprotected() -> Check {
+    let config = Config {
+        s2sz: 32,
+        level: 2,
+        tables: 4,
+        ..Config::default()
+    };
+    let realm = Realm::new(&config)?;
+    let memory = pool::take(512, 512 * GRANULE)?;
+    let ipa = config.unprotected();
+    let desc = memory | 3 << 6 | 6 << 2;
+    rmi::rtt_map_unprotected(realm.rd, ipa, 2, desc).ok("RMI_RTT_MAP_UNPROTECTED")?;
+    realm.finish()?;
+    pool::check_untouched(memory)?;
+    pool::give(memory, 512);
+    Ok(())
+}
+
+fn aux_count_wrong() -> Check {
+    let zoo = Zoo::new()?;
+    for (kind, address) in zoo.except(&[Kind::Rd]) {
+        rmi::rec_aux_count(address).input(&format!("rd {kind:?} {address:#x}"))?;
+    }
+    let counts = [
+        rmi::rec_aux_count(zoo.realm.rd).ok("RMI_REC_AUX_COUNT")?,
+        rmi::rec_aux_count(zoo.realm.rd).ok("RMI_REC_AUX_COUNT")?,
+    ];
+    ensure!(
+        counts[0][0] <= 16 && counts[0] == counts[1],
+        "counts {counts:?}"
+    );
+    zoo.finish()
+}

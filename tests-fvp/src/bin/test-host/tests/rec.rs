@@ -1,0 +1,313 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! RMI_REC_CREATE, RMI_REC_DESTROY, and what keeps RMI_REC_ENTER from entering.
+
+use super::Test;
+use super::zoo::{Kind, Zoo, without_memory};
+use crate::check::{Check, ensure_eq};
+use crate::pool::{self, GRANULE};
+use crate::realm::{Config, Realm, rec_params};
+use crate::rec::{Step, command, enter, enter_with};
+use crate::rmi;
+use alloc::format;
+use alloc::vec::Vec;
+use rmm_abi::rmi::{FeatureRegister0, RMI_ERROR_REALM, RecEnter, RecEnterFlags, RecParams, status};
+use tests_fvp::protocol::{MODE_COMMANDS, Op};
+use zerocopy::IntoBytes;
+
+pub const TESTS: &[Test] = &[
+    ("rec.create_wrong", create_wrong),
+    ("rec.create_aux_wrong", create_aux_wrong),
+    ("rec.create_params_wrong", create_params_wrong),
+    ("rec.many", many),
+    ("rec.destroy_wrong", destroy_wrong),
+    ("rec.enter_wrong", enter_wrong),
+    ("rec.enter_states", enter_states),
+    ("rec.enter_gic_wrong", enter_gic_wrong),
+    ("rec.enter_emulation_wrong", enter_emulation_wrong),
+    (
+        "rec.failed_enter_changes_nothing",
+        failed_enter_changes_nothing,
+    ),
+];
+
+/// Granules and a page of parameters, to create a REC by hand.
+struct Bench {
+    rec: u64,
+    aux: Vec<u64>,
+    page: u64,
+}
+
+impl Bench {
+    fn new(realm: &Realm) -> Check<Self> {
+        let count = rmi::rec_aux_count(realm.rd).ok("RMI_REC_AUX_COUNT")?[0];
+        let rec = pool::take_delegated()?;
+        let mut aux = Vec::new();
+        for _ in 0..count {
+            aux.push(pool::take_delegated()?);
+        }
+        let page = pool::take_one()?;
+        Ok(Self { rec, aux, page })
+    }
+
+    fn params(&self, index: u64) -> RecParams {
+        rec_params(index, true, &[], &self.aux)
+    }
+
+    /// The parameters must be refused as bad input.
+    fn refuses(&self, realm: &Realm, params: &RecParams, what: &str) -> Check {
+        pool::write_bytes(self.page, params.as_bytes());
+        rmi::rec_create(realm.rd, self.rec, self.page)
+            .input(what)
+            .map(drop)
+    }
+
+    /// The parameters must be accepted; the REC is destroyed again.
+    fn accepts(&self, realm: &Realm, params: &RecParams) -> Check {
+        pool::write_bytes(self.page, params.as_bytes());
+        rmi::rec_create(realm.rd, self.rec, self.page).ok("RMI_REC_CREATE after failures")?;
+        for address in self.aux.iter().chain([&self.rec]) {
+            pool::check_protected(*address)?;
+            rmi::undelegate(*address).input("undelegate of a REC's granule")?;
+        }
+        rmi::rec_destroy(self.rec).ok("RMI_REC_DESTROY")?;
+        Ok(())
+    }
+
+    fn finish(self) -> Check {
+        pool::give(self.page, 1);
+        pool::give_delegated(self.rec)?;
+        self.aux.into_iter().try_for_each(pool::give_delegated)
+    }
+}
+
+fn create_wrong() -> Check {
+    let zoo = Zoo::new()?;
+    let bench = Bench::new(&zoo.realm)?;
+    let (rd, rec, page) = (zoo.realm.rd, bench.rec, bench.page);
+    let params = bench.params(1);
+    pool::write_bytes(page, params.as_bytes());
+    for (kind, address) in zoo.except(&[Kind::Rd]) {
+        rmi::rec_create(address, rec, page).input(&format!("rd {kind:?} {address:#x}"))?;
+    }
+    for (kind, address) in zoo.except(&[Kind::Delegated]) {
+        rmi::rec_create(rd, address, page).input(&format!("rec {kind:?} {address:#x}"))?;
+    }
+    for (kind, address) in zoo.except(&[Kind::Undelegated]) {
+        rmi::rec_create(rd, rec, address).input(&format!("params {kind:?} {address:#x}"))?;
+    }
+    rmi::rec_create(rd, rd, page).input("rec is rd")?;
+    rmi::rec_create(rec, rec, page).input("rd is rec")?;
+    if let Some(address) = without_memory() {
+        rmi::rec_create(rd, rec, address).input("params without memory")?;
+        rmi::rec_create(rd, address, page).input("rec without memory")?;
+    }
+    bench.accepts(&zoo.realm, &params)?;
+    // The index is not given out again; and not at all once the Realm is active.
+    bench.refuses(&zoo.realm, &params, "index of a destroyed REC")?;
+    zoo.realm.activate()?;
+    rmi::rec_create(rd, rec, page).realm("active Realm, old index")?;
+    pool::write_bytes(page, bench.params(2).as_bytes());
+    rmi::rec_create(rd, rec, page).realm("active Realm")?;
+    bench.finish()?;
+    zoo.finish()
+}
+
+fn create_aux_wrong() -> Check {
+    let zoo = Zoo::new()?;
+    let bench = Bench::new(&zoo.realm)?;
+    let good = bench.params(1);
+    let count = bench.aux.len();
+    for n in 0..count {
+        for (kind, address) in zoo.except(&[Kind::Delegated]) {
+            let mut params = good;
+            params.aux[n] = address;
+            bench.refuses(
+                &zoo.realm,
+                &params,
+                &format!("aux {n} {kind:?} {address:#x}"),
+            )?;
+        }
+        let mut params = good;
+        params.aux[n] = bench.rec;
+        bench.refuses(&zoo.realm, &params, "rec among aux")?;
+        if n > 0 {
+            params.aux[n] = good.aux[0];
+            bench.refuses(&zoo.realm, &params, "the same granule twice in aux")?;
+        }
+        if let Some(address) = without_memory() {
+            params.aux[n] = address;
+            bench.refuses(&zoo.realm, &params, "aux without memory")?;
+        }
+    }
+    for number in [
+        0,
+        count as u64 - 1,
+        count as u64 + 1,
+        16,
+        17,
+        1 << 32,
+        u64::MAX,
+    ] {
+        if number == count as u64 {
+            continue;
+        }
+        let mut params = good;
+        params.num_aux = number;
+        bench.refuses(&zoo.realm, &params, &format!("num_aux {number:#x}"))?;
+    }
+    // What is behind the last is not looked at.
+    let mut params = good;
+    params.aux[count..].fill(u64::MAX);
+    bench.accepts(&zoo.realm, &params)?;
+    bench.finish()?;
+    zoo.finish()
+}
+
+fn create_params_wrong() -> Check {
+    let zoo = Zoo::new()?;
+    let bench = Bench::new(&zoo.realm)?;
+    let good = bench.params(1);
+    for mpidr in [0, 2, 0xF, 0x100, 0x101, 1 << 16 | 1, 1 << 24 | 1] {
+        let mut params = good;
+        params.mpidr = mpidr;
+        bench.refuses(&zoo.realm, &params, &format!("mpidr {mpidr:#x}"))?;
+    }
+    bench.accepts(&zoo.realm, &good)?;
+    bench.finish()?;
+    zoo.finish()
+}
+
+/// The 17th REC is the first of the next cluster.
+fn many() -> Check {
+    let mut realm = Realm::new(&Config::default())?;
+    for _ in 0..18 {
+        realm.add_rec(false, &[])?;
+    }
+    realm.finish()
+}
+
+fn destroy_wrong() -> Check {
+    let zoo = Zoo::new()?;
+    for (kind, address) in zoo.except(&[Kind::Rec]) {
+        rmi::rec_destroy(address).input(&format!("rec {kind:?} {address:#x}"))?;
+    }
+    zoo.finish()
+}
+
+fn enter_wrong() -> Check {
+    let zoo = Zoo::new()?;
+    zoo.realm.activate()?;
+    let rec = &zoo.realm.recs[0];
+    for (kind, address) in zoo.except(&[Kind::Rec]) {
+        rmi::rec_enter(address, rec.run).input(&format!("rec {kind:?} {address:#x}"))?;
+    }
+    for (kind, address) in zoo.except(&[Kind::Undelegated]) {
+        rmi::rec_enter(rec.pa, address).input(&format!("run {kind:?} {address:#x}"))?;
+    }
+    rmi::rec_enter(rec.pa, rec.pa).input("run is rec")?;
+    if let Some(address) = without_memory() {
+        rmi::rec_enter(rec.pa, address).input("run without memory")?;
+    }
+    rec.boot()?;
+    zoo.finish()
+}
+
+/// The Realm's and the REC's states that keep a REC from running.
+fn enter_states() -> Check {
+    let mut realm = Realm::loaded(&Config::default())?;
+    realm.add_rec(true, &[MODE_COMMANDS, realm.config.unprotected()])?;
+    realm.add_rec(false, &[])?;
+    realm.recs[0].try_enter(&enter()).realm("Realm is NEW")?;
+    realm.recs[1]
+        .try_enter(&enter())
+        .realm("Realm is NEW, REC not runnable")?;
+    realm.activate()?;
+    realm.recs[1]
+        .try_enter(&enter())
+        .rec("REC is not runnable")?;
+    let rec = realm.boot()?;
+    let exit = rec.exit_of(Op::Smc, &[rmm_abi::psci::fid::PSCI_SYSTEM_OFF])?;
+    ensure_eq!(exit.gprs[0], rmm_abi::psci::fid::PSCI_SYSTEM_OFF, "exit");
+    rec.try_enter(&enter())
+        .is(status(RMI_ERROR_REALM, 1), "Realm is SYSTEM_OFF")?;
+    rmi::realm_activate(realm.rd).realm("RMI_REALM_ACTIVATE of SYSTEM_OFF")?;
+    realm.finish()
+}
+
+fn enter_gic_wrong() -> Check {
+    let realm = Realm::running(&Config::default(), 1, MODE_COMMANDS)?;
+    let rec = realm.boot()?;
+    let refused = |what: &str, change: &dyn Fn(&mut RecEnter)| {
+        let mut enter = enter();
+        change(&mut enter);
+        rec.try_enter(&enter).rec(what).map(drop)
+    };
+    let free = 0x40FEu64;
+    for bit in (0..64).filter(|bit| free >> bit & 1 == 0) {
+        refused(&format!("gicv3_hcr bit {bit}"), &|e| e.gicv3_hcr = 1 << bit)?;
+    }
+    let features = FeatureRegister0::from_bits(rmi::features(0).ok("RMI_FEATURES")?[0]);
+    let last = features.gicv3_num_lrs() as usize;
+    for n in [0, last] {
+        // HW, in every state: invalid, pending, active, both.
+        for state in 0..4 {
+            let what = format!("list register {n} with HW and state {state}");
+            refused(&what, &|e| {
+                e.gicv3_lrs[n] = 1 << 61 | state << 62 | 32 << 32 | 32
+            })?;
+        }
+        for intid in [1020, 1023, 5000 << 8] {
+            let what = format!("list register {n} with INTID {intid}");
+            refused(&what, &|e| e.gicv3_lrs[n] = 1 << 62 | 1 << 60 | intid)?;
+        }
+    }
+    if last > 0 {
+        refused("the same INTID twice", &|e| {
+            e.gicv3_lrs[0] = 1 << 62 | 1 << 60 | 40;
+            e.gicv3_lrs[1] = 1 << 62 | 1 << 60 | 40;
+        })?;
+    }
+    // The bits that are the Host's.
+    let mut enter = command(Op::Nop, &[]);
+    enter.gicv3_hcr = 1 << 3;
+    match rec.step(&enter)? {
+        Step::Done(_) => {}
+        Step::Exit(exit) => crate::check::fail!("{}", crate::rec::describe(&exit)),
+    }
+    realm.finish()
+}
+
+/// emul_mmio needs an Emulatable Data Abort; inject_sea without one does nothing.
+fn enter_emulation_wrong() -> Check {
+    let realm = Realm::running(&Config::default(), 1, MODE_COMMANDS)?;
+    let rec = &realm.recs[0];
+    let emulate = enter_with(RecEnterFlags::EMUL_MMIO);
+    rec.try_enter(&emulate)
+        .rec("emul_mmio before the first entry")?;
+    rec.boot()?;
+    rec.try_enter(&emulate).rec("emul_mmio after a host call")?;
+    let both = enter_with(RecEnterFlags::EMUL_MMIO | RecEnterFlags::INJECT_SEA);
+    rec.try_enter(&both)
+        .rec("emul_mmio and inject_sea after a host call")?;
+    let mut inject = command(Op::Nop, &[]);
+    inject.flags = RecEnterFlags::INJECT_SEA.bits();
+    rec.finish_with(&inject)?;
+    realm.finish()
+}
+
+/// After entries that failed the REC goes on as if they had not been.
+fn failed_enter_changes_nothing() -> Check {
+    let realm = Realm::running(&Config::default(), 1, MODE_COMMANDS)?;
+    let rec = realm.boot()?;
+    let mut bad = command(Op::Hvc, &[]);
+    bad.gicv3_lrs[0] = 1 << 62 | 1 << 60 | 40;
+    bad.gicv3_hcr = 1;
+    rec.try_enter(&bad).rec("bad gicv3_hcr")?;
+    // The exit half is not written.
+    for word in (rec.run + GRANULE / 2..rec.run + GRANULE).step_by(8) {
+        ensure_eq!(pool::read(word), u64::MAX, "exit half at {word:#x}");
+    }
+    let answer = rec.enter(&command(Op::EntryPoint, &[]))?;
+    ensure_eq!(answer.gicv3_lrs[0], 0, "list register of the failed entry");
+    realm.finish()
+}

@@ -1,0 +1,675 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! What the monitor does for a Realm: the RSI.
+
+use super::Test;
+use super::exit::running;
+use crate::check::{Check, ensure, ensure_eq};
+use crate::pool::GRANULE;
+use crate::realm::{Config, Realm, entry_size};
+use crate::rec::{Rec, check_exit, enter, enter_with, exit_record};
+use crate::rmi;
+use alloc::format;
+use rmm_abi::rmi::{DataFlags, RecEnterFlags, RecExitReason};
+use rmm_abi::{rsi, smccc};
+use rsi::fid;
+use rsi::{RSI_ERROR_INPUT, RSI_ERROR_STATE, RSI_INCOMPLETE, RSI_SUCCESS};
+use tests_fvp::protocol::{Access, MODE_COMMANDS, Op, layout};
+
+pub const TESTS: &[Test] = &[
+    ("rsi.version", version),
+    ("rsi.features", features),
+    ("rsi.not_supported", not_supported),
+    ("rsi.realm_config", realm_config),
+    ("rsi.realm_config_wrong", realm_config_wrong),
+    ("rsi.realm_config_not_mapped", realm_config_not_mapped),
+    ("rsi.host_call_wrong", host_call_wrong),
+    ("rsi.host_call_not_mapped", host_call_not_mapped),
+    ("rsi.ipa_state_get", ipa_state_get),
+    ("rsi.ipa_state_get_wrong", ipa_state_get_wrong),
+    ("rsi.ipa_state_set", ipa_state_set),
+    ("rsi.ipa_state_set_reject", ipa_state_set_reject),
+    ("rsi.ipa_state_set_destroyed", ipa_state_set_destroyed),
+    ("rsi.ipa_state_set_wrong", ipa_state_set_wrong),
+    ("rsi.set_ripas_wrong", set_ripas_wrong),
+    ("rsi.measurements", measurements),
+    ("rsi.rim", rim),
+    ("rsi.token_wrong", token_wrong),
+    ("rsi.token", token),
+];
+
+/// Memory of the tests, in the image's level 3 table.
+const PAGE: u64 = layout::BASE + layout::SIZE;
+const MIB_2: u64 = entry_size(2);
+const EMPTY: u64 = rsi::RsiRipas::Empty as u64;
+const RAM: u64 = rsi::RsiRipas::Ram as u64;
+const DESTROYED: u64 = rsi::RsiRipas::Destroyed as u64;
+
+/// A running Realm with a few pages of memory behind its image.
+fn with_pages(count: u64, config: &Config) -> Check<Realm> {
+    let mut realm = Realm::loaded(config)?;
+    realm.init_ripas(PAGE, PAGE + count * GRANULE)?;
+    for n in 0..count {
+        realm.add_unknown(PAGE + n * GRANULE)?;
+    }
+    realm.add_rec(true, &[MODE_COMMANDS, config.unprotected()])?;
+    realm.activate()?;
+    realm.boot()?;
+    Ok(realm)
+}
+
+/// A call that must fail, with no results.
+fn refused(rec: &Rec, arguments: &[u64], status: u64) -> Check {
+    let values = rec.call(arguments)?;
+    ensure_eq!(values[0], status, "call {arguments:x?}");
+    Ok(())
+}
+
+fn version() -> Check {
+    let realm = running()?;
+    let rec = &realm.recs[0];
+    for (requested, status) in [
+        (rsi::RSI_VERSION_1_0, RSI_SUCCESS),
+        (0, RSI_ERROR_INPUT),
+        (0xFFFF, RSI_ERROR_INPUT),
+        (0x1_FFFF, RSI_ERROR_INPUT),
+        (0x7FFF_0000, RSI_ERROR_INPUT),
+    ] {
+        let values = rec.call(&[fid::RSI_VERSION, requested])?;
+        ensure_eq!(values[0], status, "request of {requested:#x}");
+        ensure_eq!(values[1], rsi::RSI_VERSION_1_0, "lower for {requested:#x}");
+        ensure_eq!(values[2], rsi::RSI_VERSION_1_0, "higher for {requested:#x}");
+        ensure_eq!(values[3], 0, "X3 for {requested:#x}");
+    }
+    realm.finish()
+}
+
+fn features() -> Check {
+    let realm = running()?;
+    for index in [0, 1, 1 << 32, u64::MAX] {
+        let values = realm.recs[0].call(&[fid::RSI_FEATURES, index])?;
+        ensure_eq!(values[0], RSI_SUCCESS, "index {index:#x}");
+        ensure_eq!(values[1], 0, "value of {index:#x}");
+    }
+    realm.finish()
+}
+
+/// Calls that are no RSI: unassigned, RMI, SMC32 forms, others' services.
+fn not_supported() -> Check {
+    let realm = running()?;
+    let rec = &realm.recs[0];
+    for fid in [
+        0xC400_018F,
+        0xC400_019A,
+        0xC400_01AF,
+        0xC400_0150,
+        0xC400_015C,
+        0xC400_0151,
+        0x8400_0190,
+        0xC400_01B0,
+        0xC400_01CF,
+        0x8000_0001,
+        0x8400_0050,
+        0x8600_0000,
+        0xC600_0000,
+        0x0000_0000,
+        0xFFFF_FFFF,
+    ] {
+        refused(rec, &[fid, 1, 2, 3], smccc::NOT_SUPPORTED)?;
+    }
+    // The SVE hint belongs to no command; SMCCC_VERSION is at least 1.2.
+    let values = rec.call(&[fid::RSI_VERSION | smccc::SVE_HINT, rsi::RSI_VERSION_1_0])?;
+    ensure_eq!(values[0], RSI_SUCCESS, "RSI_VERSION with the SVE hint");
+    let values = rec.call(&[smccc::SMCCC_VERSION])?;
+    ensure!(
+        (smccc::VERSION_1_2..0x2_0000).contains(&values[0]),
+        "SMCCC_VERSION {values:x?}"
+    );
+    realm.finish()
+}
+
+fn realm_config() -> Check {
+    for hash in [0, 1] {
+        let mut config = Config {
+            hash,
+            ..Config::default()
+        };
+        for (n, byte) in (0..).zip(&mut config.rpv) {
+            *byte = n ^ 0xC3;
+        }
+        let realm = with_pages(1, &config)?;
+        let rec = &realm.recs[0];
+        rec.value_of(Op::MemFill, &[PAGE, GRANULE, 3])?;
+        refused(rec, &[fid::RSI_REALM_CONFIG, PAGE], RSI_SUCCESS)?;
+        ensure_eq!(rec.load(PAGE)?, u64::from(config.s2sz), "ipa_width");
+        ensure_eq!(
+            rec.load(PAGE + 8)?,
+            u64::from(hash),
+            "hash_algo, and zeroes behind it"
+        );
+        for n in 0..8 {
+            let mut wanted = [0; 8];
+            wanted.copy_from_slice(&config.rpv[8 * n..8 * n + 8]);
+            let found = rec.load(PAGE + 0x200 + 8 * n as u64)?;
+            ensure_eq!(found, u64::from_le_bytes(wanted), "rpv at {n}");
+        }
+        // Whatever was there is gone.
+        let reserved = rec.value_of(Op::CountNonZero, &[PAGE + 0x10, 0x1F0])?
+            + rec.value_of(Op::CountNonZero, &[PAGE + 0x240, GRANULE - 0x240])?;
+        ensure_eq!(reserved, 0, "reserved bytes that are not zero");
+        realm.finish()?;
+    }
+    Ok(())
+}
+
+fn realm_config_wrong() -> Check {
+    let realm = running()?;
+    let half = realm.config.unprotected();
+    for ipa in [
+        PAGE + 1,
+        PAGE + 0x800,
+        half,
+        half + GRANULE,
+        2 * half,
+        1 << 52,
+        !0xFFF,
+    ] {
+        refused(
+            &realm.recs[0],
+            &[fid::RSI_REALM_CONFIG, ipa],
+            RSI_ERROR_INPUT,
+        )?;
+    }
+    // RIPAS EMPTY.
+    refused(
+        &realm.recs[0],
+        &[fid::RSI_REALM_CONFIG, PAGE],
+        RSI_ERROR_INPUT,
+    )?;
+    realm.finish()
+}
+
+/// RAM that the Host has not provided: it is asked for, as by a load.
+fn realm_config_not_mapped() -> Check {
+    let mut realm = Realm::loaded(&Config::default())?;
+    realm.init_ripas(PAGE, PAGE + GRANULE)?;
+    realm.add_rec(true, &[MODE_COMMANDS, realm.config.unprotected()])?;
+    realm.activate()?;
+    let rec = realm.boot()?.clone();
+    let exit = rec.exit_of(Op::Smc, &[fid::RSI_REALM_CONFIG, PAGE])?;
+    let mut wanted = exit_record(RecExitReason::Sync);
+    wanted.esr = 0x24 << 26 | 7;
+    wanted.hpfar = PAGE >> 8;
+    check_exit(&exit, &wanted)?;
+    rec.try_enter(&enter_with(RecEnterFlags::EMUL_MMIO))
+        .rec("emul_mmio")?;
+    check_exit(&rec.exit_of_entry(&enter())?, &wanted)?;
+    realm.add_unknown(PAGE)?;
+    let reply = rec.finish_with(&enter())?;
+    ensure_eq!(reply.values[0], RSI_SUCCESS, "RSI_REALM_CONFIG");
+    ensure_eq!(rec.load(PAGE)?, 40, "ipa_width");
+    realm.finish()
+}
+
+fn host_call_wrong() -> Check {
+    let realm = running()?;
+    let half = realm.config.unprotected();
+    let base = layout::BASE;
+    for ipa in [
+        base + 1,
+        base + 8,
+        base + 0x80,
+        half,
+        half + 0x100,
+        2 * half,
+        1 << 52,
+        !0xFF,
+    ] {
+        refused(&realm.recs[0], &[fid::RSI_HOST_CALL, ipa], RSI_ERROR_INPUT)?;
+    }
+    // RIPAS EMPTY.
+    refused(&realm.recs[0], &[fid::RSI_HOST_CALL, PAGE], RSI_ERROR_INPUT)?;
+    realm.finish()
+}
+
+/// The structure's page is missing at the call, and again when the Host answers.
+fn host_call_not_mapped() -> Check {
+    let mut realm = Realm::loaded(&Config::default())?;
+    realm.init_ripas(PAGE, PAGE + GRANULE)?;
+    realm.add_rec(true, &[MODE_COMMANDS, realm.config.unprotected()])?;
+    realm.activate()?;
+    let rec = realm.boot()?.clone();
+    let mut wanted = exit_record(RecExitReason::Sync);
+    wanted.esr = 0x24 << 26 | 7;
+    wanted.hpfar = PAGE >> 8;
+    let exit = rec.exit_of(Op::Smc, &[fid::RSI_HOST_CALL, PAGE + 0x100])?;
+    check_exit(&exit, &wanted)?;
+    realm.add_unknown(PAGE)?;
+    let exit = rec.enter(&enter())?;
+    let reason = exit.exit_reason;
+    ensure_eq!(reason, RecExitReason::HostCall as u8, "exit reason");
+    ensure_eq!(exit.imm, 0, "imm of a page without content");
+    realm.remove_page(PAGE)?;
+    let mut answer = enter();
+    answer.gprs[5] = 0x1234;
+    check_exit(&rec.exit_of_entry(&answer)?, &wanted)?;
+    // The page is DESTROYED: the Host alone cannot mend that.
+    check_exit(&rec.exit_of_entry(&answer)?, &wanted)?;
+    realm.finish()
+}
+
+fn ipa_state_get() -> Check {
+    let mut realm = Realm::loaded(&Config::default())?;
+    realm.init_ripas(PAGE, PAGE + 4 * GRANULE)?;
+    realm.add_unknown(PAGE + 2 * GRANULE)?;
+    realm.add_unknown(PAGE + 6 * GRANULE)?;
+    realm.add_rec(true, &[MODE_COMMANDS, realm.config.unprotected()])?;
+    realm.activate()?;
+    let rec = realm.boot()?.clone();
+    realm.remove_page(PAGE + 2 * GRANULE)?;
+    let half = realm.config.unprotected();
+    // The whole range by as many calls as it takes.
+    let check = |base: u64, top: u64, wanted: u64| {
+        let mut at = base;
+        while at < top {
+            let values = rec.call(&[fid::RSI_IPA_STATE_GET, at, top])?;
+            ensure_eq!(values[0], RSI_SUCCESS, "RSI_IPA_STATE_GET {at:#x}");
+            ensure_eq!(values[2], wanted, "RIPAS at {at:#x}");
+            ensure!(
+                values[1] > at && values[1] <= top,
+                "out_top {:#x} of {at:#x}",
+                values[1]
+            );
+            ensure_eq!(values[3], 0, "X3");
+            at = values[1];
+        }
+        Check::Ok(())
+    };
+    check(layout::BASE, PAGE + 2 * GRANULE, RAM)?;
+    check(PAGE + 2 * GRANULE, PAGE + 3 * GRANULE, DESTROYED)?;
+    check(PAGE + 3 * GRANULE, PAGE + 4 * GRANULE, RAM)?;
+    check(PAGE + 4 * GRANULE, PAGE + 8 * GRANULE, EMPTY)?;
+    check(0, layout::BASE, EMPTY)?;
+    check(half - GRANULE, half, EMPTY)?;
+    // A range whose parts differ ends before the first difference.
+    let values = rec.call(&[fid::RSI_IPA_STATE_GET, PAGE + GRANULE, half])?;
+    ensure_eq!(values[1], PAGE + 2 * GRANULE, "out_top");
+    realm.finish()
+}
+
+fn ipa_state_get_wrong() -> Check {
+    let realm = running()?;
+    let half = realm.config.unprotected();
+    for (base, top) in [
+        (PAGE + 1, PAGE + GRANULE),
+        (PAGE, PAGE + GRANULE + 8),
+        (PAGE, PAGE),
+        (PAGE + GRANULE, PAGE),
+        (half, half + GRANULE),
+        (half - GRANULE, half + GRANULE),
+        (PAGE, 1 << 63),
+        (0, 0),
+        (!0xFFF, 0),
+    ] {
+        refused(
+            &realm.recs[0],
+            &[fid::RSI_IPA_STATE_GET, base, top],
+            RSI_ERROR_INPUT,
+        )?;
+    }
+    realm.finish()
+}
+
+/// RAM to EMPTY and back, in one step and in several.
+fn ipa_state_set() -> Check {
+    let realm = with_pages(4, &Config::default())?;
+    let (rd, rec) = (realm.rd, &realm.recs[0]);
+    let top = PAGE + 4 * GRANULE;
+    rec.store(PAGE, 0x5EC2E7)?;
+    for (value, stop) in [
+        (EMPTY, top),
+        (RAM, PAGE + GRANULE),
+        (EMPTY, PAGE + 3 * GRANULE),
+        (RAM, top),
+    ] {
+        let exit = rec.exit_of(Op::Smc, &[fid::RSI_IPA_STATE_SET, PAGE, top, value, 0])?;
+        let mut wanted = exit_record(RecExitReason::RipasChange);
+        wanted.ripas_base = PAGE;
+        wanted.ripas_top = top;
+        wanted.ripas_value = value as u8;
+        check_exit(&exit, &wanted)?;
+        // As far as the Host likes, page by page.
+        let mut base = PAGE;
+        while base < stop {
+            let out =
+                rmi::rtt_set_ripas(rd, rec.pa, base, base + GRANULE).ok("RMI_RTT_SET_RIPAS")?;
+            ensure_eq!(out[0], base + GRANULE, "out_top");
+            base = out[0];
+        }
+        let reply = rec.finish_with(&enter())?;
+        ensure_eq!(reply.values[0], RSI_SUCCESS, "RSI_IPA_STATE_SET");
+        ensure_eq!(reply.values[1], stop, "new_base");
+        ensure_eq!(reply.values[2], rsi::RSI_ACCEPT, "response");
+        let values = rec.call(&[fid::RSI_IPA_STATE_GET, PAGE, PAGE + GRANULE])?;
+        ensure_eq!(values[2], value, "RIPAS");
+        // An address that is no RAM cannot be used.
+        let reply = rec.reply_of(Op::Read, &[PAGE, Access::Double as u64])?;
+        if value == EMPTY {
+            ensure_eq!(
+                reply.esr & 0x3F,
+                0x10,
+                "fault status of EMPTY, esr {:#x}",
+                reply.esr
+            );
+        } else {
+            ensure_eq!(reply.esr, 0, "exception of RAM");
+            ensure_eq!(reply.values[0], 0x5EC2E7, "content of the same granule");
+        }
+    }
+    realm.finish()
+}
+
+fn ipa_state_set_reject() -> Check {
+    let mut realm = running()?;
+    let (rd, rec) = (realm.rd, realm.recs[0].clone());
+    let top = PAGE + 2 * GRANULE;
+    let reject = enter_with(RecEnterFlags::RIPAS_RESPONSE);
+    // (value asked for, pages changed, response)
+    for (value, pages, response) in [
+        (RAM, 0, rsi::RSI_REJECT),
+        (RAM, 1, rsi::RSI_REJECT),
+        (EMPTY, 0, rsi::RSI_ACCEPT),
+        (RAM, 2, rsi::RSI_ACCEPT),
+    ] {
+        rec.exit_of(Op::Smc, &[fid::RSI_IPA_STATE_SET, PAGE, top, value, 0])?;
+        let end = PAGE + pages * GRANULE;
+        if pages > 0 {
+            rmi::rtt_set_ripas(rd, rec.pa, PAGE, end).ok("RMI_RTT_SET_RIPAS")?;
+        }
+        let reply = rec.finish_with(&reject)?;
+        ensure_eq!(reply.values[0], RSI_SUCCESS, "RSI_IPA_STATE_SET");
+        ensure_eq!(reply.values[1], end, "new_base after {pages} pages");
+        ensure_eq!(reply.values[2], response, "response after {pages} pages");
+    }
+    // The memory is RAM now; the Host provides it.
+    realm.add_unknown(PAGE)?;
+    ensure_eq!(rec.load(PAGE)?, 0, "new memory");
+    realm.finish()
+}
+
+/// DESTROYED stays unless the Realm says otherwise.
+fn ipa_state_set_destroyed() -> Check {
+    let mut realm = with_pages(3, &Config::default())?;
+    let (rd, rec) = (realm.rd, realm.recs[0].clone());
+    let (middle, top) = (PAGE + GRANULE, PAGE + 3 * GRANULE);
+    realm.remove_page(middle)?;
+    rec.exit_of(Op::Smc, &[fid::RSI_IPA_STATE_SET, PAGE, top, RAM, 0])?;
+    let out = rmi::rtt_set_ripas(rd, rec.pa, PAGE, top).ok("RMI_RTT_SET_RIPAS")?;
+    ensure_eq!(out[0], middle, "out_top before DESTROYED");
+    rmi::rtt_set_ripas(rd, rec.pa, middle, top).rtt(3, "DESTROYED first")?;
+    let reply = rec.finish_with(&enter())?;
+    ensure_eq!(reply.values[1], middle, "new_base");
+    let flags = rsi::RIPAS_CHANGE_DESTROYED;
+    rec.exit_of(Op::Smc, &[fid::RSI_IPA_STATE_SET, middle, top, RAM, flags])?;
+    let out = rmi::rtt_set_ripas(rd, rec.pa, middle, top).ok("RMI_RTT_SET_RIPAS")?;
+    ensure_eq!(out[0], top, "out_top");
+    let reply = rec.finish_with(&enter())?;
+    ensure_eq!(reply.values[1], top, "new_base");
+    realm.add_unknown(middle)?;
+    ensure_eq!(rec.load(middle)?, 0, "new memory");
+    realm.finish()
+}
+
+fn ipa_state_set_wrong() -> Check {
+    let realm = running()?;
+    let rec = &realm.recs[0];
+    let half = realm.config.unprotected();
+    for (base, top, value) in [
+        (PAGE + 1, PAGE + GRANULE, RAM),
+        (PAGE, PAGE + GRANULE + 8, RAM),
+        (PAGE, PAGE, RAM),
+        (PAGE + GRANULE, PAGE, RAM),
+        (half, half + GRANULE, RAM),
+        (half - GRANULE, half + GRANULE, RAM),
+        (0, 1 << 63, RAM),
+        (0, !0xFFF, EMPTY),
+        (PAGE, PAGE + GRANULE, DESTROYED),
+        (PAGE, PAGE + GRANULE, 3),
+        (PAGE, PAGE + GRANULE, 0xFF),
+    ] {
+        let arguments = [fid::RSI_IPA_STATE_SET, base, top, value, 0];
+        refused(rec, &arguments, RSI_ERROR_INPUT)?;
+    }
+    realm.finish()
+}
+
+/// RMI_RTT_SET_RIPAS does what the Realm has asked for, no more.
+fn set_ripas_wrong() -> Check {
+    let zoo = super::zoo::Zoo::new()?;
+    let realm = with_pages(4, &Config::default())?;
+    let (rd, rec) = (realm.rd, realm.recs[0].clone());
+    let top = PAGE + 4 * GRANULE;
+    // No request: 0 is the top of nothing.
+    rmi::rtt_set_ripas(rd, rec.pa, PAGE, top).input("no request")?;
+    rmi::rtt_set_ripas(rd, rec.pa, 0, GRANULE).input("no request")?;
+    rec.exit_of(Op::Smc, &[fid::RSI_IPA_STATE_SET, PAGE, top, EMPTY, 0])?;
+    use super::zoo::Kind;
+    for (kind, address) in zoo.except(&[Kind::Rd]) {
+        let what = format!("rd {kind:?} {address:#x}");
+        rmi::rtt_set_ripas(address, rec.pa, PAGE, top).input(&what)?;
+    }
+    for (kind, address) in zoo.except(&[Kind::Rec]) {
+        let what = format!("rec {kind:?} {address:#x}");
+        rmi::rtt_set_ripas(rd, address, PAGE, top).input(&what)?;
+    }
+    rmi::rtt_set_ripas(zoo.realm.rd, rec.pa, PAGE, top).rec("REC of another Realm")?;
+    for (base, top) in [
+        (PAGE, PAGE),
+        (PAGE, PAGE - GRANULE),
+        (PAGE + GRANULE, top),
+        (PAGE - GRANULE, top),
+        (PAGE, top + GRANULE),
+        (PAGE, 1 << 63),
+        (PAGE, PAGE + GRANULE + 1),
+    ] {
+        let what = format!("[{base:#x}, {top:#x})");
+        rmi::rtt_set_ripas(rd, rec.pa, base, top).input(&what)?;
+    }
+    let out = rmi::rtt_set_ripas(rd, rec.pa, PAGE, top).ok("after all those")?;
+    ensure_eq!(out[0], top, "out_top");
+    rmi::rtt_set_ripas(rd, rec.pa, PAGE, top).input("request done")?;
+    rec.finish_with(&enter())?;
+    // Larger entries: the whole or nothing.
+    let block = layout::BASE + MIB_2;
+    let request = [fid::RSI_IPA_STATE_SET, block, block + 2 * MIB_2, RAM, 0];
+    rec.exit_of(Op::Smc, &request)?;
+    rmi::rtt_set_ripas(rd, rec.pa, block, block + GRANULE).rtt(2, "part of an entry")?;
+    let out = rmi::rtt_set_ripas(rd, rec.pa, block, block + MIB_2 + GRANULE).ok("one entry")?;
+    ensure_eq!(out[0], block + MIB_2, "out_top");
+    let reply = rec.finish_with(&enter())?;
+    ensure_eq!(reply.values[1], block + MIB_2, "new_base");
+    realm.finish()?;
+    zoo.finish()
+}
+
+fn measurement(rec: &Rec, index: u64) -> Check<[u64; 8]> {
+    let values = rec.call(&[fid::RSI_MEASUREMENT_READ, index])?;
+    ensure_eq!(values[0], RSI_SUCCESS, "RSI_MEASUREMENT_READ {index}");
+    let mut words = [0; 8];
+    words.copy_from_slice(&values[1..9]);
+    Ok(words)
+}
+
+fn extend(rec: &Rec, index: u64, size: u64, word: u64) -> Check<u64> {
+    let mut arguments = [word; 11];
+    arguments[..3].copy_from_slice(&[fid::RSI_MEASUREMENT_EXTEND, index, size]);
+    Ok(rec.call(&arguments)?[0])
+}
+
+fn measurements() -> Check {
+    for hash in [0, 1] {
+        let config = Config {
+            hash,
+            ..Config::default()
+        };
+        let realm = with_pages(1, &config)?;
+        let rec = &realm.recs[0];
+        let rim = measurement(rec, 0)?;
+        ensure!(rim != [0; 8], "RIM is zero");
+        let words = if hash == 0 { 4 } else { 8 };
+        ensure!(
+            rim[words..].iter().all(|word| *word == 0),
+            "RIM of SHA-256 is too long"
+        );
+        for index in 1..=4 {
+            ensure!(
+                measurement(rec, index)? == [0; 8],
+                "REM {index} is not zero"
+            );
+        }
+        for (index, size) in [
+            (0, 8),
+            (5, 8),
+            (u64::MAX, 8),
+            (1, 65),
+            (1, 1 << 32),
+            (1, u64::MAX),
+        ] {
+            ensure_eq!(
+                extend(rec, index, size, 1)?,
+                RSI_ERROR_INPUT,
+                "extend {index} by {size}"
+            );
+        }
+        refused(rec, &[fid::RSI_MEASUREMENT_READ, 5], RSI_ERROR_INPUT)?;
+        refused(rec, &[fid::RSI_MEASUREMENT_READ, 1 << 32], RSI_ERROR_INPUT)?;
+        let mut seen = alloc::vec![[0; 8]];
+        for size in [0, 1, 8, 63, 64] {
+            ensure_eq!(
+                extend(rec, 2, size, 0x1122_3344_5566_7788)?,
+                RSI_SUCCESS,
+                "extend"
+            );
+            let rem = measurement(rec, 2)?;
+            ensure!(!seen.contains(&rem), "REM after {size} bytes is not new");
+            ensure!(
+                rem[words..].iter().all(|word| *word == 0),
+                "REM of SHA-256 is too long"
+            );
+            seen.push(rem);
+        }
+        ensure!(measurement(rec, 1)? == [0; 8], "another REM has changed");
+        ensure!(measurement(rec, 0)? == rim, "RIM has changed");
+        realm.finish()?;
+    }
+    Ok(())
+}
+
+/// The RIM tells Realms apart that were made in different ways, and only those.
+fn rim() -> Check {
+    let rim_of = |config: &Config, content: &[u8], flags: DataFlags, gpr: u64| {
+        let mut realm = Realm::loaded(config)?;
+        realm.init_ripas(PAGE, PAGE + GRANULE)?;
+        realm.add_page(PAGE, content, flags.bits())?;
+        realm.add_rec(true, &[MODE_COMMANDS, config.unprotected(), gpr])?;
+        realm.activate()?;
+        let rim = measurement(realm.boot()?, 0)?;
+        realm.finish()?;
+        Check::Ok(rim)
+    };
+    let config = Config::default();
+    let measured = DataFlags::MEASURE;
+    let first = rim_of(&config, b"content", measured, 0)?;
+    ensure!(
+        rim_of(&config, b"content", measured, 0)? == first,
+        "two equal Realms differ"
+    );
+    let personal = Config {
+        rpv: [1; 64],
+        ..config
+    };
+    let same = rim_of(&personal, b"content", measured, 0)?;
+    ensure!(same == first, "the personalization value is measured");
+    let different = [
+        ("content", rim_of(&config, b"Content", measured, 0)?),
+        ("flags", rim_of(&config, b"content", DataFlags::empty(), 0)?),
+        ("register", rim_of(&config, b"content", measured, 1)?),
+    ];
+    for (what, rim) in different {
+        ensure!(rim != first, "{what} is not measured");
+    }
+    let unmeasured = rim_of(&config, b"Content", DataFlags::empty(), 0)?;
+    ensure!(
+        unmeasured == different[1].1,
+        "content is measured without being asked for"
+    );
+    Ok(())
+}
+
+fn token_wrong() -> Check {
+    let realm = with_pages(1, &Config::default())?;
+    let rec = &realm.recs[0];
+    let half = realm.config.unprotected();
+    let carry_on = fid::RSI_ATTESTATION_TOKEN_CONTINUE;
+    refused(rec, &[carry_on, PAGE, 0, GRANULE], RSI_ERROR_STATE)?;
+    let init = rec.call(&[fid::RSI_ATTESTATION_TOKEN_INIT, 1, 2, 3, 4, 5, 6, 7, 8])?;
+    ensure_eq!(init[0], RSI_SUCCESS, "RSI_ATTESTATION_TOKEN_INIT");
+    ensure!(init[1] > 0, "upper bound {:#x}", init[1]);
+    for (ipa, offset, size) in [
+        (PAGE + 1, 0, 16),
+        (PAGE, GRANULE, 0),
+        (PAGE, GRANULE, 1),
+        (PAGE, 0, GRANULE + 1),
+        (PAGE, 8, GRANULE),
+        (PAGE, 8, u64::MAX),
+        (PAGE, u64::MAX, 8),
+        (half, 0, 16),
+        (2 * half, 0, 16),
+    ] {
+        refused(rec, &[carry_on, ipa, offset, size], RSI_ERROR_INPUT)?;
+    }
+    realm.finish()
+}
+
+/// A token comes in parts of any size, and twice the same for the same challenge but for the
+/// signature.
+fn token() -> Check {
+    let realm = with_pages(2, &Config::default())?;
+    let rec = &realm.recs[0];
+    let mut lengths = [0; 2];
+    for (length, part) in lengths.iter_mut().zip([GRANULE, 300]) {
+        let init = rec.call(&[fid::RSI_ATTESTATION_TOKEN_INIT, 1, 2, 3, 4, 5, 6, 7, 8])?;
+        ensure_eq!(init[0], RSI_SUCCESS, "RSI_ATTESTATION_TOKEN_INIT");
+        let bound = init[1];
+        let zero = [fid::RSI_ATTESTATION_TOKEN_CONTINUE, PAGE, 0, 0];
+        refused(rec, &zero, RSI_INCOMPLETE)?;
+        rec.value_of(Op::MemFill, &[PAGE, GRANULE, 1])?;
+        let mut total = 0;
+        // Far more than enough; an interrupted call makes no progress.
+        for _ in 0..10_000 {
+            let page = PAGE + total / GRANULE * GRANULE;
+            let offset = total % GRANULE;
+            let size = part.min(GRANULE - offset);
+            let arguments = [fid::RSI_ATTESTATION_TOKEN_CONTINUE, page, offset, size];
+            let values = rec.call(&arguments)?;
+            ensure!(values[1] <= size, "{} bytes of {size}", values[1]);
+            total += values[1];
+            ensure!(total <= bound, "{total} bytes, more than {bound}");
+            if values[0] == RSI_SUCCESS {
+                *length = total;
+                break;
+            }
+            ensure_eq!(values[0], RSI_INCOMPLETE, "RSI_ATTESTATION_TOKEN_CONTINUE");
+        }
+        ensure!(*length > 100, "token of {length} bytes");
+        // CBOR tag 399, the CCA token: d9 018f.
+        ensure_eq!(
+            rec.load(PAGE)? & 0xFF_FFFF,
+            0x8F_01D9,
+            "the token's first bytes"
+        );
+        let again = [fid::RSI_ATTESTATION_TOKEN_CONTINUE, PAGE, 0, 16];
+        refused(rec, &again, RSI_ERROR_STATE)?;
+    }
+    ensure_eq!(lengths[0], lengths[1], "length of the second token");
+    realm.finish()
+}

@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Both CPUs at once, with one Realm.
+
+use super::Test;
+use crate::check::{Check, ensure, ensure_eq};
+use crate::pool::GRANULE;
+use crate::realm::{Config, Realm};
+use crate::rec::{Rec, Step, command, describe, enter};
+use crate::{arch, board, cpu1, gic, pool, rmi};
+use alloc::sync::Arc;
+use arch::ticks;
+
+use rmm_abi::psci::{SUCCESS, fid};
+use rmm_abi::rmi::{RMI_ERROR_REC, RMI_SUCCESS, RecExitReason};
+use spin::Mutex;
+use tests_fvp::protocol::{Access, MODE_COMMANDS, Op, layout};
+
+pub const TESTS: &[Test] = &[
+    ("smp.two_recs", two_recs),
+    ("smp.running_rec", running_rec),
+    ("smp.one_rec_two_cpus", one_rec_two_cpus),
+    ("smp.rec_moves", rec_moves),
+    ("smp.unmap_while_used", unmap_while_used),
+    ("smp.remove_while_used", remove_while_used),
+    ("smp.two_realms", two_realms),
+];
+
+/// Memory of the tests, in the image's level 3 table.
+const PAGE: u64 = layout::BASE + layout::SIZE;
+
+/// Something that the second CPU leaves for the first.
+type Slot<T> = Arc<Mutex<Option<T>>>;
+
+/// A Realm with shared memory at `PAGE` and two RECs, both on.
+fn two() -> Check<Realm> {
+    let mut realm = Realm::loaded(&Config::default())?;
+    realm.init_ripas(PAGE, PAGE + GRANULE)?;
+    realm.add_unknown(PAGE)?;
+    for n in 0..2 {
+        realm.add_rec(n == 0, &[MODE_COMMANDS, realm.config.unprotected()])?;
+    }
+    realm.activate()?;
+    let first = realm.boot()?;
+    let second = &realm.recs[1];
+    let entry = first.value_of(Op::EntryPoint, &[])?;
+    first.exit_of(Op::Smc, &[fid::PSCI_CPU_ON, 1, entry, 0])?;
+    rmi::psci_complete(first.pa, second.pa, SUCCESS).ok("RMI_PSCI_COMPLETE")?;
+    first.finish_with(&enter())?;
+    second.boot()?;
+    Ok(realm)
+}
+
+/// Does something with a REC on the second CPU; [`result`] fetches what comes out.
+fn on_second<T: Send + 'static>(
+    rec: &Rec,
+    job: impl FnOnce(&Rec) -> T + Send + 'static,
+) -> Check<Slot<T>> {
+    let slot = Slot::default();
+    let (his_slot, rec) = (slot.clone(), rec.clone());
+    cpu1::start(move || *his_slot.lock() = Some(job(&rec)))?;
+    Ok(slot)
+}
+
+fn result<T>(slot: &Slot<T>) -> Check<T> {
+    cpu1::finish()?;
+    Ok(slot.lock().take().ok_or("the second CPU has no result")?)
+}
+
+/// Two RECs speak with each other through their memory, each on a CPU.
+fn two_recs() -> Check {
+    let realm = two()?;
+    let (first, second) = (&realm.recs[0], &realm.recs[1]);
+    first.store(PAGE, 1)?;
+    // The second waits until the first changes the word.
+    let patience = ticks(10_000);
+    let slot = on_second(second, move |rec| {
+        rec.value_of(Op::Spin, &[PAGE, 1, patience])
+    })?;
+    arch::wait_until(20, || false);
+    first.store(PAGE, 2)?;
+    ensure_eq!(result(&slot)??, 2, "word that the second REC saw");
+    realm.finish()
+}
+
+/// Lets a REC spin on the second CPU until the first CPU calls it back, and does something.
+fn while_running(realm: &Realm, during: impl FnOnce() -> Check) -> Check {
+    let first = &realm.recs[0];
+    first.store(PAGE, 1)?;
+    let slot = on_second(first, |rec| {
+        rec.exit_of(Op::Spin, &[PAGE, 1, ticks(10_000)])
+    })?;
+    let running = arch::wait_until(5_000, || {
+        rmi::rec_enter(first.pa, first.run).status == RMI_ERROR_REC
+    });
+    let outcome = if running { during() } else { Ok(()) };
+    gic::send_sgi(board::SECOND_CPU);
+    let exit = result(&slot)??;
+    outcome?;
+    ensure!(running, "the REC does not run");
+    ensure_eq!(
+        exit.exit_reason,
+        RecExitReason::Irq as u8,
+        "{}",
+        describe(&exit)
+    );
+    Ok(())
+}
+
+/// What a running REC refuses.
+fn running_rec() -> Check {
+    let realm = two()?;
+    let (first, second) = (realm.recs[0].clone(), realm.recs[1].clone());
+    while_running(&realm, || {
+        first_is_busy(&first)?;
+        rmi::psci_complete(first.pa, second.pa, SUCCESS).input("RMI_PSCI_COMPLETE")?;
+        rmi::realm_destroy(realm.rd).realm("RMI_REALM_DESTROY")?;
+        rmi::undelegate(first.pa).input("RMI_GRANULE_UNDELEGATE")?;
+        // The other REC can run here meanwhile.
+        second.value_of(Op::Nop, &[])?;
+        Ok(())
+    })?;
+    realm.finish()
+}
+
+fn first_is_busy(first: &Rec) -> Check {
+    rmi::rec_destroy(first.pa).rec("RMI_REC_DESTROY of a running REC")?;
+    // A granule of its own for RmiRecRun: the real one is the second CPU's now.
+    let run = pool::take_one()?;
+    pool::fill(run, 1, 0);
+    let answer = rmi::rec_enter(first.pa, run);
+    pool::give(run, 1);
+    answer.rec("RMI_REC_ENTER of a running REC").map(drop)
+}
+
+/// Both CPUs enter the same REC again and again: one of them, at most, succeeds at a time.
+fn one_rec_two_cpus() -> Check {
+    const ROUNDS: u64 = 300;
+    let realm = two()?;
+    let first = realm.recs[0].clone();
+    let mut twin = first.clone();
+    twin.run = pool::take_one()?;
+    let work = |rec: &Rec| {
+        let (mut entered, mut wrong) = (0, 0);
+        for _ in 0..ROUNDS {
+            match rec.try_enter(&command(Op::Nop, &[])).status {
+                RMI_SUCCESS => entered += 1,
+                RMI_ERROR_REC => {}
+                other => wrong = other,
+            }
+        }
+        (entered, wrong)
+    };
+    let slot = on_second(&twin, work)?;
+    let here = work(&first);
+    let there = result(&slot)?;
+    pool::give(twin.run, 1);
+    ensure_eq!(here.1 | there.1, 0, "status");
+    ensure!(
+        here.0 + there.0 >= ROUNDS,
+        "{} and {} entries",
+        here.0,
+        there.0
+    );
+    first.value_of(Op::Nop, &[])?;
+    realm.finish()
+}
+
+/// A REC takes its registers along from CPU to CPU.
+fn rec_moves() -> Check {
+    let realm = two()?;
+    let first = realm.recs[0].clone();
+    first.value_of(Op::FpSet, &[1])?;
+    for seed in 1..10 {
+        let slot = on_second(&first, move |rec| {
+            let different = rec.value_of(Op::FpCheck, &[seed])?;
+            ensure_eq!(different, 0, "vector registers on the second CPU");
+            rec.value_of(Op::SysSet, &[seed])?;
+            rec.value_of(Op::FpSet, &[seed + 1]).map(drop)
+        })?;
+        result(&slot)??;
+        let different = first.value_of(Op::SysCheck, &[seed])?;
+        ensure_eq!(different, 0, "registers on the first CPU");
+        let different = first.value_of(Op::FpCheck, &[seed + 1])?;
+        ensure_eq!(different, 0, "vector registers on the first CPU");
+    }
+    realm.finish()
+}
+
+/// A Host page disappears under a REC that reads it on the other CPU.
+fn unmap_while_used() -> Check {
+    let mut realm = two()?;
+    let ipa = realm.config.unprotected();
+    let memory = pool::take_one()?;
+    pool::write(memory, 1);
+    realm.add_tables(ipa, 3)?;
+    let desc = memory | 3 << 6 | 6 << 2;
+    rmi::rtt_map_unprotected(realm.rd, ipa, 3, desc).ok("RMI_RTT_MAP_UNPROTECTED")?;
+    let first = realm.recs[0].clone();
+    let patience = ticks(5_000);
+    // Unguarded in the Realm: with the page gone the spin exits by a Data Abort.
+    let slot = on_second(&first, move |rec| {
+        rec.exit_of(Op::Spin, &[ipa, 1, patience])
+    })?;
+    arch::wait_until(50, || false);
+    rmi::rtt_unmap_unprotected(realm.rd, ipa, 3).ok("RMI_RTT_UNMAP_UNPROTECTED")?;
+    let exit = result(&slot)??;
+    ensure_eq!(
+        exit.exit_reason,
+        RecExitReason::Sync as u8,
+        "{}",
+        describe(&exit)
+    );
+    ensure_eq!(exit.hpfar, ipa >> 8, "hpfar");
+    pool::give(memory, 1);
+    realm.finish()
+}
+
+/// A page of the Realm disappears under a REC that uses it on the other CPU.
+fn remove_while_used() -> Check {
+    let mut realm = two()?;
+    let first = realm.recs[0].clone();
+    first.store(PAGE, 1)?;
+    let patience = ticks(5_000);
+    let slot = on_second(&first, move |rec| {
+        rec.exit_of(Op::Spin, &[PAGE, 1, patience])
+    })?;
+    arch::wait_until(50, || false);
+    // Comes back wiped, while the REC would still read it if its translation were.
+    realm.remove_page(PAGE)?;
+    let exit = result(&slot)??;
+    ensure_eq!(
+        exit.exit_reason,
+        RecExitReason::Sync as u8,
+        "{}",
+        describe(&exit)
+    );
+    ensure_eq!(exit.hpfar, PAGE >> 8, "hpfar");
+    realm.finish()
+}
+
+/// Each CPU makes, runs and destroys Realms of its own.
+fn two_realms() -> Check {
+    fn lives(count: u64) -> Check {
+        for seed in 0..count {
+            let realm = Realm::running(&Config::default(), 1, MODE_COMMANDS)?;
+            let rec = realm.boot()?;
+            rec.value_of(Op::FpSet, &[seed])?;
+            let ipa = realm.config.unprotected();
+            match rec.step(&command(Op::Read, &[ipa, Access::Double as u64]))? {
+                Step::Exit(_) => {}
+                Step::Done(reply) => crate::check::fail!("no exit: {reply:x?}"),
+            }
+            realm.finish()?;
+        }
+        Ok(())
+    }
+    let slot: Slot<Check> = Slot::default();
+    let his_slot = slot.clone();
+    cpu1::start(move || *his_slot.lock() = Some(lives(3)))?;
+    let here = lives(3);
+    cpu1::finish()?;
+    let there = slot.lock().take().ok_or("the second CPU has no result")?;
+    here?;
+    there
+}
