@@ -14,6 +14,9 @@ TFA_DIR  := $(or $(TFA),$(CACHE)/tfa/$(if $(filter 1,$(TFA_DEBUG)),debug,release
 QEMU_BIN := $(or $(QEMU),qemu-system-aarch64)
 
 OUT      := build/$(PLAT)
+# Largest image, in bytes: 256 KiB.
+IMAGE_LIMIT := 262144
+
 ELF      := $(or $(CARGO_TARGET_DIR),target)/$(RUST_TARGET)/release
 SETUP    := tools/setup/setup.sh
 TOOL     := cargo run -q -p rmm-tools --
@@ -84,7 +87,7 @@ $(OUT)/.test-host: $(OUT)/test-realm.bin FORCE | rust
 	$(call note,$(ELF)/test-host)
 
 $(OUT)/rmm.img: $(OUT)/.rmm $(TOOL_SRC)
-	@$(TOOL) pack $(ELF)/plat-$(PLAT) $@
+	@$(TOOL) pack $(ELF)/plat-$(PLAT) $@ --limit $(IMAGE_LIMIT)
 
 $(OUT)/test-realm.bin: $(OUT)/.test-realm $(TOOL_SRC)
 	@$(TOOL) pack $(ELF)/test-realm $@
