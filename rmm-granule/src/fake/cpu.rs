@@ -59,11 +59,11 @@ unsafe impl Memory for FakeCpuMemory {
         let window = self
             .memory
             .with(pa, |granule| {
-                granule
-                    .is(Pas::Realm)
+                let page = granule
+                    .in_pas(Pas::Realm)
                     .expect("granule protection fault in the monitor");
                 // The page is made of atomics, so writing through this pointer is permitted.
-                NonNull::from(&granule.page).cast()
+                NonNull::from(&*page).cast()
             })
             .expect("window where there is no DRAM");
         let mut windows = self.windows.borrow_mut();

@@ -17,14 +17,14 @@ pub use tlb::{Fault, FaultKind, Invalidation, Stage2Regs, Translation};
 use crate::{Bank, GRANULE_SIZE, GranuleTable, NsFault, Pa, Word};
 use std::boxed::Box;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::ops::Deref;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::vec::Vec;
 use tlb::Tlb;
 
 /// Physical address space that a Granule is in, as its GPT entry says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
 pub enum Pas {
     /// Non-secure.
     NonSecure,
@@ -36,17 +36,6 @@ pub enum Pas {
     Root,
 }
 
-impl Pas {
-    fn of(value: u8) -> Self {
-        match value {
-            0 => Self::NonSecure,
-            1 => Self::Realm,
-            2 => Self::Secure,
-            _ => Self::Root,
-        }
-    }
-}
-
 /// EL3 refuses to change the PAS of a Granule: it is not in the PAS to be left, or is no DRAM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PasRefused;
@@ -55,7 +44,8 @@ pub struct PasRefused;
 struct Page([AtomicU64; GRANULE_SIZE / 8]);
 
 struct Granule {
-    pas: AtomicU8,
+    /// Held for reading by an access that depends on it: a change of the GPT waits for those.
+    pas: RwLock<Pas>,
     page: Page,
 }
 
@@ -94,7 +84,7 @@ impl FakeMemory {
 
     /// The PAS of the Granule at `pa`; `None` where there is no DRAM.
     pub fn pas(&self, pa: Pa) -> Option<Pas> {
-        self.with(pa, |granule| Pas::of(granule.pas.load(Ordering::SeqCst)))
+        self.with(pa, Granule::pas)
     }
 
     /// Puts the Granule at `pa` in a PAS, whatever it was in: what Secure world and EL3 do.
@@ -106,7 +96,7 @@ impl FakeMemory {
         if old == Pas::Realm && pas != Pas::Realm {
             self.assert_no_stale(pa);
         }
-        self.with(pa, |granule| granule.pas.store(pas as u8, Ordering::SeqCst));
+        self.with(pa, |granule| *granule.pas_mut() = pas);
     }
 
     /// EL3's part of RMI_GRANULE_DELEGATE: from Non-secure to Realm PAS.
@@ -133,11 +123,12 @@ impl FakeMemory {
 
     fn change_pas(&self, pa: Pa, from: Pas, to: Pas) -> Result<(), PasRefused> {
         self.with(pa, |granule| {
-            let (from, to) = (from as u8, to as u8);
-            granule
-                .pas
-                .compare_exchange(from, to, Ordering::SeqCst, Ordering::SeqCst)
-                .is_ok()
+            let mut pas = granule.pas_mut();
+            let permitted = *pas == from;
+            if permitted {
+                *pas = to;
+            }
+            permitted
         })
         .filter(|changed| *changed)
         .map_or(Err(PasRefused), |_| Ok(()))
@@ -156,8 +147,8 @@ impl FakeMemory {
             "not within one Granule"
         );
         self.with(pa, |granule| {
-            granule.is(Pas::NonSecure)?;
-            granule.page.read(pa.granule_offset(), dst);
+            let page = granule.in_pas(Pas::NonSecure)?;
+            page.read(pa.granule_offset(), dst);
             Ok(())
         })
         .unwrap_or(Err(NsFault))
@@ -176,8 +167,8 @@ impl FakeMemory {
             "not within one Granule"
         );
         self.with(pa, |granule| {
-            granule.is(Pas::NonSecure)?;
-            granule.page.write(pa.granule_offset(), src);
+            let page = granule.in_pas(Pas::NonSecure)?;
+            page.write(pa.granule_offset(), src);
             Ok(())
         })
         .unwrap_or(Err(NsFault))
@@ -235,7 +226,8 @@ impl FakeMemory {
         self.tlb().translate(self, regs, ipa)
     }
 
-    /// Reads Realm memory as a Realm at `regs` does; see [`FakeMemory::translate_cached`].
+    /// Reads Realm memory as a Realm at `regs` does; see [`FakeMemory::translate_cached`]. An
+    /// invalidation waits until the bytes are read.
     ///
     /// # Errors
     /// The stage 2 fault that the CPU takes.
@@ -243,17 +235,12 @@ impl FakeMemory {
     /// # Panics
     /// As [`FakeMemory::translate_cached`], and if the bytes do not lie within one Granule.
     pub fn realm_read(&self, regs: &Stage2Regs, ipa: u64, dst: &mut [u8]) -> Result<(), Fault> {
-        let at = self.translate_cached(regs, ipa)?.pa;
-        assert!(
-            at.granule_offset() + dst.len() <= GRANULE_SIZE,
-            "not within one Granule"
-        );
-        self.with(at, |granule| granule.page.read(at.granule_offset(), dst))
-            .expect("DRAM");
-        Ok(())
+        self.realm_access(regs, ipa, dst.len(), Permission::Read, |page, offset| {
+            page.read(offset, dst);
+        })
     }
 
-    /// Writes Realm memory as a Realm at `regs` does; see [`FakeMemory::translate_cached`].
+    /// Writes Realm memory as a Realm at `regs` does; see [`FakeMemory::realm_read`].
     ///
     /// # Errors
     /// The stage 2 fault that the CPU takes.
@@ -261,14 +248,49 @@ impl FakeMemory {
     /// # Panics
     /// As [`FakeMemory::realm_read`].
     pub fn realm_write(&self, regs: &Stage2Regs, ipa: u64, src: &[u8]) -> Result<(), Fault> {
-        let at = self.translate_cached(regs, ipa)?.pa;
-        assert!(
-            at.granule_offset() + src.len() <= GRANULE_SIZE,
-            "not within one Granule"
-        );
-        self.with(at, |granule| granule.page.write(at.granule_offset(), src))
-            .expect("DRAM");
-        Ok(())
+        self.realm_access(regs, ipa, src.len(), Permission::Write, |page, offset| {
+            page.write(offset, src);
+        })
+    }
+
+    /// Fetches an instruction from Realm memory as a Realm at `regs` does.
+    ///
+    /// # Errors
+    /// The stage 2 fault that the CPU takes.
+    ///
+    /// # Panics
+    /// As [`FakeMemory::translate_cached`].
+    pub fn realm_fetch(&self, regs: &Stage2Regs, ipa: u64) -> Result<(), Fault> {
+        self.realm_access(regs, ipa, 4, Permission::Execute, |_, _| ())
+    }
+
+    fn realm_access(
+        &self,
+        regs: &Stage2Regs,
+        ipa: u64,
+        length: usize,
+        permission: Permission,
+        access: impl FnOnce(&Page, usize),
+    ) -> Result<(), Fault> {
+        let mut tlb = self.tlb();
+        let found = tlb.translate(self, regs, ipa)?;
+        if !permission.is_given(found.desc) {
+            return Err(Fault {
+                level: found.level,
+                kind: FaultKind::Permission,
+            });
+        }
+        let offset = found.pa.granule_offset();
+        assert!(offset + length <= GRANULE_SIZE, "not within one Granule");
+        let pas = if found.ns { Pas::NonSecure } else { Pas::Realm };
+        self.with(found.pa, |granule| {
+            granule.in_pas(pas).map(|page| access(&page, offset))
+        })
+        .unwrap_or(Err(NsFault))
+        .map_err(|NsFault| Fault {
+            level: found.level,
+            kind: FaultKind::GranuleProtection,
+        })
     }
 
     fn tlb(&self) -> MutexGuard<'_, Tlb> {
@@ -300,29 +322,74 @@ impl FakeMemory {
     /// One table entry as the hardware walker reads it.
     fn table_entry(&self, table: Pa, index: usize) -> u64 {
         self.with(table, |granule| {
-            granule
-                .is(Pas::Realm)
+            let page = granule
+                .in_pas(Pas::Realm)
                 .expect("granule protection fault on a table walk");
-            granule.page.0[index].load(Ordering::SeqCst)
+            page.0[index].load(Ordering::SeqCst)
         })
         .expect("table walk outside DRAM")
+    }
+}
+
+/// What a Realm wants to do with its memory.
+#[derive(Clone, Copy)]
+enum Permission {
+    Read,
+    Write,
+    Execute,
+}
+
+impl Permission {
+    /// Whether a page or block descriptor gives it: S2AP and XN, without FEAT_XNX's EL0 forms.
+    fn is_given(self, desc: u64) -> bool {
+        match self {
+            Self::Read => desc >> 6 & 1 == 1,
+            Self::Write => desc >> 7 & 1 == 1,
+            Self::Execute => desc >> 6 & 1 == 1 && desc >> 53 & 3 == 0,
+        }
     }
 }
 
 impl Granule {
     fn new() -> Box<Self> {
         Box::new(Self {
-            pas: AtomicU8::new(Pas::NonSecure as u8),
+            pas: RwLock::new(Pas::NonSecure),
             page: Page([const { AtomicU64::new(0) }; GRANULE_SIZE / 8]),
         })
     }
 
-    fn is(&self, pas: Pas) -> Result<(), NsFault> {
-        if self.pas.load(Ordering::SeqCst) == pas as u8 {
-            Ok(())
-        } else {
-            Err(NsFault)
+    fn pas(&self) -> Pas {
+        *self.pas.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn pas_mut(&self) -> RwLockWriteGuard<'_, Pas> {
+        self.pas.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The page for an access through this PAS; the Granule stays in it until the drop.
+    fn in_pas(&self, pas: Pas) -> Result<Accessible<'_>, NsFault> {
+        let found = self.pas.read().unwrap_or_else(PoisonError::into_inner);
+        if *found != pas {
+            return Err(NsFault);
         }
+        Ok(Accessible {
+            page: &self.page,
+            _pas: found,
+        })
+    }
+}
+
+/// A page while its Granule cannot change its PAS.
+struct Accessible<'a> {
+    page: &'a Page,
+    _pas: RwLockReadGuard<'a, Pas>,
+}
+
+impl Deref for Accessible<'_> {
+    type Target = Page;
+
+    fn deref(&self) -> &Page {
+        self.page
     }
 }
 

@@ -46,6 +46,8 @@ pub enum FaultKind {
     AddressSize,
     /// The walk met an invalid descriptor.
     Translation,
+    /// The descriptor does not permit this kind of access.
+    Permission,
     /// The output of a Non-secure mapping is not in Non-secure PAS.
     GranuleProtection,
 }
