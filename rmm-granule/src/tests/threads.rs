@@ -2,9 +2,11 @@
 //! The same on threads that stand for CPUs.
 
 use super::*;
+use crate::state::LOCK;
 use crate::{Data, Pa, REC_BODY_SIZE, Rd, Rec};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use std::time::Duration;
 
 const ROUNDS: u64 = if cfg!(miri) { 20 } else { 2000 };
 const CPUS: u64 = 4;
@@ -136,5 +138,59 @@ fn one_of_two_gets_a_granule() {
             }
         });
         assert_eq!(won.swap(0, Ordering::Relaxed), 1);
+    }
+}
+
+/// Whether the Granule is locked by anyone.
+fn is_locked(m: &Machine, n: u64) -> bool {
+    let (word, _) = m.table.find(page(n)).unwrap();
+    word.load(Ordering::Relaxed) & LOCK != 0
+}
+
+#[test]
+fn higher_granules_wait_for_lower_ones() {
+    let m = machine();
+    for n in 0..4 {
+        drop(m.delegated(n));
+    }
+    let lock: [&(dyn Fn() + Sync); 3] = [
+        &|| {
+            drop(
+                m.table
+                    .lock_pair::<Delegated, Delegated>(page(3), page(0))
+                    .unwrap(),
+            )
+        },
+        &|| {
+            drop(
+                m.table
+                    .lock_pair::<Delegated, Delegated>(page(0), page(3))
+                    .unwrap(),
+            )
+        },
+        &|| {
+            drop(
+                m.table
+                    .lock_many::<Delegated>(page(3), &[page(2), page(0), page(1)])
+                    .unwrap(),
+            )
+        },
+    ];
+    for lock in lock {
+        let started = AtomicUsize::new(0);
+        let lowest = m.table.lock::<Delegated>(page(0)).unwrap();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                started.store(1, Ordering::Release);
+                lock();
+            });
+            while started.load(Ordering::Acquire) == 0 {
+                thread::yield_now();
+            }
+            thread::sleep(Duration::from_millis(20));
+            let held = (1..4).find(|n| is_locked(&m, *n));
+            drop(lowest);
+            assert_eq!(held, None, "locked before a lower one");
+        });
     }
 }
