@@ -93,7 +93,6 @@ registers! { host_set, host_check, HOST_NAMES:
     "cntp_ctl_el0" & 2,
     "vpidr_el2" & 0xFFFF_FFFF,
     "vmpidr_el2" & 0xFF_00FF_FFFF,
-    "vbar_el2" & 0,
     "tpidr_el2" & ALL,
     // Address and context of breakpoint 0, which stays disabled.
     "dbgbvr0_el1" & ADDRESS,

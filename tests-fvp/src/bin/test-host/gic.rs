@@ -10,6 +10,9 @@ use core::sync::atomic::{AtomicU32, Ordering};
 pub const EL2_TIMER: u32 = 26;
 /// INTID of an SGI that the Host sends itself.
 pub const SGI: u32 = 3;
+/// The EL1 virtual and physical timers, INTIDs 27 and 30, as bits: a Realm's stop it only if their
+/// interrupts are enabled.
+const REALM_TIMERS: u32 = 1 << 27 | 1 << 30;
 /// The INTID that means none.
 const SPURIOUS: u32 = 1023;
 
@@ -45,7 +48,7 @@ fn redistributor() -> u64 {
 /// Makes this CPU able to receive [`EL2_TIMER`] and [`SGI`].
 pub fn setup() {
     let sgi_base = redistributor() + 0x1_0000;
-    let enabled = 1 << EL2_TIMER | 1 << SGI;
+    let enabled = 1 << EL2_TIMER | 1 << SGI | REALM_TIMERS;
     // SAFETY: registers of the GIC, mapped as Device memory.
     unsafe {
         let distributor = register(board::GICD);

@@ -6,6 +6,7 @@ use crate::check::Check;
 use alloc::format;
 use core::sync::atomic::{AtomicU64, Ordering};
 use rmm_abi::rmi::{self, fid};
+use rmm_abi::smccc;
 use tests_fvp::smc::{Registers, smc};
 
 /// Number of the first function identifier, and how many there are.
@@ -133,7 +134,7 @@ pub unsafe fn call(fid: u64, arguments: &[u64]) -> Answer {
     if let Some(count) = CALLS.get(fid.wrapping_sub(FIRST) as usize) {
         count.fetch_add(1, Ordering::Relaxed);
     }
-    let results = results(fid);
+    let results = results(smccc::without_sve_hint(fid));
     let implemented = output[0] != rmi::SMCCC_NOT_SUPPORTED;
     for n in 1 + results..input.len() {
         // X1 to X3 are zero without a result there; SMCCC preserves X4 and up.

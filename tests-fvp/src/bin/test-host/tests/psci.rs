@@ -132,7 +132,7 @@ fn cpu_on() -> Check {
     second
         .try_enter(&enter())
         .rec("second REC before PSCI_CPU_ON")?;
-    exits(first, &[fid::PSCI_CPU_ON, 1, entry, 0x1234_5678_9ABC])?;
+    exits(first, &[fid::PSCI_CPU_ON, 1, entry, 0x5678_9ABC])?;
     first
         .try_enter(&enter())
         .rec("caller before RMI_PSCI_COMPLETE")?;

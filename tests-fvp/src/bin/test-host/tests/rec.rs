@@ -256,7 +256,7 @@ fn enter_gic_wrong() -> Check {
                 e.gicv3_lrs[n] = 1 << 61 | state << 62 | 32 << 32 | 32
             })?;
         }
-        for intid in [1020, 1023, 5000 << 8] {
+        for intid in [1020, 1023, 6000, 1 << 24] {
             let what = format!("list register {n} with INTID {intid}");
             refused(&what, &|e| e.gicv3_lrs[n] = 1 << 62 | 1 << 60 | intid)?;
         }
