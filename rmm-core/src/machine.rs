@@ -3,7 +3,7 @@
 //! to a Realm. `arch` implements it for AArch64, `fake` for the build machine.
 
 use rmm_attest::Hash;
-use rmm_granule::{Memory, Pa};
+use rmm_granule::Memory;
 use rmm_rtt::Stage2;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -50,12 +50,34 @@ pub trait Machine: Memory + Hash {
     /// that of the others; returns which are asserted. Called before each run.
     fn mask_timers(&self, rec: &RecContext) -> TimerLines;
 
-    /// Gives the FP/SIMD registers to the Realm: saves the Host's and loads the REC's.
+    /// Gives the FP/SIMD registers to a Realm without SVE: saves the Host's and loads the REC's.
     fn load_simd(&self, simd: &SimdState);
 
     /// Takes the FP/SIMD registers back: saves the REC's and loads the Host's; FP/SIMD is trapped
     /// again. Called before [`Machine::leave_realm`] if [`Machine::load_simd`] was.
     fn save_simd(&self, simd: &mut SimdState);
+
+    /// Gives the FP/SIMD and SVE registers to a Realm with SVE, as [`Machine::load_simd`] does.
+    /// `vl` is the Realm's vector length in units of 128 bits minus 1.
+    fn load_sve(&self, vl: u8, z: [&ZRegisters; 2], rest: &SveState);
+
+    /// Takes the registers of [`Machine::load_sve`] back, as [`Machine::save_simd`] does.
+    fn save_sve(&self, vl: u8, z: [&mut ZRegisters; 2], rest: &mut SveState);
+
+    /// Gives the breakpoints and watchpoints to the Realm: saves the Host's, loads the REC's and
+    /// ends the trap of their registers.
+    fn load_debug(&self, debug: &DebugState);
+
+    /// Takes the breakpoints and watchpoints back; called before [`Machine::leave_realm`] if
+    /// [`Machine::load_debug`] was.
+    fn save_debug(&self, debug: &mut DebugState);
+
+    /// Gives the PMU to the Realm, which sees `counters` event counters: saves the Host's, loads
+    /// the REC's and ends the trap of its registers.
+    fn load_pmu(&self, counters: u8, pmu: &PmuState);
+
+    /// Takes the PMU back; called before [`Machine::leave_realm`] if [`Machine::load_pmu`] was.
+    fn save_pmu(&self, counters: u8, pmu: &mut PmuState);
 
     /// Stops the machine: the monitor found a state it cannot go on from.
     fn fatal(&self, why: &str) -> !;
@@ -132,6 +154,14 @@ pub struct CpuFeatures {
     pub id: IdRegisters,
 }
 
+impl CpuFeatures {
+    /// FEAT_HPMN0: a PMU may have no event counter.
+    #[must_use]
+    pub const fn has_hpmn0(&self) -> bool {
+        self.id.dfr0 >> 60 == 1
+    }
+}
+
 /// Raw values of the ID registers, as the CPU reports them at EL2.
 #[derive(Clone, Copy, Debug, Default)]
 #[allow(missing_docs, reason = "each field is the register of its name")]
@@ -178,6 +208,10 @@ pub struct RecContext {
     pub timers: TimerState,
     /// Virtual GIC CPU interface.
     pub gic: GicState,
+    /// Breakpoints and watchpoints.
+    pub debug: DebugState,
+    /// PMU.
+    pub pmu: PmuState,
 }
 
 impl RecContext {
@@ -269,11 +303,66 @@ pub struct SimdState {
     pub fpcr: u64,
 }
 
-/// A block of the monitor's own memory, handed out at boot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Block {
-    /// First byte.
-    pub base: Pa,
-    /// Length in bytes.
-    pub size: u64,
+/// Z0 to Z15 or Z16 to Z31 of a REC, at its Realm's vector length; an auxiliary Granule.
+#[derive(Clone, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C, align(16))]
+pub struct ZRegisters(pub [u8; 4096]);
+
+/// SVE registers of a REC other than Z0 to Z31; lives in an auxiliary Granule.
+#[derive(Clone, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C, align(16))]
+pub struct SveState {
+    /// P0 to P15, at the Realm's vector length.
+    pub p: [u8; 512],
+    /// FFR.
+    pub ffr: [u8; 32],
+    /// `FPSR`.
+    pub fpsr: u64,
+    /// `FPCR`.
+    pub fpcr: u64,
+    /// `ZCR_EL1`.
+    pub zcr: u64,
+    /// Zero.
+    pub reserved: u64,
+}
+
+/// Breakpoints and watchpoints of a REC: all that the CPU has, whatever the Realm was promised,
+/// since it can reach them all.
+#[derive(Clone, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct DebugState {
+    /// `DBGBVR<n>_EL1`.
+    pub bvr: [u64; 16],
+    /// `DBGBCR<n>_EL1`.
+    pub bcr: [u64; 16],
+    /// `DBGWVR<n>_EL1`.
+    pub wvr: [u64; 16],
+    /// `DBGWCR<n>_EL1`.
+    pub wcr: [u64; 16],
+}
+
+/// PMU of a REC.
+#[derive(Clone, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct PmuState {
+    /// `PMCR_EL0`.
+    pub pmcr: u64,
+    /// `PMCCNTR_EL0`.
+    pub ccntr: u64,
+    /// `PMCCFILTR_EL0`.
+    pub ccfiltr: u64,
+    /// `PMCNTENSET_EL0`.
+    pub cntenset: u64,
+    /// `PMINTENSET_EL1`.
+    pub intenset: u64,
+    /// `PMOVSSET_EL0`.
+    pub ovsset: u64,
+    /// `PMSELR_EL0`.
+    pub selr: u64,
+    /// `PMUSERENR_EL0`.
+    pub userenr: u64,
+    /// `PMEVCNTR<n>_EL0`.
+    pub evcntr: [u64; 31],
+    /// `PMEVTYPER<n>_EL0`.
+    pub evtyper: [u64; 31],
 }

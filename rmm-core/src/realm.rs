@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! The Realm descriptor (RD) and the VMIDs in use.
 
-use crate::run::DebugCounts;
 use core::sync::atomic::{AtomicU64, Ordering};
 use rmm_abi::rmi::{HashAlgorithm, MAX_REC_AUX};
 use rmm_attest::Measurement;
@@ -14,9 +13,62 @@ pub const MAX_RECS_ORDER: u64 = 10;
 /// Most RECs of a Realm at one time. They are counted by the RD's reference count.
 pub const MAX_RECS: u16 = (1 << MAX_RECS_ORDER) - 1;
 
-/// Auxiliary Granules of a REC: one for its FP/SIMD registers.
-pub const REC_AUX_COUNT: usize = 1;
-const _: () = assert!(REC_AUX_COUNT <= MAX_REC_AUX);
+/// What of a CPU each REC of a Realm has.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(C)]
+pub struct Resources {
+    /// Breakpoints minus 1.
+    pub breakpoints: u8,
+    /// Watchpoints minus 1.
+    pub watchpoints: u8,
+    /// SVE vector length in units of 128 bits; 0: no SVE.
+    sve_units: u8,
+    /// PMU event counters plus 1; 0: no PMU.
+    pmu: u8,
+}
+
+impl Resources {
+    /// Breakpoints and watchpoints, minus 1 each; SVE vector length in units of 128 bits minus 1;
+    /// PMU event counters.
+    #[must_use]
+    pub fn new(
+        breakpoints: u8,
+        watchpoints: u8,
+        sve_vl: Option<u8>,
+        pmu_counters: Option<u8>,
+    ) -> Self {
+        let plus_1 = |value: Option<u8>| value.map_or(0, |value| value.saturating_add(1));
+        Self {
+            breakpoints,
+            watchpoints,
+            sve_units: plus_1(sve_vl),
+            pmu: plus_1(pmu_counters),
+        }
+    }
+
+    /// SVE vector length in units of 128 bits minus 1; none: no SVE.
+    #[must_use]
+    pub const fn sve_vl(&self) -> Option<u8> {
+        self.sve_units.checked_sub(1)
+    }
+
+    /// PMU event counters; none: no PMU.
+    #[must_use]
+    pub const fn pmu_counters(&self) -> Option<u8> {
+        self.pmu.checked_sub(1)
+    }
+
+    /// Auxiliary Granules of a REC: for Q0 to Q31, or for the halves of Z0 to Z31 and the rest of
+    /// SVE.
+    #[must_use]
+    pub const fn aux_count(&self) -> usize {
+        if self.sve_units == 0 { 1 } else { 3 }
+    }
+}
+
+const _: () = assert!(MAX_REC_AUX >= 3);
 
 /// Lifecycle state of a Realm (specification A2.1.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,11 +97,9 @@ pub struct Realm {
     pub rpv: [u8; 64],
     /// `RmiHashAlgorithm`; see [`Realm::hash_algorithm`].
     hash_algo: u8,
-    /// Breakpoints minus 1.
-    num_bps: u8,
-    /// Watchpoints minus 1.
-    num_wps: u8,
-    _zero: [u8; 5],
+    _zero: [u8; 3],
+    /// What each REC has.
+    pub resources: Resources,
 }
 
 /// What a new Realm is made of.
@@ -62,8 +112,8 @@ pub struct NewRealm {
     pub rim: Measurement,
     /// Realm Personalization Value.
     pub rpv: [u8; 64],
-    /// Breakpoints and watchpoints of each REC.
-    pub debug: DebugCounts,
+    /// What each REC has.
+    pub resources: Resources,
 }
 
 impl Realm {
@@ -74,8 +124,7 @@ impl Realm {
         self.measurements[0] = new.rim;
         self.rpv = new.rpv;
         self.hash_algo = new.hash_algorithm as u8;
-        self.num_bps = new.debug.breakpoints;
-        self.num_wps = new.debug.watchpoints;
+        self.resources = new.resources;
     }
 
     /// Lifecycle state.
@@ -106,15 +155,6 @@ impl Realm {
     /// The Realm Initial Measurement.
     pub fn rim_mut(&mut self) -> &mut Measurement {
         &mut self.measurements[0]
-    }
-
-    /// Breakpoints and watchpoints of each REC.
-    #[must_use]
-    pub fn debug(&self) -> DebugCounts {
-        DebugCounts {
-            breakpoints: self.num_bps,
-            watchpoints: self.num_wps,
-        }
     }
 }
 

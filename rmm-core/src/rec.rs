@@ -2,8 +2,7 @@
 //! The Realm Execution Context (REC).
 
 use crate::machine::RecContext;
-use crate::realm::{self, REC_AUX_COUNT};
-use crate::run::DebugCounts;
+use crate::realm::{self, Resources};
 use rmm_abi::mpidr::index_to_mpidr_el1;
 use rmm_abi::rmi::{HashAlgorithm, MAX_REC_AUX, RecCreateFlags, RecParams, Ripas};
 use rmm_granule::{Pa, REC_BODY_SIZE, REC_HEAD_SIZE, RecWindow};
@@ -26,9 +25,9 @@ pub struct RecHead {
     /// Physical addresses of the auxiliary Granules.
     pub aux: [u64; MAX_REC_AUX],
     hash_algo: u8,
-    num_bps: u8,
-    num_wps: u8,
-    _zero: [u8; 5],
+    _zero: [u8; 3],
+    /// What of a CPU the REC has.
+    pub resources: Resources,
 }
 
 const _: () = assert!(size_of::<RecHead>() <= REC_HEAD_SIZE);
@@ -43,9 +42,8 @@ impl RecHead {
             index,
             aux,
             hash_algo: realm.hash_algorithm() as u8,
-            num_bps: realm.debug().breakpoints,
-            num_wps: realm.debug().watchpoints,
-            _zero: [0; 5],
+            _zero: [0; 3],
+            resources: realm.resources,
         }
     }
 
@@ -58,28 +56,19 @@ impl RecHead {
     /// The auxiliary Granules in use.
     #[must_use]
     pub fn aux(&self) -> &[u64] {
-        self.aux.split_at(REC_AUX_COUNT).0
+        self.aux.split_at(self.resources.aux_count()).0
     }
 
-    /// The auxiliary Granule that holds the FP/SIMD registers.
+    /// Auxiliary Granule `n`, less than [`Resources::aux_count`].
     #[must_use]
-    pub const fn simd(&self) -> Pa {
-        Pa(self.aux[0])
+    pub fn aux_granule(&self, n: usize) -> Pa {
+        Pa(self.aux.get(n).copied().unwrap_or(0))
     }
 
     /// Algorithm of the Realm's measurements.
     #[must_use]
     pub fn hash_algorithm(&self) -> HashAlgorithm {
         realm::algorithm(self.hash_algo)
-    }
-
-    /// Breakpoints and watchpoints.
-    #[must_use]
-    pub const fn debug(&self) -> DebugCounts {
-        DebugCounts {
-            breakpoints: self.num_bps,
-            watchpoints: self.num_wps,
-        }
     }
 }
 
@@ -170,6 +159,8 @@ const RESET_SCTLR: u64 = 0x00C5_0878;
 const SCTLR_EE: u64 = 1 << 25;
 /// `MDSCR_EL1.TDCC`.
 const RESET_MDSCR: u64 = 1 << 12;
+/// `PMCR_EL0`: LC, DP; counting is off.
+const RESET_PMCR: u64 = 0x60;
 
 impl Rec {
     /// Fills a REC, all zero before.
@@ -190,6 +181,7 @@ impl Rec {
         self.context.el1.sctlr = RESET_SCTLR;
         self.context.el1.mdscr = RESET_MDSCR;
         self.context.gic.hcr = crate::run::gic::HCR_FORCED;
+        self.context.pmu.pmcr = RESET_PMCR;
         self.set_last_exit(LastExit::Other);
     }
 

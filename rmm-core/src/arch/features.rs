@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! What the CPU's ID registers tell.
 
-use super::mrs;
+use super::{mrs, realm_pmu, simd};
 use crate::boot::El3Interface;
 use crate::machine::{CpuFeatures, IdRegisters};
 use core::arch::asm;
@@ -75,10 +75,10 @@ pub fn read(el3: El3Interface) -> CpuFeatures {
         },
         lpa2,
         vmid16: field(id.mmfr1, 4, 4) == 2,
-        sve_vl: None,
+        sve_vl: simd::sve_vl(),
         num_bps,
         num_wps,
-        pmu_counters: None,
+        pmu_counters: realm_pmu::event_counters(),
         gic_num_lrs: field(vtr, 0, 5),
         gic_pri_bits: field(vtr, 29, 3) + 1,
         gic_id_24: field(vtr, 23, 3) == 1,

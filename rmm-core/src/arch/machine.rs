@@ -5,7 +5,8 @@ use super::cpu::ArchCpu;
 use super::realm::{self, HostState};
 use super::{el3, exception};
 use crate::machine::{
-    CpuFeatures, EntryControls, Exception, Machine, RecContext, SimdState, TimerLines,
+    CpuFeatures, DebugState, EntryControls, Exception, Machine, PmuState, RecContext, SimdState,
+    SveState, TimerLines, ZRegisters,
 };
 use rmm_attest::{Hash, SoftHash};
 use rmm_rtt::Stage2;
@@ -80,12 +81,43 @@ impl Machine for ArchCpu {
 
     fn load_simd(&self, simd: &SimdState) {
         // SAFETY: a REC is entered with this state of the Host, by the trait's contract.
-        unsafe { realm::load_simd(self.host(), simd) }
+        unsafe { self.host().simd.give(simd) }
     }
 
     fn save_simd(&self, simd: &mut SimdState) {
         // SAFETY: a REC is entered, and `load_simd` came before, by the trait's contract.
-        unsafe { realm::save_simd(self.host(), simd) }
+        unsafe { self.host().simd.take(simd) }
+    }
+
+    fn load_sve(&self, vl: u8, z: [&ZRegisters; 2], rest: &SveState) {
+        // SAFETY: as for `load_simd`; a Realm has SVE only where the CPU has it.
+        unsafe { self.host().simd.give_sve(vl, z, rest) }
+    }
+
+    fn save_sve(&self, _: u8, z: [&mut ZRegisters; 2], rest: &mut SveState) {
+        // SAFETY: as for `save_simd`, and `load_sve` came before.
+        unsafe { self.host().simd.take_sve(z, rest) }
+    }
+
+    fn load_debug(&self, debug: &DebugState) {
+        // SAFETY: as for `load_simd`.
+        unsafe { self.host().debug.give(debug) }
+    }
+
+    fn save_debug(&self, debug: &mut DebugState) {
+        // SAFETY: as for `save_simd`.
+        unsafe { self.host().debug.take(debug) }
+    }
+
+    fn load_pmu(&self, counters: u8, pmu: &PmuState) {
+        // SAFETY: as for `load_simd`; a Realm has a PMU only where the CPU has one, and no more
+        // counters.
+        unsafe { self.host().pmu.give(counters, pmu) }
+    }
+
+    fn save_pmu(&self, counters: u8, pmu: &mut PmuState) {
+        // SAFETY: as for `save_simd`.
+        unsafe { self.host().pmu.take(counters, pmu) }
     }
 
     fn fatal(&self, why: &str) -> ! {

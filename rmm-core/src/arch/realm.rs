@@ -22,10 +22,13 @@
 //! | DISR_EL1 | [`run`] takes what the Realm left behind | [`enter`], [`leave`] |
 //! | BRBCR_EL1 | 0: no branch records of a Realm | [`enter`], [`leave`] |
 //! | CNTHCTL_EL2 | [`mask_timers`] | EL3 |
-//! | MDCR_EL2, VPIDR_EL2, HSTR_EL2, CNTVOFF_EL2, HCRX_EL2, HFG*_EL2, MPAM2_EL2, MPAMHCR_EL2 | constant, [`HostState::init`] | EL3 |
+//! | DBGBVR*, DBGBCR*, DBGWVR*, DBGWCR*_EL1, the OS lock | `realm_debug`, when the Realm uses them | `realm_debug` |
+//! | PM*_EL0, PMINTEN*_EL1 | `realm_pmu`, when a Realm with a PMU uses them | `realm_pmu` |
+//! | MDCR_EL2 | `realm_debug` and `realm_pmu` open it | EL3; the monitor's own by them |
+//! | VPIDR_EL2, HSTR_EL2, CNTVOFF_EL2, HCRX_EL2, HFG*_EL2, MPAM2_EL2, MPAMHCR_EL2 | constant, [`HostState::init`] | EL3 |
 //! | CNTPOFF_EL2 | without effect: CNTHCTL_EL2.ECV is 0 | EL3 |
-//! | SCTLR2_EL1, TCR2_EL1, PIR*_EL1, POR_EL*, GCS*, SCXTNUM_EL*, MTE, SME, LORegions, MPAM, AMU, PMU, trace, SPE, BRBE registers, TPIDR2_EL0 | trapped and without effect | in place |
-//! | debug registers but MDSCR_EL1, MDCCINT_EL1 | trapped; no effect, MDSCR_EL1.MDE being the REC's | in place |
+//! | SCTLR2_EL1, TCR2_EL1, PIR*_EL1, POR_EL*, GCS*, SCXTNUM_EL*, MTE, SME, LORegions, MPAM, AMU, trace, SPE, BRBE registers, TPIDR2_EL0 | trapped and without effect | in place |
+//! | other debug registers | trapped | in place |
 //! | ICC_PMR_EL1, EL2 timers | the Host's go on working | in place |
 //!
 //! # The way back from a Realm
@@ -34,13 +37,13 @@
 //! `realm_exit_sync`, `_irq`, `_fiq` and `_serror` with all general registers and SP_EL2 as the
 //! exception left them. TPIDR_EL2 is not used. The monitor runs on SP_EL2.
 
+use super::realm_debug::HostDebug;
 use super::realm_gic::GicInterface;
+use super::realm_pmu::HostPmu;
 use super::realm_regs::{field, isb, mrs, msr};
 use super::simd::{CPTR_ALL_TRAPPED, HostSimd};
 use crate::boot::El3Interface;
-use crate::machine::{
-    El1State, EntryControls, Exception, RecContext, SimdState, TimerLines, TimerState,
-};
+use crate::machine::{El1State, EntryControls, Exception, RecContext, TimerLines, TimerState};
 use core::arch::global_asm;
 use core::mem::offset_of;
 use rmm_rtt::Stage2;
@@ -166,10 +169,12 @@ const MAX_POLLS: u32 = 1000;
 /// what the switch has to know of the CPU. Lives in the CPU's own memory, zero at boot.
 #[repr(C)]
 pub struct HostState {
-    simd: HostSimd,
+    pub(super) simd: HostSimd,
     el1: El1State,
     timers: TimerState,
     gic: GicInterface,
+    pub(super) debug: HostDebug,
+    pub(super) pmu: HostPmu,
     vsesr: u64,
     disr: u64,
     brbcr: u64,
@@ -225,6 +230,8 @@ impl HostState {
             self.vtcr |= vtcr::VS;
         }
         self.simd.init();
+        self.debug.init();
+        self.pmu.init();
 
         // SAFETY: these registers decide on traps from EL1 and EL0 and on what those levels read;
         // each exists if its feature does.
@@ -485,24 +492,6 @@ pub unsafe fn pend_serror(rec: &mut RecContext, syndrome: u64) {
         msr!(VSESR_EL2, syndrome);
         msr!(HCR_EL2, mrs!(HCR_EL2) | hcr::VSE);
     }
-}
-
-/// Gives the FP/SIMD registers to the Realm.
-///
-/// # Safety
-/// A REC is entered on this CPU, whose own `host` is; FP/SIMD is the Host's.
-pub unsafe fn load_simd(host: &mut HostState, simd: &SimdState) {
-    // SAFETY: by the same contract.
-    unsafe { host.simd.give(simd) }
-}
-
-/// Takes the FP/SIMD registers back, into `simd`, for the Host.
-///
-/// # Safety
-/// A REC is entered on this CPU, whose own `host` is; FP/SIMD is the REC's by [`load_simd`].
-pub unsafe fn save_simd(host: &mut HostState, simd: &mut SimdState) {
-    // SAFETY: by the same contract.
-    unsafe { host.simd.take(simd) }
 }
 
 /// Masks the hardware signal of each EL1 timer of the entered REC that is asserted and unmasks

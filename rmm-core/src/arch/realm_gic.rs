@@ -6,7 +6,7 @@
 //! active priorities, which it does not tell, are cleared. `ICC_PMR_EL1` stays the Host's: a
 //! physical interrupt that it masks does not end a Realm's run.
 
-use super::realm_regs::{isb, mrs, msr};
+use super::realm_regs::{for_some, isb, mrs, msr};
 use crate::machine::GicState;
 
 /// `ICH_HCR_EL2.En`.
@@ -46,20 +46,6 @@ macro_rules! for_priority_registers {
         for_some!($count, $with,
             0 "S3_4_C12_C8_0" "S3_4_C12_C9_0", 1 "S3_4_C12_C8_1" "S3_4_C12_C9_1",
             2 "S3_4_C12_C8_2" "S3_4_C12_C9_2", 3 "S3_4_C12_C8_3" "S3_4_C12_C9_3")
-    };
-}
-
-/// Goes through numbered registers in order, up to a count.
-macro_rules! for_some {
-    ($count:expr, $with:ident, $($n:literal $($register:literal)+),+) => {
-        'some: {
-            $(
-                if $n >= $count {
-                    break 'some;
-                }
-                $with!($n, $($register),+);
-            )+
-        }
     };
 }
 

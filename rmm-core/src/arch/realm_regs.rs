@@ -94,6 +94,9 @@ macro_rules! sysreg {
     (VSESR_EL2) => {
         "S3_4_C5_C2_3"
     };
+    (ZCR_EL12) => {
+        "S3_5_C1_C2_0"
+    };
     (ZCR_EL2) => {
         "S3_4_C1_C2_0"
     };
@@ -134,7 +137,21 @@ macro_rules! msr {
     };
 }
 
-pub(super) use {mrs, msr, sysreg};
+/// Goes through numbered registers in order, up to a count.
+macro_rules! for_some {
+    ($count:expr, $with:ident, $($n:literal $($register:literal)+),+) => {
+        'some: {
+            $(
+                if $n >= $count {
+                    break 'some;
+                }
+                $with!($n, $($register),+);
+            )+
+        }
+    };
+}
+
+pub(super) use {for_some, mrs, msr, sysreg};
 
 /// Makes earlier writes of system registers take effect.
 #[inline(always)]

@@ -65,6 +65,35 @@
     z_registers ldr
     ret
 
+// Z0 to Z15 and Z16 to Z31, at most 4096 bytes each.
+    .macro  z_half do, first
+    .irp    n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15
+    z_one   \do, %(\first + \n), \n
+    .endr
+    .endm
+
+    .macro  z_one do, register, place
+    \do     z\register, [x0, #\place, mul vl]
+    .endm
+
+    .altmacro
+    simd_function simd_save_z_low
+    z_half  str, 0
+    ret
+
+    simd_function simd_load_z_low
+    z_half  ldr, 0
+    ret
+
+    simd_function simd_save_z_high
+    z_half  str, 16
+    ret
+
+    simd_function simd_load_z_high
+    z_half  ldr, 16
+    ret
+    .noaltmacro
+
 // P0 to P15 at the current vector length, at most 512 bytes.
     simd_function simd_save_p
     p_registers str
@@ -83,6 +112,11 @@
     simd_function simd_load_ffr
     ldr     p0, [x0]
     wrffr   p0.b
+    ret
+
+// Bytes of a vector, in x0.
+    simd_function simd_vector_bytes
+    rdvl    x0, #1
     ret
 
 // PSTATE.SM on and off; ZA stays. Both clear the vector and predicate registers.

@@ -2,21 +2,23 @@
 //! FP, SIMD, SVE and SME state in the world switch (specification A3.1.3).
 //!
 //! The vector registers are the Host's until the Realm uses them for the first time after an
-//! entry, and again from the exit on; EL3 does not switch any of this. A Realm has no SVE: it uses
-//! Q0 to Q31, FPSR and FPCR, everything else stays trapped. What it cannot reach stays in place:
+//! entry, and again from the exit on; EL3 does not switch any of this. A Realm without SVE uses
+//! Q0 to Q31, FPSR and FPCR, one with SVE all that SVE has, at its vector length; everything else
+//! stays trapped. What a Realm cannot reach stays in place:
 //!
 //! | state | while the Realm uses FP/SIMD |
 //! |---|---|
 //! | Z0 to Z31 | saved at the Host's vector length (`ZCR_EL2.LEN`, or `SMCR_EL2.LEN` in streaming mode): a write to Qn clears the rest of Zn |
 //! | Q0 to Q31 | saved if there is no SVE |
-//! | P0 to P15, FFR | in place; saved if the Host is in streaming mode, whose end clears them. FFR then only if the streaming mode has it (`SMCR_EL2.FA64`) |
+//! | P0 to P15, FFR | saved if the Realm has SVE; else in place, or saved if the Host is in streaming mode, whose end clears them. FFR of streaming mode only if there is one (`SMCR_EL2.FA64`) |
 //! | FPSR, FPCR | saved |
 //! | PSTATE.SM (`SVCR`) | 0; set again for the Host |
 //! | PSTATE.ZA, ZA, ZT0 | in place |
-//! | `ZCR_EL2`, `SMCR_EL2`, `ZCR_EL1`, `SMCR_EL1`, `TPIDR2_EL0` | in place |
+//! | `ZCR_EL2`, `ZCR_EL1` | saved if the Realm has SVE; else in place |
+//! | `SMCR_EL2`, `SMCR_EL1`, `TPIDR2_EL0` | in place |
 
 use super::realm_regs::{field, isb, mrs, msr};
-use crate::machine::SimdState;
+use crate::machine::{SimdState, SveState, ZRegisters};
 use core::arch::global_asm;
 use core::mem::offset_of;
 
@@ -27,10 +29,15 @@ unsafe extern "C" {
     fn simd_load_q(from: *const [[u64; 2]; 32]);
     fn simd_save_z(to: *mut [u8; 8192]);
     fn simd_load_z(from: *const [u8; 8192]);
+    fn simd_save_z_low(to: *mut [u8; 4096]);
+    fn simd_load_z_low(from: *const [u8; 4096]);
+    fn simd_save_z_high(to: *mut [u8; 4096]);
+    fn simd_load_z_high(from: *const [u8; 4096]);
     fn simd_save_p(to: *mut [u8; 512]);
     fn simd_load_p(from: *const [u8; 512]);
     fn simd_save_ffr(to: *mut [u8; 32]);
     fn simd_load_ffr(from: *const [u8; 32]);
+    fn simd_vector_bytes() -> u64;
     fn simd_start_streaming();
     fn simd_stop_streaming();
 }
@@ -67,8 +74,14 @@ pub(super) struct HostSimd {
     fpcr: u64,
     /// The Host was in streaming mode.
     streaming: bool,
-    /// Its streaming mode has FFR.
-    streaming_ffr: bool,
+    /// P0 to P15 are saved.
+    predicates: bool,
+    /// FFR is saved.
+    ffr_saved: bool,
+    /// The Host's `ZCR_EL2` while a Realm with SVE uses it.
+    zcr_el2: u64,
+    /// `ZCR_EL1`, likewise.
+    zcr_el1: u64,
     has_sve: bool,
     has_sme: bool,
     has_fa64: bool,
@@ -79,7 +92,32 @@ const _: () = {
     assert!(offset_of!(HostSimd, p).is_multiple_of(16));
     assert!(offset_of!(HostSimd, ffr).is_multiple_of(16));
     assert!(offset_of!(SimdState, q).is_multiple_of(16));
+    assert!(offset_of!(SveState, p).is_multiple_of(16));
+    assert!(offset_of!(SveState, ffr).is_multiple_of(16));
 };
+
+/// The longest SVE vectors of this CPU that EL3 permits, in units of 128 bits minus 1; none: no
+/// SVE.
+pub(super) fn sve_vl() -> Option<u8> {
+    if field(mrs!(ID_AA64PFR0_EL1), 32) == 0 {
+        return None;
+    }
+    let cptr = mrs!(CPTR_EL2);
+    // SAFETY: opens SVE to this code for a moment; the Host's vector length is put back.
+    let bytes = unsafe {
+        msr!(CPTR_EL2, cptr | CPTR_FP | CPTR_SVE);
+        isb();
+        let zcr = mrs!(ZCR_EL2);
+        msr!(ZCR_EL2, MAX_VECTOR as u64 / 16 - 1);
+        isb();
+        let bytes = simd_vector_bytes();
+        msr!(ZCR_EL2, zcr);
+        msr!(CPTR_EL2, cptr);
+        isb();
+        bytes
+    };
+    u8::try_from(bytes / 16).ok()?.checked_sub(1)
+}
 
 impl HostSimd {
     /// Finds out what this CPU has.
@@ -107,31 +145,78 @@ impl HostSimd {
         isb();
     }
 
+    /// Saves the Host's state; its P and FFR outside streaming mode only if the REC has its own.
+    ///
+    /// # Safety
+    /// The registers are open and the Host's. Each exists: `init` has seen its feature. The arrays
+    /// are as long as the longest vectors, aligned, and this CPU's own.
+    unsafe fn save_host(&mut self, predicates: bool) {
+        // SAFETY: by the contract.
+        unsafe {
+            self.fpsr = mrs!(FPSR);
+            self.fpcr = mrs!(FPCR);
+            self.streaming = self.has_sme && mrs!(SVCR) & SVCR_SM != 0;
+            self.predicates = self.streaming || predicates;
+            self.ffr_saved =
+                predicates && !self.streaming || self.streaming && self.has_streaming_ffr();
+            if self.has_sve || self.streaming {
+                simd_save_z(&raw mut self.z);
+            } else {
+                simd_save_q((&raw mut self.z).cast());
+            }
+            if self.predicates {
+                simd_save_p(&raw mut self.p);
+            }
+            if self.ffr_saved {
+                simd_save_ffr(&raw mut self.ffr);
+            }
+            if self.streaming {
+                simd_stop_streaming();
+            }
+        }
+    }
+
+    /// Loads what [`HostSimd::save_host`] saved, at the same vector length.
+    ///
+    /// # Safety
+    /// The registers are open, and no one's any more.
+    unsafe fn load_host(&self) {
+        // SAFETY: what was saved is loaded by the instructions that match.
+        unsafe {
+            if self.streaming {
+                simd_start_streaming();
+            }
+            if self.ffr_saved {
+                simd_load_ffr(&raw const self.ffr);
+            }
+            if self.predicates {
+                simd_load_p(&raw const self.p);
+            }
+            if self.has_sve || self.streaming {
+                simd_load_z(&raw const self.z);
+            } else {
+                simd_load_q((&raw const self.z).cast());
+            }
+            msr!(FPSR, self.fpsr);
+            msr!(FPCR, self.fpcr);
+            msr!(CPTR_EL2, CPTR_ALL_TRAPPED);
+        }
+    }
+
+    /// Whether the Host's streaming mode has FFR.
+    fn has_streaming_ffr(&self) -> bool {
+        self.has_fa64 && mrs!(SMCR_EL2) & SMCR_FA64 != 0
+    }
+
     /// Saves the Host's state, loads the REC's and lets the Realm use it.
     ///
     /// # Safety
     /// A REC is entered on this CPU and the vector registers are the Host's.
     pub(super) unsafe fn give(&mut self, rec: &SimdState) {
-        // SAFETY: the REC does not run here. Each register exists: `init` has seen its feature.
-        // The arrays are as long as the longest vectors, aligned, and this CPU's own.
+        // SAFETY: the REC does not run here; its Realm has no SVE.
         unsafe {
             self.open();
-            self.fpsr = mrs!(FPSR);
-            self.fpcr = mrs!(FPCR);
-            self.streaming = self.has_sme && mrs!(SVCR) & SVCR_SM != 0;
-            if self.streaming {
-                simd_save_z(&raw mut self.z);
-                simd_save_p(&raw mut self.p);
-                self.streaming_ffr = self.has_fa64 && mrs!(SMCR_EL2) & SMCR_FA64 != 0;
-                if self.streaming_ffr {
-                    simd_save_ffr(&raw mut self.ffr);
-                }
-                simd_stop_streaming();
-            } else if self.has_sve {
-                simd_save_z(&raw mut self.z);
-            } else {
-                simd_save_q((&raw mut self.z).cast());
-            }
+            self.save_host(false);
             simd_load_q(&raw const rec.q);
             msr!(FPSR, rec.fpsr);
             msr!(FPCR, rec.fpcr);
@@ -145,28 +230,61 @@ impl HostSimd {
     /// # Safety
     /// A REC is entered on this CPU and the vector registers are its, by [`HostSimd::give`].
     pub(super) unsafe fn take(&mut self, rec: &mut SimdState) {
-        // SAFETY: as in `give`; what it has saved is loaded by the instructions that match, at the
-        // same vector length.
+        // SAFETY: as in `give`.
         unsafe {
             self.open();
             rec.fpsr = mrs!(FPSR);
             rec.fpcr = mrs!(FPCR);
             simd_save_q(&raw mut rec.q);
-            if self.streaming {
-                simd_start_streaming();
-                if self.streaming_ffr {
-                    simd_load_ffr(&raw const self.ffr);
-                }
-                simd_load_p(&raw const self.p);
-                simd_load_z(&raw const self.z);
-            } else if self.has_sve {
-                simd_load_z(&raw const self.z);
-            } else {
-                simd_load_q((&raw const self.z).cast());
-            }
-            msr!(FPSR, self.fpsr);
-            msr!(FPCR, self.fpcr);
-            msr!(CPTR_EL2, CPTR_ALL_TRAPPED);
+            self.load_host();
+        }
+    }
+
+    /// As [`HostSimd::give`], for a Realm with SVE; `vl` as in `ZCR_EL2.LEN`.
+    ///
+    /// # Safety
+    /// A REC is entered on this CPU, which has SVE, and the vector registers are the Host's.
+    pub(super) unsafe fn give_sve(&mut self, vl: u8, z: [&ZRegisters; 2], rest: &SveState) {
+        // SAFETY: as in `give`. Half of the vectors fit a Granule at the greatest length.
+        unsafe {
+            self.open();
+            self.save_host(true);
+            self.zcr_el2 = mrs!(ZCR_EL2);
+            self.zcr_el1 = mrs!(ZCR_EL12);
+            msr!(ZCR_EL2, vl.into());
+            isb();
+            simd_load_ffr(&raw const rest.ffr);
+            simd_load_p(&raw const rest.p);
+            simd_load_z_low(&raw const z[0].0);
+            simd_load_z_high(&raw const z[1].0);
+            msr!(FPSR, rest.fpsr);
+            msr!(FPCR, rest.fpcr);
+            msr!(ZCR_EL12, rest.zcr);
+            msr!(CPTR_EL2, CPTR_ALL_TRAPPED | CPTR_FP | CPTR_SVE);
+        }
+    }
+
+    /// As [`HostSimd::take`], for a Realm with SVE.
+    ///
+    /// # Safety
+    /// A REC is entered on this CPU and the vector registers are its, by [`HostSimd::give_sve`]
+    /// with the same `vl`.
+    pub(super) unsafe fn take_sve(&mut self, z: [&mut ZRegisters; 2], rest: &mut SveState) {
+        let [low, high] = z;
+        // SAFETY: as in `give_sve`. `ZCR_EL2` still has the Realm's length.
+        unsafe {
+            self.open();
+            rest.fpsr = mrs!(FPSR);
+            rest.fpcr = mrs!(FPCR);
+            rest.zcr = mrs!(ZCR_EL12);
+            simd_save_z_low(&raw mut low.0);
+            simd_save_z_high(&raw mut high.0);
+            simd_save_p(&raw mut rest.p);
+            simd_save_ffr(&raw mut rest.ffr);
+            msr!(ZCR_EL2, self.zcr_el2);
+            msr!(ZCR_EL12, self.zcr_el1);
+            isb();
+            self.load_host();
         }
     }
 }

@@ -5,8 +5,7 @@ use super::version::max_ipa_width;
 use super::{Error, Result};
 use crate::machine::{CpuFeatures, Machine};
 use crate::monitor::Cx;
-use crate::realm::{NewRealm, Realm, RealmState};
-use crate::run::DebugCounts;
+use crate::realm::{NewRealm, Realm, RealmState, Resources};
 use rmm_abi::rmi::{HashAlgorithm, RealmFlags, RealmParams};
 use rmm_attest::rim;
 use rmm_granule::{GRANULE_SIZE, Pa, Rd};
@@ -88,10 +87,14 @@ fn check_params<M: Machine>(
         hash_algorithm,
         rim: rim::realm_create(cx.machine, hash_algorithm, params),
         rpv: params.rpv,
-        debug: DebugCounts {
-            breakpoints: params.num_bps,
-            watchpoints: params.num_wps,
-        },
+        resources: Resources::new(
+            params.num_bps,
+            params.num_wps,
+            flags.contains(RealmFlags::SVE).then_some(params.sve_vl),
+            flags
+                .contains(RealmFlags::PMU)
+                .then_some(params.pmu_num_ctrs),
+        ),
     };
     Ok((stage2, new))
 }
@@ -107,7 +110,9 @@ fn is_supported(params: &RealmParams, features: &CpuFeatures) -> bool {
         && params.num_bps <= features.num_bps
         && params.num_wps <= features.num_wps
         && (!flags.contains(RealmFlags::SVE) || within(params.sve_vl, features.sve_vl))
-        && (!flags.contains(RealmFlags::PMU) || within(params.pmu_num_ctrs, features.pmu_counters))
+        && (!flags.contains(RealmFlags::PMU)
+            || within(params.pmu_num_ctrs, features.pmu_counters)
+                && (params.pmu_num_ctrs > 0 || features.has_hpmn0()))
 }
 
 /// RMI_REALM_ACTIVATE.

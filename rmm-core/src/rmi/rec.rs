@@ -4,7 +4,7 @@
 use super::{Error, Outputs, Result};
 use crate::machine::Machine;
 use crate::monitor::Cx;
-use crate::realm::{MAX_RECS, REC_AUX_COUNT, Realm, RealmState};
+use crate::realm::{MAX_RECS, Realm, RealmState};
 use crate::rec::{Rec, RecHead};
 use core::mem::offset_of;
 use rmm_abi::rmi::{MAX_REC_AUX, RecParams, mpidr_to_index};
@@ -14,8 +14,9 @@ use zerocopy::{FromZeros, IntoBytes};
 
 /// RMI_REC_AUX_COUNT.
 pub fn aux_count<M: Machine>(cx: &Cx<'_, M>, rd: u64, out: &mut Outputs) -> Result {
-    let _rd = cx.granules().lock::<Rd>(rd)?;
-    out.x1 = REC_AUX_COUNT as u64;
+    let mut rd = cx.granules().lock::<Rd>(rd)?;
+    let resources = rd.map::<_, Realm>(cx.machine).resources;
+    out.x1 = resources.aux_count() as u64;
     Ok(())
 }
 
@@ -27,19 +28,12 @@ pub fn create<M: Machine>(cx: &Cx<'_, M>, rd: u64, rec: u64, params_ptr: u64) ->
     let page = cx.granules().ns_granule(params_ptr)?;
     page.read(cx.machine, 0, params.as_mut_bytes())?;
 
-    // `rec_*` and, for as many as a REC takes, `aux_*`. A wrong `num_aux` is told after the
-    // Realm's own errors; until then the addresses that count are the first ones.
-    let mut granules = [0; MAX_SET];
-    let given = usize::try_from(params.num_aux).map_or(REC_AUX_COUNT, |n| n.min(REC_AUX_COUNT));
-    granules[0] = rec;
-    for (to, from) in granules
-        .iter_mut()
-        .skip(1)
-        .zip(params.aux.iter().take(given))
-    {
-        *to = *from;
-    }
-    let named = granules.get(..=given).ok_or(Error::Input)?;
+    // `rec_*` and `aux_*`. A wrong `num_aux` is told after the Realm's own errors.
+    let given = usize::try_from(params.num_aux).map_or(MAX_REC_AUX, |n| n.min(MAX_REC_AUX));
+    let mut named = [0; MAX_SET];
+    named[0] = rec;
+    named[1..].copy_from_slice(&params.aux);
+    let named = named.get(..=given).ok_or(Error::Input)?;
     let (mut rd, mut granules) = cx.granules().lock_many::<Rd>(rd, named)?;
 
     let (rd_pa, recs) = (rd.pa(), rd.refs());
@@ -48,7 +42,8 @@ pub fn create<M: Machine>(cx: &Cx<'_, M>, rd: u64, rec: u64, params_ptr: u64) ->
         return Err(Error::Realm(0));
     }
     let index = realm.rec_index;
-    if mpidr_to_index(params.mpidr) != index || params.num_aux != REC_AUX_COUNT as u64 {
+    if mpidr_to_index(params.mpidr) != index || params.num_aux != realm.resources.aux_count() as u64
+    {
         return Err(Error::Input);
     }
     let rec = granules.next().ok_or(Error::Input)?;

@@ -5,7 +5,7 @@ use super::inject::{self, ec};
 use super::rsi::RsiContext;
 use super::sysreg::{Action, ISS_RT, Trap};
 use super::{Next, PSTATE_AARCH32, Running, idreg};
-use crate::machine::{Machine, SimdState};
+use crate::machine::Machine;
 use crate::realm::{Realm, RealmState};
 use crate::rec::Rec;
 use rmm_abi::rmi::RecExitReason;
@@ -26,7 +26,10 @@ impl<M: Machine> Running<'_, M> {
         }
         match inject::class(esr) {
             ec::WFX => self.wait(esr),
-            ec::FP if !self.simd_live => self.give_simd(),
+            ec::FP if !self.live.simd => self.give_simd(),
+            ec::SVE if !self.live.simd && self.head.resources.sve_vl().is_some() => {
+                self.give_simd()
+            }
             ec::SMC64 => self.call(),
             ec::HVC64 => {
                 // The return address of an HVC is behind it, that of an Undefined Instruction not.
@@ -60,37 +63,34 @@ impl<M: Machine> Running<'_, M> {
         self.leave_sync(esr & ESR_WFX)
     }
 
-    /// First use of FP/SIMD since the entry.
-    fn give_simd(&mut self) -> Next {
-        // SAFETY: the Granule is this REC's own REC_AUX, and no other window is open onto it.
-        let state = unsafe { self.aux.map::<SimdState>(self.head.simd()) };
-        self.cx.machine.load_simd(&state);
-        self.simd_live = true;
-        Next::Resume
-    }
-
-    /// Takes the FP/SIMD registers back on the way out.
-    pub fn take_simd(&mut self) {
-        // SAFETY: as for `give_simd`.
-        let mut state = unsafe { self.aux.map::<SimdState>(self.head.simd()) };
-        self.cx.machine.save_simd(&mut state);
-        self.simd_live = false;
-    }
-
     /// MSR, MRS or System instruction.
     fn system_register(&mut self, esr: u64) -> Next {
         let trap = Trap::new(esr);
-        let (hardware, debug) = (&self.cx.features().id, self.head.debug());
-        let id_register = |crm, op2| idreg::read(crm, op2, hardware, debug);
+        let (hardware, resources) = (&self.cx.features().id, &self.head.resources);
+        let id_register = |crm, op2| idreg::read(crm, op2, hardware, resources);
         match trap.action(&self.rec.context, id_register) {
             Action::Read(value) => trap.set_target(&mut self.rec.context, value),
-            Action::Ignore => {}
             Action::Undefined => return self.undefined(),
             Action::Exit(value) => {
                 self.exit.gprs[0] = value;
                 self.rec.context.step_over();
                 return self.leave_sync(esr & !ISS_RT);
             }
+            // Given, the registers do not trap any more: the instruction is tried again.
+            Action::Debug if !self.live.debug => {
+                self.give_debug();
+                return Next::Resume;
+            }
+            // OS lock, external debug: not for a Realm, read as zero and ignore writes.
+            Action::Debug if trap.is_read() => trap.set_target(&mut self.rec.context, 0),
+            Action::Debug => {}
+            Action::Pmu => match resources.pmu_counters() {
+                Some(counters) if !self.live.pmu => {
+                    self.give_pmu(counters);
+                    return Next::Resume;
+                }
+                _ => return self.undefined(),
+            },
         }
         self.rec.context.step_over();
         Next::Resume

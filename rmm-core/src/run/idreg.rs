@@ -5,6 +5,7 @@
 //! to the value it knows; any other field reads as not implemented, whatever a newer CPU has.
 
 use crate::machine::IdRegisters;
+use crate::realm::Resources;
 
 /// A field that is shown: its lowest bit and the highest value the monitor supports. Fields are
 /// four bits wide and unsigned.
@@ -21,6 +22,23 @@ const PFR0: &[Field] = &[
     Field(48, 1),
     Field(56, 1),
     Field(60, ANY),
+];
+/// SVE of `ID_AA64PFR0_EL1`, where the Realm has it.
+const PFR0_SVE: &[Field] = &[Field(32, 1)];
+/// Fields of `ID_AA64ZFR0_EL1`: SVEver, AES, EltPerm, BitPerm, B16B16, BF16, SHA3, SM4, I8MM,
+/// F32MM, F64MM.
+const ZFR0: &[Field] = &[
+    Field(0, ANY),
+    Field(4, ANY),
+    Field(12, ANY),
+    Field(16, ANY),
+    Field(20, ANY),
+    Field(24, ANY),
+    Field(32, ANY),
+    Field(40, ANY),
+    Field(44, ANY),
+    Field(52, ANY),
+    Field(56, ANY),
 ];
 /// FP and AdvSIMD of `ID_AA64PFR0_EL1`, where 0xF says not implemented.
 const PFR0_SIMD: u64 = 0xFF << 16;
@@ -109,8 +127,6 @@ const MMFR2: &[Field] = &[
     Field(60, 1),
 ];
 
-/// DebugVer of `ID_AA64DFR0_EL1`: Armv8.0 debug.
-const DFR0_DEBUG_V8: u64 = 6;
 /// DoubleLock of `ID_AA64DFR0_EL1`: not implemented.
 const DFR0_NO_DOUBLE_LOCK: u64 = 0xF << 36;
 
@@ -120,29 +136,45 @@ fn select(hardware: u64, fields: &[Field]) -> u64 {
     })
 }
 
-/// How many breakpoints and watchpoints a Realm has, each minus 1.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct DebugCounts {
-    /// Breakpoints minus 1.
-    pub breakpoints: u8,
-    /// Watchpoints minus 1.
-    pub watchpoints: u8,
+/// DebugVer of `ID_AA64DFR0_EL1`, at most: Armv8.2 debug.
+const DFR0_DEBUG_VER: u64 = 8;
+/// PMUVer of `ID_AA64DFR0_EL1`, at most: PMUv3p5.
+const DFR0_PMU_VER: u64 = 6;
+/// PMUVer of `ID_AA64DFR0_EL1` of a PMU that is not Arm's.
+const DFR0_PMU_OTHER: u64 = 0xF;
+
+/// `ID_AA64DFR0_EL1` of a Realm with these resources.
+fn dfr0(hardware: u64, resources: &Resources) -> u64 {
+    // More than 16 do not fit the field; 15 is then the largest number it can tell.
+    let count = |n: u8| u64::from(n.min(15));
+    let pmu = match hardware >> 8 & 0xF {
+        _ if resources.pmu_counters().is_none() => 0,
+        DFR0_PMU_OTHER => 0,
+        version => version.min(DFR0_PMU_VER),
+    };
+    (hardware & 0xF).min(DFR0_DEBUG_VER)
+        | pmu << 8
+        | count(resources.breakpoints) << 12
+        | count(resources.watchpoints) << 20
+        | DFR0_NO_DOUBLE_LOCK
 }
 
 /// The ID register with op0 3, op1 0, CRn 0 and these CRm and op2; zero where there is none.
 #[must_use]
-pub fn read(crm: u64, op2: u64, hardware: &IdRegisters, debug: DebugCounts) -> u64 {
+pub fn read(crm: u64, op2: u64, hardware: &IdRegisters, resources: &Resources) -> u64 {
+    let has_sve = resources.sve_vl().is_some();
     match (crm, op2) {
-        (4, 0) => select(hardware.pfr0, PFR0) | hardware.pfr0 & PFR0_SIMD,
-        (4, 1) => select(hardware.pfr1, PFR1),
-        (5, 0) => {
-            // More than 16 do not fit the field; 15 is then the largest number it can tell.
-            let count = |n: u8| u64::from(n.min(15));
-            DFR0_DEBUG_V8
-                | DFR0_NO_DOUBLE_LOCK
-                | count(debug.breakpoints) << 12
-                | count(debug.watchpoints) << 20
+        (4, 0) => {
+            let sve = if has_sve {
+                select(hardware.pfr0, PFR0_SVE)
+            } else {
+                0
+            };
+            select(hardware.pfr0, PFR0) | hardware.pfr0 & PFR0_SIMD | sve
         }
+        (4, 1) => select(hardware.pfr1, PFR1),
+        (4, 4) if has_sve => select(hardware.zfr0, ZFR0),
+        (5, 0) => dfr0(hardware.dfr0, resources),
         (6, 0) => select(hardware.isar0, ISAR0),
         (6, 1) => select(hardware.isar1, ISAR1),
         (6, 2) => select(hardware.isar2, ISAR2),
@@ -174,16 +206,7 @@ mod tests {
     };
 
     fn field(crm: u64, op2: u64, shift: u32) -> u64 {
-        read(
-            crm,
-            op2,
-            &ALL,
-            DebugCounts {
-                breakpoints: 5,
-                watchpoints: 3,
-            },
-        ) >> shift
-            & 0xF
+        read(crm, op2, &ALL, &Resources::new(5, 3, None, None)) >> shift & 0xF
     }
 
     #[test]
@@ -239,9 +262,29 @@ mod tests {
             (7, 4),
             (1, 0),
         ] {
-            assert_eq!(read(crm, op2, &ALL, DebugCounts::default()), 0);
+            assert_eq!(read(crm, op2, &ALL, &Resources::default()), 0);
         }
     }
+
+    #[test]
+    fn sve_and_pmu_where_the_realm_has_them() {
+        let with = Resources::new(5, 3, Some(3), Some(4));
+        let without = Resources::new(5, 3, None, None);
+        let all = |crm, op2| (read(crm, op2, &ALL, &with), read(crm, op2, &ALL, &without));
+        let (pfr0, hidden) = all(4, 0);
+        assert_eq!(pfr0 ^ hidden, 1 << 32);
+        assert_eq!(all(4, 4), (0xFFF0_FF0F_FFFF_F0FF & ZFR0_SHOWN, 0));
+        let other_pmu = all(5, 0).0 >> 8 & 0xF;
+        assert_eq!(other_pmu, 0, "a PMU that is not Arm's");
+        let v3p7 = IdRegisters {
+            dfr0: 7 << 8,
+            ..ALL
+        };
+        assert_eq!(read(5, 0, &v3p7, &with) >> 8 & 0xF, 6);
+        assert_eq!(read(5, 0, &v3p7, &without) >> 8 & 0xF, 0);
+    }
+
+    const ZFR0_SHOWN: u64 = 0x0FF0_FF0F_0FFF_F0FF;
 
     #[test]
     fn shown_up_to_what_is_supported() {
@@ -255,7 +298,7 @@ mod tests {
         );
         assert_eq!(field(7, 1, 0), 2, "HAFDBS without HAFT");
         assert_eq!(
-            read(4, 0, &IdRegisters::default(), DebugCounts::default()),
+            read(4, 0, &IdRegisters::default(), &Resources::default()),
             0
         );
     }

@@ -19,6 +19,8 @@ pub mod ec {
     pub const SMC64: u64 = 0x17;
     /// MSR, MRS or System instruction.
     pub const SYSREG: u64 = 0x18;
+    /// SVE access.
+    pub const SVE: u64 = 0x19;
     /// Instruction Abort from a lower Exception level.
     pub const INSTRUCTION_ABORT_LOWER: u64 = 0x20;
     /// Data Abort from a lower Exception level.

@@ -7,12 +7,11 @@ mod exception;
 pub mod gic;
 mod idreg;
 mod inject;
+mod lazy;
 mod mmio;
 mod rsi;
 mod stage1;
 mod sysreg;
-
-pub use idreg::DebugCounts;
 
 use crate::machine::{EntryControls, Exception, Machine, TimerLines, TimerState};
 use crate::monitor::Cx;
@@ -21,6 +20,7 @@ use crate::rec::{LastExit, Rec, RecHead};
 use crate::rmi::{Error, Result};
 use core::mem::offset_of;
 use entry::Entry;
+use lazy::Live;
 use rmm_abi::rmi::{RecExit, RecExitReason, RecRun};
 use rmm_granule::{Auxiliary, Pa, Rd, Rec as RecState};
 use zerocopy::{FromZeros, IntoBytes};
@@ -45,7 +45,7 @@ pub fn enter<M: Machine>(cx: &Cx<'_, M>, rec: u64, run_ptr: u64) -> Result {
         rec,
         aux,
         exit: &mut exit,
-        simd_live: false,
+        live: Live::default(),
     };
     if let Some(controls) = running.resume(&entry) {
         running.run(controls);
@@ -72,8 +72,7 @@ struct Running<'a, M: Machine> {
     rec: &'a mut Rec,
     aux: Auxiliary<'a, M>,
     exit: &'a mut RecExit,
-    /// The FP/SIMD registers are the REC's.
-    simd_live: bool,
+    live: Live,
 }
 
 /// M[4] of PSTATE: AArch32.
@@ -94,6 +93,7 @@ impl<M: Machine> Running<'_, M> {
         let machine = self.cx.machine;
         let reported = asserted(&self.rec.context.timers);
         machine.enter_realm(&mut self.rec.context, &self.head.stage2, controls);
+        self.give_what_acts();
         loop {
             // A timer output that the Host has not seen yet, rising or falling, is its to act on.
             let next = if machine.mask_timers(&self.rec.context) != reported {
@@ -110,9 +110,7 @@ impl<M: Machine> Running<'_, M> {
                 break;
             }
         }
-        if self.simd_live {
-            self.take_simd();
-        }
+        self.take_all();
         machine.leave_realm(&mut self.rec.context);
     }
 
@@ -128,7 +126,7 @@ impl<M: Machine> Running<'_, M> {
         self.leave(RecExitReason::Sync)
     }
 
-    /// Fills the fields that are valid at every exit (A6.1, A6.2).
+    /// Fills the fields that are valid at every exit (A6.1, A6.2, A8.1).
     fn report(&mut self) {
         gic::report(&self.rec.context.gic, self.exit);
         let timers = &self.rec.context.timers;
@@ -136,6 +134,9 @@ impl<M: Machine> Running<'_, M> {
         self.exit.cntp_cval = timers.cntp_cval;
         self.exit.cntv_ctl = timers.cntv_ctl;
         self.exit.cntv_cval = timers.cntv_cval;
+        if self.head.resources.pmu_counters().is_some() {
+            self.exit.pmu_ovf_status = u8::from(lazy::pmu_overflow(&self.rec.context.pmu));
+        }
     }
 
     /// Remembers an exit that the next entry may answer.

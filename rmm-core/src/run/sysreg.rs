@@ -29,10 +29,12 @@ pub const ISS_RT: u64 = 0x1F << 5;
 pub enum Action {
     /// A read: give this value and go on.
     Read(u64),
-    /// A write: ignore it and go on.
-    Ignore,
     /// A write for the Host: leave with this value.
     Exit(u64),
+    /// A debug register: give the Realm its own, if it has not got them.
+    Debug,
+    /// A PMU register: give the Realm its PMU, if it has one.
+    Pmu,
     /// The register does not exist for the Realm.
     Undefined,
 }
@@ -48,7 +50,9 @@ impl Trap {
         self.0 & ENCODING_MASK
     }
 
-    const fn is_read(self) -> bool {
+    /// MRS, not MSR.
+    #[must_use]
+    pub const fn is_read(self) -> bool {
         self.0 & 1 != 0
     }
 
@@ -79,6 +83,17 @@ impl Trap {
         self.op0() == 2 && self.op1() == 0
     }
 
+    /// PMU registers: op0 3, and op1 3 with CRn 9, CRm 12 to 14 or CRn 14, CRm 8 to 15, or op1 0
+    /// with CRn 9, CRm 14.
+    const fn is_pmu(self) -> bool {
+        let (crn, crm) = (self.0 >> 10 & 0xF, self.0 >> 1 & 0xF);
+        self.op0() == 3
+            && matches!(
+                (self.op1(), crn, crm),
+                (3, 9, 12..=14) | (3, 14, 8..=15) | (0, 9, 14)
+            )
+    }
+
     /// The value of the source register; XZR is zero.
     #[must_use]
     pub fn source(self, rec: &RecContext) -> u64 {
@@ -95,21 +110,20 @@ impl Trap {
     /// Decides; `id_register` gives what the Realm sees in the ID space.
     #[must_use]
     pub fn action(self, rec: &RecContext, id_register: impl FnOnce(u64, u64) -> u64) -> Action {
-        if self.is_read() {
-            if self.is_id() {
-                let (crm, op2) = self.id();
-                return Action::Read(id_register(crm, op2));
-            }
-            if self.is_debug() {
-                return Action::Read(0);
-            }
-            return Action::Undefined;
+        if self.is_debug() {
+            return Action::Debug;
+        }
+        if self.is_pmu() {
+            return Action::Pmu;
+        }
+        if self.is_read() && self.is_id() {
+            let (crm, op2) = self.id();
+            return Action::Read(id_register(crm, op2));
         }
         match self.encoding() {
-            ICC_DIR_EL1 | ICC_SGI1R_EL1 | ICC_ASGI1R_EL1 | ICC_SGI0R_EL1 => {
+            ICC_DIR_EL1 | ICC_SGI1R_EL1 | ICC_ASGI1R_EL1 | ICC_SGI0R_EL1 if !self.is_read() => {
                 Action::Exit(self.source(rec))
             }
-            _ if self.is_debug() => Action::Ignore,
             _ => Action::Undefined,
         }
     }
@@ -155,12 +169,33 @@ mod tests {
     }
 
     #[test]
+    fn debug_and_pmu_registers_are_given() {
+        let rec = RecContext::new_zeroed();
+        for (register, action) in [
+            (encoding(2, 0, 0, 0, 4), Action::Debug),
+            (encoding(2, 0, 0, 2, 2), Action::Debug),
+            (encoding(2, 0, 1, 0, 4), Action::Debug),
+            (encoding(3, 3, 9, 12, 0), Action::Pmu),
+            (encoding(3, 3, 14, 15, 7), Action::Pmu),
+            (encoding(3, 0, 9, 14, 1), Action::Pmu),
+            // CNTV_CTL_EL0, and PMMIR's neighbour in another CRm.
+            (encoding(3, 3, 14, 3, 1), Action::Undefined),
+            (encoding(3, 0, 9, 13, 0), Action::Undefined),
+        ] {
+            for read in [false, true] {
+                let found = Trap::new(esr(register, 1, read)).action(&rec, |_, _| 0);
+                assert_eq!(found, action, "{register:#x}");
+            }
+        }
+    }
+
+    #[test]
     fn what_is_hidden_is_undefined() {
         let rec = RecContext::new_zeroed();
-        let pmcr = encoding(3, 3, 9, 12, 0);
+        let amcr = encoding(3, 3, 13, 2, 0);
         let impdef = encoding(3, 0, 15, 0, 0);
         let trace = encoding(2, 1, 0, 0, 0);
-        for register in [pmcr, impdef, trace] {
+        for register in [amcr, impdef, trace] {
             for read in [false, true] {
                 let action = Trap::new(esr(register, 1, read)).action(&rec, |_, _| 0);
                 assert_eq!(action, Action::Undefined);
