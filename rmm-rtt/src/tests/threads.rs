@@ -4,6 +4,7 @@
 use super::*;
 use std::sync::atomic::AtomicBool;
 use std::thread;
+use std::time::Duration;
 
 const ROUNDS: usize = if cfg!(miri) { 3 } else { 300 };
 
@@ -82,6 +83,38 @@ fn walks_in_one_tree_do_not_disturb_each_other() {
             (1, Entry::Unassigned { ripas: DESTROYED })
         );
     }
+}
+
+#[test]
+fn a_parent_stays_locked_until_its_child_is() {
+    let realm = Realm::plain();
+    realm.tables(0, 2);
+    let child = realm.read(0, 1).desc;
+    let (started, got) = (AtomicBool::new(false), AtomicBool::new(false));
+    with_threads(&realm, |shared| {
+        let held = realm.granules.lock::<Rtt>(child).unwrap();
+        thread::scope(|scope| {
+            let (shared, started, got) = (&shared, &started, &got);
+            scope.spawn(move || {
+                let root = shared.root(0);
+                started.store(true, Ordering::Release);
+                assert_eq!(read_entry(root, &shared.memory.cpu(), 2).level, 2);
+            });
+            while !started.load(Ordering::Acquire) {
+                thread::yield_now();
+            }
+            // The walk waits for the child; another one cannot overtake it.
+            scope.spawn(move || {
+                let level = read_entry(shared.root(0), &shared.memory.cpu(), 1).level;
+                assert_eq!(level, 1);
+                got.store(true, Ordering::Release);
+            });
+            thread::sleep(Duration::from_millis(30));
+            let early = got.load(Ordering::Acquire);
+            drop(held);
+            assert!(!early, "the parent was unlocked too early");
+        });
+    });
 }
 
 #[test]

@@ -67,6 +67,26 @@ fn set_ripas_invalidates_what_was_valid() {
 }
 
 #[test]
+fn set_ripas_invalidates_what_lies_apart() {
+    let realm = Realm::plain();
+    realm.tables(0, 3);
+    for n in [2, 6, 7, 11] {
+        realm.map_ram(n * PAGE).unwrap();
+        realm.touch(n * PAGE).unwrap();
+    }
+    realm.map(4 * PAGE).unwrap();
+    realm.make_unassigned(9 * PAGE, DESTROYED);
+    let log = realm.invalidated(|| {
+        assert_eq!(realm.set(0, 10 * PAGE, EMPTY, true), Ok(10 * PAGE));
+    });
+    assert_eq!(log, [(2 * PAGE, 6 * PAGE)]);
+    for n in [2, 6, 7] {
+        assert_eq!(realm.touch(n * PAGE), no_translation(3));
+    }
+    assert!(realm.touch(11 * PAGE).is_ok());
+}
+
+#[test]
 fn unmap_unprotected_invalidates_page_or_block() {
     let realm = Realm::plain();
     let ipa = realm.shared();
