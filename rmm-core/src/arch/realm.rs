@@ -150,6 +150,9 @@ mod vtcr {
     pub const PS_48_BITS: u64 = 5;
 }
 
+/// FGT of `ID_AA64MMFR0_EL1`: fine-grained traps.
+const FGT: u32 = 56;
+
 /// `CNTHCTL_EL2`: EL1 and EL0 use counters and EL1 timers freely; no offsets.
 const CNTHCTL_BASE: u64 = 1 << 11 | 1 << 10;
 /// The signal of the EL1 virtual timer is masked.
@@ -237,7 +240,7 @@ impl HostState {
         // each exists if its feature does.
         unsafe {
             self.gic.init(el3.shares_gic_registers());
-            msr!(MDCR_EL2, mdcr(mrs!(MDCR_EL2), dfr0));
+            msr!(MDCR_EL2, mdcr(mrs!(MDCR_EL2), dfr0, mmfr0));
             msr!(CNTHCTL_EL2, CNTHCTL_BASE);
             msr!(CNTVOFF_EL2, 0);
             msr!(VPIDR_EL2, mrs!(MIDR_EL1));
@@ -246,12 +249,15 @@ impl HostState {
                 msr!(HCRX_EL2, 0);
             }
             // Zero traps what is newer than the traps themselves, and nothing older.
-            if field(mmfr0, 56) != 0 {
+            if field(mmfr0, FGT) != 0 {
+                /// OSECCR_EL1, DBGPRCR_EL1, DBGCLAIMSET_EL1 and DBGCLAIMCLR_EL1 trap also while
+                /// the Realm has the breakpoints: they are the external debugger's.
+                const EXTERNAL_DEBUG: u64 = 1 << 10 | 1 << 7 | 1 << 5;
                 msr!(HFGRTR_EL2, 0);
                 msr!(HFGWTR_EL2, 0);
                 msr!(HFGITR_EL2, 0);
-                msr!(HDFGRTR_EL2, 0);
-                msr!(HDFGWTR_EL2, 0);
+                msr!(HDFGRTR_EL2, EXTERNAL_DEBUG);
+                msr!(HDFGWTR_EL2, EXTERNAL_DEBUG);
             }
             if has_mpam {
                 const TRAP_EL0_EL1: u64 = 0b11 << 48;
@@ -293,8 +299,8 @@ fn vttbr(stage2: &Stage2) -> u64 {
 }
 
 /// `MDCR_EL2`: no debug, PMU, trace or profiling for Realms, and no counting in the monitor. HPMN
-/// stays. `dfr0` is `ID_AA64DFR0_EL1`.
-fn mdcr(current: u64, dfr0: u64) -> u64 {
+/// stays. `dfr0` and `mmfr0` are the ID registers of these names.
+fn mdcr(current: u64, dfr0: u64, mmfr0: u64) -> u64 {
     const HPMN: u64 = 0x1F;
     const TPMCR: u64 = 1 << 5;
     const TPM: u64 = 1 << 6;
@@ -305,6 +311,7 @@ fn mdcr(current: u64, dfr0: u64) -> u64 {
     const HPMD: u64 = 1 << 17;
     const TTRF: u64 = 1 << 19;
     const HCCD: u64 = 1 << 23;
+    const TDCC: u64 = 1 << 27;
     const MTPME: u64 = 1 << 28;
     // Zero, with intent: TDE, and E2PB and E2TB, which then trap the buffer registers.
     let mut value = current & HPMN | TDA | TDOSA | TDRA;
@@ -327,6 +334,10 @@ fn mdcr(current: u64, dfr0: u64) -> u64 {
     }
     if field(dfr0, 40) != 0 {
         value |= TTRF;
+    }
+    // The communications channel is trapped also while the Realm has the breakpoints.
+    if field(mmfr0, FGT) != 0 {
+        value |= TDCC;
     }
     value
 }

@@ -114,6 +114,17 @@
     wrffr   p0.b
     ret
 
+// Zeroes Z0 to Z31, P0 to P15 and FFR, at the current vector length.
+    simd_function simd_clear
+    .irp    n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15
+    pfalse  p\n\().b
+    .endr
+    wrffr   p0.b
+    .irp    n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31
+    mov     z\n\().b, #0
+    .endr
+    ret
+
 // Bytes of a vector, in x0.
     simd_function simd_vector_bytes
     rdvl    x0, #1

@@ -37,6 +37,7 @@ unsafe extern "C" {
     fn simd_load_p(from: *const [u8; 512]);
     fn simd_save_ffr(to: *mut [u8; 32]);
     fn simd_load_ffr(from: *const [u8; 32]);
+    fn simd_clear();
     fn simd_vector_bytes() -> u64;
     fn simd_start_streaming();
     fn simd_stop_streaming();
@@ -281,6 +282,8 @@ impl HostSimd {
             simd_save_z_high(&raw mut high.0);
             simd_save_p(&raw mut rest.p);
             simd_save_ffr(&raw mut rest.ffr);
+            // What lies beyond the Host's vector length stays, and would show if it grew.
+            simd_clear();
             msr!(ZCR_EL2, self.zcr_el2);
             msr!(ZCR_EL12, self.zcr_el1);
             isb();
