@@ -4,7 +4,8 @@
 //! A REC starts with X0 = [`MODE_COMMANDS`] or [`MODE_DEMO`] and X1 = base of the Unprotected
 //! half of the IPA space. In command mode it makes the host call [`IMM_NEXT`] for ever; the GPRs
 //! of the call are a [`Reply`] to the last command, the GPRs the Host answers with are a
-//! [`Command`].
+//! [`Command`]. The first reply tells what the REC found: X0, all registers together that no
+//! parameter set, DAIF, SCTLR_EL1, CurrentEL.
 
 /// Where the Realm's image lies, and how much memory it has there.
 pub mod layout {
@@ -82,11 +83,17 @@ pub enum Op {
     CountNonZero = 17,
     /// Spin until the first word at address 1 is not 2, or 3 ticks are over. Value 0: the word.
     Spin = 18,
+    /// Load from address 1 with the MMU off. Value 0: what was loaded.
+    ReadFlat = 19,
+    /// As [`Op::FpSet`], for the SVE registers.
+    SveSet = 20,
+    /// As [`Op::FpCheck`], for the SVE registers.
+    SveCheck = 21,
 }
 
 impl Op {
     /// Every operation, at its number.
-    pub const ALL: [Op; 19] = [
+    pub const ALL: [Op; 22] = [
         Op::Nop,
         Op::Read,
         Op::Write,
@@ -106,6 +113,9 @@ impl Op {
         Op::EntryPoint,
         Op::CountNonZero,
         Op::Spin,
+        Op::ReadFlat,
+        Op::SveSet,
+        Op::SveCheck,
     ];
 }
 

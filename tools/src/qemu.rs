@@ -32,6 +32,8 @@ pub struct Options {
     pub silence: u64,
     /// Only the target tests whose names contain this.
     pub only: Option<String>,
+    /// What random tests start from.
+    pub seed: u64,
     /// No tests of the build machine.
     pub target_only: bool,
     /// Further arguments for QEMU.
@@ -40,7 +42,7 @@ pub struct Options {
 
 /// The arguments that [`Options::parse`] understands.
 pub const USAGE: &str = "--qemu PATH --flash FILE [--timeout SECONDS] [--silence SECONDS] \
-     [--smp N] [--mem 2G] [--only TEXT] [--target-only|--host-tests] [-- QEMU ARGUMENTS]";
+     [--smp N] [--mem 2G] [--only TEXT] [--seed N] [--target-only|--host-tests] [-- QEMU ARGUMENTS]";
 
 impl Options {
     /// Reads the arguments of a command.
@@ -53,6 +55,7 @@ impl Options {
             timeout,
             silence: 40,
             only: None,
+            seed: 1,
             target_only: false,
             extra: Vec::new(),
         };
@@ -71,6 +74,7 @@ impl Options {
                         "--silence" => options.silence = value.parse()?,
                         "--smp" => options.smp = value.parse()?,
                         "--mem" => options.memory = mebibytes(value)?,
+                        "--seed" => options.seed = value.parse()?,
                         "--only" => options.only = Some(value.clone()),
                         _ => return Err(format!("{name}? usage: {USAGE}").into()),
                     }
@@ -122,8 +126,9 @@ impl Boot {
         let file = format!("rmm-tools-{}-{number}.params", std::process::id());
         let parameters = std::env::temp_dir().join(file);
         let text = format!(
-            "rmm-test-host 1\nmemory {}\n{request}\0",
-            options.memory * MIB
+            "rmm-test-host 1\nmemory {}\nseed {}\n{request}\0",
+            options.memory * MIB,
+            options.seed
         );
         std::fs::write(&parameters, text)?;
         let loader = format!(

@@ -37,6 +37,8 @@ pub struct Config {
     pub pmu_num_ctrs: u8,
     /// Realm Personalization Value.
     pub rpv: [u8; 64],
+    /// VMID, if not just one that was not used lately.
+    pub vmid: Option<u16>,
 }
 
 impl Default for Config {
@@ -50,6 +52,7 @@ impl Default for Config {
             sve_vl: 0,
             pmu_num_ctrs: 0,
             rpv: [0x5A; 64],
+            vmid: None,
         }
     }
 }
@@ -66,7 +69,7 @@ impl Config {
         params.pmu_num_ctrs = self.pmu_num_ctrs;
         params.hash_algo = self.hash;
         params.rpv = self.rpv;
-        params.vmid = next_vmid();
+        params.vmid = self.vmid.unwrap_or_else(next_vmid);
         params.rtt_base = rtt_base;
         params.rtt_level_start = self.level;
         params.rtt_num_start = self.tables;
@@ -163,8 +166,9 @@ impl Realm {
 
     /// Creates the missing RTTs down to a level, for an IPA.
     pub fn add_tables(&mut self, ipa: u64, level: u64) -> Check {
-        for level in self.config.level as u64 + 1..=level {
-            let base = ipa & !(entry_size(level - 1) - 1);
+        for level in (self.config.level + 1).cast_unsigned()..=level {
+            // What the parent's entry stands for: the parent may be level -1.
+            let base = ipa & !((entry_size(level) << 9) - 1);
             if self.table(level, base).is_none() {
                 self.add_table(base, level)?;
             }

@@ -107,12 +107,9 @@ impl Rec {
         }
     }
 
-    /// First entry: the Realm asks for a command.
-    pub fn boot(&self) -> Check {
-        match self.step(&enter())? {
-            Step::Done(_) => Ok(()),
-            Step::Exit(exit) => fail!("first entry: {}", describe(&exit)),
-        }
+    /// First entry: the Realm asks for a command. Returns what it found in its registers.
+    pub fn boot(&self) -> Check<Reply> {
+        self.finish_with(&enter())
     }
 
     /// Gives a command. Returns the first exit that is not its end.

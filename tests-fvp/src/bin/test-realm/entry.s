@@ -5,8 +5,14 @@
 // x0: mode, x1: base of the Unprotected half.
 .global _start
 _start:
+    // Registers that no parameter sets, to be reported.
+    orr x2, x2, x8
+    .irp n, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30
+    orr x2, x2, x\n
+    .endr
     mov x19, x0
     mov x20, x1
+    mov x21, x2
     adrp x0, __bss_start
     add x0, x0, :lo12:__bss_start
     adrp x1, __bss_end
@@ -18,15 +24,21 @@ _start:
 2:  bl cpu_setup
     mov x0, x19
     mov x1, x20
+    mov x2, x21
     bl {main}
     b .
 
 // Where PSCI_CPU_ON starts a REC. x0: context.
 .global secondary_start
 secondary_start:
+    .irp n, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30
+    orr x1, x1, x\n
+    .endr
     mov x19, x0
+    mov x20, x1
     bl cpu_setup
     mov x0, x19
+    mov x1, x20
     bl {secondary}
     b .
 

@@ -3,7 +3,7 @@
 
 use crate::{demo, runtime};
 use core::ptr::with_exposed_provenance_mut;
-use runtime::{Taken, guarded, host_call};
+use runtime::{Taken, guarded, host_call, mrs};
 use tests_fvp::protocol::{Access, IMM_NEXT, MODE_DEMO, Op, Reply, SysReg, Wait, pattern};
 use tests_fvp::registers;
 use tests_fvp::smc::smc;
@@ -37,27 +37,39 @@ unsafe extern "C" {
 }
 
 /// The first REC's life.
-pub extern "C" fn main(mode: u64, unprotected: u64) -> ! {
+pub extern "C" fn main(mode: u64, unprotected: u64, rest: u64) -> ! {
+    let reply = first_reply(mode, rest);
     runtime::make_tables(unprotected);
     runtime::mmu_on();
     if mode == MODE_DEMO {
         demo::first(unprotected);
     }
-    commands()
+    commands(reply)
+}
+
+/// What a REC finds in its registers, for the Host to see: X0, the other registers together,
+/// DAIF, SCTLR_EL1, CurrentEL.
+fn first_reply(x0: u64, rest: u64) -> Reply {
+    let mut reply = Reply::default();
+    let state = [mrs!("daif"), mrs!("sctlr_el1"), mrs!("currentel")];
+    reply.values[0] = x0;
+    reply.values[1] = rest;
+    reply.values[2..5].copy_from_slice(&state);
+    reply
 }
 
 /// The life of a REC that another one started.
-pub extern "C" fn secondary(context: u64) -> ! {
+pub extern "C" fn secondary(context: u64, rest: u64) -> ! {
+    let reply = first_reply(context, rest);
     runtime::mmu_on();
     if context == demo::CONTEXT {
         demo::second();
     }
-    commands()
+    commands(reply)
 }
 
 /// Asks for commands and does them.
-fn commands() -> ! {
-    let mut reply = Reply::default();
+fn commands(mut reply: Reply) -> ! {
     loop {
         let gprs = host_call(IMM_NEXT, &reply.to_gprs());
         let mut arguments = [0; 11];
@@ -164,6 +176,19 @@ fn perform(op: Op, a: &[u64; 11]) -> Reply {
         }
         Op::TakeIrq => value(runtime::take_interrupt(a[0])),
         Op::EntryPoint => value(runtime::entry_point()),
+        Op::ReadFlat => {
+            runtime::mmu_off();
+            let reply = attempt(read_double, a[0], 0);
+            runtime::mmu_on();
+            reply
+        }
+        Op::SveSet => {
+            // SAFETY: this code is built without vectors.
+            unsafe { registers::sve_set(a[0]) };
+            Reply::default()
+        }
+        // SAFETY: CPACR_EL1 does not trap SVE, which the Host has given this Realm.
+        Op::SveCheck => value(unsafe { registers::sve_check(a[0]) }),
         Op::CountNonZero => {
             let words = (a[0]..a[0] + a[1]).step_by(8);
             // SAFETY: memory that the Host has set aside for this.
@@ -172,11 +197,11 @@ fn perform(op: Op, a: &[u64; 11]) -> Reply {
             value(bytes.filter(|byte| *byte != 0).count() as u64)
         }
         Op::Spin => {
-            let end = runtime::mrs!("cntvct_el0").wrapping_add(a[2]);
+            let end = mrs!("cntvct_el0").wrapping_add(a[2]);
             loop {
                 // SAFETY: memory that the Host has set aside for this.
                 let word = unsafe { address(a[0]).read_volatile() };
-                if word != a[1] || runtime::mrs!("cntvct_el0") > end {
+                if word != a[1] || mrs!("cntvct_el0") > end {
                     return value(word);
                 }
             }

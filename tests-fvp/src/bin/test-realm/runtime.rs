@@ -6,7 +6,7 @@ use core::cell::UnsafeCell;
 use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use rmm_abi::rsi;
-use tests_fvp::protocol::layout::MAX_RECS;
+use tests_fvp::protocol::layout::{self, MAX_RECS};
 use tests_fvp::protocol::{IMM_PANIC, PRINT_BYTES};
 use tests_fvp::smc::{Registers, smc};
 use tests_fvp::text::Text;
@@ -191,8 +191,9 @@ pub fn take_interrupt(ticks: u64) -> u64 {
     }
 }
 
-/// Fills the translation tables: identity, Device memory from the Unprotected half on; and, from
-/// the last 512 GiB of the VA space, what lies beyond the IPA space.
+/// Fills the translation tables: identity, Device memory from the Unprotected half on. The last
+/// entries of level 0: what lies beyond the IPA space, and tables in memory that the Host may or
+/// may not provide, Protected and Unprotected.
 pub fn make_tables(unprotected: u64) {
     // Valid block, Access Flag, Inner Shareable.
     const NORMAL: u64 = 1 | 1 << 10 | 3 << 8;
@@ -218,11 +219,24 @@ pub fn make_tables(unprotected: u64) {
         }
         let level_0 = LEVEL_0.0.get();
         (*level_0)[0] = LOW.0.get() as u64 | TABLE;
-        if unprotected >> 39 != 0 {
-            (*level_0)[(unprotected >> 39) as usize & 511] = HIGH.0.get() as u64 | TABLE;
+        // Wider IPAs than 48 bits are not for these tables.
+        if unprotected >> 39 != 0 && unprotected >> 48 == 0 {
+            (*level_0)[(unprotected >> 39) as usize] = HIGH.0.get() as u64 | TABLE;
         }
-        (*level_0)[511] = BEYOND.0.get() as u64 | TABLE;
+        if unprotected >> 47 == 0 {
+            (*level_0)[511] = BEYOND.0.get() as u64 | TABLE;
+            // Tables where no memory is, unless the Host puts it there.
+            (*level_0)[510] = (layout::BASE + layout::SIZE) | TABLE;
+            (*level_0)[509] = unprotected | TABLE;
+        }
     }
+}
+
+/// Turns this REC's MMU off; memory is still cached, by the will of stage 2.
+pub fn mmu_off() {
+    let sctlr = mrs!("sctlr_el1") & !1;
+    // SAFETY: this code and its data are mapped to themselves.
+    unsafe { asm!("dsb sy", "msr sctlr_el1, {}", "isb", in(reg) sctlr, options(nostack)) };
 }
 
 /// Turns this REC's MMU and caches on.

@@ -164,7 +164,7 @@ fn first_entry() -> Check {
 fn host_sve() -> Check {
     // ID_AA64PFR0_EL1.SVE
     if mrs!("id_aa64pfr0_el1") >> 32 & 0xF == 0 {
-        return Ok(());
+        return super::not_offered("the Host's SVE");
     }
     let realm = running()?;
     let rec = &realm.recs[0];

@@ -14,6 +14,7 @@ use tests_fvp::protocol::{MODE_COMMANDS, Op, layout, pattern};
 pub const TESTS: &[Test] = &[
     ("data.content", content),
     ("data.unknown_content", unknown_content),
+    ("data.vmid_again", vmid_again),
     ("data.create_wrong", create_wrong),
     ("data.create_walk", create_walk),
     ("data.create_unknown_wrong", create_unknown_wrong),
@@ -67,6 +68,35 @@ fn unknown_content() -> Check {
     let bytes = rec.value_of(Op::CountNonZero, &[IPA, GRANULE])?;
     ensure_eq!(bytes, 0, "bytes that are not zero");
     realm.finish()
+}
+
+/// Translations of a Realm that is gone do not lead into the one that has its VMID now.
+fn vmid_again() -> Check {
+    let config = Config {
+        vmid: Some(0xDD),
+        ..Config::default()
+    };
+    for seed in 1..5 {
+        let mut realm = Realm::loaded(&config)?;
+        // Other granules, at the same IPA.
+        let kept = pool::take(seed, GRANULE)?;
+        realm.init_ripas(IPA, IPA + GRANULE)?;
+        realm.add_unknown(IPA)?;
+        realm.add_rec(true, &[MODE_COMMANDS, config.unprotected()])?;
+        realm.activate()?;
+        let rec = realm.boot()?;
+        let bytes = rec.value_of(Op::CountNonZero, &[IPA, GRANULE])?;
+        ensure_eq!(bytes, 0, "bytes of the Realm before");
+        rec.value_of(Op::MemFill, &[IPA, GRANULE, seed])?;
+        ensure_eq!(
+            rec.value_of(Op::MemCheck, &[IPA, GRANULE, seed])?,
+            0,
+            "words lost"
+        );
+        pool::give(kept, seed);
+        realm.finish()?;
+    }
+    Ok(())
 }
 
 fn create_wrong() -> Check {

@@ -28,6 +28,8 @@ pub const TESTS: &[Test] = &[
     ("exit.ripas_empty", ripas_empty),
     ("exit.unprotected_fetch", unprotected_fetch),
     ("exit.beyond_ipa_space", beyond_ipa_space),
+    ("exit.beyond_ipa_space_flat", beyond_ipa_space_flat),
+    ("exit.table_walk", table_walk),
     ("exit.wfx", wfx),
     ("exit.hvc", hvc),
     ("exit.sgi", sgi),
@@ -447,6 +449,44 @@ fn beyond_ipa_space() -> Check {
         1,
         va & !0xF,
     )?;
+    realm.finish()
+}
+
+/// The same without tables.
+fn beyond_ipa_space_flat() -> Check {
+    let realm = running()?;
+    let rec = &realm.recs[0];
+    let ipa = 2 * realm.config.unprotected() + 0x18;
+    check_exception(rec, Op::ReadFlat, &[ipa], DATA_ABORT_SAME, 0, ipa)?;
+    realm.finish()
+}
+
+/// Memory that the Realm's own tables lie in: its fault tells no more than another.
+fn table_walk() -> Check {
+    let mut realm = Realm::loaded(&Config::default())?;
+    realm.init_ripas(PAGE, PAGE + GRANULE)?;
+    realm.add_rec(true, &[MODE_COMMANDS, realm.config.unprotected()])?;
+    realm.activate()?;
+    let rec = realm.boot()?.clone();
+    let half = realm.config.unprotected();
+    // Entries 510 and 509 of the Realm's level 0 table.
+    let (protected, unprotected) = ((510 << 39) + 0x28, (509 << 39) + 0x28);
+    let exit = rec.exit_of(Op::Write, &[protected, Access::Double as u64, 0x5EC2E7])?;
+    check_exit(&exit, &abort_record(DATA_ABORT, TRANSLATION_3, PAGE))?;
+    realm.add_unknown(PAGE)?;
+    // The table is there, and empty: the Realm's own fault, at level 1.
+    let reply = rec.finish_with(&enter())?;
+    ensure_eq!(reply.esr >> 26, DATA_ABORT_SAME, "EC, esr {:#x}", reply.esr);
+    ensure_eq!(reply.esr & 0x3F, 5, "fault status, esr {:#x}", reply.esr);
+    ensure_eq!(reply.far, protected, "FAR_EL1");
+    let exit = rec.exit_of(Op::Read, &[unprotected, Access::Double as u64])?;
+    check_exit(&exit, &abort_record(DATA_ABORT, 4, half))?;
+    let emulate = enter_with(RecEnterFlags::EMUL_MMIO);
+    rec.try_enter(&emulate).rec("emul_mmio of a table walk")?;
+    let reply = rec.finish_with(&enter_with(RecEnterFlags::INJECT_SEA))?;
+    ensure_eq!(reply.esr >> 26, DATA_ABORT_SAME, "EC, esr {:#x}", reply.esr);
+    ensure_eq!(reply.esr & EA, EA, "EA, esr {:#x}", reply.esr);
+    ensure_eq!(reply.far, unprotected, "FAR_EL1");
     realm.finish()
 }
 

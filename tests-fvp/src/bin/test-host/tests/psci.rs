@@ -14,7 +14,7 @@ use rmm_abi::psci::{
     NOT_SUPPORTED, SUCCESS, fid,
 };
 use rmm_abi::rmi::{RMI_ERROR_REALM, RecExitReason, status};
-use tests_fvp::protocol::{MODE_COMMANDS, Op, SysReg};
+use tests_fvp::protocol::{MODE_COMMANDS, Op, Reply, SysReg};
 
 pub const TESTS: &[Test] = &[
     ("psci.version", version),
@@ -122,6 +122,16 @@ fn not_supported() -> Check {
     realm.finish()
 }
 
+/// What a REC finds when it starts: its context, zeroes, interrupts masked, no MMU, EL1.
+pub fn check_start(reply: &Reply, context: u64) -> Check {
+    ensure_eq!(reply.values[0], context, "X0");
+    ensure_eq!(reply.values[1], 0, "the other registers");
+    ensure_eq!(reply.values[2], 0x3C0, "DAIF");
+    ensure_eq!(reply.values[3] & 0x1005, 0, "SCTLR_EL1.{{M, C, I}}");
+    ensure_eq!(reply.values[4], 1 << 2, "CurrentEL");
+    Ok(())
+}
+
 /// The second REC starts where the first one says.
 fn cpu_on() -> Check {
     let realm = two_recs()?;
@@ -132,7 +142,13 @@ fn cpu_on() -> Check {
     second
         .try_enter(&enter())
         .rec("second REC before PSCI_CPU_ON")?;
-    exits(first, &[fid::PSCI_CPU_ON, 1, entry, 0x5678_9ABC])?;
+    // The context has 64 bits for the REC; the Host may be told 32 of them.
+    let context = 0x1234_5678_9ABC;
+    let exit = first.exit_of(Op::Smc, &[fid::PSCI_CPU_ON, 1, entry, context])?;
+    let mut wanted = exit_record(RecExitReason::Psci);
+    wanted.gprs[..3].copy_from_slice(&[fid::PSCI_CPU_ON, 1, entry]);
+    wanted.gprs[3] = context & (exit.gprs[3] | 0xFFFF_FFFF);
+    check_exit(&exit, &wanted)?;
     first
         .try_enter(&enter())
         .rec("caller before RMI_PSCI_COMPLETE")?;
@@ -142,7 +158,7 @@ fn cpu_on() -> Check {
     rmi::psci_complete(first.pa, second.pa, SUCCESS).ok("RMI_PSCI_COMPLETE")?;
     rmi::psci_complete(first.pa, second.pa, SUCCESS).input("second RMI_PSCI_COMPLETE")?;
     ensure_eq!(resumed(first)?, SUCCESS, "PSCI_CPU_ON");
-    second.boot()?;
+    check_start(&second.boot()?, context)?;
     ensure_eq!(
         second.value_of(Op::Mrs, &[SysReg::Mpidr as u64])?,
         1 << 31 | 1,
@@ -211,7 +227,8 @@ fn cpu_off_and_on() -> Check {
         exits(first, &[fid::PSCI_CPU_ON, 1, entry, 0])?;
         rmi::psci_complete(first.pa, second.pa, SUCCESS).ok("RMI_PSCI_COMPLETE")?;
         ensure_eq!(resumed(first)?, SUCCESS, "PSCI_CPU_ON");
-        second.boot()?;
+        check_start(&second.boot()?, 0)?;
+        second.value_of(Op::SysSet, &[1])?;
         exits(second, &[fid::PSCI_CPU_OFF])?;
         second.try_enter(&enter()).rec("REC after PSCI_CPU_OFF")?;
     }

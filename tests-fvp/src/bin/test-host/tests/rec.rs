@@ -2,6 +2,7 @@
 //! RMI_REC_CREATE, RMI_REC_DESTROY, and what keeps RMI_REC_ENTER from entering.
 
 use super::Test;
+use super::psci::check_start;
 use super::zoo::{Kind, Zoo, without_memory};
 use crate::check::{Check, ensure_eq};
 use crate::pool::{self, GRANULE};
@@ -20,6 +21,7 @@ pub const TESTS: &[Test] = &[
     ("rec.create_params_wrong", create_params_wrong),
     ("rec.many", many),
     ("rec.destroy_wrong", destroy_wrong),
+    ("rec.first_entry", first_entry),
     ("rec.enter_wrong", enter_wrong),
     ("rec.enter_states", enter_states),
     ("rec.enter_gic_wrong", enter_gic_wrong),
@@ -292,6 +294,23 @@ fn enter_emulation_wrong() -> Check {
     let mut inject = command(Op::Nop, &[]);
     inject.flags = RecEnterFlags::INJECT_SEA.bits();
     rec.finish_with(&inject)?;
+    realm.finish()
+}
+
+/// The first entry: X0 to X7 are the parameters', the rest is zero.
+fn first_entry() -> Check {
+    let mut realm = Realm::loaded(&Config::default())?;
+    let gprs = [MODE_COMMANDS, realm.config.unprotected()];
+    realm.add_rec(true, &gprs)?;
+    realm.activate()?;
+    check_start(&realm.recs[0].boot()?, MODE_COMMANDS)?;
+    realm.finish()?;
+    // The other parameters, which the Realm reports as one.
+    let mut realm = Realm::loaded(&Config::default())?;
+    realm.add_rec(true, &[gprs[0], gprs[1], 1, 2, 4, 8, 16, 32])?;
+    realm.activate()?;
+    let reply = realm.recs[0].boot()?;
+    ensure_eq!(reply.values[1], 1, "X2, and X8 to X30");
     realm.finish()
 }
 

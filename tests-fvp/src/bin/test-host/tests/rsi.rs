@@ -3,10 +3,12 @@
 
 use super::Test;
 use super::exit::running;
+use crate::arch::ticks;
 use crate::check::{Check, ensure, ensure_eq};
+use crate::gic;
 use crate::pool::GRANULE;
 use crate::realm::{Config, Realm, entry_size};
-use crate::rec::{Rec, check_exit, enter, enter_with, exit_record};
+use crate::rec::{Rec, Step, check_exit, command, enter, enter_with, exit_record};
 use crate::rmi;
 use alloc::format;
 use rmm_abi::rmi::{DataFlags, RecEnterFlags, RecExitReason};
@@ -35,6 +37,7 @@ pub const TESTS: &[Test] = &[
     ("rsi.rim", rim),
     ("rsi.token_wrong", token_wrong),
     ("rsi.token", token),
+    ("rsi.token_interrupted", token_interrupted),
 ];
 
 /// Memory of the tests, in the image's level 3 table.
@@ -626,6 +629,62 @@ fn token_wrong() -> Check {
         (2 * half, 0, 16),
     ] {
         refused(rec, &[carry_on, ipa, offset, size], RSI_ERROR_INPUT)?;
+    }
+    realm.finish()
+}
+
+/// A Host's interrupt stops the making of a token; the Realm carries on.
+fn token_interrupted() -> Check {
+    let realm = with_pages(1, &Config::default())?;
+    let rec = &realm.recs[0];
+    for _ in 0..2 {
+        let init = rec.call(&[fid::RSI_ATTESTATION_TOKEN_INIT, 8, 7, 6, 5, 4, 3, 2, 1])?;
+        ensure_eq!(init[0], RSI_SUCCESS, "RSI_ATTESTATION_TOKEN_INIT");
+        let (mut total, mut interrupts) = (0, 0);
+        // Far more than enough, as long as each call makes some progress.
+        for _ in 0..10_000 {
+            gic::start_timer(ticks(2));
+            let arguments = [
+                fid::RSI_ATTESTATION_TOKEN_CONTINUE,
+                PAGE,
+                total,
+                GRANULE - total,
+            ];
+            let mut step = rec.step(&command(Op::Smc, &arguments))?;
+            while let Step::Exit(exit) = &step {
+                check_exit(exit, &exit_record(RecExitReason::Irq))?;
+                interrupts += 1;
+                ensure_eq!(gic::taken().unwrap_or(0), gic::EL2_TIMER, "interrupt taken");
+                step = rec.step(&enter())?;
+            }
+            gic::stop_timer();
+            gic::taken();
+            let Step::Done(reply) = step else { continue };
+            ensure!(
+                reply.values[1] <= GRANULE - total,
+                "{:#x} bytes",
+                reply.values[1]
+            );
+            total += reply.values[1];
+            if reply.values[0] == RSI_SUCCESS {
+                break;
+            }
+            ensure_eq!(
+                reply.values[0],
+                RSI_INCOMPLETE,
+                "RSI_ATTESTATION_TOKEN_CONTINUE"
+            );
+            ensure!(total < GRANULE, "a token of more than a granule");
+        }
+        ensure!(
+            total > 100,
+            "token of {total} bytes after {interrupts} interrupts"
+        );
+        ensure_eq!(
+            rec.load(PAGE)? & 0xFF_FFFF,
+            0x8F_01D9,
+            "the token's first bytes"
+        );
     }
     realm.finish()
 }
