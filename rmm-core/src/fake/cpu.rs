@@ -1,0 +1,324 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! One CPU of the fake machine.
+
+use super::board::Board;
+use super::registers::{Registers, poison};
+use super::script::{Core, Given, Script};
+use crate::machine::{
+    CpuFeatures, DebugState, EntryControls, Exception, Machine, PmuState, RecContext, SimdState,
+    SveState, TimerLines, ZRegisters,
+};
+use core::ptr::NonNull;
+use rmm_attest::{Hash, SoftHash};
+use rmm_granule::fake::{FakeCpuMemory, Stage2Regs};
+use rmm_granule::{GRANULE_SIZE, Ipa, Memory, NsFault, Pa};
+use rmm_rtt::Stage2;
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use zerocopy::FromZeros;
+
+/// A CPU, used by one thread.
+///
+/// It holds the monitor to the contract of [`Machine`]: a REC is entered, run and left in this
+/// order; timers are looked at before each run; EL1 registers are saved before they are changed.
+pub struct FakeCpu {
+    index: usize,
+    board: Arc<Board>,
+    memory: FakeCpuMemory,
+    registers: RefCell<Registers>,
+    entered: RefCell<Option<Entered>>,
+}
+
+/// A REC between `enter_realm` and `leave_realm`.
+struct Entered {
+    script: Script,
+    /// VMID and `VMPIDR_EL2`, which name the script.
+    key: (u16, u64),
+    stage2: Stage2Regs,
+    controls: EntryControls,
+    /// The Host's registers.
+    host: Registers,
+    /// What the Realm was given because it used it.
+    given: Given,
+    /// What `mask_timers` found since the last run.
+    masked: Option<TimerLines>,
+    /// `RecContext::el1` is up to date.
+    el1_saved: bool,
+}
+
+impl FakeCpu {
+    pub(super) fn new(board: &Arc<Board>, index: usize) -> Self {
+        let lines = board.lines.get(index).expect("a CPU of the board");
+        let was_in_use = lines.in_use.swap(true, Ordering::SeqCst);
+        assert!(!was_in_use, "two threads for one CPU");
+        Self {
+            index,
+            board: board.clone(),
+            memory: board.memory.cpu(),
+            registers: RefCell::new(Registers::of_host(index)),
+            entered: RefCell::default(),
+        }
+    }
+
+    /// The machine.
+    #[must_use]
+    pub fn board(&self) -> &Arc<Board> {
+        &self.board
+    }
+
+    /// Asserts that nothing of an RMI call is left on this CPU: no window, no REC, and the Host's
+    /// registers are its own.
+    ///
+    /// # Panics
+    /// If something is.
+    pub fn assert_quiet(&self) {
+        self.memory.assert_quiet();
+        assert!(self.entered.borrow().is_none(), "a REC was not left");
+        self.registers.borrow().assert_host(self.index);
+    }
+
+    fn with<R>(&self, f: impl FnOnce(&mut Registers, &mut Entered) -> R) -> R {
+        let mut entered = self.entered.borrow_mut();
+        let entered = entered.as_mut().expect("no REC is entered");
+        f(&mut self.registers.borrow_mut(), entered)
+    }
+}
+
+impl Drop for FakeCpu {
+    fn drop(&mut self) {
+        let lines = &self.board.lines[self.index];
+        lines.in_use.store(false, Ordering::SeqCst);
+    }
+}
+
+// SAFETY: everything is `FakeCpuMemory`'s doing, which keeps the promise.
+unsafe impl Memory for FakeCpu {
+    fn map(&self, pa: Pa) -> NonNull<[u8; GRANULE_SIZE]> {
+        self.memory.map(pa)
+    }
+
+    unsafe fn unmap(&self, window: NonNull<[u8; GRANULE_SIZE]>) {
+        // SAFETY: by the same contract.
+        unsafe { self.memory.unmap(window) }
+    }
+
+    fn read_ns(&self, pa: Pa, dst: &mut [u8]) -> Result<(), NsFault> {
+        self.memory.read_ns(pa, dst)
+    }
+
+    fn write_ns(&self, pa: Pa, src: &[u8]) -> Result<(), NsFault> {
+        self.memory.write_ns(pa, src)
+    }
+
+    fn zero(&self, granule: &mut [u8; GRANULE_SIZE]) {
+        self.memory.zero(granule);
+    }
+
+    fn publish_tables(&self) {
+        self.memory.publish_tables();
+    }
+
+    fn invalidate_stage2(&self, vmid: u16, base: Ipa, size: u64, level: i8) {
+        self.memory.invalidate_stage2(vmid, base, size, level);
+    }
+}
+
+impl Hash for FakeCpu {
+    fn sha256(&self, parts: &[&[u8]]) -> [u8; 32] {
+        SoftHash.sha256(parts)
+    }
+
+    fn sha512(&self, parts: &[&[u8]]) -> [u8; 64] {
+        SoftHash.sha512(parts)
+    }
+}
+
+impl Machine for FakeCpu {
+    fn cpu(&self) -> usize {
+        self.index
+    }
+
+    fn features(&self) -> &CpuFeatures {
+        &self.board.config.features
+    }
+
+    fn call_el3(&self, fid: u64, args: [u64; 3]) -> [u64; 4] {
+        let status = self.board.el3.call(&self.board.memory, fid, args);
+        let [x1, x2, x3] = args;
+        [status.cast_unsigned(), x1, x2, x3]
+    }
+
+    fn enter_realm(&self, rec: &mut RecContext, stage2: &Stage2, controls: EntryControls) {
+        let mut entered = self.entered.borrow_mut();
+        assert!(entered.is_none(), "two RECs on one CPU");
+        let mut registers = self.registers.borrow_mut();
+        let key = (stage2.vmid, rec.vmpidr);
+        *entered = Some(Entered {
+            script: self.board.take_script(key.0, key.1),
+            key,
+            stage2: Stage2Regs {
+                vmid: stage2.vmid,
+                base: stage2.base,
+                start_level: stage2.start_level,
+                ipa_width: stage2.ipa_width,
+                lpa2: stage2.lpa2 != 0,
+            },
+            controls,
+            host: registers.clone(),
+            given: Given::default(),
+            masked: None,
+            el1_saved: false,
+        });
+        registers.load(rec);
+        assert_eq!(registers.gic.hcr & 0x8101, 0x8101, "En, vSGIEOICount, DVIM");
+    }
+
+    fn run_realm(&self, rec: &mut RecContext) -> Exception {
+        let lines = &self.board.lines[self.index];
+        self.with(|registers, entered| {
+            let masked = entered.masked.take();
+            let masked = masked.expect("the timers were not looked at");
+            entered.el1_saved = false;
+            poison(rec);
+            if lines.irq.load(Ordering::SeqCst) {
+                return Exception::Irq;
+            }
+            if lines.fiq.load(Ordering::SeqCst) {
+                return Exception::Fiq;
+            }
+            let core = Core {
+                context: rec.clone(),
+                registers: registers.clone(),
+                given: entered.given,
+                controls: entered.controls,
+                stage2: entered.stage2,
+                masked,
+                board: self.board.clone(),
+                cpu: self.index,
+                exception: None,
+            };
+            let (core, exception) = entered.script.resume(core);
+            *rec = core.context;
+            *registers = core.registers;
+            poison(rec);
+            exception
+        })
+    }
+
+    fn leave_realm(&self, rec: &mut RecContext) {
+        let entered = self.entered.borrow_mut().take();
+        let entered = entered.expect("no REC is entered");
+        assert_eq!(entered.given, Given::default(), "not taken back");
+        let mut registers = self.registers.borrow_mut();
+        registers.save(rec, self.board.now());
+        let gic = registers.gic.clone();
+        *registers = entered.host;
+        registers.gic = gic;
+        registers.close_gic();
+        self.board
+            .put_script(entered.key.0, entered.key.1, entered.script);
+    }
+
+    fn save_el1(&self, rec: &mut RecContext) {
+        self.with(|registers, entered| {
+            rec.el1 = registers.el1.clone();
+            entered.el1_saved = true;
+        });
+    }
+
+    fn load_el1(&self, rec: &RecContext) {
+        self.with(|registers, entered| {
+            assert!(entered.el1_saved, "EL1 registers that were never saved");
+            registers.el1 = rec.el1.clone();
+        });
+    }
+
+    fn pend_serror(&self, rec: &mut RecContext, syndrome: u64) {
+        self.with(|registers, _| {
+            registers.vsesr = syndrome;
+            rec.vsesr = syndrome;
+            rec.hcr_extra |= super::script::HCR_VSE;
+        });
+    }
+
+    fn mask_timers(&self, _: &RecContext) -> TimerLines {
+        self.with(|registers, entered| {
+            let lines = registers.timer_lines(self.board.now());
+            entered.masked = Some(lines);
+            lines
+        })
+    }
+
+    fn load_simd(&self, simd: &SimdState) {
+        self.with(|registers, entered| {
+            entered.given.give_simd(None);
+            registers.simd = simd.clone();
+        });
+    }
+
+    fn save_simd(&self, simd: &mut SimdState) {
+        self.with(|registers, entered| {
+            entered.given.take_simd(None);
+            *simd = registers.simd.clone();
+            registers.simd = entered.host.simd.clone();
+        });
+    }
+
+    fn load_sve(&self, vl: u8, [low, high]: [&ZRegisters; 2], rest: &SveState) {
+        self.with(|registers, entered| {
+            entered.given.give_simd(Some(vl));
+            *registers.z = [low.clone(), high.clone()];
+            registers.sve = rest.clone();
+            registers.simd = SimdState::new_zeroed();
+        });
+    }
+
+    fn save_sve(&self, vl: u8, [low, high]: [&mut ZRegisters; 2], rest: &mut SveState) {
+        self.with(|registers, entered| {
+            entered.given.take_simd(Some(vl));
+            [*low, *high] = *registers.z.clone();
+            *rest = registers.sve.clone();
+            registers.z = entered.host.z.clone();
+            registers.sve = entered.host.sve.clone();
+            registers.simd = entered.host.simd.clone();
+        });
+    }
+
+    fn load_debug(&self, debug: &DebugState) {
+        self.with(|registers, entered| {
+            assert!(!entered.given.debug, "given twice");
+            entered.given.debug = true;
+            registers.debug = debug.clone();
+        });
+    }
+
+    fn save_debug(&self, debug: &mut DebugState) {
+        self.with(|registers, entered| {
+            assert!(entered.given.debug, "never given");
+            entered.given.debug = false;
+            *debug = registers.debug.clone();
+            registers.debug = entered.host.debug.clone();
+        });
+    }
+
+    fn load_pmu(&self, counters: u8, pmu: &PmuState) {
+        self.with(|registers, entered| {
+            assert_eq!(entered.given.pmu, None, "given twice");
+            entered.given.pmu = Some(counters);
+            registers.pmu = pmu.clone();
+        });
+    }
+
+    fn save_pmu(&self, counters: u8, pmu: &mut PmuState) {
+        self.with(|registers, entered| {
+            assert_eq!(entered.given.pmu.take(), Some(counters), "never given");
+            *pmu = registers.pmu.clone();
+            registers.pmu = entered.host.pmu.clone();
+        });
+    }
+
+    fn fatal(&self, why: &str) -> ! {
+        panic!("the monitor stops: {why}");
+    }
+}

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! EL3 of the fake machine.
+
+use rmm_abi::el3::{error, fid};
+use rmm_granule::fake::{FakeMemory, Pas};
+use rmm_granule::{Bank, GRANULE_SIZE, Pa};
+use std::collections::BTreeSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+type Hook = Box<dyn FnMut(u64, [u64; 3]) -> Option<i64> + Send>;
+
+/// EL3: keeper of the GPT. It has no key and no token; every other call is unknown to it.
+pub struct El3 {
+    /// Ranges in its GPT with no RAM behind them.
+    holes: Vec<Bank>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Granules of the holes that are in Realm PAS.
+    realm_holes: BTreeSet<u64>,
+    hook: Option<Hook>,
+    calls: Vec<(u64, [u64; 3])>,
+}
+
+impl El3 {
+    pub(super) fn new(holes: &[Bank]) -> Self {
+        Self {
+            holes: holes.to_vec(),
+            state: Mutex::default(),
+        }
+    }
+
+    /// Has `hook` see each call first: function identifier and arguments. A status it gives is
+    /// EL3's answer, and nothing is done.
+    pub fn set_hook(&self, hook: impl FnMut(u64, [u64; 3]) -> Option<i64> + Send + 'static) {
+        self.state().hook = Some(Box::new(hook));
+    }
+
+    /// EL3 does what it is asked for again.
+    pub fn clear_hook(&self) {
+        self.state().hook = None;
+    }
+
+    /// All calls since the last time, oldest first.
+    pub fn take_calls(&self) -> Vec<(u64, [u64; 3])> {
+        std::mem::take(&mut self.state().calls)
+    }
+
+    /// Whether a Granule with no RAM behind it is in Realm PAS.
+    pub fn is_realm_hole(&self, pa: u64) -> bool {
+        self.state().realm_holes.contains(&pa)
+    }
+
+    pub(super) fn call(&self, memory: &FakeMemory, function: u64, args: [u64; 3]) -> i64 {
+        let mut state = self.state();
+        state.calls.push((function, args));
+        let hooked = state.hook.as_mut().and_then(|hook| hook(function, args));
+        if let Some(status) = hooked {
+            return status;
+        }
+        let [pa, ..] = args;
+        match function {
+            fid::RMM_GTSI_DELEGATE | fid::RMM_GTSI_UNDELEGATE => {
+                self.change_pas(&mut state, memory, function, pa)
+            }
+            _ => error::UNK,
+        }
+    }
+
+    fn change_pas(&self, state: &mut State, memory: &FakeMemory, function: u64, pa: u64) -> i64 {
+        let delegates = function == fid::RMM_GTSI_DELEGATE;
+        let granule = Pa(pa);
+        let is_hole = self
+            .holes
+            .iter()
+            .any(|hole| pa.wrapping_sub(hole.base) < hole.size);
+        if !granule.is_aligned_to(GRANULE_SIZE as u64) {
+            return error::BAD_ADDR;
+        }
+        let changed = if is_hole {
+            if delegates {
+                state.realm_holes.insert(pa)
+            } else {
+                state.realm_holes.remove(&pa)
+            }
+        } else if memory.pas(granule).is_none() {
+            return error::BAD_ADDR;
+        } else if delegates {
+            memory.delegate(granule).is_ok()
+        } else {
+            // Content that leaves Realm PAS is for the Host to read.
+            let wiped = memory.pas(granule) != Some(Pas::Realm)
+                || memory.peek(granule) == [0; GRANULE_SIZE];
+            assert!(wiped, "{pa:#x} is given back with content");
+            memory.undelegate(granule).is_ok()
+        };
+        if changed { error::OK } else { error::BAD_PAS }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

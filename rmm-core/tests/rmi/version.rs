@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! RMI_VERSION, RMI_FEATURES, and what is no command.
+
+use rmm_abi::rmi::FeatureRegister0;
+use rmm_core::fake::{Config, Host, Status, features};
+use rmm_core::machine::CpuFeatures;
+
+const V1_0: u64 = 0x1_0000;
+
+#[test]
+fn version_cases() {
+    let host = Host::new();
+    assert_eq!(host.version(V1_0), (Status::Success, V1_0, V1_0), "case a");
+    for (req, case) in [
+        (0x1_0001, "b: a later minor"),
+        (0x2_0000, "b: a later major"),
+        (0x0_FFFF, "c: all supported are greater"),
+        (0, "c"),
+        (1 << 31 | V1_0, "reserved bits"),
+        (u64::MAX, "reserved bits"),
+    ] {
+        assert_eq!(host.version(req), (Status::Input, V1_0, V1_0), "{case}");
+    }
+}
+
+#[test]
+fn features_index() {
+    let host = Host::new();
+    for index in [1, 2, 0x100, u64::MAX] {
+        assert_eq!(host.features(index), (Status::Success, 0));
+    }
+}
+
+fn register_0(features: CpuFeatures) -> FeatureRegister0 {
+    let config = Config {
+        features,
+        ..Config::default()
+    };
+    let (status, value) = Host::with(config).features(0);
+    assert_eq!(status, Status::Success);
+    assert_eq!(value >> 42, 0, "bits 63:42");
+    FeatureRegister0::from_bits(value)
+}
+
+#[test]
+fn features_register_0() {
+    let register = register_0(features());
+    assert_eq!(register.s2sz(), 48);
+    assert!(!register.lpa2() && !register.sve_en() && !register.pmu_en());
+    assert_eq!((register.num_bps(), register.num_wps()), (5, 3));
+    assert!(register.hash_sha_256() && register.hash_sha_512());
+    assert_eq!(register.gicv3_num_lrs(), 3);
+    assert!(register.max_recs_order() > 0);
+}
+
+#[test]
+fn features_register_0_of_a_large_machine() {
+    let register = register_0(CpuFeatures {
+        pa_bits: 52,
+        lpa2: true,
+        sve_vl: Some(3),
+        pmu_counters: Some(6),
+        ..features()
+    });
+    assert_eq!((register.s2sz(), register.lpa2()), (52, true));
+    assert_eq!((register.sve_en(), register.sve_vl()), (true, 3));
+    assert_eq!((register.pmu_en(), register.pmu_num_ctrs()), (true, 6));
+
+    let without_lpa2 = register_0(CpuFeatures {
+        pa_bits: 52,
+        ..features()
+    });
+    assert_eq!(without_lpa2.s2sz(), 48);
+    let small = register_0(CpuFeatures {
+        pa_bits: 40,
+        ..features()
+    });
+    assert_eq!(small.s2sz(), 40);
+}
+
+#[test]
+fn unknown_functions() {
+    let host = Host::new();
+    let in_range = [0xC400_0156, 0xC400_0160, 0xC400_0163, 0xC400_016A];
+    let elsewhere = [0xC400_014F, 0x8400_0150, 0xC400_0190, 0, u64::MAX];
+    for function in in_range.into_iter().chain(elsewhere) {
+        assert_eq!(host.call(function, &[]).status, Status::NotSupported);
+    }
+}
+
+#[test]
+fn sve_hint_is_ignored() {
+    let host = Host::new();
+    let reply = host.call_that_may_run(0xC401_0165, &[1]);
+    assert_eq!((reply.status, reply.x[1]), (Status::Success, 0));
+    let reply = host.call_that_may_run(0xC401_0151, &[host.page()]);
+    assert_eq!(reply.status, Status::Success);
+}
