@@ -156,7 +156,7 @@ fn one_rec_two_cpus() -> Check {
     pool::give(twin.run, 1);
     ensure_eq!(here.1 | there.1, 0, "status");
     ensure!(
-        here.0 + there.0 >= ROUNDS,
+        here.0 > 0 && there.0 > 0,
         "{} and {} entries",
         here.0,
         there.0
