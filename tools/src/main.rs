@@ -2,6 +2,7 @@
 //! Tools of the build machine. `rmm-tools <command> …`; each command explains itself when its
 //! arguments are wrong.
 
+mod guest;
 mod pack;
 mod qemu;
 mod run;

@@ -1,18 +1,42 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! `rmm-tools run`: boots the demonstration and shows what it prints.
+//! `rmm-tools run`: boots a guest kernel as a Realm, or without `--linux` the demonstration, and
+//! shows what is printed.
 
 use crate::Outcome;
+use crate::guest::{self, Guest};
 use crate::qemu::{Boot, Event, Options, is_crash};
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The last line of a Host that has done everything.
 const COMPLETE: &str = "host: run complete";
+/// What a guest's own checks end with.
+const VERDICT: &str = "realm: verdict: ";
+/// Seconds that a guest may take, and that it may be silent.
+const GUEST_TIMEOUT: u64 = 600;
+const GUEST_SILENCE: u64 = 120;
 
 /// Boots, prints, judges.
 pub fn main(arguments: &[String]) -> Outcome {
-    let options = Options::parse(arguments, 3072, 120)?;
-    match run(&options)? {
+    let mut arguments = arguments.to_vec();
+    let guest = Guest::take(&mut arguments)?;
+    // Whether the guest has checks of its own.
+    let verdict = arguments.iter().position(|word| word == "--verdict");
+    let needs_verdict = verdict.map(|n| arguments.remove(n)).is_some();
+    let timeout = guest.as_ref().map_or(120, |_| GUEST_TIMEOUT);
+    let mut options = Options::parse(&arguments, 3072, timeout)
+        .map_err(|error| format!("{error} {}", guest::USAGE))?;
+    let mut request = String::from("mode run\n");
+    if let Some(guest) = &guest {
+        let (lines, loaders) = guest.stage(options.memory << 20)?;
+        request = format!("mode guest\n{lines}");
+        options.extra.extend(loaders);
+        options.silence = options.silence.max(GUEST_SILENCE);
+    }
+    let start = Instant::now();
+    let why = run(&options, &request, needs_verdict)?;
+    println!("run: {} s", start.elapsed().as_secs());
+    match why {
         None => {
             println!("run: PASS");
             Ok(ExitCode::SUCCESS)
@@ -25,9 +49,13 @@ pub fn main(arguments: &[String]) -> Outcome {
 }
 
 /// Why the run failed, if it did.
-fn run(options: &Options) -> Result<Option<String>, Box<dyn std::error::Error>> {
-    let mut boot = Boot::start(options, "mode run\n")?;
-    let mut complete = false;
+fn run(
+    options: &Options,
+    request: &str,
+    needs_verdict: bool,
+) -> Result<Option<String>, Box<dyn std::error::Error>> {
+    let mut boot = Boot::start(options, request)?;
+    let (mut complete, mut passed) = (false, !needs_verdict);
     let mut failure = None;
     let why = loop {
         match boot.next() {
@@ -38,12 +66,18 @@ fn run(options: &Options) -> Result<Option<String>, Box<dyn std::error::Error>> 
                 if crashed {
                     boot.shorten(Duration::from_secs(2));
                 }
-                if crashed || line.starts_with("host: FAILED") || line.starts_with("host: crashed")
+                let verdict = line.strip_prefix(VERDICT);
+                passed |= verdict == Some("PASS");
+                if crashed
+                    || line.starts_with("host: FAILED")
+                    || line.starts_with("host: crashed")
+                    || verdict.is_some_and(|verdict| verdict != "PASS")
                 {
                     failure.get_or_insert(line);
                 }
             }
-            Event::Ended(true) if complete => break None,
+            Event::Ended(true) if complete && passed => break None,
+            Event::Ended(true) if complete => break Some("the guest gave no verdict".into()),
             Event::Ended(true) => break Some("QEMU ended before the Host was done".into()),
             Event::Ended(false) => break Some("QEMU failed".into()),
             Event::Silent => break Some(format!("no output for {} s", options.silence)),

@@ -118,3 +118,9 @@ pub fn stop_timer_if(condition: bool) {
         stop_timer();
     }
 }
+
+/// Makes this CPU able to receive more of its own interrupts, INTIDs 0 to 31 as bits.
+pub fn enable(interrupts: u32) {
+    // SAFETY: GICR_ISENABLER0, mapped as Device memory.
+    unsafe { register(redistributor() + 0x1_0100).write_volatile(interrupts) };
+}

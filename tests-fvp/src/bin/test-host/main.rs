@@ -37,6 +37,8 @@ mod rec;
 mod rmi;
 #[cfg(target_os = "none")]
 mod tests;
+#[cfg(target_os = "none")]
+mod vmm;
 
 #[cfg(target_os = "none")]
 use host::{crash, host_main};

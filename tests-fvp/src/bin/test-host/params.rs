@@ -17,12 +17,29 @@ pub enum Mode {
     Test,
     /// The demonstration.
     Run,
+    /// A guest kernel as a Realm.
+    Guest,
+}
+
+/// The guest kernel that the runner has put into memory.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Guest {
+    /// Line `kernel ADDRESS BYTES`.
+    pub kernel: (u64, u64),
+    /// Line `initrd ADDRESS BYTES`; no bytes without the line.
+    pub initrd: (u64, u64),
+    /// Line `cpus NUMBER`.
+    pub cpus: u64,
+    /// Line `ram BYTES`.
+    pub ram: u64,
+    /// Line `append TEXT`: further words for the kernel's command line.
+    pub append: &'static str,
 }
 
 /// The runner's parameters.
 #[derive(Clone, Copy, Debug)]
 pub struct Parameters {
-    /// Line `mode test` or `mode run`.
+    /// Line `mode test`, `mode run` or `mode guest`.
     pub mode: Mode,
     /// Line `memory BYTES`: DRAM from its first address. Without the line, as much as the Host
     /// itself needs.
@@ -33,6 +50,8 @@ pub struct Parameters {
     pub only: Option<&'static str>,
     /// Line `seed NUMBER`: what patterns are made of.
     pub seed: u64,
+    /// What [`Mode::Guest`] runs.
+    pub guest: Guest,
 }
 
 /// The parameters; everything has a default.
@@ -48,6 +67,7 @@ fn read() -> Parameters {
         after: None,
         only: None,
         seed: 1,
+        guest: Guest::default(),
     };
     let mut lines = text().lines();
     if lines.next() != Some(MAGIC) {
@@ -57,16 +77,28 @@ fn read() -> Parameters {
         match line.split_once(' ') {
             Some(("mode", "run")) => parameters.mode = Mode::Run,
             Some(("mode", "test")) => parameters.mode = Mode::Test,
+            Some(("mode", "guest")) => parameters.mode = Mode::Guest,
             Some(("memory", bytes)) => {
                 parameters.memory = bytes.parse().unwrap_or(parameters.memory);
             }
             Some(("after", name)) => parameters.after = Some(name),
             Some(("only", text)) => parameters.only = Some(text),
             Some(("seed", number)) => parameters.seed = number.parse().unwrap_or(1),
+            Some(("kernel", file)) => parameters.guest.kernel = numbers(file),
+            Some(("initrd", file)) => parameters.guest.initrd = numbers(file),
+            Some(("cpus", number)) => parameters.guest.cpus = number.parse().unwrap_or(0),
+            Some(("ram", bytes)) => parameters.guest.ram = bytes.parse().unwrap_or(0),
+            Some(("append", text)) => parameters.guest.append = text,
             _ => break,
         }
     }
     parameters
+}
+
+/// Address and number of bytes.
+fn numbers(text: &str) -> (u64, u64) {
+    let (address, bytes) = text.split_once(' ').unwrap_or((text, ""));
+    (address.parse().unwrap_or(0), bytes.parse().unwrap_or(0))
 }
 
 /// The page's text, up to the first byte that is none.

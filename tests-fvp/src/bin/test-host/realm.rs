@@ -266,8 +266,13 @@ impl Realm {
         Ok(out[1])
     }
 
-    /// Creates the next REC.
+    /// Creates the next REC, which starts at the test image.
     pub fn add_rec(&mut self, runnable: bool, gprs: &[u64]) -> Check<usize> {
+        self.add_rec_at(layout::BASE, runnable, gprs)
+    }
+
+    /// Creates the next REC, which starts at an IPA.
+    pub fn add_rec_at(&mut self, pc: u64, runnable: bool, gprs: &[u64]) -> Check<usize> {
         let count = rmi::rec_aux_count(self.rd).ok("RMI_REC_AUX_COUNT")?[0];
         ensure!(count <= 16, "RMI_REC_AUX_COUNT: {count}");
         let rec = pool::take_delegated()?;
@@ -276,7 +281,8 @@ impl Realm {
             aux.push(pool::take_delegated()?);
         }
         let index = self.recs.len();
-        let params = rec_params(index as u64, runnable, gprs, &aux);
+        let mut params = rec_params(index as u64, runnable, gprs, &aux);
+        params.pc = pc;
         let page = pool::take_one()?;
         pool::write_bytes(page, params.as_bytes());
         let created = rmi::rec_create(self.rd, rec, page).ok("RMI_REC_CREATE");

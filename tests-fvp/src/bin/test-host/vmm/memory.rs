@@ -1,0 +1,355 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! The guest's RAM: Non-secure memory in one row, of which each granule is delegated when the Realm
+//! needs it, and undelegated when the Realm shares it or is gone.
+//!
+//! The granule for an IPA is always the same one, private or shared, so that nothing but its state
+//! has to be remembered.
+
+use super::layout::{BLOCK, RAM};
+use crate::check::{Check, ensure, ensure_eq, fail};
+use crate::pool::{self, GRANULE};
+use crate::realm::Realm;
+use crate::rmi;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::ops::Range;
+use core::ptr::with_exposed_provenance;
+use rmm_abi::rmi::{DataFlags, RMI_ERROR_RTT, status_code, status_index};
+
+/// Pages of a level 3 RTT.
+const PAGES: usize = (BLOCK / GRANULE) as usize;
+/// Bytes that one fault brings in: a compromise between the price of an exit and that of granules
+/// that are never used.
+const AROUND: u64 = 16 * GRANULE;
+/// Attributes of a shared page: S2AP read and write, MemAttr Normal Write-Back.
+const SHARED: u64 = 3 << 6 | 6 << 2;
+/// RmiRipas EMPTY.
+const EMPTY: u8 = 0;
+
+/// What a granule of the guest's RAM is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Page {
+    /// The Host's; the Realm has it as RAM but has not touched it.
+    Free,
+    /// DATA.
+    Data,
+    /// The Host's; the Realm has given it up to share it.
+    Given,
+    /// As [`Page::Given`], and mapped at the Unprotected IPA.
+    Shared,
+}
+
+/// RTTs of 2 MiB.
+#[derive(Clone, Copy, Default)]
+struct Block {
+    /// There is a level 3 RTT for the Protected IPAs.
+    table: bool,
+    /// The Unprotected IPAs are mapped by one level 2 entry.
+    shared: bool,
+}
+
+/// What has happened to the memory.
+#[derive(Clone, Copy, Default)]
+pub struct Counts {
+    /// Granules delegated, and those of them given back so far.
+    pub delegated: u64,
+    /// Granules undelegated.
+    pub undelegated: u64,
+    /// Pages that the Realm has shared.
+    pub shared: u64,
+    /// Level 3 RTTs folded into blocks.
+    pub folded: u64,
+}
+
+/// The guest's RAM and the Realm it belongs to.
+pub struct Memory {
+    /// The Realm with its RTTs and RECs; its own list of pages stays empty.
+    pub realm: Realm,
+    /// Physical address of the first granule, 2 MiB aligned.
+    physical: u64,
+    end: u64,
+    pages: Vec<Page>,
+    blocks: Vec<Block>,
+    /// What has happened.
+    pub counts: Counts,
+}
+
+impl Memory {
+    /// Makes IPAs from [`RAM`] to `end` RAM of a new Realm.
+    ///
+    /// # Errors
+    ///
+    /// If a command fails.
+    pub fn new(mut realm: Realm, physical: u64, end: u64) -> Check<Self> {
+        // Entries of level 2, 2 MiB each: no RTT of level 3 yet.
+        for gib in (RAM..end).step_by(1 << 30) {
+            realm.add_tables(gib, 2)?;
+        }
+        realm.init_ripas(RAM, end)?;
+        Ok(Self {
+            realm,
+            physical,
+            end,
+            pages: vec![Page::Free; ((end - RAM) / GRANULE) as usize],
+            blocks: vec![Block::default(); ((end - RAM) / BLOCK) as usize],
+            counts: Counts::default(),
+        })
+    }
+
+    /// Whether an IPA is RAM.
+    pub fn contains(&self, ipa: u64) -> bool {
+        (RAM..self.end).contains(&ipa)
+    }
+
+    fn page(&mut self, ipa: u64) -> &mut Page {
+        &mut self.pages[((ipa - RAM) / GRANULE) as usize]
+    }
+
+    fn block(&mut self, ipa: u64) -> &mut Block {
+        &mut self.blocks[((ipa - RAM) / BLOCK) as usize]
+    }
+
+    /// The states of the pages of a block.
+    fn pages_of(&mut self, block: u64) -> &mut [Page] {
+        let first = ((block - RAM) / GRANULE) as usize;
+        &mut self.pages[first..first + PAGES]
+    }
+
+    /// The granule behind an IPA.
+    fn granule(&self, ipa: u64) -> u64 {
+        self.physical + (ipa - RAM)
+    }
+
+    /// Makes sure that there is a level 3 RTT for an IPA.
+    fn add_table(&mut self, ipa: u64) -> Check {
+        if !self.block(ipa).table {
+            self.realm.add_table(ipa & !(BLOCK - 1), 3)?;
+            self.block(ipa).table = true;
+        }
+        Ok(())
+    }
+
+    fn delegate(&mut self, ipa: u64) -> Check<u64> {
+        let granule = self.granule(ipa);
+        rmi::delegate(granule).ok("RMI_GRANULE_DELEGATE")?;
+        self.counts.delegated += 1;
+        Ok(granule)
+    }
+
+    /// Takes back a granule, which has to be readable and zero.
+    fn undelegate(&mut self, granule: u64) -> Check {
+        rmi::undelegate(granule).ok("RMI_GRANULE_UNDELEGATE")?;
+        self.counts.undelegated += 1;
+        let words = granule..granule + GRANULE;
+        for address in words.step_by(8) {
+            let word = with_exposed_provenance::<u64>(address as usize);
+            // SAFETY: memory of the guest's RAM, which the Host has just got back; a fault is
+            // reported as the Host's crash.
+            let word = unsafe { word.read_volatile() };
+            ensure_eq!(word, 0, "returned granule at {address:#x}");
+        }
+        Ok(())
+    }
+
+    /// Loads one page from Non-secure memory, measured.
+    ///
+    /// # Errors
+    ///
+    /// If a command fails.
+    pub fn load(&mut self, ipa: u64, source: u64) -> Check {
+        self.add_table(ipa)?;
+        let granule = self.delegate(ipa)?;
+        rmi::data_create(
+            self.realm.rd,
+            granule,
+            ipa,
+            source,
+            DataFlags::MEASURE.bits(),
+        )
+        .ok("RMI_DATA_CREATE")?;
+        *self.page(ipa) = Page::Data;
+        Ok(())
+    }
+
+    /// Folds the level 3 RTTs of blocks that are full: one entry maps 2 MiB.
+    ///
+    /// # Errors
+    ///
+    /// If a command fails.
+    pub fn fold(&mut self) -> Check {
+        for block in (RAM..self.end).step_by(BLOCK as usize) {
+            let full = self.pages_of(block).iter().all(|page| *page == Page::Data);
+            if full && self.block(block).table {
+                let folded = rmi::rtt_fold(self.realm.rd, block, 3).ok("RMI_RTT_FOLD")?;
+                let table = self.realm.forget_table(3, block)?;
+                ensure_eq!(folded[0], table, "RTT given back");
+                pool::give_delegated(table)?;
+                self.block(block).table = false;
+                self.counts.folded += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// The Realm has touched a Protected IPA that has no memory: brings in that page and the ones
+    /// around it.
+    ///
+    /// # Errors
+    ///
+    /// If a command fails.
+    pub fn fault(&mut self, ipa: u64) -> Check {
+        match *self.page(ipa) {
+            Page::Free => {}
+            // The other CPU was faster.
+            Page::Data => return Ok(()),
+            Page::Given | Page::Shared => fail!("fault at {ipa:#x}, which the Realm has shared"),
+        }
+        self.add_table(ipa)?;
+        let first = ipa & !(AROUND - 1);
+        for ipa in (first..first + AROUND).step_by(GRANULE as usize) {
+            if *self.page(ipa) == Page::Free {
+                let granule = self.delegate(ipa)?;
+                rmi::data_create_unknown(self.realm.rd, granule, ipa)
+                    .ok("RMI_DATA_CREATE_UNKNOWN")?;
+                *self.page(ipa) = Page::Data;
+            }
+        }
+        Ok(())
+    }
+
+    /// Applies the RIPAS change that a REC has asked for.
+    ///
+    /// # Errors
+    ///
+    /// If a command fails.
+    pub fn change_ripas(&mut self, rec: u64, range: Range<u64>, ripas: u8) -> Check {
+        ensure!(
+            !range.is_empty() && self.contains(range.start) && range.end <= self.end,
+            "change of RIPAS of {range:#x?}, which is not RAM"
+        );
+        if ripas != EMPTY {
+            self.unshare(&range)?;
+        }
+        let mut base = range.start;
+        while base < range.end {
+            let answer = rmi::rtt_set_ripas(self.realm.rd, rec, base, range.end);
+            if status_code(answer.status) == RMI_ERROR_RTT && status_index(answer.status) == 2 {
+                // A 2 MiB entry that the change is to divide.
+                self.add_table(base)?;
+                continue;
+            }
+            let next = answer.ok("RMI_RTT_SET_RIPAS")?[0];
+            ensure!(
+                base < next && next <= range.end,
+                "RMI_RTT_SET_RIPAS from {base:#x} to {next:#x}"
+            );
+            base = next;
+        }
+        if ripas == EMPTY {
+            self.give_up(&range)?;
+        }
+        Ok(())
+    }
+
+    /// The Realm is to share these IPAs: takes their DATA granules back.
+    fn give_up(&mut self, range: &Range<u64>) -> Check {
+        for ipa in range.clone().step_by(GRANULE as usize) {
+            match *self.page(ipa) {
+                Page::Data => self.destroy(ipa)?,
+                Page::Free => {}
+                Page::Given | Page::Shared => continue,
+            }
+            *self.page(ipa) = Page::Given;
+            self.counts.shared += 1;
+        }
+        Ok(())
+    }
+
+    /// The Realm is to have these IPAs for itself: unmaps them at their Unprotected addresses.
+    fn unshare(&mut self, range: &Range<u64>) -> Check {
+        let half = self.realm.config.unprotected();
+        for ipa in range.clone().step_by(GRANULE as usize) {
+            if self.block(ipa).shared {
+                let block = ipa & !(BLOCK - 1);
+                rmi::rtt_unmap_unprotected(self.realm.rd, half + block, 2)
+                    .ok("RMI_RTT_UNMAP_UNPROTECTED")?;
+                self.block(ipa).shared = false;
+                self.pages_of(block).fill(Page::Given);
+            }
+            if *self.page(ipa) == Page::Shared {
+                rmi::rtt_unmap_unprotected(self.realm.rd, half + ipa, 3)
+                    .ok("RMI_RTT_UNMAP_UNPROTECTED")?;
+                *self.page(ipa) = Page::Given;
+            }
+            if *self.page(ipa) == Page::Given {
+                *self.page(ipa) = Page::Free;
+                self.counts.shared -= 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// The Realm has touched the Unprotected alias of an IPA that it has shared: maps the page, or
+    /// the whole block if all of it is shared.
+    ///
+    /// # Errors
+    ///
+    /// If a command fails, or the Realm has not shared the IPA.
+    pub fn share(&mut self, ipa: u64) -> Check {
+        match *self.page(ipa) {
+            Page::Given => {}
+            Page::Shared => return Ok(()),
+            Page::Free | Page::Data => fail!("access to the alias of {ipa:#x}, which is private"),
+        }
+        let half = self.realm.config.unprotected();
+        let block = ipa & !(BLOCK - 1);
+        let has_table = self.realm.table(3, half + block).is_some();
+        let whole = self.pages_of(block).iter().all(|page| *page == Page::Given);
+        if whole && !has_table {
+            self.realm.add_tables(half + block, 2)?;
+            let desc = self.granule(block) | SHARED;
+            rmi::rtt_map_unprotected(self.realm.rd, half + block, 2, desc)
+                .ok("RMI_RTT_MAP_UNPROTECTED")?;
+            self.block(ipa).shared = true;
+            self.pages_of(block).fill(Page::Shared);
+        } else {
+            self.realm.add_tables(half + block, 3)?;
+            let desc = self.granule(ipa) | SHARED;
+            rmi::rtt_map_unprotected(self.realm.rd, half + ipa, 3, desc)
+                .ok("RMI_RTT_MAP_UNPROTECTED")?;
+            *self.page(ipa) = Page::Shared;
+        }
+        Ok(())
+    }
+
+    /// Destroys a DATA granule and takes it back.
+    fn destroy(&mut self, ipa: u64) -> Check {
+        self.add_table(ipa)?;
+        let out = rmi::data_destroy(self.realm.rd, ipa).ok("RMI_DATA_DESTROY")?;
+        let granule = self.granule(ipa);
+        ensure_eq!(out[0], granule, "DATA given back");
+        self.undelegate(granule)
+    }
+
+    /// Destroys the Realm and takes every granule back.
+    ///
+    /// # Errors
+    ///
+    /// If a command fails, or a granule does not come back as it should. What is left stays with
+    /// the monitor.
+    pub fn finish(mut self) -> Check<Counts> {
+        for ipa in (RAM..self.end).step_by(GRANULE as usize) {
+            if *self.page(ipa) == Page::Data {
+                self.destroy(ipa)?;
+            }
+        }
+        let counts = self.counts;
+        ensure_eq!(
+            counts.undelegated,
+            counts.delegated,
+            "granules of RAM that are back"
+        );
+        self.realm.finish()?;
+        Ok(counts)
+    }
+}
