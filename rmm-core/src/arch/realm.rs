@@ -212,7 +212,7 @@ impl HostState {
 
         // Before interface 0.2 EL3 neither banks the keys nor lets the Realm world use them.
         let has_pauth = field(isar1, 4) | field(isar1, 8) | field(isar2, 12) != 0;
-        self.has_keys = has_pauth && version >= (0, 2);
+        self.has_keys = has_pauth && el3.banks_pauth_keys();
         // EL3 opens branch records and MPAM to the Realm world since these versions.
         self.has_brbe = field(dfr0, 52) != 0 && version >= (0, 4);
         let has_mpam = field(pfr0, 40) | field(pfr1, 16) != 0 && version >= (0, 6);
@@ -314,11 +314,10 @@ fn mdcr(current: u64, dfr0: u64, mmfr0: u64) -> u64 {
     const TDCC: u64 = 1 << 27;
     const MTPME: u64 = 1 << 28;
     // Zero, with intent: TDE, and E2PB and E2TB, which then trap the buffer registers.
-    let mut value = current & HPMN | TDA | TDOSA | TDRA;
+    let mut value = current & HPMN | TDA | TDOSA | TDRA | TPM | TPMCR;
     // 0xF: a PMU of another architecture.
     let pmu = field(dfr0, 8);
     if pmu != 0 && pmu != 0xF {
-        value |= TPM | TPMCR;
         if pmu >= 4 {
             value |= HPMD;
         }
