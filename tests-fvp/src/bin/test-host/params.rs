@@ -41,8 +41,7 @@ pub struct Guest {
 pub struct Parameters {
     /// Line `mode test`, `mode run` or `mode guest`.
     pub mode: Mode,
-    /// Line `memory BYTES`: DRAM from its first address. Without the line, as much as the Host
-    /// itself needs.
+    /// Line `memory BYTES`: DRAM from its first address. Without the line, the whole bank.
     pub memory: u64,
     /// Line `after NAME`: start behind this test.
     pub after: Option<&'static str>,
@@ -63,7 +62,7 @@ pub fn get() -> &'static Parameters {
 fn read() -> Parameters {
     let mut parameters = Parameters {
         mode: Mode::Test,
-        memory: board::POOL.end - board::BANK.start,
+        memory: board::BANK.end - board::BANK.start,
         after: None,
         only: None,
         seed: 1,

@@ -258,12 +258,18 @@ impl Realm {
 
     /// Removes a page and takes its granule back. Returns `top`.
     pub fn remove_page(&mut self, ipa: u64) -> Check<u64> {
+        let (data, top) = self.destroy_page(ipa)?;
+        pool::give_delegated(data)?;
+        Ok(top)
+    }
+
+    /// Removes a page, which stays delegated. Returns its address and `top`.
+    pub fn destroy_page(&mut self, ipa: u64) -> Check<(u64, u64)> {
         let out = rmi::data_destroy(self.rd, ipa).ok("RMI_DATA_DESTROY")?;
         let found = self.pages.iter().position(|page| page.0 == ipa);
         let (_, data) = self.pages.swap_remove(found.ok_or("no such page")?);
         ensure_eq!(out[0], data, "DATA given back");
-        pool::give_delegated(data)?;
-        Ok(out[1])
+        Ok((data, out[1]))
     }
 
     /// Creates the next REC, which starts at the test image.

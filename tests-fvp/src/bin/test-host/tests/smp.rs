@@ -225,9 +225,12 @@ fn remove_while_used() -> Check {
         rec.exit_of(Op::Spin, &[PAGE, 1, patience])
     })?;
     arch::wait_until(50, || false);
-    // Comes back wiped, while the REC would still read it if its translation were.
-    realm.remove_page(PAGE)?;
-    let exit = result(&slot)??;
+    // Wiped: the REC would read zero if it still had the translation. (To undelegate the granule
+    // would take away that of every CPU.)
+    let (data, _) = realm.destroy_page(PAGE)?;
+    let exit = result(&slot);
+    pool::give_delegated(data)?;
+    let exit = exit??;
     ensure_eq!(
         exit.exit_reason,
         RecExitReason::Sync as u8,
