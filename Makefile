@@ -26,6 +26,7 @@ TOOL_SRC := $(shell find tools/Cargo.toml tools/src -type f)
 TARGET_CRATES := plat-qemu plat-fvp tests-fvp
 HOST_CRATES   := --workspace $(TARGET_CRATES:%=--exclude %)
 TARGET_BUILD  := cargo build --release --target $(RUST_TARGET)
+TESTS_BOARD   := $(if $(filter fvp,$(PLAT)),--features fvp)
 ON_QEMU       := --qemu $(QEMU_BIN) --flash build/qemu/flash.bin
 
 export QEMU TFA TFA_DEBUG RMM_CACHE
@@ -79,11 +80,11 @@ $(OUT)/.rmm: FORCE | rust
 	$(call note,$(ELF)/plat-$(PLAT))
 
 $(OUT)/.test-realm: FORCE | rust
-	@$(TARGET_BUILD) -p tests-fvp --bin test-realm
+	@$(TARGET_BUILD) -p tests-fvp $(TESTS_BOARD) --bin test-realm
 	$(call note,$(ELF)/test-realm)
 
 $(OUT)/.test-host: $(OUT)/test-realm.bin FORCE | rust
-	@REALM_IMAGE=$(abspath $<) $(TARGET_BUILD) -p tests-fvp --bin test-host
+	@REALM_IMAGE=$(abspath $<) $(TARGET_BUILD) -p tests-fvp $(TESTS_BOARD) --bin test-host
 	$(call note,$(ELF)/test-host)
 
 $(OUT)/rmm.img: $(OUT)/.rmm $(TOOL_SRC)

@@ -235,6 +235,7 @@ pub fn is_crash(line: &str) -> bool {
     !line.starts_with("host: ")
         && !line.starts_with("realm: ")
         && [
+            "rmm crash",
             "panic",
             "unhandled exception",
             "unexpected exception",

@@ -41,7 +41,7 @@ pub fn read(el3: El3Interface) -> CpuFeatures {
     if el3.shares_gic_registers() {
         set_icc_sre(sre);
     }
-    let id = IdRegisters {
+    let mut id = IdRegisters {
         midr: mrs!("midr_el1"),
         pfr0: mrs!("id_aa64pfr0_el1"),
         pfr1: mrs!("id_aa64pfr1_el1"),
@@ -56,6 +56,11 @@ pub fn read(el3: El3Interface) -> CpuFeatures {
         mmfr2: mrs!("id_aa64mmfr2_el1"),
         mmfr3: mrs!("s3_0_c0_c7_3"),
     };
+    if !el3.banks_pauth_keys() {
+        // APA, API, GPA, GPI; GPA3, APA3, PAC_frac: the instructions trap.
+        id.isar1 &= !0xFF00_0FF0;
+        id.isar2 &= !0x0F00_FF00;
+    }
     // TGran4 1 and TGran4_2 3 (or 0: as TGran4) say 52-bit addresses.
     let stage1 = field(id.mmfr0, 28, 4) == 1;
     let stage2 = matches!((field(id.mmfr0, 40, 4), stage1), (3, _) | (0, true));

@@ -86,6 +86,9 @@ fn boot(board: &Board, arguments: [u64; 5], image: Extent) -> Result<Infallible,
     let home = find_home(&plan, board, &args, image)?;
     // SAFETY: the memory was found for this.
     let table = unsafe { granule_table(&cpu, &plan, &home)? };
+    // What EL3 keeps for reservations may lie in a bank; the monitor's own region does not.
+    table.reserve(home.table.0, plan.table_size);
+    table.reserve(home.cpus.0, (args.cpus * block) as u64);
     for index in 0..args.cpus {
         let at = Pa(home.cpus.0 + (index * block) as u64);
         // SAFETY: the memory was found for this; CPUs boot only below.

@@ -48,6 +48,12 @@ impl El3Interface {
         self.at_least(2, 0)
     }
 
+    /// Pointer authentication keys are banked, and its instructions do not trap to EL3.
+    #[must_use]
+    pub const fn banks_pauth_keys(self) -> bool {
+        self.at_least(0, 2)
+    }
+
     /// The platform token may come in pieces, and X2 tells how much is left.
     #[must_use]
     pub const fn token_in_pieces(self) -> bool {

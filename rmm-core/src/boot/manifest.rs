@@ -40,7 +40,7 @@ pub struct ConsoleInfo {
 }
 
 impl Manifest {
-    /// Reads the manifest from a copy of the shared buffer, whose physical address is `page_pa`.
+    /// Reads the manifest at the start of the shared buffer, whose physical address is `page_pa`.
     /// Physical addresses have `pa_bits` bits.
     ///
     /// # Errors

@@ -95,11 +95,14 @@ impl Plan {
         TABLE_BLOCK.trailing_zeros()
     }
 
-    /// The parts' places in a reservation of EL3's; `None` if EL3 broke the alignment.
+    /// The parts' places in a reservation of EL3's; `None` if EL3 broke the alignment, or the
+    /// monitor cannot address it.
     #[must_use]
     pub fn in_reservation(&self, base: Pa) -> Option<Home> {
-        Some(Home {
-            table: Some(base).filter(|base| base.is_aligned_to(TABLE_BLOCK))?,
+        let end = base.checked_add(self.reservation())?;
+        let usable = base.is_aligned_to(TABLE_BLOCK) && end.0 <= UNREACHABLE;
+        usable.then_some(Home {
+            table: base,
             cpus: base.checked_add(self.table_size)?,
         })
     }

@@ -293,7 +293,7 @@ mod tests {
         assert_eq!(field(4, 1, 4), 2, "SSBS");
         assert_eq!(
             (field(5, 0, 0), field(5, 0, 12), field(5, 0, 20)),
-            (6, 5, 3),
+            (8, 5, 3),
             "debug"
         );
         assert_eq!(field(7, 1, 0), 2, "HAFDBS without HAFT");
