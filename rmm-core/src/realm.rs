@@ -186,7 +186,8 @@ impl VmidSet {
     pub fn reserve(&self, vmid: u16) -> Option<Vmid<'_>> {
         let (word, bit) = self.bit(vmid)?;
         let free = word.fetch_or(bit, Ordering::Acquire) & bit == 0;
-        free.then_some(Vmid { set: self, vmid })
+        // Made only if it is free: the drop would free it for others.
+        free.then(|| Vmid { set: self, vmid })
     }
 
     /// Gives `vmid` back.
@@ -232,6 +233,7 @@ mod tests {
         for vmid in [0, 63, 64, 0xFFFF] {
             let taken = SET.reserve(vmid).expect("free");
             assert!(SET.reserve(vmid).is_none());
+            assert!(SET.reserve(vmid).is_none(), "still");
             drop(taken);
             SET.reserve(vmid).expect("given back").keep();
             assert!(SET.reserve(vmid).is_none());

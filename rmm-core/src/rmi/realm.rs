@@ -82,6 +82,10 @@ fn check_params<M: Machine>(
     if !stage2.is_consistent() || !reachable || !params.rtt_base.is_multiple_of(size) {
         return Err(Error::Input);
     }
+    // The specification has no such condition; without LPA2 no walker would find the tables.
+    if !stage2.can_output(stage2.base) {
+        return Err(Error::Input);
+    }
     let new = NewRealm {
         stage2,
         hash_algorithm,
