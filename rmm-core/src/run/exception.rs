@@ -27,7 +27,8 @@ impl<M: Machine> Running<'_, M> {
         match inject::class(esr) {
             ec::WFX => self.wait(esr),
             ec::FP if !self.live.simd => self.give_simd(),
-            ec::SVE if !self.live.simd && self.head.resources.sve_vl().is_some() => {
+            // SME of a Host in streaming mode traps in place of SVE.
+            ec::SVE | ec::SME if !self.live.simd && self.head.resources.sve_vl().is_some() => {
                 self.give_simd()
             }
             ec::SMC64 => self.call(),

@@ -21,6 +21,8 @@ pub mod ec {
     pub const SYSREG: u64 = 0x18;
     /// SVE access.
     pub const SVE: u64 = 0x19;
+    /// SME access.
+    pub const SME: u64 = 0x1D;
     /// Instruction Abort from a lower Exception level.
     pub const INSTRUCTION_ABORT_LOWER: u64 = 0x20;
     /// Data Abort from a lower Exception level.
