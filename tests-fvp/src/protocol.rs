@@ -187,6 +187,10 @@ pub struct Reply {
     pub far: u64,
     /// ELR_EL1 of that exception, relative to the instruction that was tried.
     pub elr_offset: u64,
+    /// SPSR_EL1 of that exception.
+    pub spsr: u64,
+    /// DAIF in its handler.
+    pub daif: u64,
     /// Results.
     pub values: [u64; REPLY_VALUES],
 }
@@ -199,12 +203,14 @@ impl Reply {
             esr: gprs[0],
             far: gprs[1],
             elr_offset: gprs[2],
+            spsr: gprs[3],
+            daif: gprs[4],
             ..Self::default()
         };
         reply
             .values
             .iter_mut()
-            .zip(&gprs[3..])
+            .zip(&gprs[5..])
             .for_each(|(to, from)| *to = *from);
         reply
     }
@@ -216,7 +222,9 @@ impl Reply {
         gprs[0] = self.esr;
         gprs[1] = self.far;
         gprs[2] = self.elr_offset;
-        gprs[3..3 + REPLY_VALUES].copy_from_slice(&self.values);
+        gprs[3] = self.spsr;
+        gprs[4] = self.daif;
+        gprs[5..5 + REPLY_VALUES].copy_from_slice(&self.values);
         gprs
     }
 }

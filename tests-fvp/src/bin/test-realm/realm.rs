@@ -97,11 +97,15 @@ fn attempt(instruction: Instruction, x0: u64, x1: u64) -> Reply {
         esr,
         far,
         elr_offset,
+        spsr,
+        daif,
     } = taken;
     Reply {
         esr,
         far,
         elr_offset,
+        spsr,
+        daif,
         values: value(result).values,
     }
 }

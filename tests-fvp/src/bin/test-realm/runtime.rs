@@ -60,6 +60,8 @@ struct Guard {
     esr: AtomicU64,
     far: AtomicU64,
     elr_offset: AtomicU64,
+    spsr: AtomicU64,
+    daif: AtomicU64,
     /// INTID of the last interrupt, plus one.
     interrupt: AtomicU64,
 }
@@ -70,6 +72,8 @@ static GUARDS: [Guard; MAX_RECS] = [const {
         esr: AtomicU64::new(0),
         far: AtomicU64::new(0),
         elr_offset: AtomicU64::new(0),
+        spsr: AtomicU64::new(0),
+        daif: AtomicU64::new(0),
         interrupt: AtomicU64::new(0),
     }
 }; MAX_RECS];
@@ -129,6 +133,8 @@ extern "C" fn exception(kind: u64, frame: &mut Frame) {
     } else if kind == SYNC && guard.armed.load(Ordering::Relaxed) {
         guard.esr.store(frame.esr, Ordering::Relaxed);
         guard.far.store(frame.far, Ordering::Relaxed);
+        guard.spsr.store(frame.spsr, Ordering::Relaxed);
+        guard.daif.store(mrs!("daif"), Ordering::Relaxed);
         let offset = frame.elr.wrapping_sub(frame.x[16]);
         guard.elr_offset.store(offset, Ordering::Relaxed);
         frame.elr = guarded_fault as *const () as u64;
@@ -153,6 +159,10 @@ pub struct Taken {
     pub far: u64,
     /// ELR_EL1, relative to the instruction.
     pub elr_offset: u64,
+    /// SPSR_EL1.
+    pub spsr: u64,
+    /// DAIF in the handler.
+    pub daif: u64,
 }
 
 /// Runs a function of one guarded instruction.
@@ -161,6 +171,8 @@ pub fn guarded(function: impl FnOnce() -> u64) -> (u64, Taken) {
     guard.esr.store(0, Ordering::Relaxed);
     guard.far.store(0, Ordering::Relaxed);
     guard.elr_offset.store(0, Ordering::Relaxed);
+    guard.spsr.store(0, Ordering::Relaxed);
+    guard.daif.store(0, Ordering::Relaxed);
     guard.armed.store(true, Ordering::SeqCst);
     let value = function();
     guard.armed.store(false, Ordering::SeqCst);
@@ -168,6 +180,8 @@ pub fn guarded(function: impl FnOnce() -> u64) -> (u64, Taken) {
         esr: guard.esr.load(Ordering::Relaxed),
         far: guard.far.load(Ordering::Relaxed),
         elr_offset: guard.elr_offset.load(Ordering::Relaxed),
+        spsr: guard.spsr.load(Ordering::Relaxed),
+        daif: guard.daif.load(Ordering::Relaxed),
     };
     (value, taken)
 }

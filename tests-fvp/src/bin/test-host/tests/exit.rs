@@ -10,7 +10,7 @@ use crate::rmi;
 use alloc::format;
 use rmm_abi::rmi::{RecEnterFlags, RecExit, RecExitReason};
 use rmm_abi::rsi;
-use tests_fvp::protocol::{Access, IMM_NEXT, MODE_COMMANDS, Op, SysReg, Wait, layout};
+use tests_fvp::protocol::{Access, IMM_NEXT, MODE_COMMANDS, Op, Reply, SysReg, Wait, layout};
 
 pub const TESTS: &[Test] = &[
     ("exit.host_call", host_call),
@@ -21,6 +21,7 @@ pub const TESTS: &[Test] = &[
     ("exit.mmio_not_emulatable", mmio_not_emulatable),
     ("exit.mmio_read_only", mmio_read_only),
     ("exit.shared_memory", shared_memory),
+    ("exit.shared_range", shared_range),
     ("exit.shared_delegated", shared_delegated),
     ("exit.data_abort", data_abort),
     ("exit.data_abort_destroyed", data_abort_destroyed),
@@ -91,11 +92,15 @@ fn check_exception(
         reply.esr
     );
     ensure_eq!(reply.far, far, "{what}: FAR_EL1");
-    ensure_eq!(
-        reply.elr_offset,
-        0,
-        "{what}: ELR_EL1 relative to the instruction"
-    );
+    check_pstate(&reply).map_err(|why| format!("{what}: {why}"))
+}
+
+/// An injected exception is taken as by the processor: it returns to the instruction, in the
+/// PSTATE that it had (EL1h, interrupts masked); the handler has everything masked.
+fn check_pstate(reply: &Reply) -> Check {
+    ensure_eq!(reply.elr_offset, 0, "ELR_EL1 relative to the instruction");
+    ensure_eq!(reply.spsr & 0x3FF, 0x3C5, "SPSR_EL1");
+    ensure_eq!(reply.daif, 0x3C0, "DAIF in the handler");
     Ok(())
 }
 
@@ -110,7 +115,7 @@ fn host_call() -> Check {
     let mut wanted = exit_record(RecExitReason::HostCall);
     wanted.imm = IMM_NEXT;
     // No exception, and the one value: MPIDR_EL1 of REC 0.
-    wanted.gprs[3] = 1 << 31;
+    wanted.gprs[5] = 1 << 31;
     check_exit(&exit, &wanted)?;
     realm.finish()
 }
@@ -290,6 +295,44 @@ fn shared_memory() -> Check {
     check_exit(&exit, &wanted)?;
     rec.finish_with(&enter_with(RecEnterFlags::EMUL_MMIO))?;
     pool::give(memory, 1);
+    realm.finish()
+}
+
+/// A table of shared pages, or a block, that is taken away in one call: no page of it is left to
+/// the Realm.
+fn shared_range() -> Check {
+    let mut realm = running()?;
+    let rec = realm.recs[0].clone();
+    let memory = pool::take(512, MIB_2)?;
+    let half = realm.config.unprotected();
+    realm.add_tables(half, 3)?;
+    let attributes = 3 << 6 | 6 << 2;
+    let touched = [0, 1, 100, 511].map(|n| n * GRANULE);
+    for offset in touched {
+        let desc = (memory + offset) | attributes;
+        rmi::rtt_map_unprotected(realm.rd, half + offset, 3, desc).ok("map of a page")?;
+        rec.load(half + offset)?;
+    }
+    realm.remove_table(half, 3)?;
+    let gone = |what: &str| {
+        for offset in touched {
+            let ipa = half + offset;
+            let exit = rec.exit_of(Op::Read, &[ipa, Access::Double as u64])?;
+            let mut wanted = abort_record(DATA_ABORT, 0, ipa);
+            wanted.esr = syndrome(3, true, false, 6);
+            check_exit(&exit, &wanted).map_err(|why| format!("{what}: {why}"))?;
+            rec.finish_with(&enter_with(RecEnterFlags::EMUL_MMIO))?;
+        }
+        Check::Ok(())
+    };
+    gone("table destroyed")?;
+    rmi::rtt_map_unprotected(realm.rd, half, 2, memory | attributes).ok("map of a block")?;
+    for offset in touched {
+        rec.load(half + offset)?;
+    }
+    rmi::rtt_unmap_unprotected(realm.rd, half, 2).ok("unmap of a block")?;
+    gone("block unmapped")?;
+    pool::give(memory, 512);
     realm.finish()
 }
 
