@@ -14,15 +14,6 @@ use tests_fvp::protocol::{Access, IMM_NEXT, MODE_COMMANDS, Op, Reply, SysReg, Wa
 
 pub const TESTS: &[Test] = &[
     ("exit.host_call", host_call),
-    ("exit.mmio_read", mmio_read),
-    ("exit.mmio_write", mmio_write),
-    ("exit.mmio_retry", mmio_retry),
-    ("exit.mmio_inject_sea", mmio_inject_sea),
-    ("exit.mmio_not_emulatable", mmio_not_emulatable),
-    ("exit.mmio_read_only", mmio_read_only),
-    ("exit.shared_memory", shared_memory),
-    ("exit.shared_range", shared_range),
-    ("exit.shared_delegated", shared_delegated),
     ("exit.data_abort", data_abort),
     ("exit.data_abort_destroyed", data_abort_destroyed),
     ("exit.instruction_abort", instruction_abort),
@@ -38,20 +29,20 @@ pub const TESTS: &[Test] = &[
     ("exit.system_registers", system_registers),
 ];
 
-const MIB_2: u64 = entry_size(2);
+pub const MIB_2: u64 = entry_size(2);
 /// Memory of the tests, in the image's level 3 table.
 const PAGE: u64 = layout::BASE + layout::SIZE;
 /// Exception classes.
-const DATA_ABORT: u64 = 0x24;
+pub const DATA_ABORT: u64 = 0x24;
 const INSTRUCTION_ABORT: u64 = 0x20;
 /// As the Realm sees them, taken from its own level.
-const DATA_ABORT_SAME: u64 = 0x25;
+pub const DATA_ABORT_SAME: u64 = 0x25;
 const INSTRUCTION_ABORT_SAME: u64 = 0x21;
 /// Fault status: translation fault at level 3, external abort.
-const TRANSLATION_3: u64 = 7;
-const EXTERNAL: u64 = 0x10;
+pub const TRANSLATION_3: u64 = 7;
+pub const EXTERNAL: u64 = 0x10;
 /// ESR bits: EA, FnV.
-const EA: u64 = 1 << 9;
+pub const EA: u64 = 1 << 9;
 
 /// A Realm with one REC that waits for commands.
 pub fn running() -> Check<Realm> {
@@ -61,7 +52,7 @@ pub fn running() -> Check<Realm> {
 }
 
 /// The exit record of an abort without syndrome.
-fn abort_record(class: u64, fault: u64, ipa: u64) -> RecExit {
+pub fn abort_record(class: u64, fault: u64, ipa: u64) -> RecExit {
     let mut exit = exit_record(RecExitReason::Sync);
     exit.esr = class << 26 | fault;
     exit.hpfar = (ipa & !0xFFF) >> 8;
@@ -69,12 +60,12 @@ fn abort_record(class: u64, fault: u64, ipa: u64) -> RecExit {
 }
 
 /// ESR of an emulatable access: size as a power of two, 64-bit register, write.
-fn syndrome(size: u64, sf: bool, write: bool, fault: u64) -> u64 {
+pub fn syndrome(size: u64, sf: bool, write: bool, fault: u64) -> u64 {
     DATA_ABORT << 26 | 1 << 24 | size << 22 | u64::from(sf) << 15 | u64::from(write) << 6 | fault
 }
 
 /// What the Realm must have seen: an exception of a class and fault status, at the instruction.
-fn check_exception(
+pub fn check_exception(
     rec: &Rec,
     op: Op,
     arguments: &[u64],
@@ -97,7 +88,7 @@ fn check_exception(
 
 /// An injected exception is taken as by the processor: it returns to the instruction, in the
 /// PSTATE that it had (EL1h, interrupts masked); the handler has everything masked.
-fn check_pstate(reply: &Reply) -> Check {
+pub fn check_pstate(reply: &Reply) -> Check {
     ensure_eq!(reply.elr_offset, 0, "ELR_EL1 relative to the instruction");
     ensure_eq!(reply.spsr & 0x3FF, 0x3C5, "SPSR_EL1");
     ensure_eq!(reply.daif, 0x3C0, "DAIF in the handler");
@@ -117,242 +108,6 @@ fn host_call() -> Check {
     // No exception, and the one value: MPIDR_EL1 of REC 0.
     wanted.gprs[5] = 1 << 31;
     check_exit(&exit, &wanted)?;
-    realm.finish()
-}
-
-fn mmio_read() -> Check {
-    let realm = running()?;
-    let rec = &realm.recs[0];
-    let ipa = realm.config.unprotected() + 0x1_0000;
-    let data = 0xFEDC_BA98_8765_43A1;
-    for (access, offset, size, sf, result) in [
-        (Access::Byte, 0xFFF, 0, false, 0xA1),
-        (Access::Half, 2, 1, false, 0x43A1),
-        (Access::Word, 4, 2, false, 0x8765_43A1),
-        (Access::Double, 8, 3, true, data),
-        (Access::SignedByte, 1, 0, true, 0xFFFF_FFFF_FFFF_FFA1),
-        (Access::SignedHalfToWord, 0x10, 1, false, 0x43A1),
-        (Access::SignedWord, 0x20, 2, true, 0xFFFF_FFFF_8765_43A1),
-        // Its register is none; the address stays in X0.
-        (Access::Zero, 0x30, 3, true, ipa + 0x30),
-    ] {
-        let address = ipa + offset;
-        let exit = rec.exit_of(Op::Read, &[address, access as u64])?;
-        let mut wanted = abort_record(DATA_ABORT, 0, ipa);
-        // The walk ends in the start level table.
-        wanted.esr = syndrome(size, sf, false, 4);
-        wanted.far = offset;
-        check_exit(&exit, &wanted).map_err(|why| format!("{access:?}: {why}"))?;
-        let mut enter = enter_with(RecEnterFlags::EMUL_MMIO);
-        enter.gprs[0] = data;
-        enter.gprs[1..].fill(u64::MAX);
-        let reply = rec.finish_with(&enter)?;
-        ensure_eq!(reply.esr, 0, "{access:?}: exception");
-        ensure_eq!(reply.values[0], result, "{access:?}: value read");
-    }
-    // Negative as a half word, and the upper half of the register is cleared.
-    rec.exit_of(Op::Read, &[ipa, Access::SignedHalfToWord as u64])?;
-    let mut enter = enter_with(RecEnterFlags::EMUL_MMIO);
-    enter.gprs[0] = 0x8001;
-    let reply = rec.finish_with(&enter)?;
-    ensure_eq!(reply.values[0], 0xFFFF_8001, "negative half word");
-    realm.finish()
-}
-
-fn mmio_write() -> Check {
-    let realm = running()?;
-    let rec = &realm.recs[0];
-    let ipa = realm.config.unprotected() + 0x2_0000;
-    let value = 0xFEDC_BA98_8765_43A1;
-    for (access, offset, size, sf, seen) in [
-        (Access::Byte, 0xFFF, 0, false, 0xA1),
-        (Access::Half, 0xFFE, 1, false, 0x43A1),
-        (Access::Word, 0xFFC, 2, false, 0x8765_43A1),
-        (Access::Double, 0xFF8, 3, true, value),
-        (Access::Zero, 0, 3, true, 0),
-    ] {
-        let exit = rec.exit_of(Op::Write, &[ipa + offset, access as u64, value])?;
-        let mut wanted = abort_record(DATA_ABORT, 0, ipa);
-        wanted.esr = syndrome(size, sf, true, 4);
-        wanted.far = offset;
-        wanted.gprs[0] = seen;
-        check_exit(&exit, &wanted).map_err(|why| format!("{access:?}: {why}"))?;
-        let reply = rec.finish_with(&enter_with(RecEnterFlags::EMUL_MMIO))?;
-        ensure_eq!(reply.esr, 0, "{access:?}: exception");
-    }
-    realm.finish()
-}
-
-/// Without an answer the access is made again; with one it is not.
-fn mmio_retry() -> Check {
-    let realm = running()?;
-    let rec = &realm.recs[0];
-    let ipa = realm.config.unprotected();
-    let first = rec.exit_of(Op::Read, &[ipa, Access::Double as u64])?;
-    for _ in 0..3 {
-        let again = rec.exit_of_entry(&enter())?;
-        check_exit(&again, &first)?;
-    }
-    let mut answer = enter_with(RecEnterFlags::EMUL_MMIO);
-    answer.gprs[0] = 5;
-    ensure_eq!(rec.finish_with(&answer)?.values[0], 5, "value read");
-    // The answer cannot be given twice.
-    rec.try_enter(&answer).rec("emul_mmio once more")?;
-    realm.finish()
-}
-
-fn mmio_inject_sea() -> Check {
-    let realm = running()?;
-    let rec = &realm.recs[0];
-    let ipa = realm.config.unprotected() + 0x3_0000;
-    for flags in [
-        RecEnterFlags::INJECT_SEA,
-        RecEnterFlags::INJECT_SEA | RecEnterFlags::EMUL_MMIO,
-    ] {
-        for (op, access) in [(Op::Read, Access::Word), (Op::Write, Access::Double)] {
-            rec.exit_of(op, &[ipa + 8, access as u64, 0])?;
-            let mut answer = enter_with(flags);
-            answer.gprs[0] = 77;
-            let reply = rec.finish_with(&answer)?;
-            ensure_eq!(reply.esr >> 26, DATA_ABORT_SAME, "EC, esr {:#x}", reply.esr);
-            ensure_eq!(
-                reply.esr & 0x3F,
-                EXTERNAL,
-                "fault status, esr {:#x}",
-                reply.esr
-            );
-            ensure_eq!(reply.esr & EA, EA, "EA, esr {:#x}", reply.esr);
-            ensure_eq!(reply.esr & 1 << 24, 0, "ISV, esr {:#x}", reply.esr);
-            ensure_eq!(reply.far, ipa + 8, "FAR_EL1");
-            ensure_eq!(reply.elr_offset, 0, "ELR_EL1 relative to the instruction");
-        }
-    }
-    realm.finish()
-}
-
-/// An access without syndrome: the Host learns where, not how; it can only inject an abort.
-fn mmio_not_emulatable() -> Check {
-    let realm = running()?;
-    let rec = &realm.recs[0];
-    let ipa = realm.config.unprotected() + 0x4_0000;
-    let exit = rec.exit_of(Op::Read, &[ipa + 0x18, Access::Exclusive as u64])?;
-    check_exit(&exit, &abort_record(DATA_ABORT, 4, ipa))?;
-    let emulate = enter_with(RecEnterFlags::EMUL_MMIO);
-    rec.try_enter(&emulate).rec("emul_mmio without syndrome")?;
-    let reply = rec.finish_with(&enter_with(RecEnterFlags::INJECT_SEA))?;
-    ensure_eq!(reply.esr >> 26, DATA_ABORT_SAME, "EC, esr {:#x}", reply.esr);
-    ensure_eq!(
-        reply.esr & (EA | 0x3F),
-        EA | EXTERNAL,
-        "esr {:#x}",
-        reply.esr
-    );
-    ensure_eq!(reply.far, ipa + 0x18, "FAR_EL1");
-    realm.finish()
-}
-
-/// Host memory that the Realm may read but not write: the write can be emulated.
-fn mmio_read_only() -> Check {
-    let mut realm = running()?;
-    let ipa = realm.config.unprotected();
-    let memory = pool::take_one()?;
-    pool::write(memory + 8, 0x1234);
-    realm.add_tables(ipa, 3)?;
-    let desc = memory | 1 << 6 | 6 << 2;
-    rmi::rtt_map_unprotected(realm.rd, ipa, 3, desc).ok("RMI_RTT_MAP_UNPROTECTED")?;
-    let rec = &realm.recs[0];
-    ensure_eq!(rec.load(ipa + 8)?, 0x1234, "value read");
-    let exit = rec.exit_of(Op::Write, &[ipa + 8, Access::Word as u64, 0x77])?;
-    let mut wanted = abort_record(DATA_ABORT, 0, ipa);
-    // Permission fault at level 3.
-    wanted.esr = syndrome(2, false, true, 0xF);
-    wanted.far = 8;
-    wanted.gprs[0] = 0x77;
-    check_exit(&exit, &wanted)?;
-    rec.finish_with(&enter_with(RecEnterFlags::EMUL_MMIO))?;
-    ensure_eq!(pool::read(memory + 8), 0x1234, "read-only memory");
-    pool::give(memory, 1);
-    realm.finish()
-}
-
-/// Memory of the Host that the Realm reads and writes, until it is unmapped.
-fn shared_memory() -> Check {
-    let mut realm = running()?;
-    let ipa = realm.config.unprotected() + 5 * GRANULE;
-    let memory = pool::take_one()?;
-    realm.add_tables(ipa, 3)?;
-    let desc = memory | 3 << 6 | 6 << 2;
-    rmi::rtt_map_unprotected(realm.rd, ipa, 3, desc).ok("RMI_RTT_MAP_UNPROTECTED")?;
-    let rec = &realm.recs[0];
-    pool::write(memory + 0x10, 0xABCD);
-    ensure_eq!(rec.load(ipa + 0x10)?, 0xABCD, "what the Host wrote");
-    rec.store(ipa + 0x18, 0xEF01)?;
-    ensure_eq!(pool::read(memory + 0x18), 0xEF01, "what the Realm wrote");
-    rmi::rtt_unmap_unprotected(realm.rd, ipa, 3).ok("RMI_RTT_UNMAP_UNPROTECTED")?;
-    let exit = rec.exit_of(Op::Read, &[ipa, Access::Double as u64])?;
-    let mut wanted = abort_record(DATA_ABORT, 0, ipa);
-    wanted.esr = syndrome(3, true, false, TRANSLATION_3);
-    check_exit(&exit, &wanted)?;
-    rec.finish_with(&enter_with(RecEnterFlags::EMUL_MMIO))?;
-    pool::give(memory, 1);
-    realm.finish()
-}
-
-/// A table of shared pages, or a block, that is taken away in one call: no page of it is left to
-/// the Realm.
-fn shared_range() -> Check {
-    let mut realm = running()?;
-    let rec = realm.recs[0].clone();
-    let memory = pool::take(512, MIB_2)?;
-    let half = realm.config.unprotected();
-    realm.add_tables(half, 3)?;
-    let attributes = 3 << 6 | 6 << 2;
-    let touched = [0, 1, 100, 511].map(|n| n * GRANULE);
-    for offset in touched {
-        let desc = (memory + offset) | attributes;
-        rmi::rtt_map_unprotected(realm.rd, half + offset, 3, desc).ok("map of a page")?;
-        rec.load(half + offset)?;
-    }
-    realm.remove_table(half, 3)?;
-    let gone = |what: &str| {
-        for offset in touched {
-            let ipa = half + offset;
-            let exit = rec.exit_of(Op::Read, &[ipa, Access::Double as u64])?;
-            let mut wanted = abort_record(DATA_ABORT, 0, ipa);
-            wanted.esr = syndrome(3, true, false, 6);
-            check_exit(&exit, &wanted).map_err(|why| format!("{what}: {why}"))?;
-            rec.finish_with(&enter_with(RecEnterFlags::EMUL_MMIO))?;
-        }
-        Check::Ok(())
-    };
-    gone("table destroyed")?;
-    rmi::rtt_map_unprotected(realm.rd, half, 2, memory | attributes).ok("map of a block")?;
-    for offset in touched {
-        rec.load(half + offset)?;
-    }
-    rmi::rtt_unmap_unprotected(realm.rd, half, 2).ok("unmap of a block")?;
-    gone("block unmapped")?;
-    pool::give(memory, 512);
-    realm.finish()
-}
-
-/// Memory that is not Non-secure any more: the Realm gets the fault, not the content.
-fn shared_delegated() -> Check {
-    let mut realm = running()?;
-    let ipa = realm.config.unprotected();
-    let memory = pool::take_one()?;
-    realm.add_tables(ipa, 3)?;
-    let desc = memory | 3 << 6 | 6 << 2;
-    rmi::rtt_map_unprotected(realm.rd, ipa, 3, desc).ok("RMI_RTT_MAP_UNPROTECTED")?;
-    let rec = &realm.recs[0];
-    rec.load(ipa)?;
-    rmi::delegate(memory).ok("RMI_GRANULE_DELEGATE")?;
-    // Granule protection fault, not on a walk.
-    check_exception(rec, Op::Read, &[ipa, 3], DATA_ABORT_SAME, 0x28, ipa)?;
-    check_exception(rec, Op::Write, &[ipa, 3, 1], DATA_ABORT_SAME, 0x28, ipa)?;
-    rmi::undelegate(memory).ok("RMI_GRANULE_UNDELEGATE")?;
-    ensure_eq!(rec.load(ipa)?, 0, "wiped memory");
-    pool::give(memory, 1);
     realm.finish()
 }
 

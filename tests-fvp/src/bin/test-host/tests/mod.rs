@@ -8,11 +8,13 @@ mod features;
 mod fold;
 mod granule;
 mod irq;
+mod mmio;
 mod psci;
 mod race;
 mod random;
 mod realm;
 mod rec;
+mod ripas;
 mod rsi;
 mod rtt;
 mod smp;
@@ -37,8 +39,10 @@ const GROUPS: &[&[Test]] = &[
     data::TESTS,
     rec::TESTS,
     exit::TESTS,
+    mmio::TESTS,
     irq::TESTS,
     rsi::TESTS,
+    ripas::TESTS,
     psci::TESTS,
     context::TESTS,
     smp::TESTS,
