@@ -10,11 +10,13 @@ type Job = Box<dyn FnOnce() + Send>;
 
 /// What the second CPU is to do next.
 static JOB: Mutex<Option<Job>> = Mutex::new(None);
-/// [`OFF`], [`IDLE`] or [`BUSY`].
+/// [`OFF`], [`IDLE`], [`BUSY`] or [`LOST`].
 static STATE: AtomicU32 = AtomicU32::new(OFF);
 const OFF: u32 = 0;
 const IDLE: u32 = 1;
 const BUSY: u32 = 2;
+/// It was waited for in vain; nobody waits for it again unless it comes back.
+const LOST: u32 = 3;
 
 /// Milliseconds that a job, or the start of the CPU, may take.
 const PATIENCE: u64 = 20_000;
@@ -37,7 +39,12 @@ pub extern "C" fn secondary_main() -> ! {
 }
 
 fn wait_idle() -> bool {
-    arch::wait_until(PATIENCE, || STATE.load(Ordering::Acquire) == IDLE)
+    let idle = || STATE.load(Ordering::Acquire) == IDLE;
+    if STATE.load(Ordering::Acquire) == LOST || arch::wait_until(PATIENCE, idle) {
+        return idle();
+    }
+    STATE.store(LOST, Ordering::Release);
+    false
 }
 
 /// Gives the second CPU something to do, starting it first if need be.
