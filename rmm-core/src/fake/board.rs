@@ -35,7 +35,7 @@ impl Default for Config {
         Self {
             dram: [Bank {
                 base: 0x8000_0000,
-                size: 64 << 20,
+                size: 32 << 20,
             }]
             .to_vec(),
             holes: [Bank {
@@ -123,6 +123,7 @@ pub struct Board {
 
 /// Memory that the Host has not used yet.
 struct Pool {
+    start: u64,
     next: u64,
     end: u64,
     vmid: u16,
@@ -170,6 +171,7 @@ impl Board {
             scripts: Mutex::default(),
             lines: (0..config.cpus).map(|_| Lines::default()).collect(),
             pool: Mutex::new(Pool {
+                start,
                 next: start,
                 end: first.base + first.size,
                 vmid: 1,
@@ -196,6 +198,12 @@ impl Board {
         })
     }
 
+    /// The words of all Granules, in the order of their addresses.
+    pub fn words_alone(&self) -> impl Iterator<Item = u16> {
+        let words = self.words.iter().flat_map(|(_, words)| *words);
+        words.map(|word| word.load(Ordering::Relaxed))
+    }
+
     /// Address and word of every Granule.
     pub fn words(&self) -> impl Iterator<Item = (u64, u16)> {
         self.words.iter().flat_map(|(bank, words)| {
@@ -207,9 +215,8 @@ impl Board {
     /// Addresses of all pages that were handed out so far.
     #[must_use]
     pub fn pages(&self) -> Vec<u64> {
-        let first = self.config.dram[0].base;
-        let next = self.pool().next;
-        (first..next).step_by(GRANULE_SIZE).collect()
+        let pool = self.pool();
+        (pool.start..pool.next).step_by(GRANULE_SIZE).collect()
     }
 
     /// `size` bytes of Host memory that nobody has used yet, aligned to `align` bytes.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! The CPU as a Realm sees it: instructions and registers, for scripts.
 
+use super::Host;
 use super::registers::Registers;
 use super::script::{Core, Given, HCR_VSE, Seat};
 use crate::machine::{
@@ -267,6 +268,12 @@ impl RealmCpu {
             core.context.hcr_extra &= !HCR_VSE;
             pending.then_some(core.registers.vsesr)
         })
+    }
+
+    /// What a Host does on another CPU while this REC is RUNNING.
+    pub fn meanwhile<R>(&self, f: impl FnOnce(&Host) -> R) -> R {
+        let (board, cpu) = self.core(|core| (core.board.clone(), core.cpu));
+        f(&Host::of_board(&board, cpu + 1))
     }
 
     /// Leaves the Realm by this exception.

@@ -4,9 +4,10 @@
 use super::host::{Host, PAGE};
 use super::{EntryReport, RealmCpu, Status};
 use rmm_abi::mpidr::index_to_mpidr_el1;
+use rmm_abi::psci;
 use rmm_abi::rmi::{
-    HashAlgorithm, RealmParams, RecCreateFlags, RecEnter, RecExit, RecParams, RecRun,
-    index_to_mpidr,
+    HashAlgorithm, RealmParams, RecCreateFlags, RecEnter, RecExit, RecExitReason, RecParams,
+    RecRun, index_to_mpidr,
 };
 use rmm_granule::{GRANULE_SIZE, Pa};
 use rmm_rtt::entry_size;
@@ -167,10 +168,12 @@ impl TestRealm<'_> {
     #[must_use]
     pub fn granules(&self, count: u64, align: u64) -> u64 {
         let base = self.host.pages(count, align);
-        for pa in (base..).step_by(GRANULE_SIZE).take(to_usize(count)) {
-            self.host.delegate(pa);
-            self.granules.borrow_mut().push(pa);
-        }
+        self.host.leniently(|| {
+            for pa in (base..).step_by(GRANULE_SIZE).take(to_usize(count)) {
+                self.host.delegate(pa);
+                self.granules.borrow_mut().push(pa);
+            }
+        });
         base
     }
 
@@ -396,10 +399,16 @@ impl TestRealm<'_> {
         self.host.put(run, &record);
     }
 
-    /// Forgets a REC that the test destroys itself.
-    pub fn destroy_rec(&self, index: usize) {
-        let rec = self.rec_pa(index);
-        assert_eq!(self.host.rec_destroy(rec), Status::Success);
+    /// Has REC 0 end the Realm: state SYSTEM_OFF.
+    ///
+    /// # Panics
+    /// If it cannot.
+    pub fn turn_off(&self) {
+        self.script(0, |cpu| async move {
+            let _never = cpu.smc(&[psci::fid::PSCI_SYSTEM_OFF]).await;
+        });
+        self.may_be_unfinished();
+        assert_eq!(self.enter(0).exit_reason, RecExitReason::Psci as u8);
     }
 
     /// Takes everything away from the Realm and destroys it, its RECs first.

@@ -101,21 +101,38 @@ impl<'h> Zoo<'h> {
         .to_vec()
     }
 
-    /// All that a Granule in state `wanted`, which `good` is, must not be: `_align`, `_bound`,
+    /// A Granule in this state.
+    ///
+    /// # Panics
+    /// If it is no state of the specification's.
+    #[must_use]
+    pub fn good(&self, wanted: GranuleState) -> u64 {
+        match wanted {
+            GranuleState::Undelegated => self.undelegated,
+            GranuleState::Delegated => self.delegated,
+            GranuleState::Rd => self.realm.rd,
+            GranuleState::Rec => self.realm.rec_pa(0),
+            GranuleState::RecAux => self.realm.rec_of(0).aux[0],
+            GranuleState::Rtt => self.rtt,
+            GranuleState::Data => self.data,
+            GranuleState::NeverDelegable => panic!("not a state"),
+        }
+    }
+
+    /// All that an address which wants a Granule in this state must not be: `_align`, `_bound`,
     /// `_state`.
     #[must_use]
-    pub fn bad(&self, good: u64, wanted: GranuleState) -> Vec<BadGranule> {
+    pub fn bad(&self, wanted: GranuleState) -> Vec<BadGranule> {
         let mut all = self.states_but(wanted);
-        all.extend(Self::unaligned(good));
+        all.extend(Self::unaligned(self.good(wanted)));
         all.extend(self.out_of_bound());
         all
     }
 
-    /// Addresses that the Host cannot give for memory of its own, next to `good`, which it can:
-    /// `_align`, `_bound`, `_pas`.
+    /// Addresses that the Host cannot give for memory of its own: `_align`, `_bound`, `_pas`.
     #[must_use]
-    pub fn bad_ns(&self, good: u64) -> Vec<BadGranule> {
-        let mut all = self.bad(good, GranuleState::Undelegated);
+    pub fn bad_ns(&self) -> Vec<BadGranule> {
+        let mut all = self.bad(GranuleState::Undelegated);
         let hole = self.host.board().config.holes[0].base;
         all.push(BadGranule {
             what: "no RAM",

@@ -6,5 +6,54 @@
 //! that no lock, window or register is left behind is checked by [`Host`](rmm_core::fake::Host) at
 //! each call, and by the drop of its Realms and its machine that everything comes back wiped.
 
+/// Tests of addresses that do not designate what a command wants: `_align`, `_bound` and `_state`
+/// at once; for a page of the Host's `_align`, `_bound` and `_pas`. All else is right, and with the
+/// right address the command succeeds or, where it says so, would destroy what others need.
+macro_rules! addresses {
+    ($($name:ident: $wanted:ident, |$host:ident, $zoo:ident, $pa:ident| $call:expr;)*) => {$(
+        #[test]
+        fn $name() {
+            let host = rmm_core::fake::Host::new();
+            let zoo = rmm_core::fake::Zoo::new(&host);
+            let call = |$pa: u64| {
+                let ($host, $zoo) = (&host, &zoo);
+                $call
+            };
+            for bad in crate::bad(&zoo, rmm_granule::GranuleState::$wanted) {
+                assert_eq!(call(bad.pa), rmm_core::fake::Status::Input, "{bad:x?}");
+            }
+        }
+    )*};
+}
+
+mod data;
 mod granule;
+mod read_entry;
+mod realm;
+mod rec;
+mod ripas;
+mod rtt;
+mod unprotected;
 mod version;
+
+use rmm_core::fake::{BadGranule, Zoo};
+use rmm_granule::GranuleState;
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+
+const EMPTY: u64 = 0;
+const RAM: u64 = 1;
+const DESTROYED: u64 = 2;
+
+/// Levels that are no level of any Realm.
+const NO_LEVELS: [i64; 6] = [4, 5, -2, 0x100, i64::MAX, i64::MIN];
+
+fn bad(zoo: &Zoo<'_>, wanted: GranuleState) -> Vec<BadGranule> {
+    if wanted == GranuleState::Undelegated {
+        zoo.bad_ns()
+    } else {
+        zoo.bad(wanted)
+    }
+}

@@ -1,0 +1,373 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! RMI_DATA_CREATE, RMI_DATA_CREATE_UNKNOWN and RMI_DATA_DESTROY.
+
+use super::{DESTROYED, EMPTY, GIB, KIB, MIB, RAM};
+use rmm_core::fake::{Config, EntryReport, Host, PAGE, Status, TestRealm, features};
+use rmm_core::machine::CpuFeatures;
+use rmm_granule::fake::Pas;
+use rmm_granule::{Bank, GranuleState, Pa};
+
+addresses! {
+    create_src_align_bound_pas: Undelegated, |host, zoo, pa| {
+        host.data_create(zoo.realm.rd, zoo.delegated, PAGE, pa, 0)
+    };
+    create_data_align_bound_state: Delegated, |host, zoo, pa| {
+        host.data_create(zoo.realm.rd, pa, PAGE, zoo.undelegated, 0)
+    };
+    create_rd_align_bound_state: Rd, |host, zoo, pa| {
+        host.data_create(pa, zoo.delegated, PAGE, zoo.undelegated, 0)
+    };
+    create_unknown_data_align_bound_state: Delegated, |host, zoo, pa| {
+        host.data_create_unknown(zoo.realm.rd, pa, PAGE)
+    };
+    create_unknown_rd_align_bound_state: Rd, |host, zoo, pa| {
+        host.data_create_unknown(pa, zoo.delegated, PAGE)
+    };
+    destroy_rd_align_bound_state: Rd, |host, zoo, pa| {
+        let _ = zoo;
+        host.data_destroy(pa, 0).0
+    };
+}
+
+/// The two commands that map a page, but for what differs.
+fn both(realm: &TestRealm<'_>, data: u64, ipa: u64) -> Status {
+    let src = realm.host.page();
+    let status = realm.host.data_create(realm.rd, data, ipa, src, 0);
+    assert_eq!(
+        realm.host.data_create_unknown(realm.rd, data, ipa),
+        status,
+        "DATA_CREATE and DATA_CREATE_UNKNOWN"
+    );
+    status
+}
+
+fn destroy(realm: &TestRealm<'_>, ipa: u64) -> (Status, u64, u64) {
+    realm.host.data_destroy(realm.rd, ipa)
+}
+
+#[test]
+fn create_ipa_align() {
+    let host = Host::new();
+    let realm = host.realm().create();
+    realm.tables(0, 3);
+    for ipa in [1, 0x800, PAGE + 8, u64::MAX] {
+        assert_eq!(both(&realm, realm.granule(), ipa), Status::Input);
+    }
+}
+
+#[test]
+fn create_ipa_bound() {
+    let host = Host::new();
+    let realm = host.realm().create();
+    realm.tables(realm.unprotected(), 3);
+    let data = realm.granule();
+    for ipa in [
+        realm.unprotected(),
+        realm.end() - PAGE,
+        realm.end(),
+        1 << 48,
+        1 << 63,
+        u64::MAX - (PAGE - 1),
+    ] {
+        assert_eq!(both(&realm, data, ipa), Status::Input, "{ipa:#x}");
+    }
+}
+
+#[test]
+fn create_data_bound2() {
+    let far = 3 << 48;
+    let mut config = Config {
+        features: CpuFeatures {
+            pa_bits: 52,
+            lpa2: true,
+            ..features()
+        },
+        ..Config::default()
+    };
+    let size = MIB;
+    config.dram.push(Bank { base: far, size });
+    let host = Host::with(config);
+    host.delegate(far);
+    let realm = host.realm().create();
+    realm.tables(0, 3);
+    assert_eq!(both(&realm, far, 0), Status::Input);
+
+    let lpa2 = host.realm().params(|p| p.flags = 1).create();
+    lpa2.tables(0, 3);
+    assert_eq!(host.data_create_unknown(lpa2.rd, far, 0), Status::Success);
+    // PA[49:48] in place.
+    assert_eq!(lpa2.entry(0, 3), EntryReport::assigned(3, far, EMPTY));
+    assert_eq!(destroy(&lpa2, 0), (Status::Success, far, 2 * MIB));
+    host.undelegate(far);
+}
+
+#[test]
+fn create_realm_state() {
+    let host = Host::new();
+    let realm = host.realm().create();
+    let _rec = realm.rec(true);
+    realm.tables(0, 3);
+    realm.activate();
+    let (data, src) = (realm.granule(), host.page());
+    let create = || host.data_create(realm.rd, data, 0, src, 0);
+    assert_eq!(create(), Status::Realm(0), "ACTIVE");
+    realm.turn_off();
+    assert_eq!(create(), Status::Realm(0), "SYSTEM_OFF");
+}
+
+#[test]
+fn create_unknown_in_any_realm_state() {
+    let host = Host::new();
+    let realm = host.realm().create();
+    let _rec = realm.rec(true);
+    realm.unknown(0);
+    realm.activate();
+    realm.unknown(PAGE);
+    realm.turn_off();
+    realm.unknown(2 * PAGE);
+    assert_eq!(destroy(&realm, 2 * PAGE).0, Status::Success);
+}
+
+#[test]
+fn create_rtt_walk() {
+    let host = Host::new();
+    let realm = host.realm().create();
+    let data = realm.granule();
+    for level in 0..3 {
+        realm.tables(0, i64::from(level));
+        assert_eq!(both(&realm, data, 0), Status::Rtt(level));
+    }
+    realm.block(4 * MIB);
+    assert_eq!(both(&realm, data, 4 * MIB), Status::Rtt(2), "in a block");
+    assert_eq!(both(&realm, data, 5 * MIB), Status::Rtt(2), "in a block");
+}
+
+#[test]
+fn create_rtte_state() {
+    let host = Host::new();
+    let realm = host.realm().create();
+    realm.data(0, &[]);
+    realm.unknown(PAGE);
+    for ipa in [0, PAGE] {
+        assert_eq!(both(&realm, realm.granule(), ipa), Status::Rtt(3));
+    }
+}
+
+#[test]
+fn create_order() {
+    let host = Host::new();
+    let realm = host.realm().active(0);
+    let (data, src) = (realm.granule(), host.page());
+    let create = |rd, ipa| host.data_create(rd, data, ipa, src, 0);
+    let unknown = |rd, ipa| host.data_create_unknown(rd, data, ipa);
+    // rd_bound, rd_state < realm_state; rtt_walk, rtte_state.
+    for rd in [0x0900_0000, realm.params.rtt_base] {
+        assert_eq!(create(rd, 0), Status::Input);
+        assert_eq!(unknown(rd, 0), Status::Input);
+    }
+    // ipa_bound < rtt_walk, rtte_state.
+    assert_eq!(unknown(realm.rd, realm.unprotected()), Status::Input);
+}
+
+#[test]
+fn create_alias() {
+    let host = Host::new();
+    let realm = host.realm().create();
+    realm.tables(0, 3);
+    assert_eq!(both(&realm, realm.rd, 0), Status::Input, "data = rd");
+    let data = realm.granule();
+    let status = host.data_create(realm.rd, data, 0, data, 0);
+    assert_eq!(status, Status::Input, "data = src");
+    let status = host.data_create(realm.rd, data, 0, realm.rd, 0);
+    assert_eq!(status, Status::Input, "src = rd");
+}
+
+#[test]
+fn create_src_moved_away() {
+    let host = Host::new();
+    let realm = host.realm().create();
+    realm.tables(0, 3);
+    let (data, src) = (realm.granule(), host.page_with(&[1; 4096]));
+    for pas in [Pas::Secure, Pas::Root, Pas::Realm] {
+        host.move_to(src, pas);
+        let status = host.data_create(realm.rd, data, 0, src, 1);
+        assert_eq!(status, Status::Input, "{pas:?}");
+        host.move_to(src, Pas::NonSecure);
+    }
+    host.undelegate(data);
+    host.delegate(data);
+}
+
+/// Brings page `ipa`, whose table exists, to UNASSIGNED with this RIPAS.
+fn make_unassigned(realm: &TestRealm<'_>, ipa: u64, ripas: u64) {
+    match ripas {
+        EMPTY => {}
+        RAM => realm.ram(ipa, ipa + PAGE),
+        _ => {
+            realm.data(ipa, &[]);
+            assert_eq!(destroy(realm, ipa).0, Status::Success);
+        }
+    }
+    assert_eq!(realm.entry(ipa, 3), EntryReport::unassigned(3, ripas));
+}
+
+#[test]
+fn create_success_whatever_the_ripas() {
+    let host = Host::new();
+    let realm = host.realm().create();
+    realm.tables(0, 3);
+    let content: Vec<u8> = (0..4096_u32).map(|n| n.to_le_bytes()[0] ^ 0x77).collect();
+    for ripas in [EMPTY, RAM, DESTROYED] {
+        let ipa = ripas * PAGE;
+        make_unassigned(&realm, ipa, ripas);
+        let data = realm.data(ipa, &content);
+        assert_eq!(realm.entry(ipa, 3), EntryReport::assigned(3, data, RAM));
+        assert_eq!(host.board().memory.peek(Pa(data)).to_vec(), content);
+        let state = host.board().monitor.granules.state(data);
+        assert_eq!(state, Ok(GranuleState::Data));
+    }
+}
+
+#[test]
+fn create_unknown_success_keeps_the_ripas() {
+    let host = Host::new();
+    let realm = host.realm().create();
+    realm.tables(0, 3);
+    for ripas in [EMPTY, RAM, DESTROYED] {
+        let ipa = ripas * PAGE;
+        make_unassigned(&realm, ipa, ripas);
+        let data = realm.unknown(ipa);
+        assert_eq!(realm.entry(ipa, 3), EntryReport::assigned(3, data, ripas));
+    }
+}
+
+#[test]
+fn create_at_the_last_protected_page() {
+    let host = Host::new();
+    for (s2sz, start, num) in [(40, 0, 1), (32, 1, 1), (34, 2, 16), (48, 0, 1)] {
+        let realm = host.realm().ipa(s2sz, start, num).create();
+        let last = realm.unprotected() - PAGE;
+        let data = realm.data(last, b"the last one");
+        assert_eq!(realm.entry(last, 3), EntryReport::assigned(3, data, RAM));
+        let past = realm.unprotected();
+        assert_eq!(destroy(&realm, last), (Status::Success, data, past));
+    }
+}
+
+#[test]
+fn destroy_ipa_align_bound() {
+    let host = Host::new();
+    let realm = host.realm().create();
+    realm.data(0, &[]);
+    for ipa in [
+        1,
+        PAGE - 1,
+        realm.unprotected(),
+        realm.end(),
+        1 << 63,
+        u64::MAX,
+    ] {
+        let failed = (Status::Input, 0, 0);
+        assert_eq!(destroy(&realm, ipa), failed, "{ipa:#x}");
+    }
+}
+
+#[test]
+fn destroy_rtt_walk() {
+    let host = Host::new();
+    let realm = host.realm().create();
+    // Nothing is live in the table where the walk ends: to the end of that table.
+    for (level, top) in [(0, 512 * 512 * GIB), (1, 512 * GIB), (2, GIB)] {
+        realm.tables(0, i64::from(level));
+        assert_eq!(destroy(&realm, 0), (Status::Rtt(level), 0, top));
+        assert_eq!(destroy(&realm, PAGE), (Status::Rtt(level), 0, top));
+    }
+    // To the next entry that is live.
+    realm.tables(6 * MIB, 3);
+    assert_eq!(destroy(&realm, PAGE), (Status::Rtt(2), 0, 6 * MIB));
+    realm.tables(GIB * 3, 2);
+    assert_eq!(destroy(&realm, GIB), (Status::Rtt(1), 0, 3 * GIB));
+}
+
+#[test]
+fn destroy_in_a_block() {
+    let host = Host::new();
+    let realm = host.realm().create();
+    realm.block(2 * MIB);
+    for ipa in [2 * MIB, 2 * MIB + 5 * PAGE] {
+        assert_eq!(destroy(&realm, ipa), (Status::Rtt(2), 0, ipa));
+    }
+    assert_eq!(destroy(&realm, MIB), (Status::Rtt(2), 0, 2 * MIB));
+}
+
+#[test]
+fn destroy_rtte_state() {
+    let host = Host::new();
+    let realm = host.realm().create();
+    realm.tables(0, 3);
+    let table_end = 2 * MIB;
+    assert_eq!(destroy(&realm, 0), (Status::Rtt(3), 0, table_end));
+    let top = |ipa| destroy(&realm, ipa).2;
+    realm.data(7 * PAGE, &[]);
+    assert_eq!(destroy(&realm, 0), (Status::Rtt(3), 0, 7 * PAGE));
+    assert_eq!(top(6 * PAGE), 7 * PAGE);
+    assert_eq!(top(8 * PAGE), table_end);
+}
+
+#[test]
+fn destroy_order() {
+    let host = Host::new();
+    let realm = host.realm().create();
+    // rd_bound, rd_state < rtt_walk, rtte_state.
+    for rd in [0x0900_0000, realm.params.rtt_base] {
+        assert_eq!(host.data_destroy(rd, 0), (Status::Input, 0, 0));
+    }
+    // ipa_bound < rtt_walk, rtte_state.
+    let ipa = realm.unprotected();
+    assert_eq!(destroy(&realm, ipa), (Status::Input, 0, 0));
+}
+
+#[test]
+fn destroy_success() {
+    let host = Host::new();
+    let realm = host.realm().create();
+    realm.tables(0, 3);
+    for (before, after) in [(EMPTY, EMPTY), (RAM, DESTROYED), (DESTROYED, DESTROYED)] {
+        let ipa = before * PAGE;
+        make_unassigned(&realm, ipa, before);
+        let data = realm.unknown(ipa);
+        assert_eq!(destroy(&realm, ipa), (Status::Success, data, 2 * MIB));
+        assert_eq!(realm.entry(ipa, 3), EntryReport::unassigned(3, after));
+        host.undelegate(data);
+    }
+}
+
+#[test]
+fn destroy_success_top() {
+    let host = Host::new();
+    let realm = host.realm().create();
+    let first = realm.data(PAGE, &[]);
+    let third = realm.data(3 * PAGE, &[]);
+    assert_eq!(destroy(&realm, PAGE), (Status::Success, first, 3 * PAGE));
+    let end = 512 * 4 * KIB;
+    assert_eq!(destroy(&realm, 3 * PAGE), (Status::Success, third, end));
+}
+
+#[test]
+fn destroy_invalidates_the_page() {
+    let host = Host::new();
+    let realm = host.realm().create();
+    let _rec = realm.rec(true);
+    let data = realm.data(0, b"secret");
+    realm.activate();
+    realm.script(0, |cpu| async move {
+        let value = cpu.read(0).await.expect("RAM");
+        assert_eq!(value & 0xFFFF_FFFF_FFFF, u64::from_le_bytes(*b"secret\0\0"));
+        cpu.irq().await;
+    });
+    let _exit = realm.enter(0);
+    assert_eq!(destroy(&realm, 0).0, Status::Success);
+    // Panics if the Realm's translation is still in the TLB.
+    host.undelegate(data);
+    let _exit = realm.enter(0);
+}

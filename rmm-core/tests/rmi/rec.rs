@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! RMI_REC_CREATE and RMI_REC_DESTROY.
+
+use rmm_abi::rmi::{RecParams, index_to_mpidr};
+use rmm_core::fake::{Config, Host, PAGE, Status, TestRealm, Zoo, audit, features};
+use rmm_core::machine::CpuFeatures;
+use rmm_granule::GranuleState;
+use zerocopy::IntoBytes;
+
+fn create(realm: &TestRealm<'_>, rec: u64, params: &RecParams) -> Status {
+    let params_ptr = realm.host.page_with(params.as_bytes());
+    realm.host.rec_create(realm.rd, rec, params_ptr)
+}
+
+/// Creates the REC and destroys it again; the Realm's next index is one more.
+fn accepts(realm: &TestRealm<'_>, rec: u64, params: &RecParams) {
+    assert_eq!(create(realm, rec, params), Status::Success);
+    assert_eq!(realm.host.rec_destroy(rec), Status::Success);
+}
+
+/// A Realm with SVE, whose RECs have several auxiliary Granules.
+fn sve_host() -> Host {
+    let mut features = CpuFeatures {
+        sve_vl: Some(1),
+        ..features()
+    };
+    features.id.pfr0 |= 1 << 32;
+    Host::with(Config {
+        features,
+        ..Config::default()
+    })
+}
+
+fn sve_realm(host: &Host) -> TestRealm<'_> {
+    host.realm()
+        .params(|p| (p.flags, p.sve_vl) = (2, 1))
+        .create()
+}
+
+addresses! {
+    create_params_align_bound_pas: Undelegated, |host, zoo, pa| {
+        host.rec_create(zoo.realm.rd, zoo.delegated, pa)
+    };
+    create_rec_align_bound_state: Delegated, |host, zoo, pa| {
+        let _ = host;
+        create(&zoo.realm, pa, &zoo.realm.rec_params(1, true))
+    };
+    create_rd_align_bound_state: Rd, |host, zoo, pa| {
+        let params = host.page_with(zoo.realm.rec_params(1, true).as_bytes());
+        host.rec_create(pa, zoo.delegated, params)
+    };
+    create_aux_align_state: Delegated, |host, zoo, pa| {
+        let _ = host;
+        let mut params = zoo.realm.rec_params(1, true);
+        params.aux[0] = pa;
+        create(&zoo.realm, zoo.delegated, &params)
+    };
+    destroy_rec_align_bound_gran_state: Rec, |host, zoo, pa| {
+        let _ = zoo;
+        host.rec_destroy(pa)
+    };
+}
+
+#[test]
+fn create_aux_state_of_each() {
+    let host = sve_host();
+    let realm = sve_realm(&host);
+    let rec = realm.granule();
+    let good = realm.rec_params(0, true);
+    let count = usize::try_from(good.num_aux).expect("at most 16");
+    for n in 0..count {
+        let mut params = good;
+        params.aux[n] = host.page();
+        assert_eq!(create(&realm, rec, &params), Status::Input, "{n}");
+        params.aux[n] = good.aux[n] + 8;
+        assert_eq!(create(&realm, rec, &params), Status::Input, "{n}");
+    }
+    accepts(&realm, rec, &good);
+}
+
+#[test]
+fn create_aux_alias() {
+    let host = sve_host();
+    let realm = sve_realm(&host);
+    let rec = realm.granule();
+    let good = realm.rec_params(0, true);
+    let count = usize::try_from(good.num_aux).expect("at most 16");
+    assert!(count > 1);
+    for n in 0..count {
+        let mut params = good;
+        params.aux[n] = rec;
+        assert_eq!(create(&realm, rec, &params), Status::Input, "rec, {n}");
+        params.aux[n] = good.aux[(n + 1) % count];
+        assert_eq!(create(&realm, rec, &params), Status::Input, "twice, {n}");
+        params.aux[n] = realm.rd;
+        assert_eq!(create(&realm, rec, &params), Status::Input, "rd, {n}");
+    }
+    accepts(&realm, rec, &good);
+}
+
+#[test]
+fn create_alias_of_rd_and_rec() {
+    let host = Host::new();
+    let realm = host.realm().create();
+    let params = realm.rec_params(0, true);
+    assert_eq!(create(&realm, realm.rd, &params), Status::Input);
+}
+
+#[test]
+fn create_aux_beyond_the_count_is_ignored() {
+    let host = Host::new();
+    let realm = host.realm().create();
+    let mut params = realm.rec_params(0, true);
+    params.aux[15] = 0xDEAD;
+    params.aux[1] = realm.rd;
+    accepts(&realm, realm.granule(), &params);
+}
+
+#[test]
+fn create_num_aux() {
+    let host = Host::new();
+    let realm = host.realm().create();
+    let rec = realm.granule();
+    let good = realm.rec_params(0, true);
+    for num_aux in [0, good.num_aux + 1, 16, 17, 0x1_0000_0001, u64::MAX] {
+        let mut params = good;
+        params.num_aux = num_aux;
+        // As many Granules as are promised, so that nothing else is wrong.
+        let promised = usize::try_from(num_aux).map_or(16, |n| n.min(16));
+        for aux in &mut params.aux[..promised] {
+            *aux = realm.granule();
+        }
+        assert_eq!(create(&realm, rec, &params), Status::Input, "{num_aux}");
+    }
+    accepts(&realm, rec, &good);
+}
+
+#[test]
+fn create_mpidr_index() {
+    let host = Host::new();
+    let realm = host.realm().create();
+    let rec = realm.granule();
+    for index in 0..20 {
+        let mut params = realm.rec_params(index, true);
+        for wrong in [index + 1, index + 16, index ^ 0xF, 0xFFF_FFFF] {
+            params.mpidr = index_to_mpidr(wrong);
+            assert_eq!(create(&realm, rec, &params), Status::Input, "{wrong}");
+        }
+        if index > 0 {
+            params.mpidr = index_to_mpidr(index - 1);
+            assert_eq!(create(&realm, rec, &params), Status::Input, "used before");
+        }
+        params.mpidr = index_to_mpidr(index);
+        accepts(&realm, rec, &params);
+    }
+}
+
+#[test]
+fn create_realm_state() {
+    let host = Host::new();
+    let realm = host.realm().active(1);
+    let (rec, params) = (realm.granule(), realm.rec_params(1, true));
+    assert_eq!(create(&realm, rec, &params), Status::Realm(0), "ACTIVE");
+    realm.turn_off();
+    assert_eq!(create(&realm, rec, &params), Status::Realm(0), "SYSTEM_OFF");
+    // Before mpidr_index and num_aux.
+    let mut params = realm.rec_params(0, true);
+    assert_eq!(create(&realm, rec, &params), Status::Realm(0));
+    params.num_aux = 0;
+    assert_eq!(create(&realm, rec, &params), Status::Realm(0));
+}
+
+#[test]
+fn create_order() {
+    let host = Host::new();
+    let realm = host.realm().active(0);
+    let params = host.page_with(realm.rec_params(0, true).as_bytes());
+    // rd_bound, rd_state < realm_state, num_recs.
+    for rd in [0x0900_0000, realm.params.rtt_base] {
+        assert_eq!(host.rec_create(rd, realm.granule(), params), Status::Input);
+    }
+}
+
+#[test]
+fn create_num_recs() {
+    let host = Host::new();
+    let (_, register) = host.features(0);
+    let most = (1 << (register >> 38 & 0xF)) - 1;
+    let realm = host.realm().create();
+    host.leniently(|| {
+        for _ in 0..most {
+            let _rec = realm.rec(false);
+        }
+    });
+    assert_eq!(audit(&host).rec, most);
+    let index = most as u64;
+    let (rec, params) = (realm.granule(), realm.rec_params(index, false));
+    assert_eq!(create(&realm, rec, &params), Status::Realm(0));
+    assert_eq!(host.rec_destroy(realm.rec_pa(5)), Status::Success);
+    accepts(&realm, rec, &params);
+}
+
+#[test]
+fn create_success() {
+    let host = Host::new();
+    let realm = host.realm().create();
+    let rec = realm.rec_of(realm.rec(true));
+    let state = |pa| host.board().monitor.granules.state(pa).expect("DRAM");
+    assert_eq!(state(rec.rec), GranuleState::Rec);
+    for aux in &rec.aux {
+        assert_eq!(state(*aux), GranuleState::RecAux);
+    }
+    assert_eq!(audit(&host).rec, 1);
+}
+
+#[test]
+fn destroy_rec_state() {
+    let host = Host::new();
+    let realm = host.realm().active(1);
+    let rec = realm.rec_pa(0);
+    realm.script(0, move |cpu| async move {
+        let status = cpu.meanwhile(|host| host.rec_destroy(rec));
+        assert_eq!(status, Status::Rec, "RUNNING");
+        cpu.irq().await;
+        let status = cpu.meanwhile(|host| host.rec_destroy(rec));
+        assert_eq!(status, Status::Rec, "RUNNING again");
+    });
+    let _exit = realm.enter(0);
+    let _exit = realm.enter(0);
+    assert_eq!(host.rec_destroy(rec), Status::Success, "READY");
+}
+
+#[test]
+fn destroy_success_in_each_realm_state() {
+    let host = Host::new();
+    let realm = host.realm().create();
+    let _rec = realm.rec(true);
+    assert_eq!(host.rec_destroy(realm.rec_pa(0)), Status::Success, "NEW");
+
+    let realm = host.realm().active(2);
+    let (rec, aux) = (realm.rec_pa(1), realm.rec_of(1).aux);
+    assert_eq!(host.rec_destroy(rec), Status::Success, "ACTIVE");
+    assert_eq!(host.rec_destroy(rec), Status::Input, "no REC any more");
+    for pa in aux.into_iter().chain([rec]) {
+        host.undelegate(pa);
+    }
+    realm.turn_off();
+    assert_eq!(host.rec_destroy(realm.rec_pa(0)), Status::Success, "OFF");
+}
+
+#[test]
+fn destroy_does_not_give_the_index_back() {
+    let host = Host::new();
+    let realm = host.realm().create();
+    let _rec = realm.rec(true);
+    assert_eq!(host.rec_destroy(realm.rec_pa(0)), Status::Success);
+    let rec = realm.granule();
+    assert_eq!(
+        create(&realm, rec, &realm.rec_params(0, true)),
+        Status::Input
+    );
+    accepts(&realm, rec, &realm.rec_params(1, true));
+}
+
+#[test]
+fn destroy_zoo_keeps_its_neighbours() {
+    let host = Host::new();
+    let zoo = Zoo::new(&host);
+    let before = audit(&host);
+    assert_eq!(host.rec_destroy(zoo.realm.rec_pa(0)), Status::Success);
+    let after = audit(&host);
+    assert_eq!(
+        (after.rec, after.rtt, after.data),
+        (0, before.rtt, before.data)
+    );
+    assert_eq!(host.board().allocate(0, PAGE) % PAGE, 0);
+}

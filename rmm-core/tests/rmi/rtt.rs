@@ -1,0 +1,588 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! RMI_RTT_CREATE, RMI_RTT_DESTROY and RMI_RTT_FOLD.
+
+use super::{DESTROYED, EMPTY, GIB, MIB, NO_LEVELS, RAM};
+use rmm_core::fake::{Config, EntryReport, Host, PAGE, Status, TestRealm, features};
+use rmm_core::machine::CpuFeatures;
+use rmm_granule::{Bank, GranuleState};
+
+addresses! {
+    create_rd_align_bound_state: Rd, |host, zoo, pa| {
+        host.rtt_create(pa, zoo.delegated, 2 * MIB, 3)
+    };
+    create_rtt_align_bound_state: Delegated, |host, zoo, pa| {
+        host.rtt_create(zoo.realm.rd, pa, 2 * MIB, 3)
+    };
+    destroy_rd_align_bound_state: Rd, |host, zoo, pa| {
+        let _ = zoo;
+        let (status, rtt, top) = host.rtt_destroy(pa, 0, 3);
+        assert_eq!((rtt, top), (0, 0));
+        status
+    };
+    fold_rd_align_bound_state: Rd, |host, zoo, pa| {
+        let _ = zoo;
+        host.rtt_fold(pa, 0, 3).0
+    };
+}
+
+const EMPTY_PAGE: EntryReport = EntryReport {
+    level: 3,
+    state: 0,
+    desc: 0,
+    ripas: EMPTY,
+};
+
+fn create(realm: &TestRealm<'_>, ipa: u64, level: i64) -> Status {
+    realm.host.rtt_create(realm.rd, realm.granule(), ipa, level)
+}
+
+fn destroy(realm: &TestRealm<'_>, ipa: u64, level: i64) -> (Status, u64, u64) {
+    realm.host.rtt_destroy(realm.rd, ipa, level)
+}
+
+fn fold(realm: &TestRealm<'_>, ipa: u64, level: i64) -> Status {
+    let (status, rtt) = realm.host.rtt_fold(realm.rd, ipa, level);
+    assert_eq!(rtt == 0, status != Status::Success);
+    status
+}
+
+/// The three commands, each for the table of `level` at `ipa`; their outputs on failure are zero.
+fn all_input(realm: &TestRealm<'_>, ipa: u64, level: i64) {
+    let what = format!("ipa {ipa:#x} level {level}");
+    assert_eq!(create(realm, ipa, level), Status::Input, "{what}");
+    let destroyed = destroy(realm, ipa, level);
+    assert_eq!(destroyed, (Status::Input, 0, 0), "{what}");
+    assert_eq!(fold(realm, ipa, level), Status::Input, "{what}");
+}
+
+#[test]
+fn level_bound() {
+    let host = Host::new();
+    for (s2sz, start, num) in [(40, 0, 1), (40, 1, 2), (34, 2, 16)] {
+        let realm = host.realm().ipa(s2sz, start, num).create();
+        for level in (-1..=start).chain(NO_LEVELS) {
+            all_input(&realm, 0, level);
+        }
+    }
+}
+
+#[test]
+fn ipa_align() {
+    let host = Host::new();
+    let realm = host.realm().create();
+    realm.tables(0, 3);
+    for (level, size) in [(1, 512 * GIB), (2, GIB), (3, 2 * MIB)] {
+        for ipa in [1, PAGE, size / 2, size + PAGE, size - 1] {
+            all_input(&realm, ipa, level);
+        }
+    }
+}
+
+#[test]
+fn ipa_bound() {
+    let host = Host::new();
+    let realm = host.realm().create();
+    for ipa in [realm.end(), 1 << 48, 1 << 62, 1 << 63] {
+        for level in 1..=3 {
+            all_input(&realm, ipa, level);
+        }
+    }
+}
+
+#[test]
+fn create_rtt_bound2() {
+    let far = 1 << 48;
+    let mut config = Config {
+        features: CpuFeatures {
+            pa_bits: 52,
+            lpa2: true,
+            ..features()
+        },
+        ..Config::default()
+    };
+    let size = MIB;
+    config.dram.push(Bank { base: far, size });
+    let host = Host::with(config);
+    host.delegate(far);
+    let realm = host.realm().create();
+    assert_eq!(host.rtt_create(realm.rd, far, 0, 1), Status::Input);
+    let lpa2 = host.realm().params(|p| p.flags = 1).create();
+    assert_eq!(host.rtt_create(lpa2.rd, far, 0, 1), Status::Success);
+    assert_eq!(lpa2.entry(0, 0), EntryReport::table(0, far));
+    assert_eq!(destroy(&lpa2, 0, 1).0, Status::Success);
+    host.undelegate(far);
+}
+
+#[test]
+fn create_rtt_walk() {
+    let host = Host::new();
+    let realm = host.realm().create();
+    for ipa in [0, realm.unprotected()] {
+        assert_eq!(create(&realm, ipa, 2), Status::Rtt(0));
+        assert_eq!(create(&realm, ipa, 3), Status::Rtt(0));
+        realm.tables(ipa, 1);
+        assert_eq!(create(&realm, ipa, 3), Status::Rtt(1));
+    }
+}
+
+#[test]
+fn create_rtte_state() {
+    let host = Host::new();
+    let realm = host.realm().create();
+    for ipa in [0, realm.unprotected()] {
+        for level in 1..=3 {
+            assert_eq!(create(&realm, ipa, level.into()), Status::Success);
+            let again = create(&realm, ipa, level.into());
+            assert_eq!(again, Status::Rtt(level - 1));
+        }
+    }
+}
+
+#[test]
+fn create_order() {
+    let host = Host::new();
+    let realm = host.realm().create();
+    let rtt = realm.granule();
+    // rd_bound, rd_state < rtt_walk, rtte_state.
+    for rd in [0x0900_0000, realm.params.rtt_base] {
+        assert_eq!(host.rtt_create(rd, rtt, 0, 3), Status::Input);
+    }
+    // level_bound, ipa_bound, and here every other input, < rtt_walk, rtte_state.
+    for (ipa, level) in [(0, 4), (realm.end(), 3), (PAGE, 3)] {
+        let status = host.rtt_create(realm.rd, rtt, ipa, level);
+        assert_eq!(status, Status::Input);
+    }
+    assert_eq!(host.rtt_create(realm.rd, host.page(), 0, 3), Status::Input);
+}
+
+#[test]
+fn create_alias() {
+    let host = Host::new();
+    let realm = host.realm().create();
+    for rtt in [realm.rd, realm.params.rtt_base] {
+        assert_eq!(host.rtt_create(realm.rd, rtt, 0, 1), Status::Input);
+    }
+}
+
+#[test]
+fn create_below_unassigned() {
+    let host = Host::new();
+    let realm = host.realm().create();
+    realm.tables(0, 2);
+    let (empty, ram, destroyed) = (0, 2 * MIB, 4 * MIB);
+    realm.ram(ram, ram + 2 * MIB);
+    realm.tables(destroyed, 3);
+    assert_eq!(destroy(&realm, destroyed, 3).0, Status::Success);
+    for (ipa, ripas) in [(empty, EMPTY), (ram, RAM), (destroyed, DESTROYED)] {
+        assert_eq!(realm.entry(ipa, 2), EntryReport::unassigned(2, ripas));
+        let rtt = realm.granule();
+        assert_eq!(host.rtt_create(realm.rd, rtt, ipa, 3), Status::Success);
+        assert_eq!(realm.entry(ipa, 2), EntryReport::table(2, rtt));
+        for page in (ipa..ipa + 2 * MIB).step_by(4096) {
+            assert_eq!(realm.entry(page, 3), EntryReport::unassigned(3, ripas));
+        }
+        let state = host.board().monitor.granules.state(rtt);
+        assert_eq!(state, Ok(GranuleState::Rtt));
+    }
+}
+
+#[test]
+fn create_below_unassigned_ns() {
+    let host = Host::new();
+    let realm = host.realm().create();
+    let ipa = realm.unprotected();
+    realm.tables(ipa, 3);
+    for page in (ipa..ipa + 2 * MIB).step_by(4096) {
+        assert_eq!(realm.entry(page, 3), EMPTY_PAGE);
+    }
+}
+
+#[test]
+fn create_unfolds_what_fold_folded() {
+    let host = Host::new();
+    let realm = host.realm().create();
+    let ipa = 2 * MIB;
+    let base = realm.block(ipa);
+    assert_eq!(realm.entry(ipa, 3), EntryReport::assigned(2, base, EMPTY));
+    assert_eq!(create(&realm, ipa, 3), Status::Success);
+    host.leniently(|| {
+        for n in 0..512 {
+            let page = realm.entry(ipa + n * PAGE, 3);
+            assert_eq!(page, EntryReport::assigned(3, base + n * PAGE, EMPTY));
+        }
+    });
+    assert_eq!(fold(&realm, ipa, 3), Status::Success);
+    assert_eq!(realm.entry(ipa, 3), EntryReport::assigned(2, base, EMPTY));
+}
+
+#[test]
+fn create_unfolds_assigned_ns() {
+    let host = Host::new();
+    let realm = host.realm().create();
+    let ipa = realm.unprotected();
+    for (level, size) in [(1, GIB), (2, 2 * MIB)] {
+        let base = ipa + u64::from(level == 2) * GIB;
+        realm.tables(base, level);
+        // MemAttr Normal Non-cacheable, S2AP read only.
+        let desc = 0x40_0000_0000 | 5 << 2 | 1 << 6;
+        let status = host.rtt_map_unprotected(realm.rd, base, level, desc);
+        assert_eq!(status, Status::Success);
+        assert_eq!(create(&realm, base, level + 1), Status::Success);
+        for n in [0, 1, 511] {
+            let child = realm.entry(base + n * size / 512, level + 1);
+            let expected = EntryReport::assigned(level + 1, desc + n * size / 512, EMPTY);
+            assert_eq!(child, expected);
+        }
+    }
+}
+
+#[test]
+fn destroy_rtt_walk() {
+    let host = Host::new();
+    let realm = host.realm().create();
+    let whole = 512 * 512 * GIB;
+    assert_eq!(destroy(&realm, 0, 3), (Status::Rtt(0), 0, whole));
+    realm.tables(0, 1);
+    assert_eq!(destroy(&realm, 0, 3), (Status::Rtt(1), 0, 512 * GIB));
+    assert_eq!(destroy(&realm, GIB, 3), (Status::Rtt(1), 0, 512 * GIB));
+    realm.tables(5 * GIB, 2);
+    assert_eq!(destroy(&realm, GIB, 3), (Status::Rtt(1), 0, 5 * GIB));
+    // The Unprotected half, and a block in the way.
+    let ipa = realm.unprotected();
+    let end = realm.unprotected() + 512 * GIB;
+    realm.tables(ipa, 1);
+    assert_eq!(destroy(&realm, ipa, 3), (Status::Rtt(1), 0, end));
+    let status = host.rtt_map_unprotected(realm.rd, ipa, 1, 0x40_0000_0000 | 3 << 6);
+    assert_eq!(status, Status::Success);
+    assert_eq!(destroy(&realm, ipa, 3), (Status::Rtt(1), 0, ipa));
+    let within = ipa + 2 * MIB;
+    assert_eq!(destroy(&realm, within, 3), (Status::Rtt(1), 0, within));
+}
+
+#[test]
+fn destroy_rtte_state() {
+    let host = Host::new();
+    let realm = host.realm().create();
+    realm.tables(0, 2);
+    assert_eq!(destroy(&realm, 0, 3), (Status::Rtt(2), 0, GIB));
+    let base = realm.block(4 * MIB);
+    assert!(base > 0);
+    assert_eq!(destroy(&realm, 0, 3), (Status::Rtt(2), 0, 4 * MIB));
+    let block = (Status::Rtt(2), 0, 4 * MIB);
+    assert_eq!(destroy(&realm, 4 * MIB, 3), block, "a block in the way");
+    assert_eq!(destroy(&realm, 6 * MIB, 3), (Status::Rtt(2), 0, GIB));
+}
+
+#[test]
+fn destroy_rtt_live() {
+    let host = Host::new();
+    let realm = host.realm().create();
+    realm.data(GIB + 3 * PAGE, &[]);
+    assert_eq!(destroy(&realm, GIB, 3), (Status::Rtt(3), 0, GIB), "DATA");
+    assert_eq!(destroy(&realm, GIB, 2), (Status::Rtt(2), 0, GIB), "TABLE");
+    assert_eq!(destroy(&realm, 0, 1), (Status::Rtt(1), 0, 0), "TABLE");
+    let mapped = host.data_destroy(realm.rd, GIB + 3 * PAGE);
+    assert_eq!(mapped.0, Status::Success);
+    assert_eq!(destroy(&realm, GIB, 3).0, Status::Success);
+}
+
+#[test]
+fn destroy_assigned_ns_is_not_live() {
+    let host = Host::new();
+    let realm = host.realm().create();
+    let ipa = realm.unprotected();
+    realm.share(ipa, host.page());
+    let rtt = realm.entry(ipa, 2).desc;
+    let end = ipa + GIB;
+    assert_eq!(destroy(&realm, ipa, 3), (Status::Success, rtt, end));
+    // UNASSIGNED_NS has no RIPAS.
+    let report = EntryReport::unassigned(2, EMPTY);
+    assert_eq!(realm.entry(ipa, 3), report);
+}
+
+#[test]
+fn destroy_order() {
+    let host = Host::new();
+    let realm = host.realm().create();
+    // rd_bound, rd_state < rtt_walk, rtte_state, rtt_live.
+    for rd in [0x0900_0000, realm.params.rtt_base] {
+        let failed = (Status::Input, 0, 0);
+        assert_eq!(host.rtt_destroy(rd, 0, 3), failed);
+    }
+    // level_bound, ipa_bound < rtt_walk, rtte_state.
+    all_input(&realm, 0, 4);
+    all_input(&realm, realm.end(), 3);
+}
+
+#[test]
+fn destroy_success() {
+    let host = Host::new();
+    let realm = host.realm().create();
+    realm.tables(0, 2);
+    realm.ram(0, 2 * MIB);
+    for (ipa, level) in [(0, 3), (2 * MIB, 3), (0, 2), (0, 1)] {
+        realm.tables(ipa, level);
+        if level == 3 {
+            realm.ram(ipa + PAGE, ipa + 9 * PAGE);
+        }
+        let rtt = realm.entry(ipa, level - 1).desc;
+        let (status, destroyed, top) = destroy(&realm, ipa, level);
+        assert_eq!((status, destroyed), (Status::Success, rtt));
+        assert!(top > ipa);
+        // Whatever RIPAS the children had.
+        let report = EntryReport::unassigned(level - 1, DESTROYED);
+        assert_eq!(realm.entry(ipa, level - 1), report);
+        host.undelegate(rtt);
+        host.delegate(rtt);
+    }
+}
+
+#[test]
+fn destroy_success_top() {
+    let host = Host::new();
+    let realm = host.realm().create();
+    realm.tables(2 * MIB, 3);
+    realm.block(6 * MIB);
+    let (status, _, top) = destroy(&realm, 2 * MIB, 3);
+    assert_eq!((status, top), (Status::Success, 6 * MIB));
+    realm.tables(GIB - 2 * MIB, 3);
+    let (status, _, top) = destroy(&realm, GIB - 2 * MIB, 3);
+    assert_eq!((status, top), (Status::Success, GIB));
+}
+
+#[test]
+fn destroy_in_concatenated_tables() {
+    let host = Host::new();
+    let realm = host.realm().ipa(34, 2, 16).create();
+    // The scan ends at the Granule: each start-level RTT is 1 GiB here.
+    realm.tables(GIB, 3);
+    let (status, _, top) = destroy(&realm, GIB, 3);
+    assert_eq!((status, top), (Status::Success, 2 * GIB));
+    assert_eq!(destroy(&realm, 0, 3), (Status::Rtt(2), 0, GIB));
+    let last = 16 * GIB - 2 * MIB;
+    realm.tables(last, 3);
+    assert_eq!(destroy(&realm, last, 3).2, 16 * GIB);
+}
+
+#[test]
+fn fold_rtt_walk() {
+    let host = Host::new();
+    let realm = host.realm().create();
+    assert_eq!(fold(&realm, 0, 3), Status::Rtt(0));
+    assert_eq!(fold(&realm, 0, 2), Status::Rtt(0));
+    realm.tables(0, 1);
+    assert_eq!(fold(&realm, 0, 3), Status::Rtt(1));
+}
+
+#[test]
+fn fold_rtte_state() {
+    let host = Host::new();
+    let realm = host.realm().create();
+    for level in 1..=3 {
+        let status = fold(&realm, 0, level.into());
+        assert_eq!(status, Status::Rtt(level - 1));
+        realm.tables(0, level.into());
+    }
+    realm.block(2 * MIB);
+    assert_eq!(fold(&realm, 2 * MIB, 3), Status::Rtt(2), "a block");
+}
+
+#[test]
+fn fold_order() {
+    let host = Host::new();
+    let realm = host.realm().create();
+    // rd_bound, rd_state < rtt_walk, rtte_state, rtt_homo.
+    for rd in [0x0900_0000, realm.params.rtt_base] {
+        assert_eq!(host.rtt_fold(rd, 0, 3), (Status::Input, 0));
+    }
+    // level_bound, ipa_bound < rtt_walk, rtte_state: see `level_bound`, `ipa_bound`.
+    assert_eq!(fold(&realm, realm.end(), 3), Status::Input);
+}
+
+#[test]
+fn fold_unassigned_at_each_level() {
+    let host = Host::new();
+    let realm = host.realm().create();
+    for ipa in [0, realm.unprotected()] {
+        realm.tables(ipa, 3);
+        for level in [3, 2, 1] {
+            let rtt = realm.entry(ipa, level - 1).desc;
+            let folded = host.rtt_fold(realm.rd, ipa, level);
+            assert_eq!(folded, (Status::Success, rtt));
+            let report = EntryReport::unassigned(level - 1, EMPTY);
+            assert_eq!(realm.entry(ipa, 3), report);
+            host.undelegate(rtt);
+            host.delegate(rtt);
+        }
+    }
+}
+
+#[test]
+fn fold_keeps_the_ripas() {
+    let host = Host::new();
+    let realm = host.realm().create();
+    realm.tables(0, 3);
+    realm.ram(0, 2 * MIB);
+    assert_eq!(fold(&realm, 0, 3), Status::Success);
+    assert_eq!(realm.entry(0, 3), EntryReport::unassigned(2, RAM));
+    realm.tables(0, 3);
+    assert_eq!(destroy(&realm, 0, 3).0, Status::Success);
+    realm.tables(0, 3);
+    assert_eq!(fold(&realm, 0, 3), Status::Success);
+    assert_eq!(realm.entry(0, 3), EntryReport::unassigned(2, DESTROYED));
+}
+
+#[test]
+fn fold_rtt_homo_ripas() {
+    let host = Host::new();
+    let realm = host.realm().create();
+    realm.tables(0, 3);
+    for page in [0, 1, 255, 511] {
+        realm.ram(page * PAGE, (page + 1) * PAGE);
+        assert_eq!(fold(&realm, 0, 3), Status::Rtt(3), "page {page}");
+    }
+}
+
+#[test]
+fn fold_rtt_homo_table() {
+    let host = Host::new();
+    let realm = host.realm().create();
+    realm.tables(0, 3);
+    assert_eq!(fold(&realm, 0, 2), Status::Rtt(2), "first entry");
+    realm.tables(GIB + 2 * MIB, 3);
+    assert_eq!(fold(&realm, GIB, 2), Status::Rtt(2), "second entry");
+    assert_eq!(fold(&realm, 0, 1), Status::Rtt(1));
+}
+
+#[test]
+fn fold_rtt_homo_mixture() {
+    let host = Host::new();
+    let realm = host.realm().create();
+    let ipa = 2 * MIB;
+    realm.block(ipa);
+    realm.tables(ipa, 3);
+    let last = ipa + 511 * PAGE;
+    let (status, data, _) = host.data_destroy(realm.rd, last);
+    assert_eq!(status, Status::Success);
+    assert_eq!(fold(&realm, ipa, 3), Status::Rtt(3), "UNASSIGNED last");
+    // Another Granule in its place: not contiguous.
+    realm.unknown(last);
+    assert_eq!(fold(&realm, ipa, 3), Status::Rtt(3), "not contiguous");
+    assert_eq!(host.data_destroy(realm.rd, last).0, Status::Success);
+    assert_eq!(
+        host.data_create_unknown(realm.rd, data, last),
+        Status::Success
+    );
+    assert_eq!(fold(&realm, ipa, 3), Status::Success);
+}
+
+#[test]
+fn fold_rtt_homo_ripas_of_assigned() {
+    let host = Host::new();
+    let realm = host.realm().create();
+    let ipa = 2 * MIB;
+    let base = realm.block(ipa);
+    realm.tables(ipa, 3);
+    assert_eq!(host.data_destroy(realm.rd, ipa).0, Status::Success);
+    let src = host.page();
+    let status = host.data_create(realm.rd, base, ipa, src, 0);
+    assert_eq!(status, Status::Success);
+    assert_eq!(fold(&realm, ipa, 3), Status::Rtt(3), "RAM, then EMPTY");
+}
+
+#[test]
+fn fold_rtt_homo_alignment() {
+    let host = Host::new();
+    let realm = host.realm().create();
+    // Contiguous, but the first is one page off.
+    let region = realm.granules(1024, 512 * PAGE) + PAGE;
+    host.leniently(|| {
+        realm.tables(0, 3);
+        for n in 0..512 {
+            let (data, ipa) = (region + n * PAGE, n * PAGE);
+            let status = host.data_create_unknown(realm.rd, data, ipa);
+            assert_eq!(status, Status::Success);
+        }
+    });
+    assert_eq!(fold(&realm, 0, 3), Status::Rtt(3));
+}
+
+/// Maps 512 entries of `level` of the Host's memory, from `pa` on.
+fn map_all(realm: &TestRealm<'_>, ipa: u64, level: i64, pa: u64, size: u64) {
+    realm.host.leniently(|| {
+        realm.tables(ipa, level);
+        for n in 0..512 {
+            let desc = (pa + n * size) | 6 << 2 | 3 << 6;
+            let ipa = ipa + n * size;
+            let status = realm.host.rtt_map_unprotected(realm.rd, ipa, level, desc);
+            assert_eq!(status, Status::Success);
+        }
+    });
+}
+
+#[test]
+fn fold_assigned_ns() {
+    let host = Host::new();
+    let realm = host.realm().create();
+    let (ipa, pa) = (realm.unprotected(), 0x40_0000_0000);
+    map_all(&realm, ipa, 3, pa, PAGE);
+    assert_eq!(fold(&realm, ipa, 3), Status::Success);
+    let report = EntryReport::assigned(2, pa | 6 << 2 | 3 << 6, EMPTY);
+    assert_eq!(realm.entry(ipa, 3), report);
+
+    let ipa = ipa + GIB;
+    map_all(&realm, ipa, 2, pa, 2 * MIB);
+    assert_eq!(fold(&realm, ipa, 2), Status::Success);
+    let report = EntryReport::assigned(1, pa | 6 << 2 | 3 << 6, EMPTY);
+    assert_eq!(realm.entry(ipa, 3), report);
+}
+
+#[test]
+fn fold_rtt_homo_assigned_ns() {
+    let host = Host::new();
+    let realm = host.realm().create();
+    let ipa = realm.unprotected();
+    let page = ipa + 77 * PAGE;
+    let remap = |desc: u64| {
+        let (status, _) = host.rtt_unmap_unprotected(realm.rd, page, 3);
+        assert_eq!(status, Status::Success);
+        let status = host.rtt_map_unprotected(realm.rd, page, 3, desc);
+        assert_eq!(status, Status::Success);
+    };
+    map_all(&realm, ipa, 3, 0x40_0000_0000, PAGE);
+    let right = (0x40_0000_0000 + 77 * PAGE) | 6 << 2 | 3 << 6;
+    for (what, desc) in [
+        ("MemAttr", right ^ 1 << 2),
+        ("S2AP", right ^ 1 << 7),
+        ("address", right + 512 * PAGE),
+    ] {
+        remap(desc);
+        assert_eq!(fold(&realm, ipa, 3), Status::Rtt(3), "{what}");
+    }
+    let (status, _) = host.rtt_unmap_unprotected(realm.rd, page, 3);
+    assert_eq!(status, Status::Success);
+    assert_eq!(fold(&realm, ipa, 3), Status::Rtt(3), "UNASSIGNED_NS");
+    map_all(&realm, ipa + 2 * MIB, 3, 0x40_0000_0000 + PAGE, PAGE);
+    assert_eq!(fold(&realm, ipa + 2 * MIB, 3), Status::Rtt(3), "alignment");
+}
+
+#[test]
+fn fold_assigned_ns_of_level_1_is_not_homogeneous() {
+    let host = Host::new();
+    let realm = host.realm().create();
+    let ipa = realm.unprotected();
+    map_all(&realm, ipa, 1, 0, GIB);
+    assert_eq!(fold(&realm, ipa, 1), Status::Rtt(1));
+}
+
+#[test]
+fn fold_in_concatenated_tables() {
+    let host = Host::new();
+    let realm = host.realm().ipa(40, 1, 2).create();
+    let last = 511 * GIB;
+    for ipa in [0, last, realm.unprotected()] {
+        realm.tables(ipa, 2);
+        assert_eq!(fold(&realm, ipa, 2), Status::Success);
+    }
+    all_input(&realm, 0, 1);
+}

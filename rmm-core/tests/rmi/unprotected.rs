@@ -1,0 +1,341 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! RMI_RTT_MAP_UNPROTECTED and RMI_RTT_UNMAP_UNPROTECTED.
+
+use super::{EMPTY, GIB, MIB, NO_LEVELS};
+use rmm_core::fake::{Config, EntryReport, Host, PAGE, Status, TestRealm, features};
+use rmm_core::machine::CpuFeatures;
+use rmm_granule::GranuleState;
+
+/// MemAttr Normal Write-Back, S2AP read and write.
+const WB_RW: u64 = 6 << 2 | 3 << 6;
+/// An address that is aligned to any block.
+const PA: u64 = 0x40_0000_0000;
+
+addresses! {
+    map_rd_align_bound_state: Rd, |host, zoo, pa| {
+        let ipa = zoo.realm.unprotected();
+        zoo.realm.tables(ipa, 3);
+        host.rtt_map_unprotected(pa, ipa, 3, PA | WB_RW)
+    };
+    unmap_rd_align_bound_state: Rd, |host, zoo, pa| {
+        let ipa = zoo.realm.unprotected();
+        let (status, top) = host.rtt_unmap_unprotected(pa, ipa, 3);
+        assert_eq!(top, 0);
+        status
+    };
+}
+
+fn map(realm: &TestRealm<'_>, ipa: u64, level: i64, desc: u64) -> Status {
+    realm.host.rtt_map_unprotected(realm.rd, ipa, level, desc)
+}
+
+fn unmap(realm: &TestRealm<'_>, ipa: u64, level: i64) -> (Status, u64) {
+    realm.host.rtt_unmap_unprotected(realm.rd, ipa, level)
+}
+
+fn both_input(realm: &TestRealm<'_>, ipa: u64, level: i64) {
+    let what = format!("ipa {ipa:#x} level {level}");
+    assert_eq!(map(realm, ipa, level, PA | WB_RW), Status::Input, "{what}");
+    assert_eq!(unmap(realm, ipa, level), (Status::Input, 0), "{what}");
+}
+
+fn lpa2_host() -> Host {
+    Host::with(Config {
+        features: CpuFeatures {
+            pa_bits: 52,
+            lpa2: true,
+            ..features()
+        },
+        ..Config::default()
+    })
+}
+
+#[test]
+fn map_attr_valid() {
+    let host = Host::new();
+    let realm = host.realm().create();
+    let ipa = realm.unprotected();
+    realm.tables(ipa, 3);
+    let host_bits = 0x0000_FFFF_FFFF_F000 | 7 << 2 | 3 << 6;
+    for bit in (0..64).map(|n| 1_u64 << n) {
+        let desc = PA & !bit | WB_RW | bit;
+        let valid = host_bits & bit != 0 && desc >> 2 & 7 != 4;
+        if valid {
+            assert_eq!(map(&realm, ipa, 3, desc), Status::Success, "{bit:#x}");
+            assert_eq!(realm.entry(ipa, 3).desc, desc);
+            assert_eq!(unmap(&realm, ipa, 3).0, Status::Success);
+        } else {
+            assert_eq!(map(&realm, ipa, 3, desc), Status::Input, "{bit:#x}");
+        }
+    }
+}
+
+#[test]
+fn map_attr_valid_mem_attr_and_s2ap() {
+    let host = Host::new();
+    let realm = host.realm().create();
+    let ipa = realm.unprotected();
+    realm.tables(ipa, 3);
+    for mem_attr in 0..8 {
+        for s2ap in 0..4 {
+            let desc = PA | mem_attr << 2 | s2ap << 6;
+            let status = map(&realm, ipa, 3, desc);
+            if mem_attr == 4 {
+                assert_eq!(status, Status::Input, "reserved");
+                continue;
+            }
+            assert_eq!(status, Status::Success, "{desc:#x}");
+            let report = EntryReport::assigned(3, desc, EMPTY);
+            assert_eq!(realm.entry(ipa, 3), report);
+            assert_eq!(unmap(&realm, ipa, 3).0, Status::Success);
+        }
+    }
+}
+
+#[test]
+fn map_attr_valid_with_lpa2() {
+    let host = lpa2_host();
+    let realm = host.realm().params(|p| p.flags = 1).create();
+    let ipa = realm.unprotected();
+    realm.tables(ipa, 3);
+    // PA[51:50] at bits 9:8, PA[49:48] in place.
+    for desc in [1 << 8, 1 << 9, 1 << 48, 1 << 49] {
+        let desc = desc | PA | WB_RW;
+        assert_eq!(map(&realm, ipa, 3, desc), Status::Success, "{desc:#x}");
+        assert_eq!(realm.entry(ipa, 3).desc, desc);
+        assert_eq!(unmap(&realm, ipa, 3).0, Status::Success);
+    }
+    for bit in (50..64).chain([0, 1, 5, 10, 11]) {
+        let desc = 1 << bit | PA | WB_RW;
+        assert_eq!(map(&realm, ipa, 3, desc), Status::Input, "bit {bit}");
+    }
+}
+
+#[test]
+fn map_addr_bound() {
+    let host = lpa2_host();
+    let realm = host.realm().create();
+    let ipa = realm.unprotected();
+    realm.tables(ipa, 3);
+    for desc in [1 << 48, 1 << 49, 1 << 8, 1 << 9] {
+        let status = map(&realm, ipa, 3, desc | WB_RW);
+        assert_eq!(status, Status::Input, "{desc:#x} without LPA2");
+    }
+    assert_eq!(map(&realm, ipa, 3, 1 << 47 | WB_RW), Status::Success);
+}
+
+#[test]
+fn map_addr_align() {
+    let host = Host::new();
+    let realm = host.realm().create();
+    let ipa = realm.unprotected();
+    for (level, size) in [(1, GIB), (2, 2 * MIB)] {
+        realm.tables(ipa, level);
+        for offset in [PAGE, size / 2] {
+            let status = map(&realm, ipa, level, PA + offset | WB_RW);
+            assert_eq!(status, Status::Input, "level {level}");
+        }
+    }
+}
+
+#[test]
+fn level_bound() {
+    let host = Host::new();
+    for (s2sz, start, num) in [(40, 0, 1), (40, 1, 2), (34, 2, 16)] {
+        let realm = host.realm().ipa(s2sz, start, num).create();
+        for level in (-1..start.max(1)).chain(NO_LEVELS) {
+            both_input(&realm, realm.unprotected(), level);
+        }
+    }
+}
+
+#[test]
+fn ipa_align() {
+    let host = Host::new();
+    let realm = host.realm().create();
+    let ipa = realm.unprotected();
+    realm.tables(ipa, 3);
+    for (level, size) in [(1, GIB), (2, 2 * MIB), (3, PAGE)] {
+        for offset in [1, size / 2, size + 8] {
+            both_input(&realm, ipa + offset, level);
+        }
+    }
+}
+
+#[test]
+fn ipa_bound() {
+    let host = Host::new();
+    let realm = host.realm().create();
+    realm.tables(0, 3);
+    let last = realm.unprotected() - PAGE;
+    for ipa in [0, PAGE, last, realm.end(), 1 << 48, 1 << 63] {
+        both_input(&realm, ipa, 3);
+    }
+}
+
+#[test]
+fn map_rtt_walk() {
+    let host = Host::new();
+    let realm = host.realm().create();
+    let ipa = realm.unprotected();
+    for level in 0..3 {
+        realm.tables(ipa, i64::from(level));
+        for target in (level + 1).max(1)..=3 {
+            let status = map(&realm, ipa, target.into(), PA | WB_RW);
+            assert_eq!(status, Status::Rtt(level), "target {target}");
+        }
+    }
+    assert_eq!(map(&realm, ipa, 2, PA | WB_RW), Status::Success);
+    let within = ipa + 5 * PAGE;
+    assert_eq!(map(&realm, within, 3, PA | WB_RW), Status::Rtt(2), "block");
+}
+
+#[test]
+fn map_rtte_state() {
+    let host = Host::new();
+    let realm = host.realm().create();
+    let ipa = realm.unprotected();
+    realm.tables(ipa, 3);
+    for level in [1, 2] {
+        let status = map(&realm, ipa, level.into(), PA | WB_RW);
+        assert_eq!(status, Status::Rtt(level), "TABLE");
+    }
+    assert_eq!(map(&realm, ipa, 3, PA | WB_RW), Status::Success);
+    assert_eq!(map(&realm, ipa, 3, PA | WB_RW), Status::Rtt(3), "mapped");
+}
+
+#[test]
+fn order() {
+    let host = Host::new();
+    let realm = host.realm().create();
+    let ipa = realm.unprotected();
+    // rd_bound, rd_state < rtt_walk, rtte_state.
+    for rd in [0x0900_0000, realm.params.rtt_base] {
+        let status = host.rtt_map_unprotected(rd, ipa, 3, PA | WB_RW);
+        assert_eq!(status, Status::Input);
+        let unmapped = host.rtt_unmap_unprotected(rd, ipa, 3);
+        assert_eq!(unmapped, (Status::Input, 0));
+    }
+    // level_bound, ipa_bound, and here attr_valid, < rtt_walk, rtte_state.
+    both_input(&realm, ipa, 4);
+    both_input(&realm, 0, 3);
+    assert_eq!(map(&realm, ipa, 3, 1 << 52), Status::Input);
+}
+
+#[test]
+fn map_success() {
+    let host = Host::new();
+    let realm = host.realm().create();
+    let ipa = realm.unprotected();
+    for (level, size) in [(1_i64, GIB), (2, 2 * MIB), (3, PAGE)] {
+        let ipa = ipa + level.cast_unsigned() * GIB;
+        realm.tables(ipa, level);
+        // At the very end of the IPA space too.
+        for ipa in [ipa, ipa + 3 * size] {
+            assert_eq!(map(&realm, ipa, level, PA | WB_RW), Status::Success);
+            let report = EntryReport::assigned(level, PA | WB_RW, EMPTY);
+            assert_eq!(realm.entry(ipa, level), report);
+        }
+    }
+    let last = realm.end() - PAGE;
+    realm.share(last, host.page());
+}
+
+#[test]
+fn map_does_not_ask_what_lies_there() {
+    let host = Host::new();
+    let realm = host.realm().active(0);
+    let ipa = realm.unprotected();
+    realm.tables(ipa, 3);
+    // A device, the Realm's own RD, nothing at all: the granule protection check is for these.
+    let places = [0x0900_0000, realm.rd, 0x7F_FFFF_F000];
+    for (n, pa) in (0..).zip(places) {
+        let status = map(&realm, ipa + n * PAGE, 3, pa | WB_RW);
+        assert_eq!(status, Status::Success);
+    }
+    let state = host.board().monitor.granules.state(realm.rd);
+    assert_eq!(state, Ok(GranuleState::Rd));
+}
+
+#[test]
+fn in_any_realm_state() {
+    let host = Host::new();
+    let realm = host.realm().active(1);
+    let ipa = realm.unprotected();
+    realm.share(ipa, host.page());
+    realm.turn_off();
+    realm.share(ipa + PAGE, host.page());
+    assert_eq!(unmap(&realm, ipa, 3), (Status::Success, ipa + PAGE));
+}
+
+#[test]
+fn unmap_rtt_walk() {
+    let host = Host::new();
+    let realm = host.realm().create();
+    let ipa = realm.unprotected();
+    let ends = [512 * 512 * GIB, ipa + 512 * GIB, ipa + GIB];
+    for (level, end) in (0..).zip(ends) {
+        realm.tables(ipa, i64::from(level));
+        assert_eq!(unmap(&realm, ipa, 3), (Status::Rtt(level), end));
+    }
+    let block = ipa + 4 * MIB;
+    assert_eq!(map(&realm, block, 2, PA | WB_RW), Status::Success);
+    assert_eq!(unmap(&realm, ipa, 3), (Status::Rtt(2), block));
+    for ipa in [block, block + 5 * PAGE] {
+        assert_eq!(unmap(&realm, ipa, 3), (Status::Rtt(2), ipa), "a block");
+    }
+}
+
+#[test]
+fn unmap_rtte_state() {
+    let host = Host::new();
+    let realm = host.realm().create();
+    let ipa = realm.unprotected();
+    realm.tables(ipa, 3);
+    assert_eq!(unmap(&realm, ipa, 3), (Status::Rtt(3), ipa + 2 * MIB));
+    realm.share(ipa + 9 * PAGE, host.page());
+    assert_eq!(unmap(&realm, ipa, 3), (Status::Rtt(3), ipa + 9 * PAGE));
+    assert_eq!(unmap(&realm, ipa, 2), (Status::Rtt(2), ipa), "TABLE");
+}
+
+#[test]
+fn unmap_success() {
+    let host = Host::new();
+    let realm = host.realm().create();
+    let ipa = realm.unprotected();
+    for (level, size) in [(1_i64, GIB), (2, 2 * MIB), (3, PAGE)] {
+        let ipa = ipa + level.cast_unsigned() * 8 * GIB;
+        let end = ipa & !(512 * size - 1) | 511 * size;
+        let end = end + size;
+        realm.tables(ipa, level);
+        for n in [0, 2] {
+            let status = map(&realm, ipa + n * size, level, PA | WB_RW);
+            assert_eq!(status, Status::Success);
+        }
+        let top = ipa + 2 * size;
+        assert_eq!(unmap(&realm, ipa, level), (Status::Success, top));
+        let report = EntryReport::unassigned(level, EMPTY);
+        assert_eq!(realm.entry(ipa, level), report);
+        if level > 1 {
+            assert_eq!(unmap(&realm, top, level), (Status::Success, end));
+        }
+    }
+}
+
+#[test]
+fn unmap_invalidates() {
+    let host = Host::new();
+    let realm = host.realm().active(1);
+    let ipa = realm.unprotected();
+    let (first, second) = (host.page_with(&[1; 8]), host.page_with(&[2; 8]));
+    realm.share(ipa, first);
+    realm.script(0, move |cpu| async move {
+        assert_eq!(cpu.read(ipa).await, Ok(0x0101_0101_0101_0101));
+        cpu.irq().await;
+        assert_eq!(cpu.read(ipa).await, Ok(0x0202_0202_0202_0202));
+    });
+    let _exit = realm.enter(0);
+    assert_eq!(unmap(&realm, ipa, 3).0, Status::Success);
+    realm.share(ipa, second);
+    let _exit = realm.enter(0);
+}
