@@ -132,7 +132,8 @@ fn first_is_busy(first: &Rec) -> Check {
     answer.rec("RMI_REC_ENTER of a running REC").map(drop)
 }
 
-/// Both CPUs enter the same REC again and again: one of them, at most, succeeds at a time.
+/// Both CPUs enter the same REC again and again: one of them, at most, succeeds at a
+/// time, and which is chance.
 fn one_rec_two_cpus() -> Check {
     const ROUNDS: u64 = 300;
     let realm = two()?;
@@ -155,12 +156,7 @@ fn one_rec_two_cpus() -> Check {
     let there = result(&slot)?;
     pool::give(twin.run, 1);
     ensure_eq!(here.1 | there.1, 0, "status");
-    ensure!(
-        here.0 > 0 && there.0 > 0,
-        "{} and {} entries",
-        here.0,
-        there.0
-    );
+    ensure!(here.0 + there.0 > 0, "nobody has entered");
     first.value_of(Op::Nop, &[])?;
     realm.finish()
 }
