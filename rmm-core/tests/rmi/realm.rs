@@ -69,8 +69,11 @@ addresses! {
     };
 }
 
+/// A change to parameters that are right, and its name.
+type Row = (&'static str, fn(&mut RealmParams));
+
 /// Each row breaks one condition of parameters that are right without it.
-fn refuses(host: &Host, rows: &[(&str, fn(&mut RealmParams))]) {
+fn refuses(host: &Host, rows: &[Row]) {
     let rd = host.granule();
     let good = host.realm().prepared();
     for (what, break_it) in rows {
@@ -128,7 +131,7 @@ fn create_with_all_there_is() {
     let host = machine(rich());
     let rd = host.granule();
     let good = host.realm().prepared();
-    let rows: [(&str, fn(&mut RealmParams)); 7] = [
+    let rows: [Row; 7] = [
         ("num_bps, num_wps", |p| (p.num_bps, p.num_wps) = (5, 3)),
         ("SVE", |p| (p.flags, p.sve_vl) = (SVE, 3)),
         ("less SVE", |p| (p.flags, p.sve_vl) = (SVE, 0)),

@@ -132,7 +132,7 @@ fn map_addr_align() {
     for (level, size) in [(1, GIB), (2, 2 * MIB)] {
         realm.tables(ipa, level);
         for offset in [PAGE, size / 2] {
-            let status = map(&realm, ipa, level, PA + offset | WB_RW);
+            let status = map(&realm, ipa, level, (PA + offset) | WB_RW);
             assert_eq!(status, Status::Input, "level {level}");
         }
     }
@@ -305,8 +305,7 @@ fn unmap_success() {
     let ipa = realm.unprotected();
     for (level, size) in [(1_i64, GIB), (2, 2 * MIB), (3, PAGE)] {
         let ipa = ipa + level.cast_unsigned() * 8 * GIB;
-        let end = ipa & !(512 * size - 1) | 511 * size;
-        let end = end + size;
+        let end = (ipa + 1).next_multiple_of(512 * size);
         realm.tables(ipa, level);
         for n in [0, 2] {
             let status = map(&realm, ipa + n * size, level, PA | WB_RW);
