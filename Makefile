@@ -29,7 +29,15 @@ TARGET_BUILD  := cargo build --release --target $(RUST_TARGET)
 TESTS_BOARD   := $(if $(filter fvp,$(PLAT)),--features fvp)
 ON_QEMU       := --qemu $(QEMU_BIN) --flash build/qemu/flash.bin
 
-export QEMU TFA TFA_DEBUG RMM_CACHE
+# The guest: Debian's kernel with the checks of guest/init, or what LINUX names.
+GUEST    := $(CACHE)/guest
+IMAGE    := $(or $(LINUX),$(GUEST)/Image)
+RAMDISK  := $(or $(INITRD),$(if $(LINUX),,build/guest/initrd))
+VERDICT  := $(if $(LINUX)$(INITRD),,--verdict)
+ON_LINUX := --linux "$(IMAGE)" --initrd "$(RAMDISK)" --cpus "$(or $(CPUS),2)" --ram "$(or $(MEM),512M)" \
+            --append "$$APPEND" $(VERDICT)
+
+export QEMU TFA TFA_DEBUG RMM_CACHE LINUX INITRD APPEND
 
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
@@ -37,10 +45,10 @@ export QEMU TFA TFA_DEBUG RMM_CACHE
         lint fuzz miri clean distclean on-qemu FORCE
 
 help:
-	@echo 'make setup        gets what is missing: Rust target, QEMU, TF-A, fiptool'
+	@echo 'make setup        gets what is missing: Rust target, QEMU, TF-A, fiptool, a kernel'
 	@echo 'make image        the monitor: build/PLAT/rmm.img and, with symbols, rmm.elf'
 	@echo 'make host-image   the bare-metal test Host with its test Realm'
-	@echo 'make run          boots TF-A, the monitor and the test Host on QEMU'
+	@echo 'make run          boots TF-A, the monitor and, as a Realm, a Linux kernel on QEMU'
 	@echo 'make test         all tests, on this machine and on QEMU'
 	@echo 'make test-host    the tests that need nothing but cargo'
 	@echo 'make test-target  the tests on QEMU'
@@ -53,6 +61,12 @@ help:
 	@echo 'TFA=folder        a TF-A of your own, $(TFA_MIN) or newer: bl1.bin and fip.bin'
 	@echo 'TFA_DEBUG=1       a debug build of TF-A, with its messages'
 	@echo 'RMM_CACHE=folder  where downloads and TF-A are kept (build/cache)'
+	@echo
+	@echo 'For make run:'
+	@echo 'LINUX=file        an arm64 Image of your own as the Realm'
+	@echo 'INITRD=file       with this initrd'
+	@echo 'CPUS=1|2 MEM=512M APPEND="words"   its vCPUs, memory, words for its command line'
+	@echo 'DEMO=1            in place of Linux a Realm of a few KiB that shows each kind of exit'
 
 setup:
 	@$(SETUP)
@@ -104,15 +118,27 @@ build/qemu/.tfa: FORCE | setup
 build/qemu/flash.bin: build/qemu/.tfa build/qemu/rmm.img build/qemu/test-host.bin tools/setup/flash.sh
 	@tools/setup/flash.sh $(TFA_DIR) build/qemu/rmm.img build/qemu/test-host.bin build/qemu
 
+build/guest/.files: FORCE | setup
+	$(call note,$(GUEST)/bin/* $(GUEST)/modules/* guest/init)
+
+build/guest/initrd: build/guest/.files $(TOOL_SRC)
+	@$(TOOL) cpio $@ /init=guest/init /bin/busybox=$(GUEST)/bin/busybox \
+	    $$(for m in $(GUEST)/modules/*; do echo /lib/modules/$${m##*/}=$$m; done)
+
 FORCE:
 
 # --- Runs and tests ----------------------------------------------------------
 
+ifeq ($(DEMO),1)
 run: flash
 	@$(TOOL) run $(ON_QEMU)
+else
+run: flash $(filter build/%,$(RAMDISK))
+	@$(if $(LINUX),,cat $(GUEST)/version;) $(TOOL) run $(ON_QEMU) $(ON_LINUX)
+endif
 
-test: flash
-	@$(TOOL) test $(ON_QEMU)
+test: flash build/guest/initrd
+	@$(TOOL) test $(ON_QEMU) --linux $(GUEST)/Image --initrd build/guest/initrd
 
 test-host:
 	@cargo test $(HOST_CRATES)
@@ -142,7 +168,7 @@ fuzz:
 	    $(NIGHTLY) fuzz run "$$t" -- -max_total_time=$(or $(FUZZ_SECONDS),60) || exit 1; done; fi
 
 clean:
-	@rm -rf build/qemu build/fvp
+	@rm -rf build/qemu build/fvp build/guest
 	@cargo clean -q
 
 distclean: clean

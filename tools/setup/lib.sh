@@ -89,9 +89,9 @@ machine_sources() {
 }
 
 # Writes the private lists: install (what the machine has, and QEMU's suite),
-# rust and tfa (for downloads only).
+# rust, tfa and guest (for downloads only; guest is of another architecture).
 apt_lists() {
-    local codename mirror all options=''
+    local codename mirror all options='' guest
     command -v apt-get >/dev/null || die "this machine has no apt-get: $1 cannot be installed from Debian's packages."
     codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
     all=$(machine_sources)
@@ -99,6 +99,7 @@ apt_lists() {
     [ -n "$mirror" ] || die "no Debian mirror is configured in /etc/apt: $1 cannot be had."
     [ ! -r /usr/share/keyrings/debian-archive-keyring.gpg ] ||
         options=" signed-by=/usr/share/keyrings/debian-archive-keyring.gpg"
+    guest="[arch=arm64$options]"
     options="[arch=$(dpkg --print-architecture)$options]"
     mkdir -p "$APT/lists/partial" "$APT/cache/archives/partial"
     {
@@ -108,6 +109,7 @@ apt_lists() {
     } | sort -u >"$APT/install.list"
     echo "deb $options $mirror $RUST_SRC_SUITE main" >"$APT/rust.list"
     echo "deb-src $options $mirror $TFA_SUITE main" >"$APT/tfa.list"
+    printf 'deb %s main\n' "$guest $mirror $LINUX_SUITE" "$guest $mirror $BUSYBOX_SUITE" >"$APT/guest.list"
 }
 
 # apt_options LIST: sets OPTIONS.
@@ -121,6 +123,7 @@ apt_options() {
         -o Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false
         -o Acquire::IndexTargets::deb::Contents-deb::DefaultEnabled=false
     )
+    [ "$1" != guest ] || OPTIONS+=(-o APT::Architecture=arm64 -o APT::Architectures=arm64)
 }
 
 # apt_update LIST

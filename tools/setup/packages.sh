@@ -9,6 +9,7 @@
 packages=()
 names=()
 qemu_wanted=
+xz_wanted=
 
 want() { # NAME PACKAGE...
     names+=("$1")
@@ -25,8 +26,10 @@ if [ "${1:-}" != cc ]; then
 
     if [ -z "${TFA:-}" ] && ! "$ROOT/tools/setup/tfa.sh" --check; then
         command -v aarch64-linux-gnu-gcc >/dev/null || want aarch64-linux-gnu-gcc gcc-aarch64-linux-gnu
-        command -v xz >/dev/null || want xz xz-utils
+        xz_wanted=1
     fi
+    "$ROOT/tools/setup/guest.sh" --check || xz_wanted=1
+    [ -z "$xz_wanted" ] || command -v xz >/dev/null || want xz xz-utils
 
     if [ -n "${QEMU:-}" ]; then
         command -v "$QEMU" >/dev/null || die "QEMU=$QEMU is not a program."

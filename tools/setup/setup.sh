@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# setup.sh [cc|packages|rust|tfa]...: everything that is missing, by default all.
+# setup.sh [cc|packages|rust|tfa|guest]...: everything that is missing, by default all.
 
 # shellcheck source=tools/setup/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-[ $# -gt 0 ] || set -- packages rust tfa
+[ $# -gt 0 ] || set -- packages rust tfa guest
 
 # Two calls of make at once must not install the same thing twice.
 mkdir -p "$CACHE" 2>/dev/null || die "the cache folder $CACHE cannot be written."

@@ -2,6 +2,7 @@
 //! Tools of the build machine. `rmm-tools <command> …`; each command explains itself when its
 //! arguments are wrong.
 
+mod cpio;
 mod guest;
 mod pack;
 mod qemu;
@@ -17,6 +18,7 @@ type Outcome = Result<ExitCode, Box<dyn std::error::Error>>;
 type Command = (&'static str, fn(&[String]) -> Outcome);
 
 const COMMANDS: &[Command] = &[
+    ("cpio", cpio::main),
     ("pack", pack::main),
     ("run", run::main),
     ("test", test::main),

@@ -5,6 +5,7 @@
 use crate::Outcome;
 use crate::guest::{self, Guest};
 use crate::qemu::{Boot, Event, Options, is_crash};
+use std::error::Error;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -26,15 +27,11 @@ pub fn main(arguments: &[String]) -> Outcome {
     let timeout = guest.as_ref().map_or(120, |_| GUEST_TIMEOUT);
     let mut options = Options::parse(&arguments, 3072, timeout)
         .map_err(|error| format!("{error} {}", guest::USAGE))?;
-    let mut request = String::from("mode run\n");
-    if let Some(guest) = &guest {
-        let (lines, loaders) = guest.stage(options.memory << 20)?;
-        request = format!("mode guest\n{lines}");
-        options.extra.extend(loaders);
-        options.silence = options.silence.max(GUEST_SILENCE);
-    }
     let start = Instant::now();
-    let why = run(&options, &request, needs_verdict)?;
+    let why = match &guest {
+        Some(guest) => self::guest(&mut options, guest, needs_verdict)?,
+        None => run(&options, "mode run\n", false)?,
+    };
     println!("run: {} s", start.elapsed().as_secs());
     match why {
         None => {
@@ -48,12 +45,24 @@ pub fn main(arguments: &[String]) -> Outcome {
     }
 }
 
+/// Runs a guest. Returns why that failed, if it did.
+pub fn guest(
+    options: &mut Options,
+    guest: &Guest,
+    needs_verdict: bool,
+) -> Result<Option<String>, Box<dyn Error>> {
+    let (lines, loaders) = guest.stage(options.memory << 20)?;
+    options.extra.extend(loaders);
+    options.silence = options.silence.max(GUEST_SILENCE);
+    run(options, &format!("mode guest\n{lines}"), needs_verdict)
+}
+
 /// Why the run failed, if it did.
 fn run(
     options: &Options,
     request: &str,
     needs_verdict: bool,
-) -> Result<Option<String>, Box<dyn std::error::Error>> {
+) -> Result<Option<String>, Box<dyn Error>> {
     let mut boot = Boot::start(options, request)?;
     let (mut complete, mut passed) = (false, !needs_verdict);
     let mut failure = None;

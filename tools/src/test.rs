@@ -5,7 +5,9 @@
 //! tests after it.
 
 use crate::Outcome;
+use crate::guest::Guest;
 use crate::qemu::{Boot, Event, Options, is_crash};
+use crate::run;
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::io::{BufRead, BufReader};
@@ -14,6 +16,11 @@ use std::time::{Duration, Instant};
 
 /// Seconds for all boots together.
 const LIMIT: u64 = 1500;
+
+/// Seconds for the guest kernel, of which it needs a tenth on an idle machine.
+const GUEST_LIMIT: u64 = 400;
+/// Its name as a test.
+const GUEST: &str = "guest.linux";
 
 /// Passed and failed tests.
 #[derive(Clone, Copy, Default)]
@@ -24,7 +31,9 @@ struct Count {
 
 /// Runs the tests and prints the sum as last line.
 pub fn main(arguments: &[String]) -> Outcome {
-    let options = Options::parse(arguments, 2048, 900)?;
+    let mut arguments = arguments.to_vec();
+    let guest = Guest::take(&mut arguments)?;
+    let options = Options::parse(&arguments, 2048, 900)?;
     let mut total = Count::default();
     if !options.target_only {
         let count = host_tests()?;
@@ -37,6 +46,9 @@ pub fn main(arguments: &[String]) -> Outcome {
     }
     let mut target = Target::default();
     target.run(&options)?;
+    if let Some(guest) = guest {
+        target.guest(&options, &guest)?;
+    }
     println!();
     for (group, count) in &target.groups {
         println!("{group}: {} passed, {} failed", count.passed, count.failed);
@@ -122,6 +134,20 @@ impl Target {
                 return Ok(());
             }
         }
+    }
+
+    /// The guest kernel as a Realm, with its own checks, as one test.
+    fn guest(&mut self, options: &Options, guest: &Guest) -> Result<(), Box<dyn Error>> {
+        let mut options = options.clone();
+        options.timeout = GUEST_LIMIT;
+        match run::guest(&mut options, guest, true)? {
+            None => {
+                println!("{GUEST} ... ok");
+                self.count(GUEST).passed += 1;
+            }
+            Some(why) => self.fail(GUEST, &why),
+        }
+        Ok(())
     }
 
     /// One boot. Returns why it did not come to its end, if it did not.

@@ -5,12 +5,16 @@ use crate::check::{Check, ensure, ensure_eq, fail};
 use crate::console::line;
 use crate::realm::{Config, IMAGE, Realm};
 use crate::rec::{Rec, Step, describe, enter, enter_with, exits};
+use crate::tests::Test;
 use crate::{cpu1, pool, rmi};
 
 use rmm_abi::psci::{self, fid};
 use rmm_abi::rmi::{FeatureRegister0, RMI_VERSION_1_0, RecEnterFlags, RecExit, RecExitReason};
 use spin::Mutex;
 use tests_fvp::protocol::{DEMO_DEVICE, DEMO_READS, DEMO_WRITES, MODE_DEMO};
+
+/// The demonstration as a test.
+pub const TESTS: &[Test] = &[("demo.life", life)];
 
 /// How the second CPU's part went.
 static SECOND: Mutex<Option<Check>> = Mutex::new(None);

@@ -24,10 +24,10 @@ mod zoo;
 use crate::check::{Check, ensure_eq};
 use crate::console::line;
 use crate::params::Parameters;
-use crate::{pool, rmi};
+use crate::{demo, pool, rmi};
 
 /// A test: its name, `group.what`, and what it does.
-type Test = (&'static str, fn() -> Check);
+pub type Test = (&'static str, fn() -> Check);
 
 /// Every test, by group.
 const GROUPS: &[&[Test]] = &[
@@ -49,6 +49,7 @@ const GROUPS: &[&[Test]] = &[
     features::TESTS,
     race::TESTS,
     random::TESTS,
+    demo::TESTS,
 ];
 
 /// Runs the tests that the parameters ask for.

@@ -13,11 +13,15 @@ pub const GICD: u64 = 0x0800_0000;
 pub const GICR: u64 = 0x080A_0000;
 /// PL011, one page.
 pub const UART: u64 = 0x0900_0000;
+/// virtio-mmio with a block device, half a KiB.
+pub const DISK: u64 = 0x0A00_0000;
 /// First address of RAM.
 pub const RAM: u64 = 0x4000_0000;
 
 /// INTID of the PL011.
 pub const UART_INTID: u32 = 33;
+/// INTID of the block device.
+pub const DISK_INTID: u32 = 34;
 
 /// The size of a level 2 entry, to which kernel, device tree and initrd are aligned.
 pub const BLOCK: u64 = 2 << 20;

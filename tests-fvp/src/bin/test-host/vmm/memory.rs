@@ -13,7 +13,8 @@ use crate::rmi;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::ops::Range;
-use core::ptr::with_exposed_provenance;
+use core::ptr::{with_exposed_provenance, with_exposed_provenance_mut};
+use core::sync::atomic::{Ordering, fence};
 use rmm_abi::rmi::{DataFlags, RMI_ERROR_RTT, status_code, status_index};
 
 /// Pages of a level 3 RTT.
@@ -318,6 +319,52 @@ impl Memory {
             rmi::rtt_map_unprotected(self.realm.rd, half + ipa, 3, desc)
                 .ok("RMI_RTT_MAP_UNPROTECTED")?;
             *self.page(ipa) = Page::Shared;
+        }
+        Ok(())
+    }
+
+    /// Where the Host finds bytes that the Realm has shared, all within one page.
+    fn shared(&mut self, ipa: u64, bytes: usize) -> Check<u64> {
+        let last = ipa + bytes as u64 - 1;
+        ensure!(
+            self.contains(ipa) && ipa / GRANULE == last / GRANULE,
+            "{bytes} bytes at {ipa:#x} are not within a page of RAM"
+        );
+        match *self.page(ipa) {
+            Page::Given | Page::Shared => Ok(self.granule(ipa)),
+            Page::Free | Page::Data => fail!("{ipa:#x} is private, but a device is to use it"),
+        }
+    }
+
+    /// Reads what the Realm has shared.
+    ///
+    /// # Errors
+    ///
+    /// If it has not shared it.
+    pub fn read_shared(&mut self, ipa: u64, bytes: &mut [u8]) -> Check {
+        let address = self.shared(ipa, bytes.len())?;
+        for (n, byte) in bytes.iter_mut().enumerate() {
+            // SAFETY: Non-secure memory of the guest's RAM, to which there are no references.
+            *byte = unsafe { with_exposed_provenance::<u8>(address as usize + n).read_volatile() };
+        }
+        // What the Realm wrote before the notification is seen after it.
+        fence(Ordering::SeqCst);
+        Ok(())
+    }
+
+    /// Writes where the Realm has shared memory.
+    ///
+    /// # Errors
+    ///
+    /// If it has not shared it.
+    pub fn write_shared(&mut self, ipa: u64, bytes: &[u8]) -> Check {
+        let address = self.shared(ipa, bytes.len())?;
+        // The Realm sees data before the index that announces it.
+        fence(Ordering::SeqCst);
+        for (n, byte) in bytes.iter().enumerate() {
+            let to = with_exposed_provenance_mut::<u8>(address as usize + n);
+            // SAFETY: as for `read_shared`.
+            unsafe { to.write_volatile(*byte) };
         }
         Ok(())
     }

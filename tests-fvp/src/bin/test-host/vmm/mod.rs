@@ -2,6 +2,7 @@
 //! A small virtual machine monitor: a Linux kernel with up to two vCPUs as a Realm, from creation
 //! to destruction.
 
+mod disk;
 mod layout;
 mod memory;
 mod staged;
@@ -22,6 +23,7 @@ use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering};
+use disk::Disk;
 use layout::{BLOCK, Layout};
 use memory::Memory;
 use rmm_abi::rmi::FeatureRegister0;
@@ -40,6 +42,7 @@ pub struct Vm {
     memory: Mutex<Memory>,
     gic: Mutex<Gic>,
     uart: Mutex<Uart>,
+    disk: Mutex<Disk>,
     recs: Vec<Rec>,
     cpus: u64,
     /// First address of the Unprotected half.
@@ -79,6 +82,8 @@ fn life(parameters: &Parameters) -> Check {
     vm.statistics.print();
     outcome?;
 
+    let disk = vm.disk.into_inner();
+    disk.finish();
     let counts = vm.memory.into_inner().finish()?;
     ensure_eq!(pool::in_use(), 0, "granules not given back");
     let destroyed = arch::now();
@@ -87,7 +92,9 @@ fn life(parameters: &Parameters) -> Check {
         counts.undelegated
     );
     line!(
-        "host: {} blocks of 2 MiB folded; {} RMI calls",
+        "host: {} pages shared, {} KiB carried through them; {} blocks of 2 MiB folded; {} RMI calls",
+        counts.shared,
+        disk.carried >> 10,
         counts.folded,
         rmi::calls()
     );
@@ -150,6 +157,7 @@ fn create(parameters: &Parameters) -> Check<Vm> {
         memory: Mutex::new(memory),
         gic: Mutex::new(Gic::new(num_lrs)),
         uart: Mutex::new(Uart::new()),
+        disk: Mutex::new(Disk::new(unprotected)?),
         cpus: guest.cpus,
         unprotected,
         on: [AtomicBool::new(true), AtomicBool::new(false)],
@@ -248,12 +256,13 @@ impl Vm {
                 Some(gic.read_redistributor(address - layout::GICR, bytes, self.cpus))
             }
             layout::UART..0x0900_1000 => Some(self.uart.lock().read(address - layout::UART)),
+            layout::DISK..0x0A00_0200 => Some(self.disk.lock().read(address - layout::DISK)),
             _ => None,
         }
     }
 
     /// A write of a device. Returns whether there is one.
-    fn write(&self, address: u64, bytes: u64, value: u64) -> bool {
+    fn write(&self, address: u64, bytes: u64, value: u64) -> Check<bool> {
         let redistributors = layout::GICR + 0x2_0000 * self.cpus;
         match address {
             layout::GICD..0x0801_0000 => {
@@ -268,12 +277,17 @@ impl Vm {
                 let mut uart = self.uart.lock();
                 uart.write(address - layout::UART, value);
                 let level = uart.interrupt();
-                drop(uart);
                 self.gic.lock().set_shared(layout::UART_INTID, level);
             }
-            _ => return false,
+            layout::DISK..0x0A00_0200 => {
+                let mut disk = self.disk.lock();
+                disk.write(address - layout::DISK, value, &mut self.memory.lock())?;
+                let level = disk.interrupt();
+                self.gic.lock().set_shared(layout::DISK_INTID, level);
+            }
+            _ => return Ok(false),
         }
-        true
+        Ok(true)
     }
 
     /// The vCPUs, as bits, that have interrupts to take.

@@ -101,6 +101,13 @@ fn build(layout: &Layout, cpus: u64, command_line: &str) -> Result<Vec<u8>, Erro
     strings(&mut tree, "clock-names", &["uartclk", "apb_pclk"])?;
     tree.end_node(uart)?;
 
+    let disk = tree.begin_node(&format!("virtio_mmio@{:x}", layout::DISK))?;
+    tree.property_string("compatible", "virtio,mmio")?;
+    tree.property_array_u64("reg", &[layout::DISK, 0x200])?;
+    tree.property_array_u32("interrupts", &[SPI, layout::DISK_INTID - 32, LEVEL_HIGH])?;
+    tree.property_null("dma-coherent")?;
+    tree.end_node(disk)?;
+
     tree.end_node(root)?;
     tree.finish()
 }

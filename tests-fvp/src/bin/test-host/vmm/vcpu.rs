@@ -231,7 +231,7 @@ impl<'a> Vcpu<'a> {
         self.flags = RecEnterFlags::EMUL_MMIO;
         if esr & ESR_WNR != 0 {
             let value = self.word(offset_of!(RecExit, gprs));
-            let known = self.vm.write(address, bytes, value);
+            let known = self.vm.write(address, bytes, value)?;
             let targets = self.vm.wanting();
             self.kick_others(targets);
             ensure!(known, "write to {address:#x}, where no device is");
