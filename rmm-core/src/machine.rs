@@ -3,7 +3,7 @@
 //! to a Realm. `arch` implements it for AArch64, `fake` for the build machine.
 
 use rmm_attest::Hash;
-use rmm_granule::Memory;
+use rmm_granule::{GRANULE_SIZE, Ipa, Memory};
 use rmm_rtt::Stage2;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -42,6 +42,16 @@ pub trait Machine: Memory + Hash {
 
     /// Loads [`RecContext::el1`] after a change to it while the REC's registers are live.
     fn load_el1(&self, rec: &RecContext);
+
+    /// Translates a VA of the entered REC by its stage 1, as it is at this moment, for a read from
+    /// EL0 or EL1: the IPA. None: it does not translate.
+    fn resolve_ipa(&self, va: u64, from_el0: bool) -> Option<Ipa>;
+
+    /// Whether the Host left the CPU in streaming SVE mode. A REC is entered.
+    fn is_streaming(&self) -> bool;
+
+    /// Makes the content of a Granule, just written, what every CPU that executes it fetches.
+    fn publish_instructions(&self, granule: &[u8; GRANULE_SIZE]);
 
     /// Pends a virtual SError for the Realm with this syndrome (`VSESR_EL2` format).
     fn pend_serror(&self, rec: &mut RecContext, syndrome: u64);
@@ -196,6 +206,9 @@ pub struct RecContext {
     pub sp_el0: u64,
     /// Pointer authentication keys APIA, APIB, APDA, APDB, APGA, low half first.
     pub pauth: [u64; 10],
+    /// Number of the REC among all that there have been since boot, from 1 on; the same
+    /// throughout its life.
+    pub serial: u64,
     /// `VMPIDR_EL2`: what the Realm reads from `MPIDR_EL1`.
     pub vmpidr: u64,
     /// `VSESR_EL2` of a virtual SError that waits for the Realm.

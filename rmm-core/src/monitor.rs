@@ -5,6 +5,7 @@ use crate::boot::El3Interface;
 use crate::machine::{CpuFeatures, Machine};
 use crate::realm::VmidSet;
 use crate::rmi;
+use core::sync::atomic::{AtomicU64, Ordering};
 use rmm_granule::GranuleTable;
 
 /// The monitor: everything that outlives an RMI call and is not in a Host's Granules.
@@ -17,6 +18,8 @@ pub struct Monitor {
     pub el3: El3Interface,
     /// What a Realm may have: the CPUs' features.
     pub features: CpuFeatures,
+    /// RECs that there have been.
+    recs: AtomicU64,
 }
 
 impl Monitor {
@@ -28,7 +31,13 @@ impl Monitor {
             vmids: VmidSet::new(),
             el3,
             features,
+            recs: AtomicU64::new(0),
         }
+    }
+
+    /// Number of a new REC.
+    pub(crate) fn next_rec(&self) -> u64 {
+        self.recs.fetch_add(1, Ordering::Relaxed).wrapping_add(1)
     }
 
     /// Serves one RMI call on this CPU: X0 to X7 in, X0 to X7 out.

@@ -164,7 +164,8 @@ const RESET_PMCR: u64 = 0x60;
 
 impl Rec {
     /// Fills a REC, all zero before.
-    pub fn init(&mut self, index: u64, params: &RecParams) {
+    pub fn init(&mut self, serial: u64, index: u64, params: &RecParams) {
+        self.context.serial = serial;
         self.reset(index, params.pc);
         for (to, from) in self.context.gprs.iter_mut().zip(params.gprs) {
             *to = from;
@@ -174,7 +175,9 @@ impl Rec {
 
     /// Registers as after a reset of the PE, with this PC.
     fn reset(&mut self, index: u64, pc: u64) {
+        let serial = self.context.serial;
         self.context = RecContext::new_zeroed();
+        self.context.serial = serial;
         self.context.pc = pc;
         self.context.pstate = RESET_PSTATE;
         self.context.vmpidr = index_to_mpidr_el1(index);

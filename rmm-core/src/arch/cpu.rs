@@ -2,9 +2,10 @@
 //! This CPU's view of physical memory.
 
 use super::exception::fatal;
+use super::ns;
 use super::percpu::{self, CpuData};
-use super::space::{self, descriptor, private, register};
-use super::{mrs, ns};
+use super::registers::*;
+use super::space::{self, descriptor, private};
 use crate::boot::El3Interface;
 use crate::machine::CpuFeatures;
 use core::arch::asm;
@@ -83,8 +84,9 @@ impl ArchCpu {
 fn open_page(index: usize, pa: Pa, attributes: u64) -> NonNull<u8> {
     let address = ptr::with_exposed_provenance_mut::<u8>(private::va(index));
     set_entry(index, pa.0 & ADDRESS | attributes);
-    // SAFETY: orders the table entry before the walks for what follows.
-    unsafe { asm!("dsb nshst", "isb", options(nostack, preserves_flags)) };
+    // The entry comes before the walks for what follows.
+    barrier::dsb(barrier::NSHST);
+    isb();
     // SAFETY: the private part of the address space is not at zero.
     unsafe { NonNull::new_unchecked(address) }
 }
@@ -160,11 +162,10 @@ unsafe impl Memory for ArchCpu {
 
     #[inline]
     fn zero(&self, granule: &mut Page) {
-        // DCZID_EL0: log2 of the block in words, and whether DC ZVA is prohibited.
-        let dczid = mrs!("dczid_el0");
-        let block = 4usize << (dczid & 0xF);
+        let dczid = DCZID_EL0.get();
+        let block = 4usize << DCZID_EL0::BS.read(dczid);
         let start = granule.as_mut_ptr();
-        if dczid & 0x10 != 0 || !(64..=512).contains(&block) {
+        if DCZID_EL0::DZP.is_set(dczid) || !(64..=512).contains(&block) {
             granule.fill(0);
         } else {
             // SAFETY: zeroes the Granule, aligned and borrowed for writing, in blocks that divide
@@ -196,14 +197,14 @@ unsafe impl Memory for ArchCpu {
                 );
             }
         }
-        // SAFETY: waits until the zeroes are there for every observer.
-        unsafe { asm!("dsb ish", options(nostack, preserves_flags)) };
+        // Until the zeroes are there for every observer.
+        barrier::dsb(barrier::ISH);
     }
 
     #[inline]
     fn publish_tables(&self) {
-        // SAFETY: orders earlier writes before the walks of all CPUs.
-        unsafe { asm!("dsb ishst", "isb", options(nostack, preserves_flags)) };
+        barrier::dsb(barrier::ISHST);
+        isb();
     }
 
     fn invalidate_stage2(&self, vmid: u16, base: Ipa, size: u64, level: i8) {
@@ -213,21 +214,12 @@ unsafe impl Memory for ArchCpu {
         let entry_shift = 12 + 9 * (3 - level);
         let entries = size >> entry_shift;
         // The entries of the EL1&0 regime are addressed by the VMID in VTTBR_EL2, and only while
-        // TGE is clear.
-        let (hcr, vttbr) = (mrs!("hcr_el2"), mrs!("vttbr_el2"));
-        // SAFETY: no stage 2 translation happens at EL2, whatever VTTBR_EL2 says; both registers
-        // are restored below.
-        unsafe {
-            asm!(
-                "msr hcr_el2, {hcr}",
-                "msr vttbr_el2, {vttbr}",
-                "dsb ishst",
-                "isb",
-                hcr = in(reg) hcr & !register::HCR_TGE,
-                vttbr = in(reg) u64::from(vmid) << 48,
-                options(nostack, preserves_flags)
-            );
-        }
+        // TGE is clear. No stage 2 translation happens at EL2, whatever VTTBR_EL2 says.
+        let (hcr, vttbr) = (HCR_EL2.get(), VTTBR_EL2.get());
+        HCR_EL2.set(hcr & !set!(HCR_EL2: TGE));
+        VTTBR_EL2.write(VTTBR_EL2::VMID.val(vmid.into()));
+        barrier::dsb(barrier::ISHST);
+        isb();
         if (1..=MOST).contains(&entries) {
             for entry in 0..entries {
                 let ipa = base.0.wrapping_add(entry << entry_shift);
@@ -240,29 +232,17 @@ unsafe impl Memory for ArchCpu {
                     );
                 }
             }
+            barrier::dsb(barrier::ISH);
             // SAFETY: forgets translations: those of stage 1 that were combined with the above.
-            unsafe {
-                asm!(
-                    "dsb ish",
-                    "tlbi vmalle1is",
-                    options(nostack, preserves_flags)
-                );
-            }
+            unsafe { asm!("tlbi vmalle1is", options(nostack, preserves_flags)) };
         } else {
             // SAFETY: forgets translations.
             unsafe { asm!("tlbi vmalls12e1is", options(nostack, preserves_flags)) };
         }
-        // SAFETY: waits until all CPUs have forgotten; brings the registers back.
-        unsafe {
-            asm!(
-                "dsb ish",
-                "msr vttbr_el2, {vttbr}",
-                "msr hcr_el2, {hcr}",
-                "isb",
-                hcr = in(reg) hcr,
-                vttbr = in(reg) vttbr,
-                options(nostack, preserves_flags)
-            );
-        }
+        // Until all CPUs have forgotten.
+        barrier::dsb(barrier::ISH);
+        VTTBR_EL2.set(vttbr);
+        HCR_EL2.set(hcr);
+        isb();
     }
 }

@@ -3,8 +3,10 @@
 //! Non-secure memory, see [`ns`](super::ns). Every other is a bug or broken hardware: the monitor
 //! tells what it knows and the CPU stops.
 
-use super::{console, mrs, ns, percpu, space};
-use core::arch::{asm, global_asm};
+use super::registers::*;
+use super::{console, ns, percpu, space};
+use aarch64_cpu::asm::wfe;
+use core::arch::global_asm;
 use core::mem::offset_of;
 use core::panic::PanicInfo;
 
@@ -37,7 +39,7 @@ struct Frame {
 
 /// Judges an exception; returns where the program goes on, in the frame.
 extern "C" fn rmm_exception(frame: &mut Frame, kind: u64) {
-    let (esr, far) = (mrs!("esr_el2"), mrs!("far_el2"));
+    let (esr, far) = (ESR_EL2.get(), FAR_EL2.get());
     if kind == SYNC
         && !percpu::data().crashed.get()
         && let Some(fixup) = ns::fixup(frame.elr, esr, far)
@@ -95,8 +97,7 @@ pub fn fatal(why: core::fmt::Arguments<'_>) -> ! {
 /// Realm may be in the registers.
 fn stop() -> ! {
     loop {
-        // SAFETY: waits; touches nothing.
-        unsafe { asm!("wfe", options(nomem, nostack, preserves_flags)) };
+        wfe();
     }
 }
 

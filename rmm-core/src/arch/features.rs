@@ -1,73 +1,54 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! What the CPU's ID registers tell.
 
-use super::{mrs, realm_pmu, simd};
+use super::realm_gic::SRE_ON;
+use super::registers::*;
+use super::{realm_pmu, simd};
 use crate::boot::El3Interface;
 use crate::machine::{CpuFeatures, IdRegisters};
-use core::arch::asm;
-
-/// A field of `width` bits from bit `shift` up.
-#[allow(
-    clippy::cast_possible_truncation,
-    reason = "fields have at most 8 bits"
-)]
-const fn field(register: u64, shift: u32, width: u32) -> u8 {
-    (register >> shift & ((1 << width) - 1)) as u8
-}
-
-/// `ICC_SRE_EL2`: system registers at EL2 and EL1, no bypass.
-const ICC_SRE_ON: u64 = 0b1111;
-
-fn set_icc_sre(value: u64) {
-    // SAFETY: decides whether GIC registers can be accessed; no effect on memory.
-    unsafe {
-        asm!(
-            "msr s3_4_c12_c9_5, {}",
-            "isb",
-            in(reg) value,
-            options(nomem, nostack, preserves_flags)
-        );
-    }
-}
 
 /// Reads the features of this CPU.
 #[must_use]
 pub fn read(el3: El3Interface) -> CpuFeatures {
-    let sre = mrs!("s3_4_c12_c9_5");
-    set_icc_sre(ICC_SRE_ON);
-    let vtr = mrs!("s3_4_c12_c11_1");
-    // ICC_CTLR_EL1.ExtRange.
-    let gic_ext_range = field(mrs!("s3_0_c12_c12_4"), 19, 1) == 1;
+    let sre = ICC_SRE_EL2.get();
+    ICC_SRE_EL2.set(SRE_ON);
+    isb();
+    let vtr = ICH_VTR_EL2.get();
+    let gic_ext_range = ICC_CTLR_EL1.is_set(ICC_CTLR_EL1::ExtRange);
     if el3.shares_gic_registers() {
-        set_icc_sre(sre);
+        ICC_SRE_EL2.set(sre);
+        isb();
     }
     let mut id = IdRegisters {
-        midr: mrs!("midr_el1"),
-        pfr0: mrs!("id_aa64pfr0_el1"),
-        pfr1: mrs!("id_aa64pfr1_el1"),
-        zfr0: mrs!("s3_0_c0_c4_4"),
-        dfr0: mrs!("id_aa64dfr0_el1"),
-        dfr1: mrs!("id_aa64dfr1_el1"),
-        isar0: mrs!("id_aa64isar0_el1"),
-        isar1: mrs!("id_aa64isar1_el1"),
-        isar2: mrs!("id_aa64isar2_el1"),
-        mmfr0: mrs!("id_aa64mmfr0_el1"),
-        mmfr1: mrs!("id_aa64mmfr1_el1"),
-        mmfr2: mrs!("id_aa64mmfr2_el1"),
-        mmfr3: mrs!("s3_0_c0_c7_3"),
+        midr: MIDR_EL1.get(),
+        pfr0: ID_AA64PFR0_EL1.get(),
+        pfr1: ID_AA64PFR1_EL1.get(),
+        zfr0: ID_AA64ZFR0_EL1.get(),
+        dfr0: ID_AA64DFR0_EL1.get(),
+        dfr1: ID_AA64DFR1_EL1.get(),
+        isar0: ID_AA64ISAR0_EL1.get(),
+        isar1: ID_AA64ISAR1_EL1.get(),
+        isar2: ID_AA64ISAR2_EL1.get(),
+        mmfr0: ID_AA64MMFR0_EL1.get(),
+        mmfr1: ID_AA64MMFR1_EL1.get(),
+        mmfr2: ID_AA64MMFR2_EL1.get(),
+        mmfr3: ID_AA64MMFR3_EL1.get(),
     };
     if !el3.banks_pauth_keys() {
-        // APA, API, GPA, GPI; GPA3, APA3, PAC_frac: the instructions trap.
-        id.isar1 &= !0xFF00_0FF0;
-        id.isar2 &= !0x0F00_FF00;
+        // The instructions trap.
+        id.isar1 &= !set!(ID_AA64ISAR1_EL1: APA | API | GPA | GPI);
+        id.isar2 &= !set!(ID_AA64ISAR2_EL1: GPA3 | APA3 | PAC_frac);
     }
     // TGran4 1 and TGran4_2 3 (or 0: as TGran4) say 52-bit addresses.
-    let stage1 = field(id.mmfr0, 28, 4) == 1;
-    let stage2 = matches!((field(id.mmfr0, 40, 4), stage1), (3, _) | (0, true));
+    let stage1 = field(id.mmfr0, ID_AA64MMFR0_EL1::TGran4) == 1;
+    let stage2 = matches!(
+        (field(id.mmfr0, MMFR0_TGran4_2), stage1),
+        (3, _) | (0, true)
+    );
     let lpa2 = stage1 && stage2;
     let (num_bps, num_wps) = debug(&id);
     CpuFeatures {
-        pa_bits: match field(id.mmfr0, 0, 4) {
+        pa_bits: match field(id.mmfr0, ID_AA64MMFR0_EL1::PARange) {
             0 => 32,
             1 => 36,
             2 => 40,
@@ -79,14 +60,14 @@ pub fn read(el3: El3Interface) -> CpuFeatures {
             _ => 48,
         },
         lpa2,
-        vmid16: field(id.mmfr1, 4, 4) == 2,
+        vmid16: ID_AA64MMFR1_EL1::VMIDBits::Bits16.matches_all(id.mmfr1),
         sve_vl: simd::sve_vl(),
         num_bps,
         num_wps,
         pmu_counters: realm_pmu::event_counters(),
-        gic_num_lrs: field(vtr, 0, 5),
-        gic_pri_bits: field(vtr, 29, 3) + 1,
-        gic_id_24: field(vtr, 23, 3) == 1,
+        gic_num_lrs: field(vtr, ICH_VTR_EL2::ListRegs),
+        gic_pri_bits: field(vtr, ICH_VTR_EL2::PRIbits) + 1,
+        gic_id_24: field(vtr, ICH_VTR_EL2::IDbits) == 1,
         gic_ext_range,
         id,
     }
@@ -94,7 +75,10 @@ pub fn read(el3: El3Interface) -> CpuFeatures {
 
 /// Breakpoints and watchpoints, minus 1 each.
 fn debug(id: &IdRegisters) -> (u8, u8) {
-    (field(id.dfr0, 12, 4), field(id.dfr0, 20, 4))
+    (
+        field(id.dfr0, ID_AA64DFR0_EL1::BRPs),
+        field(id.dfr0, ID_AA64DFR0_EL1::WRPs),
+    )
 }
 
 /// Whether this CPU has what Realms were promised, `promised` being what the boot CPU has: a REC

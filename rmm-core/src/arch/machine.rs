@@ -3,12 +3,13 @@
 
 use super::cpu::ArchCpu;
 use super::realm::{self, HostState};
-use super::{el3, exception};
+use super::{cache, el3, exception};
 use crate::machine::{
     CpuFeatures, DebugState, EntryControls, Exception, Machine, PmuState, RecContext, SimdState,
     SveState, TimerLines, ZRegisters,
 };
 use rmm_attest::{Hash, SoftHash};
+use rmm_granule::{GRANULE_SIZE, Ipa};
 use rmm_rtt::Stage2;
 
 impl ArchCpu {
@@ -67,6 +68,22 @@ impl Machine for ArchCpu {
     fn load_el1(&self, rec: &RecContext) {
         // SAFETY: the REC is entered, by the trait's contract.
         unsafe { realm::load_el1(rec) }
+    }
+
+    fn resolve_ipa(&self, va: u64, from_el0: bool) -> Option<Ipa> {
+        // SAFETY: the REC is entered, by the trait's contract.
+        unsafe { realm::resolve_ipa(va, from_el0) }
+    }
+
+    #[inline(always)]
+    fn is_streaming(&self) -> bool {
+        // SAFETY: as for `load_simd`.
+        unsafe { self.host().simd.is_streaming() }
+    }
+
+    #[inline]
+    fn publish_instructions(&self, granule: &[u8; GRANULE_SIZE]) {
+        cache::publish_instructions(granule);
     }
 
     fn pend_serror(&self, rec: &mut RecContext, syndrome: u64) {

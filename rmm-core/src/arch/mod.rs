@@ -10,8 +10,9 @@
 //! * [`ns`]: copies from and to Non-secure memory that survive a fault.
 //! * [`el3`]: calls to EL3.
 //! * [`exception`], [`console`]: exceptions of the monitor itself, and where it tells of them.
-//! * [`features`]: the ID registers.
+//! * `registers`: the system registers by name; [`features`]: what the ID registers tell.
 
+mod cache;
 pub mod console;
 pub mod cpu;
 pub mod el3;
@@ -26,27 +27,10 @@ pub mod realm;
 mod realm_debug;
 mod realm_gic;
 mod realm_pmu;
-mod realm_regs;
+mod registers;
 mod simd;
 pub mod space;
 pub mod start;
-
-/// Reads a system register.
-macro_rules! mrs {
-    ($register:literal) => {{
-        let value: u64;
-        // SAFETY: reading this register has no effect on memory or on the course of the program.
-        unsafe {
-            core::arch::asm!(
-                concat!("mrs {}, ", $register),
-                out(reg) value,
-                options(nomem, nostack, preserves_flags)
-            );
-        }
-        value
-    }};
-}
-pub(crate) use mrs;
 
 /// Makes the image of a board: `entry!(BOARD)`, with a constant of type
 /// [`Board`](crate::board::Board), in a crate without `main`.

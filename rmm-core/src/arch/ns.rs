@@ -2,6 +2,7 @@
 //! Copies between the monitor's memory and Non-secure memory. The Host may take the memory away at
 //! any instant; the fault that follows becomes an [`NsFault`].
 
+use super::registers::*;
 use super::space::{self, private};
 use core::arch::global_asm;
 use rmm_granule::NsFault;
@@ -47,11 +48,10 @@ pub unsafe fn copy(to: *mut u8, from: *const u8, size: usize) -> Result<(), NsFa
 /// copy on the Non-secure side.
 #[must_use]
 pub fn fixup(elr: u64, esr: u64, far: u64) -> Option<u64> {
-    const DATA_ABORT_SAME_EL: u64 = 0x25;
-    const FAR_NOT_VALID: u64 = 1 << 10;
     let window = private::va(private::NS_WINDOW) as u64;
     let in_window = far.wrapping_sub(window) < space::PAGE as u64;
-    if esr >> 26 & 0x3F != DATA_ABORT_SAME_EL || !(in_window || esr & FAR_NOT_VALID != 0) {
+    let is_data_abort = ESR_EL2::EC::DataAbortCurrentEL.matches_all(esr);
+    if !is_data_abort || !(in_window || ESR_FnV.is_set(esr)) {
         return None;
     }
     let (start, end) = (&raw const FIXUPS_START, &raw const FIXUPS_END);

@@ -2,13 +2,12 @@
 //! Fills the monitor's address space at boot, each entry once and never changed after.
 
 use super::cpu::{ArchCpu, Page};
-use super::mrs;
 use super::percpu::{CpuBlock, DATA_PAGES};
+use super::registers::*;
 use super::space::{
     ARRAYS, BLOCK, DEVICES, EXCEPTION_STACK_PAGES, PAGE, PRIVATE, STACK_PAGES, descriptor, private,
     root_index,
 };
-use core::arch::asm;
 use core::mem::offset_of;
 use core::ptr::NonNull;
 use rmm_granule::{Memory, Pa};
@@ -128,7 +127,7 @@ pub unsafe fn prepare_block(cpu: &ArchCpu, pa: Pa, index: usize) {
 
 /// Physical address of this CPU's root table.
 fn root_table() -> Pa {
-    Pa(mrs!("s3_4_c2_c0_1") & ((1 << 48) - 2))
+    Pa(TTBR1_EL2.read(TTBR1_EL1::BADDR) << 1)
 }
 
 /// Writes 64-bit word `index` of a page.
@@ -140,6 +139,7 @@ fn set(page: &mut Page, index: usize, value: u64) {
 }
 
 fn publish() {
-    // SAFETY: orders table entries before the walks for what follows.
-    unsafe { asm!("dsb ishst", "isb", options(nostack, preserves_flags)) };
+    // Table entries come before the walks for what follows.
+    barrier::dsb(barrier::ISHST);
+    isb();
 }

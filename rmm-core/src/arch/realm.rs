@@ -40,12 +40,13 @@
 use super::realm_debug::HostDebug;
 use super::realm_gic::GicInterface;
 use super::realm_pmu::HostPmu;
-use super::realm_regs::{field, isb, mrs, msr};
+use super::registers::*;
 use super::simd::{CPTR_ALL_TRAPPED, HostSimd};
 use crate::boot::El3Interface;
 use crate::machine::{El1State, EntryControls, Exception, RecContext, TimerLines, TimerState};
-use core::arch::global_asm;
+use core::arch::{asm, global_asm};
 use core::mem::offset_of;
+use rmm_granule::Ipa;
 use rmm_rtt::Stage2;
 
 /// Kinds of exceptions, in the order of the vectors.
@@ -55,8 +56,6 @@ const FIQ: u64 = 2;
 const SERROR: u64 = 3;
 /// Added if DISR_EL1 holds an SError of the Realm.
 const DEFERRED: u64 = 4;
-/// `DISR_EL1.A`: the register holds an SError.
-const DISR_A: u64 = 1 << 31;
 
 global_asm!(
     include_str!("realm_switch.S"),
@@ -66,7 +65,7 @@ global_asm!(
     fiq = const FIQ,
     serror = const SERROR,
     deferred = const DEFERRED,
-    disr_a = const DISR_A,
+    disr_a = const set!(DISR_EL1: A),
 );
 
 unsafe extern "C" {
@@ -97,68 +96,35 @@ const _: () = {
     assert!(offset_of!(RecContext, pstate) == offset_of!(RecContext, pc) + 8);
 };
 
-/// `HCR_EL2` while a Realm runs.
-mod hcr {
-    /// Stage 2 on; set/way invalidation cleans as well; no walks through device memory; IRQ, FIQ
-    /// and SError are EL2's; barriers reach the inner shareable domain at least; SMC and the ID
-    /// registers trap; IMPLEMENTATION DEFINED registers trap; EL1 is AArch64; external aborts and
-    /// accesses to error records go to EL2; stage 2 decides on cacheability.
-    ///
-    /// Zero, with intent: TGE; GPF, so that a granule protection fault is the Realm's; FIEN; ATA
-    /// (no MTE); EnSCXT; NV; DC; TWI and TWE unless asked for.
-    pub const BASE: u64 = {
-        const VM_SWIO_PTW: u64 = 0b111;
-        const FMO_IMO_AMO: u64 = 0b111 << 3;
-        const BSU_INNER: u64 = 1 << 10;
-        const TID3: u64 = 1 << 18;
-        const TSC: u64 = 1 << 19;
-        const TIDCP: u64 = 1 << 20;
-        const RW: u64 = 1 << 31;
-        const E2H: u64 = 1 << 34;
-        const TERR: u64 = 1 << 36;
-        const TEA: u64 = 1 << 37;
-        const FWB: u64 = 1 << 46;
-        VM_SWIO_PTW | FMO_IMO_AMO | BSU_INNER | TID3 | TSC | TIDCP | RW | E2H | TERR | TEA | FWB
-    };
-    /// A virtual SError is pending.
-    pub const VSE: u64 = 1 << 8;
-    /// WFI and WFIT trap.
-    pub const TWI: u64 = 1 << 13;
-    /// WFE and WFET trap.
-    pub const TWE: u64 = 1 << 14;
-    /// LORegion registers trap.
-    pub const TLOR: u64 = 1 << 35;
-    /// Neither pointer authentication instructions nor keys trap.
-    pub const APK_API: u64 = 0b11 << 40;
-    /// GMID_EL1 traps.
-    pub const TID5: u64 = 1 << 58;
-}
+/// `HCR_EL2` while a Realm runs: stage 2 on; set/way invalidation cleans as well; no walks through
+/// device memory; IRQ, FIQ and SError are EL2's; barriers reach the inner shareable domain at
+/// least; SMC and the ID registers trap; IMPLEMENTATION DEFINED registers trap; EL1 is AArch64;
+/// external aborts and accesses to error records go to EL2; stage 2 decides on cacheability; what
+/// the Realm invalidates on its CPU is invalidated on all, since the Host may move a REC.
+///
+/// Zero, with intent: TGE; GPF, so that a granule protection fault is the Realm's; FIEN; ATA (no
+/// MTE); EnSCXT; NV; DC; TWI and TWE unless asked for.
+const HCR_BASE: u64 = {
+    let stage2 = set!(HCR_EL2: VM | SWIO | PTW | FB | FWB) | HCR_EL2::BSU::InnerShareable.value;
+    let traps = set!(HCR_EL2: FMO | IMO | AMO | TID3 | TSC | TIDCP | TERR | TEA);
+    set!(HCR_EL2: E2H | RW) | stage2 | traps
+};
+/// A virtual SError is pending.
+const HCR_VSE: u64 = set!(HCR_EL2: VSE);
 
-/// `VTCR_EL2`.
-mod vtcr {
-    /// Walks inner shareable, write-back cacheable; 4 KiB granules; no hardware updates; NSA; RES1.
-    pub const BASE: u64 = 0xC000_3500;
-    pub const SL0_SHIFT: u32 = 6;
-    pub const PS_SHIFT: u32 = 16;
-    /// 16-bit VMIDs.
-    pub const VS: u64 = 1 << 19;
-    /// 52-bit addresses.
-    pub const DS: u64 = 1 << 32;
-    /// With SL0 = 0: walks start at level -1.
-    pub const SL2: u64 = 1 << 33;
-    /// PS without DS: 48 bits at most.
-    pub const PS_48_BITS: u64 = 5;
-}
-
-/// FGT of `ID_AA64MMFR0_EL1`: fine-grained traps.
-const FGT: u32 = 56;
+/// `VTCR_EL2`: walks inner shareable, write-back cacheable; 4 KiB granules; no hardware updates.
+const VTCR_BASE: u64 = {
+    use VTCR_EL2::{IRGN0, ORGN0, SH0, TG0};
+    let walks = SH0::Inner.value | ORGN0::NormalWBRAWA.value | IRGN0::NormalWBRAWA.value;
+    set!(VTCR_EL2: RES1 | NSA) | TG0::Granule4KB.value | walks
+};
 
 /// `CNTHCTL_EL2`: EL1 and EL0 use counters and EL1 timers freely; no offsets.
-const CNTHCTL_BASE: u64 = 1 << 11 | 1 << 10;
+const CNTHCTL_BASE: u64 = set!(CNTHCTL_EL2: EL1PTEN | EL1PCTEN);
 /// The signal of the EL1 virtual timer is masked.
-const CNTVMASK: u64 = 1 << 18;
+const CNTVMASK: u64 = set!(CNTHCTL_EL2: CNTVMASK);
 /// The signal of the EL1 physical timer is masked.
-const CNTPMASK: u64 = 1 << 19;
+const CNTPMASK: u64 = set!(CNTHCTL_EL2: CNTPMASK);
 /// INTID of the EL1 virtual timer.
 const VIRTUAL_TIMER_PPI: u64 = 27;
 /// INTID of the EL1 physical timer.
@@ -167,6 +133,9 @@ const PHYSICAL_TIMER_PPI: u64 = 30;
 /// the time of a message between redistributor and CPU; if it should ever take longer, the Realm
 /// leaves to the Host once more than it need.
 const MAX_POLLS: u32 = 1000;
+
+/// VMIDs, by their lowest bits, for which a CPU remembers the REC that ran last.
+const LAST_RECS: usize = 16;
 
 /// What this CPU's Host keeps in registers that EL3 does not bank, while a REC is entered; and
 /// what the switch has to know of the CPU. Lives in the CPU's own memory, zero at boot.
@@ -191,6 +160,8 @@ pub struct HostState {
     vtcr: u64,
     /// `ID_AA64MMFR0_EL1.PARange`.
     pa_range: u64,
+    /// For each VMID, by its lowest bits, the serial number of the REC that ran here last with it.
+    last_recs: [u64; LAST_RECS],
     /// Realms have pointer authentication.
     has_keys: bool,
     /// There are branch records.
@@ -205,68 +176,67 @@ impl HostState {
     /// Runs at EL2 with `HCR_EL2.E2H` = 1, on the CPU whose own this state is.
     pub unsafe fn init(&mut self, el3: El3Interface) {
         let version = (el3.version().major, el3.version().minor);
-        let (pfr0, pfr1) = (mrs!(ID_AA64PFR0_EL1), mrs!(ID_AA64PFR1_EL1));
-        let (mmfr0, mmfr1) = (mrs!(ID_AA64MMFR0_EL1), mrs!(ID_AA64MMFR1_EL1));
-        let (isar1, isar2) = (mrs!(ID_AA64ISAR1_EL1), mrs!(ID_AA64ISAR2_EL1));
-        let dfr0 = mrs!(ID_AA64DFR0_EL1);
+        let (dfr0, mmfr0) = (ID_AA64DFR0_EL1.get(), ID_AA64MMFR0_EL1.get());
+        let mmfr1 = ID_AA64MMFR1_EL1.get();
+        let pfr1 = ID_AA64PFR1_EL1.get();
+        let has_fgt = MMFR0_FGT.is_set(mmfr0);
 
         // Before interface 0.2 EL3 neither banks the keys nor lets the Realm world use them.
-        let has_pauth = field(isar1, 4) | field(isar1, 8) | field(isar2, 12) != 0;
+        let has_pauth = ID_AA64ISAR1_EL1.get() & set!(ID_AA64ISAR1_EL1: APA | API) != 0
+            || ID_AA64ISAR2_EL1.is_set(ID_AA64ISAR2_EL1::APA3);
         self.has_keys = has_pauth && el3.banks_pauth_keys();
-        // EL3 opens branch records and MPAM to the Realm world since these versions.
-        self.has_brbe = field(dfr0, 52) != 0 && version >= (0, 4);
-        let has_mpam = field(pfr0, 40) | field(pfr1, 16) != 0 && version >= (0, 6);
+        self.has_brbe = ID_AA64DFR0_EL1::BRBE.is_set(dfr0) && is_brbe_open(version);
+        // EL3 opens MPAM to the Realm world since this version.
+        let has_mpam =
+            (ID_AA64PFR0_EL1.is_set(PFR0_MPAM) || PFR1_MPAM_frac.is_set(pfr1)) && version >= (0, 6);
 
-        self.hcr = hcr::BASE;
+        self.hcr = HCR_BASE;
         if self.has_keys {
-            self.hcr |= hcr::APK_API;
+            self.hcr |= set!(HCR_EL2: APK | API);
         }
-        if field(mmfr1, 16) != 0 {
-            self.hcr |= hcr::TLOR;
+        // LORegion registers trap.
+        if ID_AA64MMFR1_EL1::LO.is_set(mmfr1) {
+            self.hcr |= set!(HCR_EL2: TLOR);
         }
-        if field(pfr1, 8) > 1 {
-            self.hcr |= hcr::TID5;
+        // GMID_EL1 traps.
+        if ID_AA64PFR1_EL1::MTE.read(pfr1) > 1 {
+            self.hcr |= set!(HCR_EL2: TID5);
         }
-        self.pa_range = field(mmfr0, 0);
-        self.vtcr = vtcr::BASE;
-        if field(mmfr1, 4) == 2 {
-            self.vtcr |= vtcr::VS;
+        self.pa_range = ID_AA64MMFR0_EL1::PARange.read(mmfr0);
+        self.vtcr = VTCR_BASE;
+        if ID_AA64MMFR1_EL1::VMIDBits::Bits16.matches_all(mmfr1) {
+            self.vtcr |= VTCR_EL2::VS::Bits16.value;
         }
         self.simd.init();
         self.debug.init();
         self.pmu.init();
+        // SAFETY: no REC is entered.
+        unsafe { self.gic.init(el3.shares_gic_registers()) };
 
-        // SAFETY: these registers decide on traps from EL1 and EL0 and on what those levels read;
-        // each exists if its feature does.
-        unsafe {
-            self.gic.init(el3.shares_gic_registers());
-            msr!(MDCR_EL2, mdcr(mrs!(MDCR_EL2), dfr0, mmfr0));
-            msr!(CNTHCTL_EL2, CNTHCTL_BASE);
-            msr!(CNTVOFF_EL2, 0);
-            msr!(VPIDR_EL2, mrs!(MIDR_EL1));
-            msr!(HSTR_EL2, 0);
-            if field(mmfr1, 40) != 0 {
-                msr!(HCRX_EL2, 0);
-            }
-            // Zero traps what is newer than the traps themselves, and nothing older.
-            if field(mmfr0, FGT) != 0 {
-                /// OSECCR_EL1, DBGPRCR_EL1, DBGCLAIMSET_EL1 and DBGCLAIMCLR_EL1 trap also while
-                /// the Realm has the breakpoints: they are the external debugger's.
-                const EXTERNAL_DEBUG: u64 = 1 << 10 | 1 << 7 | 1 << 5;
-                msr!(HFGRTR_EL2, 0);
-                msr!(HFGWTR_EL2, 0);
-                msr!(HFGITR_EL2, 0);
-                msr!(HDFGRTR_EL2, EXTERNAL_DEBUG);
-                msr!(HDFGWTR_EL2, EXTERNAL_DEBUG);
-            }
-            if has_mpam {
-                const TRAP_EL0_EL1: u64 = 0b11 << 48;
-                const HAS_HCR: u64 = 1 << 17;
-                const TRAP_MPAMIDR: u64 = 1 << 31;
-                msr!(MPAM2_EL2, TRAP_EL0_EL1);
-                if mrs!(MPAMIDR_EL1) & HAS_HCR != 0 {
-                    msr!(MPAMHCR_EL2, TRAP_MPAMIDR);
-                }
+        // These registers decide on traps from EL1 and EL0 and on what those levels read; each
+        // exists if its feature does.
+        MDCR_EL2.set(mdcr(MDCR_EL2.get(), dfr0, has_fgt));
+        CNTHCTL_EL2.set(CNTHCTL_BASE);
+        CNTVOFF_EL2.set(0);
+        VPIDR_EL2.set(MIDR_EL1.get());
+        HSTR_EL2.set(0);
+        if MMFR1_HCX.is_set(mmfr1) {
+            HCRX_EL2.set(0);
+        }
+        // Zero traps what is newer than the traps themselves, and nothing older.
+        if has_fgt {
+            HFGRTR_EL2.set(0);
+            HFGWTR_EL2.set(0);
+            HFGITR_EL2.set(0);
+            // These trap also while the Realm has the breakpoints: they are the external
+            // debugger's.
+            HDFGRTR_EL2.set(set!(HDFGRTR_EL2: OSECCR_EL1 | DBGPRCR_EL1 | DBGCLAIM));
+            HDFGWTR_EL2.set(set!(HDFGWTR_EL2: OSECCR_EL1 | DBGPRCR_EL1 | DBGCLAIM));
+        }
+        if has_mpam {
+            MPAM2_EL2.set(set!(MPAM2_EL2: TRAPMPAM0EL1 | TRAPMPAM1EL1));
+            if MPAMIDR_EL1.is_set(MPAMIDR_EL1::HAS_HCR) {
+                MPAMHCR_EL2.set(set!(MPAMHCR_EL2: TRAP_MPAMIDR_EL1));
             }
         }
         isb();
@@ -275,68 +245,79 @@ impl HostState {
     /// `VTCR_EL2` of a Realm.
     #[inline(always)]
     fn vtcr(&self, stage2: &Stage2) -> u64 {
-        let mut value = self.vtcr | 64_u64.wrapping_sub(stage2.ipa_width.into()) & 0x3F;
-        value |= match stage2.start_level {
-            -1 => vtcr::SL2,
-            0 => 2 << vtcr::SL0_SHIFT,
-            1 => 1 << vtcr::SL0_SHIFT,
-            2 => 0,
-            _ => 3 << vtcr::SL0_SHIFT,
+        use VTCR_EL2::{PS, SL0, T0SZ};
+        let t0sz = T0SZ.val(64_u64.wrapping_sub(stage2.ipa_width.into()));
+        let start = match stage2.start_level {
+            -1 => VTCR_SL2.val(1),
+            0 => SL0::Granule4KBLevel0,
+            1 => SL0::Granule4KBLevel1,
+            2 => SL0::Granule4KBLevel2,
+            _ => SL0::Granule4KBLevel3,
         };
-        if stage2.has_lpa2() {
-            value | vtcr::DS | self.pa_range << vtcr::PS_SHIFT
+        let output = if stage2.has_lpa2() {
+            VTCR_DS.val(1) + PS.val(self.pa_range)
         } else {
-            value | self.pa_range.min(vtcr::PS_48_BITS) << vtcr::PS_SHIFT
-        }
+            PS.val(self.pa_range.min(PS::Value::PA_48B_256TB as u64))
+        };
+        self.vtcr | (t0sz + start + output).value
     }
+}
+
+/// Whether EL3 of this interface version leaves the branch records open to the Realm world. Where
+/// it does not, nothing is recorded there.
+fn is_brbe_open(version: (u16, u16)) -> bool {
+    const ARCH_FEATURE_AVAILABILITY: u64 = rmm_abi::smccc::SMCCC_ARCH_FEATURE_AVAILABILITY;
+    /// `MDCR_EL3` as that call names it.
+    const MDCR_EL3: u64 = 0x1E_1320;
+    /// SBRBE, as the call reports it.
+    const SBRBE: u64 = 0b11 << 32;
+    if version < (0, 3) {
+        return true;
+    }
+    if version < (0, 5) {
+        return false;
+    }
+    let [status, open, ..] = super::el3::call(ARCH_FEATURE_AVAILABILITY, [MDCR_EL3, 0, 0]);
+    status == 0 && open & SBRBE != 0
 }
 
 /// `VTTBR_EL2` of a Realm: VMID, and the base with its bits 51:48 at 5:2.
 #[inline(always)]
 fn vttbr(stage2: &Stage2) -> u64 {
     let base = stage2.base.as_u64();
-    u64::from(stage2.vmid) << 48 | base & 0xFFFF_FFFF_F000 | base >> 46 & 0x3C
+    let vmid = VTTBR_EL2::VMID.val(stage2.vmid.into()).value;
+    vmid | base & 0xFFFF_FFFF_F000 | base >> 46 & 0x3C
 }
 
 /// `MDCR_EL2`: no debug, PMU, trace or profiling for Realms, and no counting in the monitor. HPMN
-/// stays. `dfr0` and `mmfr0` are the ID registers of these names.
-fn mdcr(current: u64, dfr0: u64, mmfr0: u64) -> u64 {
-    const HPMN: u64 = 0x1F;
-    const TPMCR: u64 = 1 << 5;
-    const TPM: u64 = 1 << 6;
-    const TDA: u64 = 1 << 9;
-    const TDOSA: u64 = 1 << 10;
-    const TDRA: u64 = 1 << 11;
-    const TPMS: u64 = 1 << 14;
-    const HPMD: u64 = 1 << 17;
-    const TTRF: u64 = 1 << 19;
-    const HCCD: u64 = 1 << 23;
-    const TDCC: u64 = 1 << 27;
-    const MTPME: u64 = 1 << 28;
+/// stays. `dfr0` is the ID register of this name; with FEAT_FGT there is TDCC.
+fn mdcr(current: u64, dfr0: u64, has_fgt: bool) -> u64 {
+    use ID_AA64DFR0_EL1::{MTPMU, PMSVer, PMUVer, TraceFilt};
     // Zero, with intent: TDE, and E2PB and E2TB, which then trap the buffer registers.
-    let mut value = current & HPMN | TDA | TDOSA | TDRA | TPM | TPMCR;
+    let mut value = current & set!(MDCR_EL2: HPMN);
+    value |= set!(MDCR_EL2: TDA | TDOSA | TDRA | TPM | TPMCR);
     // 0xF: a PMU of another architecture.
-    let pmu = field(dfr0, 8);
+    let pmu = PMUVer.read(dfr0);
     if pmu != 0 && pmu != 0xF {
         if pmu >= 4 {
-            value |= HPMD;
+            value |= set!(MDCR_EL2: HPMD);
         }
         if pmu >= 6 {
-            value |= HCCD;
+            value |= set!(MDCR_EL2: HCCD);
         }
-        if field(dfr0, 48) == 1 {
-            value |= MTPME;
+        if MTPMU::Implemented.matches_all(dfr0) {
+            value |= set!(MDCR_EL2: MTPME);
         }
     }
-    if field(dfr0, 32) != 0 {
-        value |= TPMS;
+    if PMSVer.is_set(dfr0) {
+        value |= set!(MDCR_EL2: TPMS);
     }
-    if field(dfr0, 40) != 0 {
-        value |= TTRF;
+    if TraceFilt.is_set(dfr0) {
+        value |= set!(MDCR_EL2: TTRF);
     }
     // The communications channel is trapped also while the Realm has the breakpoints.
-    if field(mmfr0, FGT) != 0 {
-        value |= TDCC;
+    if has_fgt {
+        value |= set!(MDCR_EL2: TDCC);
     }
     value
 }
@@ -353,36 +334,40 @@ pub unsafe fn enter(
     stage2: &Stage2,
     controls: EntryControls,
 ) {
-    let mut hcr = host.hcr | rec.hcr_extra & hcr::VSE;
+    let mut hcr = host.hcr | rec.hcr_extra & HCR_VSE;
     if controls.trap_wfi {
-        hcr |= hcr::TWI;
+        hcr |= set!(HCR_EL2: TWI);
     }
     if controls.trap_wfe {
-        hcr |= hcr::TWE;
+        hcr |= set!(HCR_EL2: TWE);
     }
-    // SAFETY: nothing here changes the monitor's own translation or the routing of its exceptions:
-    // E2H stays, and what HCR_EL2 says otherwise concerns lower levels. The registers exist.
-    unsafe {
-        realm_save_el1(&raw mut host.el1);
-        save_timers(&mut host.timers);
-        host.vsesr = mrs!(VSESR_EL2);
-        host.disr = mrs!(DISR_EL1);
-        msr!(DISR_EL1, 0);
-        if host.has_brbe {
-            host.brbcr = mrs!(BRBCR_EL12);
-            msr!(BRBCR_EL12, 0);
-        }
-        host.monitor_hcr = mrs!(HCR_EL2);
-        host.monitor_cptr = mrs!(CPTR_EL2);
+    // SAFETY: the state is this CPU's own.
+    unsafe { realm_save_el1(&raw mut host.el1) };
+    save_timers(&mut host.timers);
+    // SAFETY: a REC is being entered.
+    unsafe { host.pmu.stop() };
+    host.vsesr = VSESR_EL2.get();
+    host.disr = DISR_EL1.get();
+    DISR_EL1.set(0);
+    if host.has_brbe {
+        host.brbcr = BRBCR_EL12.get();
+        BRBCR_EL12.set(0);
+    }
+    host.monitor_hcr = HCR_EL2.get();
+    host.monitor_cptr = CPTR_EL2.get();
 
-        msr!(HCR_EL2, hcr);
-        msr!(CPTR_EL2, CPTR_ALL_TRAPPED);
-        msr!(VTCR_EL2, host.vtcr(stage2));
-        msr!(VTTBR_EL2, vttbr(stage2));
-        msr!(VMPIDR_EL2, rec.vmpidr);
-        msr!(VSESR_EL2, rec.vsesr);
+    // The monitor's own translation and the routing of its exceptions stay: E2H does, and what
+    // HCR_EL2 says otherwise concerns lower levels.
+    HCR_EL2.set(hcr);
+    CPTR_EL2.set(CPTR_ALL_TRAPPED);
+    VTCR_EL2.set(host.vtcr(stage2));
+    VTTBR_EL2.set(vttbr(stage2));
+    VMPIDR_EL2.set(rec.vmpidr);
+    VSESR_EL2.set(rec.vsesr);
+    // SAFETY: the Host's registers are saved. The keys exist, and the monitor does not use them.
+    unsafe {
         realm_load_el1(&raw const rec.el1);
-        msr!(SP_EL0, rec.sp_el0);
+        SP_EL0.set(rec.sp_el0);
         if host.has_keys {
             realm_load_keys(&raw const rec.pauth);
         }
@@ -391,6 +376,48 @@ pub unsafe fn enter(
     }
     // So that the first look at the timers sees what was loaded.
     isb();
+    let last = &mut host.last_recs[usize::from(stage2.vmid) % LAST_RECS];
+    if *last != rec.serial {
+        *last = rec.serial;
+        forget_other_recs();
+    }
+}
+
+/// Forgets what other RECs of the Realm entered left in this CPU: their ASIDs are theirs alone.
+#[cold]
+fn forget_other_recs() {
+    // SAFETY: forgets translations and instructions.
+    unsafe {
+        asm!(
+            "tlbi vmalle1",
+            "ic iallu",
+            "dsb nsh",
+            "isb",
+            options(nostack, preserves_flags)
+        );
+    }
+}
+
+/// Translates a VA by stage 1 of the REC entered.
+///
+/// # Safety
+/// A REC is entered on this CPU.
+pub unsafe fn resolve_ipa(va: u64, from_el0: bool) -> Option<Ipa> {
+    const PA: u64 = (1 << 52) - (1 << 12);
+    let saved = PAR_EL1.get();
+    // SAFETY: translates, and changes nothing but PAR_EL1.
+    unsafe {
+        if from_el0 {
+            asm!("at s1e0r, {}", in(reg) va, options(nostack, preserves_flags));
+        } else {
+            asm!("at s1e1r, {}", in(reg) va, options(nostack, preserves_flags));
+        }
+    }
+    isb();
+    let par = PAR_EL1.get();
+    // It is the Realm's.
+    PAR_EL1.set(saved);
+    (!PAR_EL1::F.is_set(par)).then_some(Ipa(par & PA))
 }
 
 /// Runs the Realm until the next exception that is taken to the monitor. General registers, PC
@@ -404,13 +431,13 @@ pub unsafe fn run(rec: &mut RecContext) -> Exception {
     // back with the stack and the registers as any function does.
     match unsafe { realm_run(&raw mut *rec) } {
         SYNC => Exception::Sync {
-            esr: mrs!(ESR_EL2),
-            far: mrs!(FAR_EL2),
-            hpfar: mrs!(HPFAR_EL2),
+            esr: ESR_EL2.get(),
+            far: FAR_EL2.get(),
+            hpfar: HPFAR_EL2.get(),
         },
         IRQ => Exception::Irq,
         FIQ => Exception::Fiq,
-        SERROR => Exception::SError { esr: mrs!(ESR_EL2) },
+        SERROR => Exception::SError { esr: ESR_EL2.get() },
         deferred => deferred_serror(deferred, rec),
     }
 }
@@ -419,25 +446,20 @@ pub unsafe fn run(rec: &mut RecContext) -> Exception {
 /// of the other, which comes again: interrupts stay pending and instructions are repeated.
 #[cold]
 fn deferred_serror(kind: u64, rec: &mut RecContext) -> Exception {
-    const EC_SHIFT: u32 = 26;
-    const EC_HVC64: u64 = 0x16;
-    const EC_SERROR: u64 = 0x2F;
-    const IL: u64 = 1 << 25;
-    const ISS: u64 = IL - 1;
-    let esr = mrs!(ESR_EL2);
+    let esr = ESR_EL2.get();
     // Two SErrors: one after the other.
     if kind == SERROR | DEFERRED {
         return Exception::SError { esr };
     }
     // Of all instructions that trap only HVC has its return address behind it.
-    if kind == SYNC | DEFERRED && esr >> EC_SHIFT & 0x3F == EC_HVC64 {
+    if kind == SYNC | DEFERRED && ESR_EL2::EC::HVC64.matches_all(esr) {
         rec.pc = rec.pc.wrapping_sub(4);
     }
-    let disr = mrs!(DISR_EL1);
-    // SAFETY: forgets the syndrome, which is being reported.
-    unsafe { msr!(DISR_EL1, 0) };
+    let syndrome = DISR_EL1.read(DISR_EL1::ISS);
+    // It is being reported.
+    DISR_EL1.set(0);
     Exception::SError {
-        esr: EC_SERROR << EC_SHIFT | IL | disr & ISS,
+        esr: ESR_EL2::EC::SError.value | set!(ESR_EL2: IL) | syndrome,
     }
 }
 
@@ -449,27 +471,28 @@ pub unsafe fn leave(host: &mut HostState, rec: &mut RecContext) {
     // SAFETY: as for `enter`, whose values are put back.
     unsafe {
         realm_save_el1(&raw mut rec.el1);
-        rec.sp_el0 = mrs!(SP_EL0);
+        rec.sp_el0 = SP_EL0.get();
         if host.has_keys {
             realm_save_keys(&raw mut rec.pauth);
         }
-        rec.hcr_extra = mrs!(HCR_EL2) & hcr::VSE;
+        rec.hcr_extra = HCR_EL2.get() & HCR_VSE;
         save_timers(&mut rec.timers);
         host.gic.leave(&mut rec.gic);
 
         realm_load_el1(&raw const host.el1);
         load_timers(&host.timers);
-        msr!(VSESR_EL2, host.vsesr);
-        // An SError that is left is not the Realm's to know any more.
-        if mrs!(DISR_EL1) & DISR_A == 0 {
-            msr!(DISR_EL1, host.disr);
-        }
-        if host.has_brbe {
-            msr!(BRBCR_EL12, host.brbcr);
-        }
-        msr!(CPTR_EL2, host.monitor_cptr);
-        msr!(HCR_EL2, host.monitor_hcr);
+        host.pmu.go_on();
     }
+    VSESR_EL2.set(host.vsesr);
+    // An SError that is left is not the Realm's to know any more.
+    if !DISR_EL1.is_set(DISR_EL1::A) {
+        DISR_EL1.set(host.disr);
+    }
+    if host.has_brbe {
+        BRBCR_EL12.set(host.brbcr);
+    }
+    CPTR_EL2.set(host.monitor_cptr);
+    HCR_EL2.set(host.monitor_hcr);
     isb();
 }
 
@@ -497,11 +520,8 @@ pub unsafe fn load_el1(rec: &RecContext) {
 /// The REC of `rec` is entered on this CPU.
 pub unsafe fn pend_serror(rec: &mut RecContext, syndrome: u64) {
     rec.vsesr = syndrome;
-    // SAFETY: concerns EL1 alone.
-    unsafe {
-        msr!(VSESR_EL2, syndrome);
-        msr!(HCR_EL2, mrs!(HCR_EL2) | hcr::VSE);
-    }
+    VSESR_EL2.set(syndrome);
+    HCR_EL2.modify(HCR_EL2::VSE::SET);
 }
 
 /// Masks the hardware signal of each EL1 timer of the entered REC that is asserted and unmasks
@@ -510,8 +530,12 @@ pub unsafe fn pend_serror(rec: &mut RecContext, syndrome: u64) {
 #[must_use]
 pub fn mask_timers() -> TimerLines {
     let lines = TimerLines {
-        virt: is_asserted(mrs!(CNTV_CTL_EL02)),
-        phys: is_asserted(mrs!(CNTP_CTL_EL02)),
+        virt: CNTV_CTL_EL02.matches_all(
+            CNTV_CTL_EL0::ENABLE::SET + CNTV_CTL_EL0::IMASK::CLEAR + CNTV_CTL_EL0::ISTATUS::SET,
+        ),
+        phys: CNTP_CTL_EL02.matches_all(
+            CNTP_CTL_EL0::ENABLE::SET + CNTP_CTL_EL0::IMASK::CLEAR + CNTP_CTL_EL0::ISTATUS::SET,
+        ),
     };
     let mut cnthctl = CNTHCTL_BASE;
     if lines.virt {
@@ -520,7 +544,7 @@ pub fn mask_timers() -> TimerLines {
     if lines.phys {
         cnthctl |= CNTPMASK;
     }
-    let before = mrs!(CNTHCTL_EL2);
+    let before = CNTHCTL_EL2.get();
     if cnthctl != before {
         set_masks(cnthctl, before);
     }
@@ -530,12 +554,11 @@ pub fn mask_timers() -> TimerLines {
 /// Changes the masks; waits until the CPU interface has seen a new one.
 #[cold]
 fn set_masks(cnthctl: u64, before: u64) {
-    // SAFETY: concerns interrupts of the EL1 timers alone, which are the REC's.
-    unsafe { msr!(CNTHCTL_EL2, cnthctl) };
+    CNTHCTL_EL2.set(cnthctl);
     isb();
     let new = cnthctl & !before;
     for _ in 0..MAX_POLLS {
-        let still_pending = match mrs!(ICC_HPPIR1_EL1) {
+        let still_pending = match ICC_HPPIR1_EL1.get() {
             VIRTUAL_TIMER_PPI => new & CNTVMASK != 0,
             PHYSICAL_TIMER_PPI => new & CNTPMASK != 0,
             _ => false,
@@ -546,31 +569,21 @@ fn set_masks(cnthctl: u64, before: u64) {
     }
 }
 
-/// Whether a timer with this control register is asserted: ENABLE, not IMASK, ISTATUS.
-#[inline(always)]
-const fn is_asserted(ctl: u64) -> bool {
-    ctl & 0b111 == 0b101
-}
-
 #[inline(always)]
 fn save_timers(timers: &mut TimerState) {
-    timers.cntkctl = mrs!(CNTKCTL_EL12);
-    timers.cntp_ctl = mrs!(CNTP_CTL_EL02);
-    timers.cntp_cval = mrs!(CNTP_CVAL_EL02);
-    timers.cntv_ctl = mrs!(CNTV_CTL_EL02);
-    timers.cntv_cval = mrs!(CNTV_CVAL_EL02);
+    timers.cntkctl = CNTKCTL_EL12.get();
+    timers.cntp_ctl = CNTP_CTL_EL02.get();
+    timers.cntp_cval = CNTP_CVAL_EL02.get();
+    timers.cntv_ctl = CNTV_CTL_EL02.get();
+    timers.cntv_cval = CNTV_CVAL_EL02.get();
 }
 
-/// # Safety
-/// The timers of EL1 are about to be those of whoever `timers` belongs to.
+/// The timers only raise interrupts. Compare values come before the controls.
 #[inline(always)]
-unsafe fn load_timers(timers: &TimerState) {
-    // SAFETY: the EL1 timers only raise interrupts. Compare values come before the controls.
-    unsafe {
-        msr!(CNTKCTL_EL12, timers.cntkctl);
-        msr!(CNTP_CVAL_EL02, timers.cntp_cval);
-        msr!(CNTP_CTL_EL02, timers.cntp_ctl);
-        msr!(CNTV_CVAL_EL02, timers.cntv_cval);
-        msr!(CNTV_CTL_EL02, timers.cntv_ctl);
-    }
+fn load_timers(timers: &TimerState) {
+    CNTKCTL_EL12.set(timers.cntkctl);
+    CNTP_CVAL_EL02.set(timers.cntp_cval);
+    CNTP_CTL_EL02.set(timers.cntp_ctl);
+    CNTV_CVAL_EL02.set(timers.cntv_cval);
+    CNTV_CTL_EL02.set(timers.cntv_ctl);
 }

@@ -17,7 +17,7 @@
 //! | `ZCR_EL2`, `ZCR_EL1` | saved if the Realm has SVE; else in place |
 //! | `SMCR_EL2`, `SMCR_EL1`, `TPIDR2_EL0` | in place |
 
-use super::realm_regs::{field, isb, mrs, msr};
+use super::registers::*;
 use crate::machine::{SimdState, SveState, ZRegisters};
 use core::arch::global_asm;
 use core::mem::offset_of;
@@ -45,20 +45,13 @@ unsafe extern "C" {
 
 /// `CPTR_EL2` (E2H form): TAM and TTA, the activity monitors and trace registers, which no Realm
 /// has; FP/SIMD, SVE and SME trapped too.
-pub(super) const CPTR_ALL_TRAPPED: u64 = 1 << 30 | 1 << 28;
-/// `CPTR_EL2.FPEN`: FP/SIMD is not trapped.
-const CPTR_FP: u64 = 0b11 << 20;
-/// `CPTR_EL2.ZEN`: SVE is not trapped.
-const CPTR_SVE: u64 = 0b11 << 16;
-/// `CPTR_EL2.SMEN`: SME is not trapped.
-const CPTR_SME: u64 = 0b11 << 24;
-
-/// `SVCR.SM`: streaming mode.
-const SVCR_SM: u64 = 1;
-/// `SMCR_EL2.FA64`: all instructions are legal in streaming mode.
-const SMCR_FA64: u64 = 1 << 31;
-/// `ID_AA64SMFR0_EL1.FA64`.
-const SMFR0_FA64: u64 = 1 << 63;
+pub(super) const CPTR_ALL_TRAPPED: u64 = set!(CPTR_EL2: TAM | TTA);
+/// `CPTR_EL2`: FP/SIMD is not trapped.
+const CPTR_FP: u64 = set!(CPTR_EL2: FPEN);
+/// `CPTR_EL2`: SVE is not trapped.
+const CPTR_SVE: u64 = set!(CPTR_EL2: ZEN);
+/// `CPTR_EL2`: SME is not trapped.
+const CPTR_SME: u64 = set!(CPTR_EL2: SMEN);
 
 /// Vectors of 2048 bits, the longest there are.
 const MAX_VECTOR: usize = 256;
@@ -100,32 +93,30 @@ const _: () = {
 /// The longest SVE vectors of this CPU that EL3 permits, in units of 128 bits minus 1; none: no
 /// SVE.
 pub(super) fn sve_vl() -> Option<u8> {
-    if field(mrs!(ID_AA64PFR0_EL1), 32) == 0 {
+    if !ID_AA64PFR0_EL1.is_set(ID_AA64PFR0_EL1::SVE) {
         return None;
     }
-    let cptr = mrs!(CPTR_EL2);
-    // SAFETY: opens SVE to this code for a moment; the Host's vector length is put back.
-    let bytes = unsafe {
-        msr!(CPTR_EL2, cptr | CPTR_FP | CPTR_SVE);
-        isb();
-        let zcr = mrs!(ZCR_EL2);
-        msr!(ZCR_EL2, MAX_VECTOR as u64 / 16 - 1);
-        isb();
-        let bytes = simd_vector_bytes();
-        msr!(ZCR_EL2, zcr);
-        msr!(CPTR_EL2, cptr);
-        isb();
-        bytes
-    };
+    // Opens SVE to this code for a moment; the Host's vector length is put back.
+    let cptr = CPTR_EL2.get();
+    CPTR_EL2.set(cptr | CPTR_FP | CPTR_SVE);
+    isb();
+    let zcr = ZCR_EL2.get();
+    ZCR_EL2.write(ZCR_EL2::LEN.val(MAX_VECTOR as u64 / 16 - 1));
+    isb();
+    // SAFETY: the CPU has SVE, and it is open.
+    let bytes = unsafe { simd_vector_bytes() };
+    ZCR_EL2.set(zcr);
+    CPTR_EL2.set(cptr);
+    isb();
     u8::try_from(bytes / 16).ok()?.checked_sub(1)
 }
 
 impl HostSimd {
     /// Finds out what this CPU has.
     pub(super) fn init(&mut self) {
-        self.has_sve = field(mrs!(ID_AA64PFR0_EL1), 32) != 0;
-        self.has_sme = field(mrs!(ID_AA64PFR1_EL1), 24) != 0;
-        self.has_fa64 = self.has_sme && mrs!(ID_AA64SMFR0_EL1) & SMFR0_FA64 != 0;
+        self.has_sve = ID_AA64PFR0_EL1.is_set(ID_AA64PFR0_EL1::SVE);
+        self.has_sme = ID_AA64PFR1_EL1.is_set(PFR1_SME);
+        self.has_fa64 = self.has_sme && ID_AA64SMFR0_EL1.is_set(ID_AA64SMFR0_EL1::FA64);
     }
 
     /// Opens all there is to EL2.
@@ -141,8 +132,7 @@ impl HostSimd {
         if self.has_sme {
             cptr |= CPTR_SME;
         }
-        // SAFETY: takes traps away from this very code, by the contract.
-        unsafe { msr!(CPTR_EL2, cptr) };
+        CPTR_EL2.set(cptr);
         isb();
     }
 
@@ -154,9 +144,9 @@ impl HostSimd {
     unsafe fn save_host(&mut self, predicates: bool) {
         // SAFETY: by the contract.
         unsafe {
-            self.fpsr = mrs!(FPSR);
-            self.fpcr = mrs!(FPCR);
-            self.streaming = self.has_sme && mrs!(SVCR) & SVCR_SM != 0;
+            self.fpsr = FPSR.get();
+            self.fpcr = FPCR.get();
+            self.streaming = self.has_sme && SVCR.is_set(SVCR::SM);
             self.predicates = self.streaming || predicates;
             self.ffr_saved =
                 predicates && !self.streaming || self.streaming && self.has_streaming_ffr();
@@ -198,15 +188,32 @@ impl HostSimd {
             } else {
                 simd_load_q((&raw const self.z).cast());
             }
-            msr!(FPSR, self.fpsr);
-            msr!(FPCR, self.fpcr);
-            msr!(CPTR_EL2, CPTR_ALL_TRAPPED);
+            FPSR.set(self.fpsr);
+            FPCR.set(self.fpcr);
+            CPTR_EL2.set(CPTR_ALL_TRAPPED);
         }
+    }
+
+    /// Whether the Host is in streaming mode.
+    ///
+    /// # Safety
+    /// A REC is entered on this CPU and the vector registers are the Host's.
+    #[inline(always)]
+    pub(super) unsafe fn is_streaming(&self) -> bool {
+        if !self.has_sme {
+            return false;
+        }
+        // Opens SME to this code for a moment.
+        CPTR_EL2.set(CPTR_ALL_TRAPPED | CPTR_FP | CPTR_SME);
+        isb();
+        let streaming = SVCR.is_set(SVCR::SM);
+        CPTR_EL2.set(CPTR_ALL_TRAPPED);
+        streaming
     }
 
     /// Whether the Host's streaming mode has FFR.
     fn has_streaming_ffr(&self) -> bool {
-        self.has_fa64 && mrs!(SMCR_EL2) & SMCR_FA64 != 0
+        self.has_fa64 && SMCR_EL2.is_set(SMCR_EL2::FA64)
     }
 
     /// Saves the Host's state, loads the REC's and lets the Realm use it.
@@ -219,10 +226,10 @@ impl HostSimd {
             self.open();
             self.save_host(false);
             simd_load_q(&raw const rec.q);
-            msr!(FPSR, rec.fpsr);
-            msr!(FPCR, rec.fpcr);
+            FPSR.set(rec.fpsr);
+            FPCR.set(rec.fpcr);
             // In effect when the Realm runs.
-            msr!(CPTR_EL2, CPTR_ALL_TRAPPED | CPTR_FP);
+            CPTR_EL2.set(CPTR_ALL_TRAPPED | CPTR_FP);
         }
     }
 
@@ -234,8 +241,8 @@ impl HostSimd {
         // SAFETY: as in `give`.
         unsafe {
             self.open();
-            rec.fpsr = mrs!(FPSR);
-            rec.fpcr = mrs!(FPCR);
+            rec.fpsr = FPSR.get();
+            rec.fpcr = FPCR.get();
             simd_save_q(&raw mut rec.q);
             self.load_host();
         }
@@ -250,18 +257,18 @@ impl HostSimd {
         unsafe {
             self.open();
             self.save_host(true);
-            self.zcr_el2 = mrs!(ZCR_EL2);
-            self.zcr_el1 = mrs!(ZCR_EL12);
-            msr!(ZCR_EL2, vl.into());
+            self.zcr_el2 = ZCR_EL2.get();
+            self.zcr_el1 = ZCR_EL12.get();
+            ZCR_EL2.set(vl.into());
             isb();
             simd_load_ffr(&raw const rest.ffr);
             simd_load_p(&raw const rest.p);
             simd_load_z_low(&raw const z[0].0);
             simd_load_z_high(&raw const z[1].0);
-            msr!(FPSR, rest.fpsr);
-            msr!(FPCR, rest.fpcr);
-            msr!(ZCR_EL12, rest.zcr);
-            msr!(CPTR_EL2, CPTR_ALL_TRAPPED | CPTR_FP | CPTR_SVE);
+            FPSR.set(rest.fpsr);
+            FPCR.set(rest.fpcr);
+            ZCR_EL12.set(rest.zcr);
+            CPTR_EL2.set(CPTR_ALL_TRAPPED | CPTR_FP | CPTR_SVE);
         }
     }
 
@@ -275,17 +282,17 @@ impl HostSimd {
         // SAFETY: as in `give_sve`. `ZCR_EL2` still has the Realm's length.
         unsafe {
             self.open();
-            rest.fpsr = mrs!(FPSR);
-            rest.fpcr = mrs!(FPCR);
-            rest.zcr = mrs!(ZCR_EL12);
+            rest.fpsr = FPSR.get();
+            rest.fpcr = FPCR.get();
+            rest.zcr = ZCR_EL12.get();
             simd_save_z_low(&raw mut low.0);
             simd_save_z_high(&raw mut high.0);
             simd_save_p(&raw mut rest.p);
             simd_save_ffr(&raw mut rest.ffr);
             // What lies beyond the Host's vector length stays, and would show if it grew.
             simd_clear();
-            msr!(ZCR_EL2, self.zcr_el2);
-            msr!(ZCR_EL12, self.zcr_el1);
+            ZCR_EL2.set(self.zcr_el2);
+            ZCR_EL12.set(self.zcr_el1);
             isb();
             self.load_host();
         }

@@ -109,45 +109,49 @@ pub mod descriptor {
 
 /// Values of system registers that are the same on every CPU.
 pub mod register {
-    use super::T1SZ;
+    use crate::arch::registers::*;
 
     /// `MAIR_EL2`: attribute 0 Normal write-back, 1 Device-nGnRE.
-    pub const MAIR: u64 = 0x04FF;
+    pub const MAIR: u64 = {
+        use MAIR_EL2::{Attr0_Normal_Inner, Attr0_Normal_Outer, Attr1_Device};
+        Attr0_Normal_Outer::WriteBack_NonTransient_ReadWriteAlloc.value
+            | Attr0_Normal_Inner::WriteBack_NonTransient_ReadWriteAlloc.value
+            | Attr1_Device::nonGathering_nonReordering_EarlyWriteAck.value
+    };
 
     /// `TCR_EL2` without IPS: 4 KiB granules, walks cacheable and inner shareable. T0SZ is 16: the
     /// identity mapping that turns the MMU on covers 48 bits.
     pub const TCR: u64 = {
-        let walks = 0b11_01_01;
-        16 | walks << 8 | T1SZ << 16 | walks << 24 | 0b10 << 30
+        use TCR_EL1::*;
+        let walks0 = SH0::Inner.value
+            | ORGN0::WriteBack_ReadAlloc_WriteAlloc_Cacheable.value
+            | IRGN0::WriteBack_ReadAlloc_WriteAlloc_Cacheable.value;
+        let walks1 = SH1::Inner.value
+            | ORGN1::WriteBack_ReadAlloc_WriteAlloc_Cacheable.value
+            | IRGN1::WriteBack_ReadAlloc_WriteAlloc_Cacheable.value;
+        let low = T0SZ.val(16).value | TG0::KiB_4.value | walks0;
+        let high = T1SZ.val(super::T1SZ).value | TG1::KiB_4.value | walks1;
+        low | high
     };
     /// `TCR_EL2.EPD0`: no walks through TTBR0_EL2.
-    pub const TCR_EPD0: u64 = 1 << 7;
+    pub const TCR_EPD0: u64 = set!(TCR_EL1: EPD0);
 
     /// `HCR_EL2` while the monitor runs. E2H and TGE: one regime with two halves, all exceptions
     /// are EL2's.
-    pub const HCR: u64 = {
-        const E2H: u64 = 1 << 34;
-        const RW: u64 = 1 << 31;
-        const AMO_IMO_FMO: u64 = 0b111 << 3;
-        const API_APK: u64 = 0b11 << 40;
-        E2H | HCR_TGE | RW | AMO_IMO_FMO | API_APK
-    };
-    /// `HCR_EL2.TGE`.
-    pub const HCR_TGE: u64 = 1 << 27;
+    pub const HCR: u64 = set!(HCR_EL2: E2H | TGE | RW | AMO | IMO | FMO | API | APK);
 
     /// `SCTLR_EL2`: MMU, caches, stack alignment check, writable memory never executable; the
     /// rest as when the features behind the bits are absent.
     pub const SCTLR: u64 = {
-        const M: u64 = 1;
-        const C: u64 = 1 << 2;
-        const SA: u64 = 1 << 3;
-        const I: u64 = 1 << 12;
-        const WXN: u64 = 1 << 19;
-        // EOS, nTWI, nTWE, TSCXT off; EIS, SPAN, nTLSMD, LSMAOE.
-        const RES1: u64 = 1 << 11 | 1 << 16 | 1 << 18 | 1 << 22 | 1 << 23 | 1 << 28 | 1 << 29;
-        M | C | SA | I | WXN | RES1
+        let res1 = set!(SCTLR_EL2: EOS | EIS)
+            | SCTLR_nTWI.val(1).value
+            | SCTLR_nTWE.val(1).value
+            | SCTLR_SPAN.val(1).value
+            | SCTLR_nTLSMD.val(1).value
+            | SCTLR_LSMAOE.val(1).value;
+        set!(SCTLR_EL2: M | C | SA | I | WXN) | res1
     };
 
     /// `CPTR_EL2`: FP, SIMD, SVE, SME and trace trap: the registers are not the monitor's.
-    pub const CPTR: u64 = 1 << 28;
+    pub const CPTR: u64 = set!(CPTR_EL2: TTA);
 }

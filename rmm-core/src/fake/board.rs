@@ -97,6 +97,8 @@ pub fn id_registers() -> IdRegisters {
 pub(super) struct Lines {
     pub(super) irq: AtomicBool,
     pub(super) fiq: AtomicBool,
+    /// IPA of the last stage 2 fault.
+    pub(super) fault_ipa: AtomicU64,
     pub(super) in_use: AtomicBool,
 }
 

@@ -504,6 +504,15 @@ impl RealmCpu {
                 context.pstate = 0x3C5;
             });
         } else {
+            let hpfar = self.core(|core| {
+                let lines = &core.board.lines[core.cpu];
+                lines.fault_ipa.store(hpfar << 8, Ordering::SeqCst);
+                // The register is not valid for a permission fault.
+                match fault.kind {
+                    FaultKind::Permission => 0x5A5A_5A50,
+                    _ => hpfar,
+                }
+            });
             self.trap(Exception::Sync { esr, far, hpfar }).await;
         }
         self.after(start)

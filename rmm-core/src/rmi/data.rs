@@ -41,6 +41,7 @@ pub fn create<M: Machine>(
     } else {
         Measurement::ZERO
     };
+    cx.machine.publish_instructions(&content);
     slot.map_ram(content.commit::<Data>());
     let rim = realm.rim_mut();
     *rim = rim::data_create(cx.machine, algorithm, rim, ipa.as_u64(), flags, &digest);
@@ -58,7 +59,9 @@ pub fn create_unknown<M: Machine>(cx: &Cx<'_, M>, rd: u64, data: u64, ipa: u64) 
     let root = cx.root(&stage2, ipa)?;
     drop(rd);
     let slot = rmm_rtt::data_slot(root, cx.machine)?;
-    slot.map(data.transition::<Data>());
+    let content = data.fill::<_, [u8; GRANULE_SIZE]>(cx.machine);
+    cx.machine.publish_instructions(&content);
+    slot.map(content.commit::<Data>());
     Ok(())
 }
 

@@ -55,7 +55,7 @@ pub fn create<M: Machine>(cx: &Cx<'_, M>, rd: u64, rec: u64, params_ptr: u64) ->
     }
     let mut content = rec.fill::<_, RecContent>(cx.machine);
     content.head = RecHead::new(rd_pa, &realm, index, aux);
-    content.rec.init(index, &params);
+    content.rec.init(cx.monitor.next_rec(), index, &params);
     let _rec = content.commit::<rmm_granule::Rec>();
     realm.rec_index += 1;
     let algorithm = realm.hash_algorithm();

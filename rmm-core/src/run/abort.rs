@@ -13,6 +13,10 @@ use rmm_rtt::Entry;
 
 /// ISV: the instruction syndrome is valid.
 const ESR_ISV: u64 = 1 << 24;
+/// S1PTW: the abort met the walk of stage 1.
+const ESR_S1PTW: u64 = 1 << 7;
+/// M[3:2] of PSTATE: the Exception level, in AArch64.
+const PSTATE_EL: u64 = 3 << 2;
 /// EC, SET, FnV, EA, DFSC: what the Host sees of any Data Abort. Specification A4.3.4.3 adds IL (bit
 /// 25) for a Non-emulatable one at an Unprotected IPA; it is always 1 there, tells the Host nothing,
 /// and Arm's compliance suite wants 0.
@@ -26,26 +30,122 @@ const FAR_OFFSET: u64 = 0xFFF;
 /// FIPA, bits of `HPFAR_EL2`; NS (bit 63) is not the Host's.
 const HPFAR_FIPA: u64 = 0xFFF_FFFF_FFF0;
 
+/// What a stage 2 abort is about.
+struct Fault {
+    ipa: Ipa,
+    entry: Entry,
+    kind: Kind,
+}
+
+/// Fault status codes of stage 2, by what they say of the entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// It was not valid, or not yet accessed.
+    Translation,
+    /// It does not permit the access.
+    Permission,
+    /// Its output address is wider than the CPU's.
+    AddressSize,
+}
+
 impl<M: Machine> Running<'_, M> {
     /// A Data Abort from the Realm.
     pub fn data_abort(&mut self, esr: u64, far: u64, hpfar: u64) -> Next {
-        if is_external(esr) {
-            return self.external_abort(esr, far);
+        let fault = match self.fault(esr, far, hpfar) {
+            Ok(fault) => fault,
+            Err(next) => return next,
+        };
+        match (fault.entry, fault.kind) {
+            (Entry::Unassigned { ripas } | Entry::Assigned { ripas, .. }, kind) => {
+                self.protected_abort(&fault, ripas, kind, esr, far, ESR_DATA_ABORT)
+            }
+            (Entry::UnassignedNs, _) | (Entry::AssignedNs { .. }, Kind::Permission) => {
+                self.unprotected_abort(fault.ipa, esr, far)
+            }
+            // The Host has mapped what is no address: it is told, and cannot emulate.
+            (Entry::AssignedNs { .. }, Kind::AddressSize) => {
+                self.unprotected_abort(fault.ipa, esr & !ESR_ISV, far)
+            }
+            // The entry is there by now: the access is tried again.
+            (Entry::AssignedNs { .. } | Entry::Table { .. }, _) => Next::Resume,
         }
-        let ipa = ipa(hpfar);
-        if !self.head.stage2.in_range(ipa) {
-            return self.beyond_ipa_space(esr, far);
+    }
+
+    /// An Instruction Abort from the Realm.
+    pub fn instruction_abort(&mut self, esr: u64, far: u64, hpfar: u64) -> Next {
+        let fault = match self.fault(esr, far, hpfar) {
+            Ok(fault) => fault,
+            Err(next) => return next,
+        };
+        match (fault.entry, fault.kind) {
+            (Entry::Unassigned { ripas } | Entry::Assigned { ripas, .. }, kind) => {
+                self.protected_abort(&fault, ripas, kind, esr, far, ESR_INSTRUCTION_ABORT)
+            }
+            (Entry::Table { .. }, _) => Next::Resume,
+            // Nothing is ever executed from the Unprotected half.
+            (Entry::UnassignedNs | Entry::AssignedNs { .. }, _) => {
+                self.external_abort_injected(esr, far)
+            }
         }
-        let entry = self.state_of(ipa);
-        self.exit.hpfar = hpfar & HPFAR_FIPA;
-        if self.head.stage2.is_protected(ipa) {
-            return match entry {
-                // Also ASSIGNED with RIPAS RAM, if the Host has mended the mapping meanwhile: an
-                // exit too many does no harm.
-                Some(Ripas::Ram | Ripas::Destroyed) => self.leave_sync(esr & ESR_DATA_ABORT),
-                Some(Ripas::Empty) | None => self.external_abort_injected(esr, far),
-            };
+    }
+
+    /// Finds out what a stage 2 abort is about, or deals with an abort that is none.
+    fn fault(&mut self, esr: u64, far: u64, hpfar: u64) -> Result<Fault, Next> {
+        let status = esr & 0x3F;
+        let kind = match status {
+            // Synchronous external abort, on the access or on a table walk.
+            0x10 | 0x13..=0x17 => return Err(self.external_abort(esr, far)),
+            0x00..=0x03 | 0x29 => Kind::AddressSize,
+            0x04..=0x0B | 0x2B => Kind::Translation,
+            0x0C..=0x0F => Kind::Permission,
+            // Alignment, unsupported exclusive or atomic access: stage 2 made the memory what it
+            // is, but the access is the Realm's.
+            0x21 | 0x35 => return Err(self.fault_injected(esr, far, status)),
+            _ => return Err(self.external_abort_injected(esr, far)),
+        };
+        // HPFAR_EL2 is not valid for a permission fault, unless it met the walk of stage 1.
+        let ipa = if kind == Kind::Permission && esr & ESR_S1PTW == 0 {
+            let from_el0 = self.rec.context.pstate & PSTATE_EL == 0;
+            // None: stage 1 has changed meanwhile.
+            match self.cx.machine.resolve_ipa(far, from_el0) {
+                Some(ipa) => ipa.granule_base(),
+                None => return Err(Next::Resume),
+            }
+        } else {
+            ipa(hpfar)
+        };
+        let stage2 = &self.head.stage2;
+        let Some(root) = rmm_rtt::root(stage2, self.cx.granules(), ipa) else {
+            return Err(self.beyond_ipa_space(esr, far));
+        };
+        let (_, entry) = rmm_rtt::classify(root, self.cx.machine);
+        Ok(Fault { ipa, entry, kind })
+    }
+
+    /// An abort at a Protected IPA, of which the Host sees `mask`.
+    fn protected_abort(
+        &mut self,
+        fault: &Fault,
+        ripas: Ripas,
+        kind: Kind,
+        esr: u64,
+        far: u64,
+        mask: u64,
+    ) -> Next {
+        match (fault.entry, ripas) {
+            // The Host has mended the mapping meanwhile: the access is tried again.
+            (Entry::Assigned { .. }, Ripas::Ram) if kind == Kind::Translation => Next::Resume,
+            (_, Ripas::Empty) => self.external_abort_injected(esr, far),
+            (_, Ripas::Ram | Ripas::Destroyed) => {
+                self.exit.hpfar = hpfar(fault.ipa);
+                self.leave_sync(esr & mask)
+            }
         }
+    }
+
+    /// A Data Abort at an Unprotected IPA: Emulatable if the syndrome tells what the access was.
+    fn unprotected_abort(&mut self, ipa: Ipa, esr: u64, far: u64) -> Next {
+        self.exit.hpfar = hpfar(ipa);
         // AArch32 has no place in a Realm, nor in the completion of an emulated access.
         let is_aarch64 = self.rec.context.pstate & PSTATE_AARCH32 == 0;
         if esr & ESR_ISV == 0 || !is_aarch64 {
@@ -61,38 +161,17 @@ impl<M: Machine> Running<'_, M> {
         self.leave_sync(esr & ESR_EMULATABLE)
     }
 
-    /// An Instruction Abort from the Realm.
-    pub fn instruction_abort(&mut self, esr: u64, far: u64, hpfar: u64) -> Next {
-        if is_external(esr) {
-            return self.external_abort(esr, far);
-        }
-        let ipa = ipa(hpfar);
-        if !self.head.stage2.in_range(ipa) {
-            return self.beyond_ipa_space(esr, far);
-        }
-        match self.state_of(ipa) {
-            Some(Ripas::Ram | Ripas::Destroyed) => {
-                self.exit.hpfar = hpfar & HPFAR_FIPA;
-                self.leave_sync(esr & ESR_INSTRUCTION_ABORT)
-            }
-            // Nothing is ever executed from the Unprotected half.
-            Some(Ripas::Empty) | None => self.external_abort_injected(esr, far),
-        }
-    }
-
-    /// RIPAS at a Protected IPA, as it is now; none at an Unprotected one.
-    fn state_of(&self, ipa: Ipa) -> Option<Ripas> {
-        let stage2 = &self.head.stage2;
-        let root = rmm_rtt::root(stage2, self.cx.granules(), ipa)?;
-        match rmm_rtt::classify(root, self.cx.machine).1 {
-            Entry::Unassigned { ripas } | Entry::Assigned { ripas, .. } => Some(ripas),
-            Entry::UnassignedNs | Entry::AssignedNs { .. } | Entry::Table { .. } => None,
-        }
+    /// The Realm takes the same fault at EL1 and goes on.
+    fn fault_injected(&mut self, esr: u64, far: u64, status: u64) -> Next {
+        self.cx.machine.save_el1(&mut self.rec.context);
+        let id = &self.cx.features().id;
+        inject::stage_1_fault(&mut self.rec.context, id, esr, far, status);
+        self.cx.machine.load_el1(&self.rec.context);
+        Next::Resume
     }
 
     /// The Realm takes a Synchronous External Abort and goes on.
     fn external_abort_injected(&mut self, esr: u64, far: u64) -> Next {
-        self.exit.hpfar = 0;
         self.cx.machine.save_el1(&mut self.rec.context);
         inject::sea(&mut self.rec.context, &self.cx.features().id, esr, far);
         self.cx.machine.load_el1(&self.rec.context);
@@ -139,7 +218,7 @@ fn ipa(hpfar: u64) -> Ipa {
     Ipa((hpfar & HPFAR_FIPA) << 8)
 }
 
-/// A synchronous external abort, on the access or on a table walk.
-fn is_external(esr: u64) -> bool {
-    matches!(esr & 0x3F, 0x10 | 0x13..=0x17)
+/// `HPFAR_EL2` of the page of an IPA.
+const fn hpfar(ipa: Ipa) -> u64 {
+    ipa.as_u64() >> 12 << 4
 }

@@ -89,6 +89,12 @@ pub fn address_size_fault(rec: &mut RecContext, id: &IdRegisters, esr: u64, far:
     abort(rec, id, esr, fsc, far);
 }
 
+/// A fault with this fault status code, which EL1 would have taken itself had stage 1 made the
+/// memory what stage 2 makes it.
+pub fn stage_1_fault(rec: &mut RecContext, id: &IdRegisters, esr: u64, far: u64, status: u64) {
+    abort(rec, id, esr, status, far);
+}
+
 fn abort(rec: &mut RecContext, id: &IdRegisters, esr: u64, status: u64, far: u64) {
     let lower = if class(esr) == ec::INSTRUCTION_ABORT_LOWER {
         0x20

@@ -43,6 +43,10 @@ impl<M: Machine> Running<'_, M> {
         if uses_debug(&self.rec.context) {
             self.give_debug();
         }
+        // Streaming mode, if the Host is in it, would change what the Realm's own instructions do.
+        if self.cx.machine.is_streaming() {
+            self.give_simd();
+        }
         if let Some(counters) = self.head.resources.pmu_counters()
             && uses_pmu(&self.rec.context.pmu)
         {

@@ -22,7 +22,7 @@ use core::mem::offset_of;
 use entry::Entry;
 use lazy::Live;
 use rmm_abi::rmi::{RecExit, RecExitReason, RecRun};
-use rmm_granule::{Auxiliary, Pa, Rd, Rec as RecState};
+use rmm_granule::{Auxiliary, Locked, Rd, Rec as RecState};
 use zerocopy::{FromZeros, IntoBytes};
 
 /// RMI_REC_ENTER.
@@ -30,13 +30,11 @@ use zerocopy::{FromZeros, IntoBytes};
 #[inline(never)]
 pub fn enter<M: Machine>(cx: &Cx<'_, M>, rec: u64, run_ptr: u64) -> Result {
     let run = cx.granules().ns_granule(run_ptr)?;
-    let rec = cx.granules().lock::<RecState>(rec)?;
     let entry = Entry::read(&run, cx.machine)?;
+    let rec = check(cx, rec, &entry)?;
     let mut rec = rec.pin().map_err(|_running| Error::Rec)?;
     let (mut rec, aux) = rec.map_with_aux::<_, RecHead, Rec>(cx.machine);
     let (head, rec) = rec.split();
-    check_realm(cx, head.rd())?;
-    entry.check(rec, cx.features())?;
 
     let mut exit = RecExit::new_zeroed();
     let mut running = Running {
@@ -55,14 +53,32 @@ pub fn enter<M: Machine>(cx: &Cx<'_, M>, rec: u64, run_ptr: u64) -> Result {
     Ok(())
 }
 
-/// `realm_new` and `system_off`.
-fn check_realm<M: Machine>(cx: &Cx<'_, M>, rd: Pa) -> Result {
-    let mut rd = cx.granules().lock::<Rd>(rd.as_u64())?;
-    match rd.map::<_, Realm>(cx.machine).state() {
-        RealmState::New => Err(Error::Realm(0)),
-        RealmState::Active => Ok(()),
-        RealmState::SystemOff => Err(Error::Realm(1)),
+/// `rec_*`, `realm_new`, `system_off`, and what the entry asks for. The REC comes back locked: it is
+/// RUNNING only once nothing can fail.
+fn check<'a, M: Machine>(
+    cx: &'a Cx<'_, M>,
+    rec: u64,
+    entry: &Entry,
+) -> core::result::Result<Locked<'a, RecState>, Error> {
+    let rd = {
+        let rec = cx.granules().lock::<RecState>(rec)?;
+        rec.head::<_, RecHead>(cx.machine).rd()
+    };
+    // Locks are taken in the order of addresses. In between the Host may have destroyed the REC.
+    let (mut rd, mut rec) = cx.granules().lock_pair::<Rd, RecState>(rd.as_u64(), rec)?;
+    let rd_pa = rd.pa();
+    let open = rec.map::<_, RecHead, Rec>(cx.machine).ok_or(Error::Rec)?;
+    if open.head().rd() != rd_pa {
+        return Err(Error::Input);
     }
+    match rd.map::<_, Realm>(cx.machine).state() {
+        RealmState::New => return Err(Error::Realm(0)),
+        RealmState::Active => {}
+        RealmState::SystemOff => return Err(Error::Realm(1)),
+    }
+    entry.check(&open, cx.features())?;
+    drop(open);
+    Ok(rec)
 }
 
 /// A REC being entered, running, or on its way out.
