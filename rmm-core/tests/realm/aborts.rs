@@ -1,0 +1,564 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Aborts of a Realm: which leave to the Host, with what record, and which the Realm takes itself
+//! (A4.3.4.2, A4.3.4.3, A5.2, A5.3.1).
+
+use super::{MIB, NEXT, assert_reason, assert_record, flags, with_page};
+use rmm_abi::rmi::{RecEnterFlags, RecExitReason};
+use rmm_core::fake::{Access, After, Host, PAGE, RealmCpu, Status, Taken, TestRealm};
+use rmm_granule::fake::Pas;
+
+const INJECT_SEA: RecEnterFlags = RecEnterFlags::INJECT_SEA;
+
+const IL: u64 = 1 << 25;
+const WNR: u64 = 1 << 6;
+const ISV: u64 = 1 << 24;
+const SF: u64 = 1 << 15;
+const INSTRUCTION_ABORT: u64 = 0x20 << 26;
+const DATA_ABORT: u64 = 0x24 << 26;
+const SAME_EL: u64 = 1 << 26;
+
+/// Translation fault of this level.
+const fn translation(level: u64) -> u64 {
+    0x04 | level
+}
+
+/// Permission fault of this level.
+const fn permission(level: u64) -> u64 {
+    0x0C | level
+}
+
+/// Where the scripts have their vectors.
+const VBAR: u64 = 0xFFFF_0000_0008_0000;
+/// Where they have the IPA space.
+const VA: u64 = 0xFFFF_0000_0000_0000;
+
+fn set_vectors(cpu: &RealmCpu) {
+    cpu.el1(|el1| el1.vbar = VBAR);
+}
+
+/// Asserts that the Realm took a Synchronous External Abort for an access to `ipa`.
+fn assert_sea(taken: Taken, lower_class: u64, kept: u64, ipa: u64) {
+    let esr = (lower_class + SAME_EL) | IL | kept | 1 << 9 | 0x10;
+    assert_eq!(taken.esr, esr, "{:#x}", taken.esr);
+    assert_eq!(taken.far, VA | ipa);
+    assert_eq!((taken.vector, taken.spsr), (0x200, 0x3C5));
+    assert_eq!(taken.pstate & 0x3FF, 0x3C5);
+}
+
+/// A load, a store and a fetch at `ipa` are external aborts for the Realm.
+async fn all_sea(cpu: &RealmCpu, ipa: u64) {
+    let pc = || cpu.context(|context| context.pc);
+    let (start, taken) = (pc(), cpu.read(ipa).await.expect_err("SEA"));
+    assert_sea(taken, DATA_ABORT, 0, ipa);
+    assert_eq!(taken.elr, start);
+    let taken = cpu.write(ipa, 1).await.expect_err("SEA");
+    assert_sea(taken, DATA_ABORT, WNR, ipa);
+    let taken = cpu.fetch(ipa).await.expect_err("SEA");
+    assert_sea(taken, INSTRUCTION_ABORT, 0, ipa);
+    assert_eq!(taken.elr, VA | ipa);
+}
+
+/// Enters REC 0, which exits due to an access of these kinds to `ipa` at a Protected IPA.
+fn assert_protected_exit(realm: &TestRealm<'_>, class: u64, level: u64, ipa: u64) {
+    assert_record(&realm.enter(0), RecExitReason::Sync, |exit| {
+        exit.esr = class | translation(level);
+        exit.hpfar = ipa >> 8;
+    });
+}
+
+#[test]
+fn protected_empty_is_an_external_abort() {
+    let host = Host::new();
+    let realm = host.realm().create();
+    let _rec = realm.rec(true);
+    realm.unknown(NEXT);
+    realm.activate();
+    let last = realm.unprotected() - PAGE;
+    realm.script(0, move |cpu| async move {
+        set_vectors(&cpu);
+        // UNASSIGNED at level 3, at level 0, ASSIGNED.
+        for ipa in [0, last, NEXT] {
+            all_sea(&cpu, ipa).await;
+        }
+    });
+    // The Host learns of none of it.
+    assert_record(&realm.enter(0), RecExitReason::Irq, |_| ());
+}
+
+#[test]
+fn protected_unassigned_ram_exits() {
+    let host = Host::new();
+    let realm = host.realm().create();
+    let _rec = realm.rec(true);
+    realm.tables(0, 3);
+    realm.ram(0, PAGE);
+    realm.ram(4 * MIB, 6 * MIB);
+    realm.activate();
+    realm.script(0, |cpu| async move {
+        cpu.mark(0);
+        for ipa in [0x123 & !7, 4 * MIB + 0x5678] {
+            cpu.write(ipa, 0x4242).await.expect("mapped by the Host");
+            assert_eq!(cpu.read(ipa).await, Ok(0x4242));
+            cpu.fetch(ipa).await.expect("mapped by the Host");
+        }
+    });
+    assert_protected_exit(&realm, DATA_ABORT, 3, 0);
+    assert_protected_exit(&realm, DATA_ABORT, 3, 0);
+    realm.unknown(0);
+    assert_protected_exit(&realm, DATA_ABORT, 2, 4 * MIB + 0x5000);
+    realm.unknown(4 * MIB + 0x5000);
+    assert_record(&realm.enter(0), RecExitReason::Irq, |_| ());
+}
+
+#[test]
+fn protected_destroyed_exits() {
+    let host = Host::new();
+    let realm = host.realm().create();
+    let _rec = realm.rec(true);
+    for page in [0, 1] {
+        realm.data(page * PAGE, &[]);
+        let (status, _, _) = host.data_destroy(realm.rd, page * PAGE);
+        assert_eq!(status, Status::Success);
+    }
+    // ASSIGNED, DESTROYED.
+    realm.unknown(PAGE);
+    realm.tables(2 * MIB, 3);
+    assert_eq!(host.rtt_destroy(realm.rd, 2 * MIB, 3).0, Status::Success);
+    realm.activate();
+    let addresses = [(0, 3), (PAGE, 3), (2 * MIB, 2)];
+    for (ipa, level) in addresses {
+        realm.script(0, move |cpu| async move {
+            let _value = cpu.read(ipa).await;
+        });
+        assert_protected_exit(&realm, DATA_ABORT, level, ipa);
+        realm.script(0, move |cpu| async move {
+            let _done = cpu.write(ipa, 7).await;
+        });
+        // WnR is not for the Host.
+        assert_protected_exit(&realm, DATA_ABORT, level, ipa);
+        realm.script(0, move |cpu| async move {
+            let _done = cpu.fetch(ipa).await;
+        });
+        assert_protected_exit(&realm, INSTRUCTION_ABORT, level, ipa);
+    }
+    realm.may_be_unfinished();
+}
+
+#[test]
+fn protected_abort_has_no_syndrome_and_no_answer() {
+    let host = Host::new();
+    let realm = host.realm().create();
+    let _rec = realm.rec(true);
+    realm.tables(0, 3);
+    realm.ram(0, PAGE);
+    realm.activate();
+    realm.script(0, |cpu| async move {
+        set_vectors(&cpu);
+        cpu.access(Access::load(0x88).bytes(2).signed().register(7))
+            .await
+            .expect("mapped by the Host");
+    });
+    assert_protected_exit(&realm, DATA_ABORT, 3, 0);
+    let (status, _) = realm.try_enter(0, flags(RecEnterFlags::EMUL_MMIO));
+    assert_eq!(status, Status::Rec);
+    // Without effect at a Protected IPA.
+    let exit = realm.enter_with(0, flags(INJECT_SEA));
+    assert_record(&exit, RecExitReason::Sync, |exit| {
+        exit.esr = DATA_ABORT | translation(3);
+    });
+    realm.unknown(0);
+    assert_reason(&realm.enter(0), RecExitReason::Irq);
+}
+
+#[test]
+fn unprotected_unassigned_is_emulatable() {
+    let host = Host::new();
+    let realm = with_page(&host);
+    let ipa = realm.unprotected() + 0x3_4568;
+    realm.script(0, move |cpu| async move {
+        cpu.mark(0);
+        let load = Access::load(ipa).bytes(2).signed().w().register(19);
+        cpu.access(load).await.expect("emulated");
+        assert_eq!(cpu.gprs()[19], 0xFFFF_8001);
+        cpu.access(Access::store(ipa).bytes(4).register(20))
+            .await
+            .expect("emulated");
+        let mut gprs = cpu.gprs();
+        gprs[19] = 0x5EC_0013;
+        for (n, gpr) in (0..).zip(gprs) {
+            assert_eq!(gpr, 0x5EC_0000 | n, "X{n}");
+        }
+    });
+    assert_record(&realm.enter(0), RecExitReason::Sync, |exit| {
+        // Neither SSE, SRT nor IL.
+        exit.esr = DATA_ABORT | ISV | 1 << 22 | translation(0);
+        exit.far = 0x568;
+        exit.hpfar = ipa >> 12 << 4;
+    });
+    let exit = realm.enter_with(0, |enter| {
+        enter.flags = RecEnterFlags::EMUL_MMIO.bits();
+        enter.gprs[0] = 0xFFFF_FFFF_1234_8001;
+    });
+    assert_record(&exit, RecExitReason::Sync, |exit| {
+        exit.esr = DATA_ABORT | ISV | 2 << 22 | SF | WNR | translation(0);
+        exit.far = 0x568;
+        exit.hpfar = ipa >> 12 << 4;
+        exit.gprs[0] = 0x5EC_0014;
+    });
+    let exit = realm.enter_with(0, flags(RecEnterFlags::EMUL_MMIO));
+    assert_record(&exit, RecExitReason::Irq, |_| ());
+}
+
+#[test]
+fn unprotected_levels() {
+    let host = Host::new();
+    let realm = with_page(&host);
+    let ipa = realm.unprotected();
+    for level in 0..4_u64 {
+        realm.tables(ipa, level.cast_signed());
+        realm.script(0, move |cpu| async move {
+            let _value = cpu.read(ipa).await;
+        });
+        assert_record(&realm.enter(0), RecExitReason::Sync, |exit| {
+            exit.esr = DATA_ABORT | ISV | 3 << 22 | SF | translation(level);
+            exit.hpfar = ipa >> 8;
+        });
+    }
+    realm.may_be_unfinished();
+}
+
+#[test]
+fn unprotected_without_syndrome_is_not_emulatable() {
+    let host = Host::new();
+    let realm = with_page(&host);
+    let ipa = realm.unprotected() + 0x5678;
+    realm.script(0, move |cpu| async move {
+        set_vectors(&cpu);
+        let store = Access::store(ipa).without_syndrome();
+        let taken = cpu.access(store).await.expect_err("SEA by the Host");
+        assert_sea(taken, DATA_ABORT, WNR, ipa);
+    });
+    assert_record(&realm.enter(0), RecExitReason::Sync, |exit| {
+        exit.esr = DATA_ABORT | translation(0);
+        exit.hpfar = ipa >> 12 << 4;
+    });
+    let exit = realm.enter_with(0, flags(INJECT_SEA));
+    assert_record(&exit, RecExitReason::Irq, |_| ());
+}
+
+/// Maps the Host's page at the first Unprotected IPA with this S2AP.
+fn share_with(realm: &TestRealm<'_>, s2ap: u64) -> u64 {
+    let ipa = realm.unprotected();
+    realm.tables(ipa, 3);
+    let desc = realm.host.page_with(&[0x11; 4096]) | 6 << 2 | s2ap << 6;
+    let status = realm.host.rtt_map_unprotected(realm.rd, ipa, 3, desc);
+    assert_eq!(status, Status::Success);
+    ipa
+}
+
+#[test]
+fn unprotected_permission_faults() {
+    for s2ap in 0..4 {
+        let host = Host::new();
+        let realm = with_page(&host);
+        let ipa = share_with(&realm, s2ap);
+        for write in [false, true] {
+            for syndrome in [true, false] {
+                let mut access = if write {
+                    Access::store(ipa + 8)
+                } else {
+                    Access::load(ipa + 8)
+                };
+                if !syndrome {
+                    access = access.without_syndrome();
+                }
+                realm.script(0, move |cpu| async move {
+                    cpu.set(3, 0x77);
+                    let _done = cpu.access(access).await;
+                    cpu.irq().await;
+                });
+                let exit = realm.enter(0);
+                if s2ap >> u64::from(write) & 1 == 1 {
+                    assert_record(&exit, RecExitReason::Irq, |_| ());
+                    continue;
+                }
+                assert_record(&exit, RecExitReason::Sync, |exit| {
+                    exit.esr = DATA_ABORT | permission(3);
+                    exit.hpfar = ipa >> 8;
+                    if syndrome {
+                        exit.esr |= ISV | 3 << 22 | SF;
+                        exit.far = 8;
+                    }
+                    if syndrome && write {
+                        exit.esr |= WNR;
+                        exit.gprs[0] = 0x77;
+                    }
+                });
+            }
+        }
+        realm.may_be_unfinished();
+    }
+}
+
+#[test]
+fn unprotected_memory_is_shared() {
+    let host = Host::new();
+    let realm = with_page(&host);
+    let (ipa, page) = (realm.unprotected(), host.page_with(b"to Realm"));
+    realm.share(ipa, page);
+    realm.script(0, move |cpu| async move {
+        let value = cpu.read(ipa).await.expect("shared");
+        assert_eq!(value.to_le_bytes(), *b"to Realm");
+        let reply = u64::from_le_bytes(*b"to Host.");
+        cpu.write(ipa + 8, reply).await.expect("shared");
+    });
+    assert_record(&realm.enter(0), RecExitReason::Irq, |_| ());
+    assert_eq!(host.read(page + 8, 8), b"to Host.");
+}
+
+#[test]
+fn unprotected_memory_is_never_executed() {
+    let host = Host::new();
+    let realm = with_page(&host);
+    let (mapped, unmapped) = (realm.unprotected(), realm.end() - PAGE);
+    realm.share(mapped, host.page());
+    realm.script(0, move |cpu| async move {
+        set_vectors(&cpu);
+        for ipa in [mapped, mapped + PAGE, unmapped] {
+            let taken = cpu.fetch(ipa).await.expect_err("SEA");
+            assert_sea(taken, INSTRUCTION_ABORT, 0, ipa);
+        }
+    });
+    assert_record(&realm.enter(0), RecExitReason::Irq, |_| ());
+}
+
+#[test]
+fn a_granule_protection_fault_is_the_realms() {
+    let host = Host::new();
+    let realm = with_page(&host);
+    let (ipa, page) = (realm.unprotected(), host.page());
+    realm.share(ipa, page);
+    // Its own RD, a device.
+    realm.share(ipa + PAGE, realm.rd);
+    realm.share(ipa + 2 * PAGE, 0x0900_0000);
+    host.move_to(page, Pas::Secure);
+    realm.script(0, move |cpu| async move {
+        set_vectors(&cpu);
+        for n in 0..3 {
+            let taken = cpu.read(ipa + n * PAGE).await.expect_err("GPF");
+            assert_eq!(taken.esr & 0x3F, 0x28);
+        }
+    });
+    assert_record(&realm.enter(0), RecExitReason::Irq, |_| ());
+}
+
+#[test]
+fn inject_sea_after_each_unprotected_abort() {
+    let host = Host::new();
+    let realm = with_page(&host);
+    let ipa = realm.unprotected() + 0x18;
+    realm.script(0, move |cpu| async move {
+        set_vectors(&cpu);
+        let load = Access::load(ipa).bytes(1).signed().register(9);
+        for (access, kept) in [
+            (load, 0),
+            (Access::store(ipa).register(31), WNR),
+            (load.without_syndrome(), 0),
+        ] {
+            cpu.mark(0);
+            let pc = cpu.context(|context| context.pc);
+            let taken = cpu.access(access).await.expect_err("SEA");
+            // No syndrome at EL1: ISV, SAS, SSE, SRT, SF are zero.
+            assert_sea(taken, DATA_ABORT, kept, ipa);
+            assert_eq!(taken.elr, pc, "the instruction itself");
+            for (n, gpr) in (0..).zip(cpu.gprs()) {
+                assert_eq!(gpr, 0x5EC_0000 | n, "X{n}");
+            }
+        }
+    });
+    assert_reason(&realm.enter(0), RecExitReason::Sync);
+    // inject_sea wins over emul_mmio.
+    for (flag, next) in [
+        (INJECT_SEA, RecExitReason::Sync),
+        (INJECT_SEA | RecEnterFlags::EMUL_MMIO, RecExitReason::Sync),
+        (INJECT_SEA, RecExitReason::Irq),
+    ] {
+        assert_reason(&realm.enter_with(0, flags(flag)), next);
+    }
+}
+
+#[test]
+fn inject_sea_is_good_for_one_entry() {
+    let host = Host::new();
+    let realm = with_page(&host);
+    let ipa = realm.unprotected();
+    realm.script(0, move |cpu| async move {
+        set_vectors(&cpu);
+        cpu.read(ipa).await.expect_err("SEA");
+        cpu.irq().await;
+        cpu.irq().await;
+    });
+    assert_reason(&realm.enter(0), RecExitReason::Sync);
+    for _ in 0..3 {
+        let exit = realm.enter_with(0, flags(INJECT_SEA));
+        assert_record(&exit, RecExitReason::Irq, |_| ());
+    }
+}
+
+#[test]
+fn neither_flag_tries_again() {
+    let host = Host::new();
+    let realm = with_page(&host);
+    let ipa = realm.unprotected();
+    realm.script(0, move |cpu| async move {
+        assert_eq!(cpu.read(ipa).await, Ok(0x1111_1111_1111_1111));
+    });
+    let first = realm.enter(0);
+    assert_eq!(realm.enter(0), first);
+    realm.share(ipa, host.page_with(&[0x11; 8]));
+    assert_reason(&realm.enter(0), RecExitReason::Irq);
+}
+
+/// Asserts that the Realm took a stage 1 Address Size Fault.
+fn assert_size_fault(taken: Taken, lower_class: u64, kept: u64, level: u64, far: u64) {
+    let esr = (lower_class + SAME_EL) | IL | kept | level;
+    assert_eq!((taken.esr, taken.far), (esr, far), "{:#x}", taken.esr);
+}
+
+#[test]
+fn beyond_the_ipa_space_with_stage_1_off() {
+    let host = Host::new();
+    let realm = with_page(&host);
+    let end = realm.end();
+    realm.script(0, move |cpu| async move {
+        set_vectors(&cpu);
+        for ipa in [end, end + 0x1238, 1 << 47] {
+            let load = Access::load(ipa).at(ipa);
+            let taken = cpu.access(load).await.expect_err("size fault");
+            assert_size_fault(taken, DATA_ABORT, 0, 0, ipa);
+            let store = Access::store(ipa).at(ipa).without_syndrome();
+            let taken = cpu.access(store).await.expect_err("size fault");
+            assert_size_fault(taken, DATA_ABORT, WNR, 0, ipa);
+            let taken = cpu.fetch(ipa).await.expect_err("size fault");
+            assert_size_fault(taken, INSTRUCTION_ABORT, 0, 0, VA | ipa);
+        }
+    });
+    assert_record(&realm.enter(0), RecExitReason::Irq, |_| ());
+}
+
+#[test]
+fn beyond_the_ipa_space_by_a_stage_1_table() {
+    let host = Host::new();
+    let realm = host.realm().create();
+    let _rec = realm.rec(true);
+    for page in 0..4 {
+        realm.data(page * PAGE, &[]);
+    }
+    realm.activate();
+    let end = realm.end();
+    realm.script(0, move |cpu| async move {
+        set_vectors(&cpu);
+        // VA of 39 bits: level 1 at page 1, level 2 at page 2, level 3 at page 3.
+        let entry = |page: u64, value: u64| (page * PAGE, value);
+        for (at, value) in [
+            entry(1, 2 * PAGE | 3),
+            entry(2, 3 * PAGE | 3),
+            entry(3, end | 3),
+            // A block at level 2, and at level 1.
+            (2 * PAGE + 8, end | 1),
+            (PAGE + 8, 1 << 41 | 1),
+        ] {
+            cpu.write(at, value).await.expect("RAM");
+        }
+        cpu.el1(|el1| {
+            el1.tcr = 25;
+            el1.ttbr0 = PAGE;
+            el1.sctlr |= 1;
+        });
+        for (va, level) in [(0x18, 3), (2 * MIB, 2), (1 << 30, 1)] {
+            let load = Access::load(end | va).at(va);
+            let taken = cpu.access(load).await.expect_err("size fault");
+            assert_size_fault(taken, DATA_ABORT, 0, level, va);
+        }
+    });
+    assert_record(&realm.enter(0), RecExitReason::Irq, |_| ());
+}
+
+/// A Data Abort for an external abort with this SET.
+fn external(set: u64) -> u64 {
+    DATA_ABORT | IL | ISV | 3 << 22 | SF | set << 11 | 1 << 9 | 0x10
+}
+
+#[test]
+fn external_aborts_of_the_hardware() {
+    let host = Host::new();
+    let realm = with_page(&host);
+    realm.script(0, |cpu| async move {
+        set_vectors(&cpu);
+        let After::Taken(taken) = cpu.sync(external(0), VA | 0x18, 0).await else {
+            panic!("recoverable: the Realm is told");
+        };
+        assert_sea(taken, DATA_ABORT, 0, 0x18);
+        let after = cpu.sync(external(3), VA | 0x18, 0).await;
+        assert_eq!(after, After::Again, "restartable");
+    });
+    for set in [0, 3] {
+        assert_record(&realm.enter(0), RecExitReason::Sync, |exit| {
+            exit.esr = DATA_ABORT | set << 11 | 1 << 9 | 0x10;
+        });
+    }
+    assert_record(&realm.enter(0), RecExitReason::Irq, |_| ());
+}
+
+#[test]
+#[should_panic(expected = "uncontained external abort")]
+fn an_external_abort_that_is_not_contained() {
+    let host = Host::new();
+    let realm = with_page(&host);
+    realm.script(0, |cpu| async move {
+        let _after = cpu.sync(external(2), 0, 0).await;
+    });
+    let _exit = realm.enter(0);
+}
+
+#[test]
+fn aarch32_at_el0_is_not_emulated() {
+    let host = Host::new();
+    let realm = with_page(&host);
+    let ipa = realm.unprotected();
+    realm.script(0, move |cpu| async move {
+        set_vectors(&cpu);
+        cpu.context(|context| context.pstate = 0x10);
+        let taken = cpu.read(ipa).await.expect_err("SEA by the Host");
+        assert_eq!((taken.vector, taken.spsr), (0x600, 0x10));
+        assert_eq!(taken.esr >> 26, 0x24, "from a lower level");
+    });
+    assert_record(&realm.enter(0), RecExitReason::Sync, |exit| {
+        exit.esr = DATA_ABORT | translation(0);
+        exit.hpfar = ipa >> 8;
+    });
+    let (status, _) = realm.try_enter(0, flags(RecEnterFlags::EMUL_MMIO));
+    assert_eq!(status, Status::Rec);
+    assert_reason(&realm.enter_with(0, flags(INJECT_SEA)), RecExitReason::Irq);
+}
+
+#[test]
+fn the_boundary_of_the_halves() {
+    let host = Host::new();
+    let realm = host.realm().create();
+    let _rec = realm.rec(true);
+    let boundary = realm.unprotected();
+    realm.data(boundary - PAGE, &[]);
+    realm.activate();
+    realm.script(0, move |cpu| async move {
+        cpu.write(boundary - 8, 5).await.expect("RAM");
+        cpu.write(boundary, 6).await.expect("emulated");
+    });
+    assert_record(&realm.enter(0), RecExitReason::Sync, |exit| {
+        exit.esr = DATA_ABORT | ISV | 3 << 22 | SF | WNR | translation(0);
+        exit.hpfar = boundary >> 8;
+        exit.gprs[0] = 6;
+    });
+    let exit = realm.enter_with(0, flags(RecEnterFlags::EMUL_MMIO));
+    assert_reason(&exit, RecExitReason::Irq);
+}
