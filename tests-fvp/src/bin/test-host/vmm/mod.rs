@@ -85,6 +85,7 @@ fn life(parameters: &Parameters) -> Check {
     let disk = vm.disk.into_inner();
     disk.finish();
     let counts = vm.memory.into_inner().finish()?;
+    vm.uart.into_inner().finish();
     ensure_eq!(pool::in_use(), 0, "granules not given back");
     let destroyed = arch::now();
     line!(
@@ -154,9 +155,9 @@ fn create(parameters: &Parameters) -> Check<Vm> {
     memory.realm.activate()?;
     Ok(Vm {
         recs: memory.realm.recs.clone(),
+        uart: Mutex::new(Uart::new(&mut memory.realm, unprotected + layout::UART)?),
         memory: Mutex::new(memory),
         gic: Mutex::new(Gic::new(num_lrs)),
-        uart: Mutex::new(Uart::new()),
         disk: Mutex::new(Disk::new(unprotected)?),
         cpus: guest.cpus,
         unprotected,
@@ -170,9 +171,10 @@ fn create(parameters: &Parameters) -> Check<Vm> {
 /// Loads what the Realm starts with, measured.
 fn load(memory: &mut Memory, guest: &Guest, layout: &Layout, unprotected: u64) -> Check {
     // Before the kernel knows that it is a Realm it needs the alias; a later console finds the
-    // device tree's address.
+    // device tree's address. 2048 bounce buffers of 2 KiB are plenty for one disk: of the usual
+    // 64 MiB each page would have to change hands twice.
     let command_line = format!(
-        "earlycon=pl011,{:#x} console=ttyAMA0 panic=-1 {}",
+        "earlycon=pl011,{:#x} console=ttyAMA0 panic=-1 swiotlb=2048 {}",
         unprotected + layout::UART,
         guest.append
     );
@@ -255,7 +257,6 @@ impl Vm {
                 let gic = self.gic.lock();
                 Some(gic.read_redistributor(address - layout::GICR, bytes, self.cpus))
             }
-            layout::UART..0x0900_1000 => Some(self.uart.lock().read(address - layout::UART)),
             layout::DISK..0x0A00_0200 => Some(self.disk.lock().read(address - layout::DISK)),
             _ => None,
         }

@@ -1,9 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! An emulated PL011 that sends to the Host's console, line by line with the Realm's name before
 //! each, and receives nothing. Its transmit FIFO is always empty.
+//!
+//! The registers are a page that the Realm may read: what it reads costs no exit, which for each
+//! character sent is two of three accesses. Its writes are stage 2 permission faults, and come to
+//! the Host as accesses to emulate.
 
 use crate::arch;
+use crate::check::Check;
 use crate::console::line;
+use crate::pool;
+use crate::realm::Realm;
+use crate::rmi;
 use tests_fvp::text::Text;
 
 /// Register offsets (Arm PrimeCell UART PL011 Technical Reference Manual, 3.2).
@@ -23,14 +31,18 @@ const TXFE_RXFE: u64 = 1 << 7 | 1 << 4;
 /// IMSC, RIS, MIS: transmit interrupt, asserted by an empty FIFO.
 const TX: u64 = 1 << 5;
 /// PL011 revision 1p5.
-const ID_BYTES: [u8; 8] = [0x11, 0x10, 0x34, 0x00, 0x0D, 0xF0, 0x05, 0xB1];
+const ID_BYTES: [u64; 8] = [0x11, 0x10, 0x34, 0x00, 0x0D, 0xF0, 0x05, 0xB1];
+
+/// Attributes of the page: S2AP read only, MemAttr Normal Write-Back.
+const READ_ONLY: u64 = 1 << 6 | 6 << 2;
 
 /// What a Linux kernel says when it starts user space.
 const USER_SPACE: &[u8] = b"as init process";
 
 /// The device.
 pub struct Uart {
-    plain: [u64; 5],
+    /// The registers.
+    page: u64,
     imsc: u64,
     line: Text<380>,
     /// Counter ticks when the Realm said that it starts user space.
@@ -38,36 +50,49 @@ pub struct Uart {
 }
 
 impl Uart {
-    /// A device after reset.
-    pub const fn new() -> Self {
-        Self {
-            plain: [0; 5],
+    /// A device after reset, mapped for a Realm at an Unprotected IPA.
+    ///
+    /// # Errors
+    ///
+    /// If the pool is empty or the monitor refuses.
+    pub fn new(realm: &mut Realm, ipa: u64) -> Check<Self> {
+        let page = pool::take_one()?;
+        pool::fill(page, 1, 0);
+        let uart = Self {
+            page,
             imsc: 0,
             line: Text::new(),
             user_space: None,
+        };
+        uart.set(FR, TXFE_RXFE);
+        uart.set(RIS, TX);
+        for (offset, byte) in (ID..).step_by(4).zip(ID_BYTES) {
+            uart.set(offset, byte);
         }
+        realm.add_tables(ipa, 3)?;
+        rmi::rtt_map_unprotected(realm.rd, ipa, 3, page | READ_ONLY)
+            .ok("RMI_RTT_MAP_UNPROTECTED")?;
+        Ok(uart)
     }
 
-    /// A read of a register.
-    pub fn read(&self, offset: u64) -> u64 {
-        match offset {
-            FR => TXFE_RXFE,
-            PLAIN..PLAIN_END => self.plain[((offset - PLAIN) / 4) as usize],
-            IMSC => self.imsc,
-            RIS => TX,
-            MIS => TX & self.imsc,
-            ID..0x1000 => u64::from(ID_BYTES[((offset - ID) / 4) as usize]),
-            // DR of a device that has received nothing; RSR and ILPR.
-            _ => 0,
-        }
+    /// Sets a register of 32 bits.
+    fn set(&self, offset: u64, value: u64) {
+        let address = self.page + (offset & !7);
+        let shift = offset % 8 * 8;
+        let other = pool::read(address) & !(0xFFFF_FFFF << shift);
+        pool::write(address, other | (value & 0xFFFF_FFFF) << shift);
     }
 
     /// A write of a register.
     pub fn write(&mut self, offset: u64, value: u64) {
         match offset {
             DR => self.send(value as u8),
-            PLAIN..PLAIN_END => self.plain[((offset - PLAIN) / 4) as usize] = value,
-            IMSC => self.imsc = value,
+            PLAIN..PLAIN_END => self.set(offset, value),
+            IMSC => {
+                self.imsc = value;
+                self.set(IMSC, value);
+                self.set(MIS, value & TX);
+            }
             // ICR clears what the FIFO asserts again; DMACR has no DMA behind it.
             _ => {}
         }
@@ -89,10 +114,15 @@ impl Uart {
     }
 
     /// Prints a line that has no end yet.
-    pub fn finish(&mut self) {
+    pub fn flush(&mut self) {
         if !self.line.as_bytes().is_empty() {
             self.end_line();
         }
+    }
+
+    /// Gives the page back, once the Realm is gone.
+    pub fn finish(&self) {
+        pool::give(self.page, 1);
     }
 
     fn end_line(&mut self) {

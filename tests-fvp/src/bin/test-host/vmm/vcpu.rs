@@ -279,7 +279,7 @@ impl<'a> Vcpu<'a> {
             // The Realm's context is kept by its REC: as if an interrupt had come at once.
             fid::PSCI_CPU_SUSPEND => {}
             fid::PSCI_SYSTEM_OFF => {
-                self.vm.uart.lock().finish();
+                self.vm.uart.lock().flush();
                 line!("host: PSCI_SYSTEM_OFF by vCPU {}", self.cpu);
                 self.vm.end();
             }
