@@ -189,6 +189,7 @@ impl GranuleTable {
     }
 
     /// Takes one REC from the count of the RD at `rd` without locking it, when the REC is destroyed.
+    /// The REC, not yet forgotten, keeps the RD what it is until this returns.
     ///
     /// # Panics
     /// If `rd` is not an RD that counts a REC: its caller has lost track.

@@ -5,6 +5,9 @@ use crate::stage2::Stage2;
 use crate::walk::lock_table;
 use rmm_granule::{Delegated, GRANULE_SIZE, GranuleTable, Ipa, Locked, Memory, Pa};
 
+/// Most concatenated start-level RTTs.
+const MAX_START_TABLES: usize = 16;
+
 /// A start-level RTT is live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Live;
@@ -39,11 +42,14 @@ pub fn destroy_start_tables<M: Memory>(
     if start_tables(s2).any(|pa| lock_table(granules, pa).refs() != 0) {
         return Err(Live);
     }
-    for pa in start_tables(s2) {
-        drop(lock_table(granules, pa).wipe_into_delegated(mem));
+    // Nobody gets a table before the TLBs have forgotten what it said: it may have mapped memory of
+    // the Host.
+    let mut wiped = [const { None }; MAX_START_TABLES];
+    for (slot, pa) in wiped.iter_mut().zip(start_tables(s2)) {
+        *slot = Some(lock_table(granules, pa).wipe_into_delegated(mem));
     }
-    // The tables themselves may have mapped memory of the Host.
     mem.invalidate_stage2(s2.vmid, Ipa(0), 1 << (s2.ipa_width & 63), s2.start_level);
+    drop(wiped);
     Ok(())
 }
 

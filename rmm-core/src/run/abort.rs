@@ -4,7 +4,8 @@
 use super::inject;
 use super::mmio::Access;
 use super::rsi::read_realm;
-use super::{Next, PSTATE_AARCH32, Running, stage1};
+use super::stage1::{self, Overflow};
+use super::{Next, PSTATE_AARCH32, Running};
 use crate::machine::Machine;
 use crate::rec::LastExit;
 use rmm_abi::rmi::Ripas;
@@ -198,17 +199,21 @@ impl<M: Machine> Running<'_, M> {
     fn beyond_ipa_space(&mut self, esr: u64, far: u64) -> Next {
         self.cx.machine.save_el1(&mut self.rec.context);
         let width = self.head.stage2.ipa_width;
-        let level = stage1::overflow_level(&self.rec.context.el1, far, width, |ipa| {
+        let found = stage1::overflow_level(&self.rec.context.el1, far, width, |ipa| {
             let mut entry = [0; 8];
             read_realm(self.cx, self.head, Ipa(ipa), &mut [&mut entry]).ok()?;
             Some(u64::from_le_bytes(entry))
         });
-        // None: the Realm changes its tables under its own feet, and may try again.
-        if let Some(level) = level {
-            let id = &self.cx.features().id;
-            inject::address_size_fault(&mut self.rec.context, id, esr, far, level);
-            self.cx.machine.load_el1(&self.rec.context);
-        }
+        let level = match found {
+            Overflow::At(level) => level,
+            // The Realm has changed its tables meanwhile, and tries again.
+            Overflow::Nowhere => return Next::Resume,
+            // Tables outside the Realm's own memory: the monitor does not read them.
+            Overflow::Unknown => 3,
+        };
+        let id = &self.cx.features().id;
+        inject::address_size_fault(&mut self.rec.context, id, esr, far, level);
+        self.cx.machine.load_el1(&self.rec.context);
         Next::Resume
     }
 }

@@ -82,9 +82,11 @@ impl<M: Machine> Running<'_, M> {
                 self.give_debug();
                 return Next::Resume;
             }
-            // OS lock, external debug: not for a Realm, read as zero and ignore writes.
-            Action::Debug if trap.is_read() => trap.set_target(&mut self.rec.context, 0),
-            Action::Debug => {}
+            // OS lock, external debug: not for a Realm.
+            Action::Debug if trap.is_read() => {
+                trap.set_target(&mut self.rec.context, trap.hidden_debug_value());
+            }
+            Action::Debug | Action::Ignore => {}
             Action::Pmu => match resources.pmu_counters() {
                 Some(counters) if !self.live.pmu => {
                     self.give_pmu(counters);

@@ -17,14 +17,15 @@ pub struct Live {
     pub pmu: bool,
 }
 
-/// `MDSCR_EL1.MDE`: breakpoints and watchpoints are enabled.
-const MDSCR_MDE: u64 = 1 << 15;
+/// `MDSCR_EL1.MDE` and `.SS`: breakpoints and watchpoints, or single step, are enabled.
+const MDSCR_ACTS: u64 = 1 << 15 | 1 << 0;
 /// `PMCR_EL0.E`: the counters that are enabled count.
 const PMCR_E: u64 = 1 << 0;
 
-/// Whether breakpoints act without any access to their registers.
+/// Whether self-hosted debug acts without any access to its registers. Single step needs the OS lock
+/// open, which goes with them.
 fn uses_debug(context: &RecContext) -> bool {
-    context.el1.mdscr & MDSCR_MDE != 0
+    context.el1.mdscr & MDSCR_ACTS != 0
 }
 
 /// Whether the PMU counts without any access to its registers.

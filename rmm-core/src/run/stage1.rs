@@ -106,26 +106,41 @@ impl Regime {
     }
 }
 
-/// Level of the stage 1 walk for `va` at which an address at or beyond `2^ipa_width` appears; 0
-/// for the table base itself, and if stage 1 is off. None if there is no such address: the Realm
-/// has changed its tables meanwhile, or `read` cannot get an entry at an IPA.
+/// Where in a stage 1 walk an address beyond the IPA space appears.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overflow {
+    /// At this level, -1 to 3; 0 for the table base itself, and if stage 1 is off.
+    At(i8),
+    /// In no step: the walk ends within the IPA space, or at an invalid entry.
+    Nowhere,
+    /// In a step that cannot be followed: an entry is out of `read`'s reach, or the configuration
+    /// is reserved.
+    Unknown,
+}
+
+/// Walks stage 1 for `va`, for an address at or beyond `2^ipa_width`; `read` gets an entry at an
+/// IPA.
 pub fn overflow_level(
     el1: &El1State,
     va: u64,
     ipa_width: u8,
     mut read: impl FnMut(u64) -> Option<u64>,
-) -> Option<i8> {
+) -> Overflow {
     if el1.sctlr & SCTLR_M == 0 {
-        return Some(0);
+        return Overflow::At(0);
     }
     let beyond = |address: u64| address.checked_shr(u32::from(ipa_width)).unwrap_or(0) != 0;
-    let regime = Regime::of(el1, va)?;
+    let Some(regime) = Regime::of(el1, va) else {
+        return Overflow::Unknown;
+    };
     let mut table = regime.base();
     if beyond(table) {
-        return Some(0);
+        return Overflow::At(0);
     }
     for level in regime.start_level()..=3 {
-        let descriptor = read(table + regime.entry_offset(va, level))?;
+        let Some(descriptor) = read(table + regime.entry_offset(va, level)) else {
+            return Overflow::Unknown;
+        };
         let descriptor = if regime.big_endian {
             descriptor.swap_bytes()
         } else {
@@ -133,12 +148,14 @@ pub fn overflow_level(
         };
         let output = regime.output(descriptor);
         match descriptor & 3 {
-            1 | 3 if beyond(output) => return i8::try_from(level).ok(),
+            1 | 3 if beyond(output) => {
+                return i8::try_from(level).map_or(Overflow::Unknown, Overflow::At);
+            }
             3 if level < 3 => table = output,
-            _ => return None,
+            _ => return Overflow::Nowhere,
         }
     }
-    None
+    Overflow::Nowhere
 }
 
 #[cfg(test)]
@@ -159,7 +176,7 @@ mod tests {
         el1
     }
 
-    fn level(el1: &El1State, va: u64, entries: &[(u64, u64)]) -> Option<i8> {
+    fn level(el1: &El1State, va: u64, entries: &[(u64, u64)]) -> Overflow {
         let memory: HashMap<u64, u64> = entries.iter().copied().collect();
         overflow_level(el1, va, 40, |ipa| memory.get(&ipa).copied())
     }
@@ -168,7 +185,7 @@ mod tests {
     fn stage_1_off() {
         let mut el1 = el1(0, 0);
         el1.sctlr = 0;
-        assert_eq!(level(&el1, 1 << 41, &[]), Some(0));
+        assert_eq!(level(&el1, 1 << 41, &[]), Overflow::At(0));
     }
 
     #[test]
@@ -178,18 +195,29 @@ mod tests {
         let (l1, l2, l3) = (0x1008, 0x2010, 0x3018);
         let beyond = 1 << 40;
         let walk = |e1, e2, e3| level(&el1, va, &[(l1, e1), (l2, e2), (l3, e3)]);
-        assert_eq!(walk(0x2000 | TABLE, 0x3000 | TABLE, beyond | PAGE), Some(3));
-        assert_eq!(walk(0x2000 | TABLE, beyond | TABLE, 0), Some(2));
-        assert_eq!(walk(0x2000 | TABLE, beyond | BLOCK, 0), Some(2));
-        assert_eq!(walk(beyond | BLOCK, 0, 0), Some(1));
+        assert_eq!(
+            walk(0x2000 | TABLE, 0x3000 | TABLE, beyond | PAGE),
+            Overflow::At(3)
+        );
+        assert_eq!(walk(0x2000 | TABLE, beyond | TABLE, 0), Overflow::At(2));
+        assert_eq!(walk(0x2000 | TABLE, beyond | BLOCK, 0), Overflow::At(2));
+        assert_eq!(walk(beyond | BLOCK, 0, 0), Overflow::At(1));
         assert_eq!(
             walk(0x2000 | TABLE, 0x3000 | TABLE, 0x5000 | PAGE),
-            None,
+            Overflow::Nowhere,
             "in range"
         );
-        assert_eq!(walk(0x2000 | TABLE, 0, 0), None, "invalid by now");
-        assert_eq!(level(&el1, va, &[]), None, "table out of reach");
-        assert_eq!(level(&el1_with_base(25, beyond), va, &[]), Some(0));
+        assert_eq!(
+            walk(0x2000 | TABLE, 0, 0),
+            Overflow::Nowhere,
+            "invalid by now"
+        );
+        assert_eq!(
+            level(&el1, va, &[]),
+            Overflow::Unknown,
+            "table out of reach"
+        );
+        assert_eq!(level(&el1_with_base(25, beyond), va, &[]), Overflow::At(0));
     }
 
     fn el1_with_base(tcr: u64, base: u64) -> El1State {
@@ -206,13 +234,13 @@ mod tests {
         let block = (1_u64 << 41 | BLOCK).swap_bytes();
         assert_eq!(
             level(&el1, va, &[(0x1_0000, table), (0x2_0000, block)]),
-            Some(2)
+            Overflow::At(2)
         );
         // Bits 51:48 of an address lie at 15:12 of a descriptor.
         let wide = (1_u64 << 12 | BLOCK).swap_bytes();
         assert_eq!(
             level(&el1, va, &[(0x1_0000, table), (0x2_0000, wide)]),
-            Some(2)
+            Overflow::At(2)
         );
     }
 
@@ -220,21 +248,27 @@ mod tests {
     fn level_minus_1_with_lpa2() {
         let el1 = el1(12 | TCR_DS, 0x1000);
         let va = 5 << 48;
-        assert_eq!(level(&el1, va, &[(0x1028, 1 << 9 | TABLE)]), Some(-1));
+        assert_eq!(
+            level(&el1, va, &[(0x1028, 1 << 9 | TABLE)]),
+            Overflow::At(-1)
+        );
         assert_eq!(
             level(
                 &el1,
                 va,
                 &[(0x1028, 0x2000 | TABLE), (0x2000, 1 << 45 | BLOCK)]
             ),
-            Some(0)
+            Overflow::At(0)
         );
     }
 
     #[test]
     fn reserved_configurations_end() {
         for tcr in [3 << 14 | 16, 63, 1 << 14 | 60] {
-            assert_eq!(level(&el1(tcr, 0), 0, &[(0, 1 << 41 | TABLE)]), None);
+            assert_eq!(
+                level(&el1(tcr, 0), 0, &[(0, 1 << 41 | TABLE)]),
+                Overflow::Unknown
+            );
         }
     }
 }

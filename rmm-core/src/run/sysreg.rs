@@ -21,6 +21,8 @@ const ICC_SGI1R_EL1: u64 = encoding(3, 0, 12, 11, 5);
 const ICC_ASGI1R_EL1: u64 = encoding(3, 0, 12, 11, 6);
 const ICC_SGI0R_EL1: u64 = encoding(3, 0, 12, 11, 7);
 
+const OSLSR_EL1: u64 = encoding(2, 0, 1, 1, 4);
+
 /// Rt of the instruction syndrome: a register number, not for the Host.
 pub const ISS_RT: u64 = 0x1F << 5;
 
@@ -29,6 +31,8 @@ pub const ISS_RT: u64 = 0x1F << 5;
 pub enum Action {
     /// A read: give this value and go on.
     Read(u64),
+    /// A write: ignore it and go on.
+    Ignore,
     /// A write for the Host: leave with this value.
     Exit(u64),
     /// A debug register: give the Realm its own, if it has not got them.
@@ -78,9 +82,26 @@ impl Trap {
         (self.0 >> 1 & 0xF, self.0 >> 17 & 7)
     }
 
-    /// Self-hosted debug registers: op0 2, op1 0.
+    /// Self-hosted debug registers: op0 2, op1 0, CRn 0, 1 and 7.
     const fn is_debug(self) -> bool {
-        self.op0() == 2 && self.op1() == 0
+        self.op0() == 2 && self.op1() == 0 && matches!(self.0 >> 10 & 0xF, 0 | 1 | 7)
+    }
+
+    /// The debug communications channel as EL0 sees it: op0 2, op1 3, CRn 0.
+    const fn is_dcc(self) -> bool {
+        self.op0() == 2 && self.op1() == 3 && self.0 >> 10 & 0xF == 0
+    }
+
+    /// What a debug register reads as that stays trapped when the Realm has the others: of the OS
+    /// lock, that there is one and that it is open.
+    #[must_use]
+    pub const fn hidden_debug_value(self) -> u64 {
+        const OSLM: u64 = 1 << 3;
+        if self.encoding() == OSLSR_EL1 {
+            OSLM
+        } else {
+            0
+        }
     }
 
     /// PMU registers: op0 3, and op1 3 with CRn 9, CRm 12 to 14 or CRn 14, CRm 8 to 15, or op1 0
@@ -112,6 +133,14 @@ impl Trap {
     pub fn action(self, rec: &RecContext, id_register: impl FnOnce(u64, u64) -> u64) -> Action {
         if self.is_debug() {
             return Action::Debug;
+        }
+        if self.is_dcc() {
+            // There always is one; nobody listens.
+            return if self.is_read() {
+                Action::Read(0)
+            } else {
+                Action::Ignore
+            };
         }
         if self.is_pmu() {
             return Action::Pmu;
@@ -178,6 +207,8 @@ mod tests {
             (encoding(3, 3, 9, 12, 0), Action::Pmu),
             (encoding(3, 3, 14, 15, 7), Action::Pmu),
             (encoding(3, 0, 9, 14, 1), Action::Pmu),
+            // SPMUs.
+            (encoding(2, 0, 9, 12, 0), Action::Undefined),
             // CNTV_CTL_EL0, and PMMIR's neighbour in another CRm.
             (encoding(3, 3, 14, 3, 1), Action::Undefined),
             (encoding(3, 0, 9, 13, 0), Action::Undefined),
@@ -187,6 +218,21 @@ mod tests {
                 assert_eq!(found, action, "{register:#x}");
             }
         }
+    }
+
+    #[test]
+    fn nobody_listens_to_the_debug_channel() {
+        let rec = RecContext::new_zeroed();
+        for register in [encoding(2, 3, 0, 1, 0), encoding(2, 3, 0, 5, 0)] {
+            let read = Trap::new(esr(register, 1, true)).action(&rec, |_, _| 0);
+            let write = Trap::new(esr(register, 1, false)).action(&rec, |_, _| 0);
+            assert_eq!((read, write), (Action::Read(0), Action::Ignore));
+        }
+        assert_eq!(Trap::new(esr(OSLSR_EL1, 1, true)).hidden_debug_value(), 8);
+        assert_eq!(
+            Trap::new(esr(encoding(2, 0, 1, 3, 4), 1, true)).hidden_debug_value(),
+            0
+        );
     }
 
     #[test]
