@@ -20,6 +20,7 @@ pub mod entry;
 pub mod exception;
 pub mod features;
 pub mod machine;
+mod mem;
 pub mod ns;
 pub mod paging;
 pub mod percpu;
