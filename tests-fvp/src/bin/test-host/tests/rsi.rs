@@ -3,16 +3,14 @@
 
 use super::Test;
 use super::exit::running;
-use crate::arch::ticks;
 use crate::check::{Check, ensure, ensure_eq};
-use crate::gic;
 use crate::pool::GRANULE;
 use crate::realm::{Config, Realm};
-use crate::rec::{Rec, Step, check_exit, command, enter, enter_with, exit_record};
+use crate::rec::{Rec, check_exit, enter, enter_with, exit_record};
 use rmm_abi::rmi::{DataFlags, RecEnterFlags, RecExitReason};
 use rmm_abi::{rsi, smccc};
 use rsi::fid;
-use rsi::{RSI_ERROR_INPUT, RSI_ERROR_STATE, RSI_INCOMPLETE, RSI_SUCCESS};
+use rsi::{RSI_ERROR_INPUT, RSI_ERROR_STATE, RSI_ERROR_UNKNOWN, RSI_INCOMPLETE, RSI_SUCCESS};
 use tests_fvp::protocol::{MODE_COMMANDS, Op, layout};
 
 pub const TESTS: &[Test] = &[
@@ -27,8 +25,7 @@ pub const TESTS: &[Test] = &[
     ("rsi.measurements", measurements),
     ("rsi.rim", rim),
     ("rsi.token_wrong", token_wrong),
-    ("rsi.token", token),
-    ("rsi.token_interrupted", token_interrupted),
+    ("rsi.token_fails", token_fails),
 ];
 
 /// Memory of the tests, in the image's level 3 table.
@@ -386,102 +383,18 @@ fn token_wrong() -> Check {
     realm.finish()
 }
 
-/// A Host's interrupt stops the making of a token; the Realm carries on.
-fn token_interrupted() -> Check {
+/// Without a token builder a token is begun and asked for like any other, and its making fails.
+fn token_fails() -> Check {
     let realm = with_pages(1, &Config::default())?;
     let rec = &realm.recs[0];
-    for _ in 0..2 {
-        let init = rec.call(&[fid::RSI_ATTESTATION_TOKEN_INIT, 8, 7, 6, 5, 4, 3, 2, 1])?;
+    let part = |size| [fid::RSI_ATTESTATION_TOKEN_CONTINUE, PAGE, 0, size];
+    for challenge in [1, 2] {
+        let init = rec.call(&[fid::RSI_ATTESTATION_TOKEN_INIT, challenge])?;
         ensure_eq!(init[0], RSI_SUCCESS, "RSI_ATTESTATION_TOKEN_INIT");
-        let (mut total, mut interrupts) = (0, 0);
-        // Far more than enough, as long as each call makes some progress.
-        for _ in 0..10_000 {
-            gic::start_timer(ticks(2));
-            let arguments = [
-                fid::RSI_ATTESTATION_TOKEN_CONTINUE,
-                PAGE,
-                total,
-                GRANULE - total,
-            ];
-            let mut step = rec.step(&command(Op::Smc, &arguments))?;
-            while let Step::Exit(exit) = &step {
-                check_exit(exit, &exit_record(RecExitReason::Irq))?;
-                interrupts += 1;
-                ensure_eq!(gic::taken().unwrap_or(0), gic::EL2_TIMER, "interrupt taken");
-                step = rec.step(&enter())?;
-            }
-            gic::stop_timer();
-            gic::taken();
-            let Step::Done(reply) = step else { continue };
-            ensure!(
-                reply.values[1] <= GRANULE - total,
-                "{:#x} bytes",
-                reply.values[1]
-            );
-            total += reply.values[1];
-            if reply.values[0] == RSI_SUCCESS {
-                break;
-            }
-            ensure_eq!(
-                reply.values[0],
-                RSI_INCOMPLETE,
-                "RSI_ATTESTATION_TOKEN_CONTINUE"
-            );
-            ensure!(total < GRANULE, "a token of more than a granule");
-        }
-        ensure!(
-            total > 100,
-            "token of {total} bytes after {interrupts} interrupts"
-        );
-        ensure_eq!(
-            rec.load(PAGE)? & 0xFF_FFFF,
-            0x8F_01D9,
-            "the token's first bytes"
-        );
+        refused(rec, &part(0), RSI_INCOMPLETE)?;
+        refused(rec, &part(GRANULE), RSI_ERROR_UNKNOWN)?;
+        // Nothing is left to deliver.
+        refused(rec, &part(GRANULE), RSI_ERROR_STATE)?;
     }
-    realm.finish()
-}
-
-/// A token comes in parts of any size, and twice the same for the same challenge but for the
-/// signature.
-fn token() -> Check {
-    let realm = with_pages(2, &Config::default())?;
-    let rec = &realm.recs[0];
-    let mut lengths = [0; 2];
-    for (length, part) in lengths.iter_mut().zip([GRANULE, 300]) {
-        let init = rec.call(&[fid::RSI_ATTESTATION_TOKEN_INIT, 1, 2, 3, 4, 5, 6, 7, 8])?;
-        ensure_eq!(init[0], RSI_SUCCESS, "RSI_ATTESTATION_TOKEN_INIT");
-        let bound = init[1];
-        let zero = [fid::RSI_ATTESTATION_TOKEN_CONTINUE, PAGE, 0, 0];
-        refused(rec, &zero, RSI_INCOMPLETE)?;
-        rec.value_of(Op::MemFill, &[PAGE, GRANULE, 1])?;
-        let mut total = 0;
-        // Far more than enough; an interrupted call makes no progress.
-        for _ in 0..10_000 {
-            let page = PAGE + total / GRANULE * GRANULE;
-            let offset = total % GRANULE;
-            let size = part.min(GRANULE - offset);
-            let arguments = [fid::RSI_ATTESTATION_TOKEN_CONTINUE, page, offset, size];
-            let values = rec.call(&arguments)?;
-            ensure!(values[1] <= size, "{} bytes of {size}", values[1]);
-            total += values[1];
-            ensure!(total <= bound, "{total} bytes, more than {bound}");
-            if values[0] == RSI_SUCCESS {
-                *length = total;
-                break;
-            }
-            ensure_eq!(values[0], RSI_INCOMPLETE, "RSI_ATTESTATION_TOKEN_CONTINUE");
-        }
-        ensure!(*length > 100, "token of {length} bytes");
-        // CBOR tag 399, the CCA token: d9 018f.
-        ensure_eq!(
-            rec.load(PAGE)? & 0xFF_FFFF,
-            0x8F_01D9,
-            "the token's first bytes"
-        );
-        let again = [fid::RSI_ATTESTATION_TOKEN_CONTINUE, PAGE, 0, 16];
-        refused(rec, &again, RSI_ERROR_STATE)?;
-    }
-    ensure_eq!(lengths[0], lengths[1], "length of the second token");
     realm.finish()
 }
