@@ -593,6 +593,18 @@ impl RealmCpu {
             .await
     }
 
+    /// Whether breakpoints and watchpoints are the Realm's now.
+    #[must_use]
+    pub fn has_debug(&self) -> bool {
+        self.core(|core| core.given.debug)
+    }
+
+    /// Whether the PMU is the Realm's now.
+    #[must_use]
+    pub fn has_pmu(&self) -> bool {
+        self.core(|core| core.given.pmu.is_some())
+    }
+
     /// Uses registers that trap with this syndrome until the Realm has been given them.
     async fn lazily<R>(
         &self,

@@ -461,8 +461,8 @@ fn beyond_the_ipa_space_by_a_stage_1_table() {
         // VA of 39 bits: level 1 at page 1, level 2 at page 2, level 3 at page 3.
         let entry = |page: u64, value: u64| (page * PAGE, value);
         for (at, value) in [
-            entry(1, 2 * PAGE | 3),
-            entry(2, 3 * PAGE | 3),
+            entry(1, (2 * PAGE) | 3),
+            entry(2, (3 * PAGE) | 3),
             entry(3, end | 3),
             // A block at level 2, and at level 1.
             (2 * PAGE + 8, end | 1),

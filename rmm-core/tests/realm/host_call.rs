@@ -143,7 +143,7 @@ fn memory_that_is_gone_at_the_answer() {
         let exit = realm.enter_with(0, |enter| enter.gprs = [0x666; 31]);
         assert_record(&exit, RecExitReason::Sync, |exit| {
             exit.esr = translation(3);
-            exit.hpfar = 2 * PAGE >> 8;
+            exit.hpfar = (2 * PAGE) >> 8;
         });
     }
     // DESTROYED with memory behind it is no memory either: the Realm has to ask for it.

@@ -8,8 +8,11 @@ use rmm_core::fake::{Access, Host, TestRealm};
 /// What the Host gives for a read, more than was asked for.
 const VALUE: u64 = 0xFEDC_BA98_F6F5_F4F3;
 
+/// What must hold of the registers after the access.
+type Check = fn([u64; 31]);
+
 /// REC 0 makes this access, which the Host emulates by `VALUE`; returns exit.gprs[0].
-fn emulate(realm: &TestRealm<'_>, access: Access, then: fn([u64; 31])) -> u64 {
+fn emulate(realm: &TestRealm<'_>, access: Access, then: Check) -> u64 {
     realm.script(0, move |cpu| async move {
         cpu.mark(0);
         let pc = cpu.context(|context| context.pc);
@@ -33,7 +36,7 @@ fn reads() {
     let host = Host::new();
     let realm = with_page(&host);
     let load = |bytes| Access::load(realm.unprotected()).bytes(bytes).register(9);
-    let rows: [(Access, fn([u64; 31])); 10] = [
+    let rows: [(Access, Check); 10] = [
         (load(1), |x| assert_eq!(x[9], 0xF3)),
         (load(1).signed(), |x| {
             assert_eq!(x[9], 0xFFFF_FFFF_FFFF_FFF3)

@@ -1,1 +1,334 @@
 // SPDX-License-Identifier: BSD-3-Clause
+//! Registers of a REC from exit to entry, those that are switched on first use among them.
+//!
+//! That the Host's are back after each exit is checked at every call.
+
+use super::{assert_reason, with_recs};
+use rmm_abi::rmi::{RealmFlags, RecExitReason};
+use rmm_core::fake::{Config, Host, RealmCpu, TestRealm, features};
+use rmm_core::machine::CpuFeatures;
+use zerocopy::{FromBytes, IntoBytes};
+
+/// Fills a structure of registers with values of this REC's.
+fn fill<T: FromBytes + IntoBytes>(registers: &mut T, rec: usize) {
+    for (n, word) in registers.as_mut_bytes().chunks_exact_mut(8).enumerate() {
+        let value = (rec as u64 + 1) << 32 | n as u64;
+        word.copy_from_slice(&value.to_le_bytes());
+    }
+}
+
+#[track_caller]
+fn assert_filled<T: FromBytes + IntoBytes + zerocopy::Immutable>(registers: &T, rec: usize) {
+    for (n, word) in registers.as_bytes().chunks_exact(8).enumerate() {
+        let value = (rec as u64 + 1) << 32 | n as u64;
+        assert_eq!(word, value.to_le_bytes(), "word {n}");
+    }
+}
+
+/// Two RECs do `first`, leave, and do `second`, in turns; each with a machine of its own.
+fn in_turns<F, G>(realm: &TestRealm<'_>, script: fn(RealmCpu, usize) -> F, exits: usize)
+where
+    F: Future<Output = G> + Send + 'static,
+    G: Send,
+{
+    for rec in [0, 1] {
+        realm.script(rec, move |cpu| async move {
+            let _done = script(cpu, rec).await;
+        });
+    }
+    for _ in 0..=exits {
+        for rec in [0, 1] {
+            assert_reason(&realm.enter(rec), RecExitReason::Irq);
+        }
+    }
+}
+
+#[test]
+fn el1_registers_and_keys() {
+    let host = Host::new();
+    in_turns(
+        &with_recs(&host, 2),
+        |cpu, rec| async move {
+            cpu.el1(|el1| {
+                fill(el1, rec);
+                // What these bits do is another matter.
+                el1.mdscr &= !(1 << 15);
+            });
+            cpu.own(|sp_el0, keys| {
+                *sp_el0 = rec as u64;
+                fill(keys, rec);
+            });
+            for _ in 0..2 {
+                cpu.irq().await;
+                cpu.el1(|el1| assert_filled(el1, rec));
+                cpu.own(|sp_el0, keys| {
+                    assert_eq!(*sp_el0, rec as u64);
+                    assert_filled(keys, rec);
+                });
+            }
+        },
+        2,
+    );
+}
+
+#[test]
+fn general_registers_pc_and_pstate() {
+    let host = Host::new();
+    in_turns(
+        &with_recs(&host, 2),
+        |cpu, rec| async move {
+            cpu.context(|context| {
+                fill(&mut context.gprs, rec);
+                context.pstate = 0xA000_03C4;
+                context.pc = 0x7777_0000 + rec as u64;
+            });
+            cpu.irq().await;
+            cpu.context(|context| {
+                assert_filled(&context.gprs, rec);
+                assert_eq!(context.pstate, 0xA000_03C4);
+                assert_eq!(context.pc, 0x7777_0000 + rec as u64);
+            });
+        },
+        1,
+    );
+}
+
+#[test]
+fn an_injected_exception_sees_the_registers_of_now() {
+    let host = Host::new();
+    let realm = with_recs(&host, 1);
+    realm.script(0, |cpu| async move {
+        for n in 1..4 {
+            let vbar = n << 16;
+            cpu.el1(|el1| (el1.vbar, el1.tcr) = (vbar, n));
+            // RIPAS EMPTY: the monitor has the Realm take an abort.
+            let taken = cpu.read(0x1_0000).await.expect_err("SEA");
+            assert_eq!(taken.vector, 0x200);
+            cpu.el1(|el1| {
+                assert_eq!((el1.vbar, el1.tcr), (vbar, n), "others stay");
+                assert_eq!((el1.elr, el1.esr), (taken.elr, taken.esr));
+            });
+        }
+    });
+    assert_reason(&realm.enter(0), RecExitReason::Irq);
+}
+
+#[test]
+fn simd() {
+    let host = Host::new();
+    in_turns(
+        &with_recs(&host, 2),
+        |cpu, rec| async move {
+            cpu.irq().await;
+            cpu.simd(|simd| {
+                assert_eq!(simd.q, [[0; 2]; 32], "nobody else's");
+                fill(simd, rec);
+            })
+            .await
+            .expect("FP/SIMD");
+            // Not used in between: not moved.
+            for _ in 0..3 {
+                cpu.irq().await;
+            }
+            cpu.simd(|simd| assert_filled(simd, rec))
+                .await
+                .expect("FP/SIMD");
+            let sve = cpu.sve(|_, _| ()).await;
+            assert!(sve.is_err(), "no SVE in this Realm");
+        },
+        4,
+    );
+}
+
+/// A machine with SVE, a PMU, and Realms that have both.
+fn rich() -> Host {
+    let mut features = CpuFeatures {
+        sve_vl: Some(3),
+        pmu_counters: Some(6),
+        ..features()
+    };
+    features.id.pfr0 |= 1 << 32;
+    features.id.zfr0 = 1;
+    features.id.dfr0 |= 6 << 8;
+    Host::with(Config {
+        features,
+        ..Config::default()
+    })
+}
+
+fn rich_realm(host: &Host) -> TestRealm<'_> {
+    let realm = host.realm().params(|p| {
+        p.flags = (RealmFlags::SVE | RealmFlags::PMU).bits();
+        p.sve_vl = 1;
+        p.pmu_num_ctrs = 4;
+    });
+    let realm = realm.create();
+    for _ in 0..2 {
+        let _rec = realm.rec(true);
+    }
+    realm.data(0, &[]);
+    realm.activate();
+    realm
+}
+
+#[test]
+fn sve() {
+    let host = rich();
+    in_turns(
+        &rich_realm(&host),
+        |cpu, rec| async move {
+            cpu.sve(|z, rest| {
+                assert!(z.iter().all(|half| half.0 == [0; 4096]));
+                assert_eq!((rest.p, rest.zcr), ([0; 512], 0));
+                z.iter_mut().for_each(|half| fill(half, rec));
+                fill(rest, rec);
+            })
+            .await
+            .expect("SVE");
+            cpu.irq().await;
+            cpu.irq().await;
+            cpu.sve(|z, rest| {
+                z.iter().for_each(|half| assert_filled(half, rec));
+                assert_filled(rest, rec);
+            })
+            .await
+            .expect("SVE");
+        },
+        2,
+    );
+}
+
+#[test]
+fn breakpoints() {
+    let host = Host::new();
+    in_turns(
+        &with_recs(&host, 2),
+        |cpu, rec| async move {
+            cpu.debug(|debug| {
+                assert_eq!(debug.as_bytes(), [0; 512]);
+                fill(debug, rec);
+            })
+            .await
+            .expect("debug registers");
+            cpu.irq().await;
+            cpu.irq().await;
+            cpu.debug(|debug| assert_filled(debug, rec))
+                .await
+                .expect("debug registers");
+        },
+        2,
+    );
+}
+
+#[test]
+fn breakpoints_that_act_are_there_from_the_entry_on() {
+    let host = Host::new();
+    let realm = with_recs(&host, 1);
+    realm.script(0, |cpu| async move {
+        cpu.el1(|el1| el1.mdscr |= 1 << 15);
+        cpu.irq().await;
+        assert!(cpu.has_debug(), "MDSCR_EL1.MDE is set");
+        cpu.el1(|el1| el1.mdscr &= !(1 << 15));
+        cpu.irq().await;
+        assert!(!cpu.has_debug());
+    });
+    for _ in 0..3 {
+        assert_reason(&realm.enter(0), RecExitReason::Irq);
+    }
+}
+
+#[test]
+fn pmu() {
+    let host = rich();
+    in_turns(
+        &rich_realm(&host),
+        |cpu, rec| async move {
+            cpu.pmu(|pmu| {
+                fill(pmu, rec);
+                pmu.pmcr &= !1;
+            })
+            .await
+            .expect("PMU");
+            cpu.irq().await;
+            cpu.irq().await;
+            cpu.pmu(|pmu| {
+                assert_eq!(pmu.pmcr, (rec as u64 + 1) << 32);
+                assert_eq!(pmu.evcntr[3], (rec as u64 + 1) << 32 | 11);
+            })
+            .await
+            .expect("PMU");
+        },
+        2,
+    );
+}
+
+#[test]
+fn pmu_overflow_status() {
+    let host = rich();
+    let realm = rich_realm(&host);
+    // E, overflow, interrupt enable, counter enable; status.
+    let rows = [
+        (1, 1, 1, 1, 1),
+        (0, 1, 1, 1, 0),
+        (1, 0, 1, 1, 0),
+        (1, 1, 0, 1, 0),
+        (1, 1, 1, 0, 0),
+        (1, 2, 1, 3, 0),
+        (1, 1 << 31, 1 << 31, 1 << 31, 1),
+    ];
+    realm.script(0, move |cpu| async move {
+        for (e, ovsset, intenset, cntenset, _) in rows {
+            cpu.pmu(|pmu| {
+                (pmu.pmcr, pmu.ovsset) = (e, ovsset);
+                (pmu.intenset, pmu.cntenset) = (intenset, cntenset);
+            })
+            .await
+            .expect("PMU");
+            cpu.irq().await;
+            // Counting goes on by itself.
+            assert_eq!(cpu.has_pmu(), e == 1);
+        }
+    });
+    for (.., status) in rows {
+        assert_eq!(realm.enter(0).pmu_ovf_status, status);
+    }
+    assert_reason(&realm.enter(0), RecExitReason::Irq);
+}
+
+#[test]
+fn no_pmu_where_the_realm_has_none() {
+    let host = rich();
+    let realm = host.realm().active(1);
+    realm.script(0, |cpu| async move {
+        assert!(cpu.pmu(|_| ()).await.is_err());
+        assert!(cpu.sve(|_, _| ()).await.is_err());
+    });
+    let exit = realm.enter(0);
+    assert_reason(&exit, RecExitReason::Irq);
+    assert_eq!(exit.pmu_ovf_status, 0);
+}
+
+#[test]
+fn everything_at_once() {
+    let host = rich();
+    in_turns(
+        &rich_realm(&host),
+        |cpu, rec| async move {
+            cpu.sve(|z, _| fill(&mut z[1], rec)).await.expect("SVE");
+            cpu.pmu(|pmu| pmu.ccntr = rec as u64).await.expect("PMU");
+            cpu.debug(|debug| debug.bvr[15] = rec as u64)
+                .await
+                .expect("debug registers");
+            cpu.irq().await;
+            cpu.debug(|debug| assert_eq!(debug.bvr[15], rec as u64))
+                .await
+                .expect("debug registers");
+            cpu.sve(|z, _| assert_filled(&z[1], rec))
+                .await
+                .expect("SVE");
+            let count = cpu.pmu(|pmu| pmu.ccntr).await.expect("PMU");
+            assert_eq!(count, rec as u64);
+        },
+        1,
+    );
+}
