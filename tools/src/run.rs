@@ -64,34 +64,89 @@ fn run(
     needs_verdict: bool,
 ) -> Result<Option<String>, Box<dyn Error>> {
     let mut boot = Boot::start(options, request)?;
-    let (mut complete, mut passed) = (false, !needs_verdict);
-    let mut failure = None;
+    let mut judge = Judge {
+        passed: !needs_verdict,
+        ..Judge::default()
+    };
     let why = loop {
         match boot.next() {
             Event::Line(line) => {
                 println!("{line}");
-                complete |= line == COMPLETE;
-                let crashed = is_crash(&line);
-                if crashed {
+                if is_crash(&line) {
                     boot.shorten(Duration::from_secs(2));
                 }
-                let verdict = line.strip_prefix(VERDICT);
-                passed |= verdict == Some("PASS");
-                if crashed
-                    || line.starts_with("host: FAILED")
-                    || line.starts_with("host: crashed")
-                    || verdict.is_some_and(|verdict| verdict != "PASS")
-                {
-                    failure.get_or_insert(line);
-                }
+                judge.line(line);
             }
-            Event::Ended(true) if complete && passed => break None,
-            Event::Ended(true) if complete => break Some("the guest gave no verdict".into()),
-            Event::Ended(true) => break Some("QEMU ended before the Host was done".into()),
+            Event::Ended(true) => break judge.end(),
             Event::Ended(false) => break Some("QEMU failed".into()),
             Event::Silent => break Some(format!("no output for {} s", options.silence)),
             Event::Timeout => break Some(format!("not done after {} s", options.timeout)),
         }
     };
-    Ok(failure.or(why))
+    Ok(judge.failure.or(why))
+}
+
+/// What the lines of a run amount to.
+#[derive(Default)]
+struct Judge {
+    /// The Host has done everything.
+    complete: bool,
+    /// The guest is content, or nobody asks it.
+    passed: bool,
+    /// The first line that tells of a failure.
+    failure: Option<String>,
+}
+
+impl Judge {
+    fn line(&mut self, line: String) {
+        self.complete |= line == COMPLETE;
+        let verdict = line.strip_prefix(VERDICT);
+        self.passed |= verdict == Some("PASS");
+        if is_crash(&line)
+            || line.starts_with("host: FAILED")
+            || line.starts_with("host: crashed")
+            || verdict.is_some_and(|verdict| verdict != "PASS")
+        {
+            self.failure.get_or_insert(line);
+        }
+    }
+
+    /// Why a QEMU that ended as it should was not enough, if so.
+    fn end(&self) -> Option<String> {
+        match (self.complete, self.passed) {
+            (true, true) => None,
+            (true, false) => Some("the guest gave no verdict".into()),
+            (false, _) => Some("QEMU ended before the Host was done".into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judge(needs_verdict: bool, lines: &[&str]) -> Option<String> {
+        let mut judge = Judge {
+            passed: !needs_verdict,
+            ..Judge::default()
+        };
+        lines.iter().for_each(|line| judge.line((*line).into()));
+        let end = judge.end();
+        judge.failure.or(end)
+    }
+
+    #[test]
+    fn a_run_needs_its_end_and_the_guests_verdict() {
+        let pass = "realm: verdict: PASS";
+        let fail = "realm: verdict: FAIL: 2";
+        assert_eq!(judge(false, &["host: started", COMPLETE]), None);
+        assert_eq!(judge(true, &[pass, COMPLETE]), None);
+        assert!(judge(true, &[COMPLETE]).is_some());
+        assert!(judge(true, &[pass]).is_some());
+        assert_eq!(judge(true, &[fail, COMPLETE]).as_deref(), Some(fail));
+        assert_eq!(judge(false, &[fail, COMPLETE]).as_deref(), Some(fail));
+        assert!(judge(false, &["host: FAILED: why", COMPLETE]).is_some());
+        // What a Realm prints is no crash of the monitor's.
+        assert_eq!(judge(false, &["realm: Kernel panic", COMPLETE]), None);
+    }
 }

@@ -254,6 +254,7 @@ impl Disk {
         for offset in (0..part.bytes).step_by(CHUNK as usize) {
             let bytes = CHUNK.min(part.bytes - offset) as usize;
             let (data, disk) = (&mut buffer[..bytes], self.content + at + offset);
+            // Linux aligns a sector's buffer to its size: no chunk crosses a page.
             let ipa = self.ipa(part.address) + offset;
             if kind == OUT {
                 memory.read_shared(ipa, data)?;
