@@ -44,8 +44,8 @@ pub trait Machine: Memory + Hash {
     fn load_el1(&self, rec: &RecContext);
 
     /// Translates a VA of the entered REC by its stage 1, as it is at this moment, for a read from
-    /// EL0 or EL1: the IPA. None: it does not translate.
-    fn resolve_ipa(&self, va: u64, from_el0: bool) -> Option<Ipa>;
+    /// EL1: the IPA. None: it does not translate.
+    fn resolve_ipa(&self, va: u64) -> Option<Ipa>;
 
     /// Whether the Host left the CPU in streaming SVE mode. A REC is entered.
     fn is_streaming(&self) -> bool;

@@ -70,9 +70,9 @@ impl Machine for ArchCpu {
         unsafe { realm::load_el1(rec) }
     }
 
-    fn resolve_ipa(&self, va: u64, from_el0: bool) -> Option<Ipa> {
+    fn resolve_ipa(&self, va: u64) -> Option<Ipa> {
         // SAFETY: the REC is entered, by the trait's contract.
-        unsafe { realm::resolve_ipa(va, from_el0) }
+        unsafe { realm::resolve_ipa(va) }
     }
 
     #[inline(always)]

@@ -402,17 +402,11 @@ fn forget_other_recs() {
 ///
 /// # Safety
 /// A REC is entered on this CPU.
-pub unsafe fn resolve_ipa(va: u64, from_el0: bool) -> Option<Ipa> {
+pub unsafe fn resolve_ipa(va: u64) -> Option<Ipa> {
     const PA: u64 = (1 << 52) - (1 << 12);
     let saved = PAR_EL1.get();
     // SAFETY: translates, and changes nothing but PAR_EL1.
-    unsafe {
-        if from_el0 {
-            asm!("at s1e0r, {}", in(reg) va, options(nostack, preserves_flags));
-        } else {
-            asm!("at s1e1r, {}", in(reg) va, options(nostack, preserves_flags));
-        }
-    }
+    unsafe { asm!("at s1e1r, {}", in(reg) va, options(nostack, preserves_flags)) };
     isb();
     let par = PAR_EL1.get();
     // It is the Realm's.

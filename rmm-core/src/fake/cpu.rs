@@ -174,7 +174,7 @@ impl Machine for FakeCpu {
         assert_eq!(registers.gic.hcr & 0x8101, 0x8101, "En, vSGIEOICount, DVIM");
     }
 
-    fn resolve_ipa(&self, _va: u64, _from_el0: bool) -> Option<Ipa> {
+    fn resolve_ipa(&self, _va: u64) -> Option<Ipa> {
         // Stage 1 of a scripted Realm is what the script says it is.
         let lines = &self.board.lines[self.index];
         self.with(|_, _| Some(Ipa(lines.fault_ipa.load(Ordering::SeqCst))))

@@ -16,8 +16,6 @@ use rmm_rtt::Entry;
 const ESR_ISV: u64 = 1 << 24;
 /// S1PTW: the abort met the walk of stage 1.
 const ESR_S1PTW: u64 = 1 << 7;
-/// M[3:2] of PSTATE: the Exception level, in AArch64.
-const PSTATE_EL: u64 = 3 << 2;
 /// EC, SET, FnV, EA, DFSC: what the Host sees of any Data Abort. Specification A4.3.4.3 adds IL (bit
 /// 25) for a Non-emulatable one at an Unprotected IPA; it is always 1 there, tells the Host nothing,
 /// and Arm's compliance suite wants 0.
@@ -57,8 +55,8 @@ impl<M: Machine> Running<'_, M> {
             Err(next) => return next,
         };
         match (fault.entry, fault.kind) {
-            (Entry::Unassigned { ripas } | Entry::Assigned { ripas, .. }, kind) => {
-                self.protected_abort(&fault, ripas, kind, esr, far, ESR_DATA_ABORT)
+            (Entry::Unassigned { ripas } | Entry::Assigned { ripas, .. }, _) => {
+                self.protected_abort(&fault, ripas, esr, far, ESR_DATA_ABORT)
             }
             (Entry::UnassignedNs, _) | (Entry::AssignedNs { .. }, Kind::Permission) => {
                 self.unprotected_abort(fault.ipa, esr, far)
@@ -74,13 +72,17 @@ impl<M: Machine> Running<'_, M> {
 
     /// An Instruction Abort from the Realm.
     pub fn instruction_abort(&mut self, esr: u64, far: u64, hpfar: u64) -> Next {
+        if is_permission_fault(esr) {
+            // Protected memory is executable; nothing is ever executed from the Unprotected half.
+            return self.external_abort_injected(esr, far);
+        }
         let fault = match self.fault(esr, far, hpfar) {
             Ok(fault) => fault,
             Err(next) => return next,
         };
         match (fault.entry, fault.kind) {
-            (Entry::Unassigned { ripas } | Entry::Assigned { ripas, .. }, kind) => {
-                self.protected_abort(&fault, ripas, kind, esr, far, ESR_INSTRUCTION_ABORT)
+            (Entry::Unassigned { ripas } | Entry::Assigned { ripas, .. }, _) => {
+                self.protected_abort(&fault, ripas, esr, far, ESR_INSTRUCTION_ABORT)
             }
             (Entry::Table { .. }, _) => Next::Resume,
             // Nothing is ever executed from the Unprotected half.
@@ -105,10 +107,9 @@ impl<M: Machine> Running<'_, M> {
             _ => return Err(self.external_abort_injected(esr, far)),
         };
         // HPFAR_EL2 is not valid for a permission fault, unless it met the walk of stage 1.
-        let ipa = if kind == Kind::Permission && esr & ESR_S1PTW == 0 {
-            let from_el0 = self.rec.context.pstate & PSTATE_EL == 0;
+        let ipa = if is_permission_fault(esr) {
             // None: stage 1 has changed meanwhile.
-            match self.cx.machine.resolve_ipa(far, from_el0) {
+            match self.cx.machine.resolve_ipa(far) {
                 Some(ipa) => ipa.granule_base(),
                 None => return Err(Next::Resume),
             }
@@ -128,14 +129,13 @@ impl<M: Machine> Running<'_, M> {
         &mut self,
         fault: &Fault,
         ripas: Ripas,
-        kind: Kind,
         esr: u64,
         far: u64,
         mask: u64,
     ) -> Next {
         match (fault.entry, ripas) {
             // The Host has mended the mapping meanwhile: the access is tried again.
-            (Entry::Assigned { .. }, Ripas::Ram) if kind == Kind::Translation => Next::Resume,
+            (Entry::Assigned { .. }, Ripas::Ram) => Next::Resume,
             (_, Ripas::Empty) => self.external_abort_injected(esr, far),
             (_, Ripas::Ram | Ripas::Destroyed) => {
                 self.exit.hpfar = hpfar(fault.ipa);
@@ -216,6 +216,11 @@ impl<M: Machine> Running<'_, M> {
         self.cx.machine.load_el1(&self.rec.context);
         Next::Resume
     }
+}
+
+/// A permission fault of stage 2 that the access itself met, not the walk of stage 1.
+const fn is_permission_fault(esr: u64) -> bool {
+    matches!(esr & 0x3F, 0x0C..=0x0F) && esr & ESR_S1PTW == 0
 }
 
 /// Page of the IPA that `HPFAR_EL2` names.
