@@ -42,7 +42,7 @@ export QEMU TFA TFA_DEBUG RMM_CACHE LINUX INITRD APPEND
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 .PHONY: help setup rust image host-image flash run test test-host test-target \
-        lint fuzz miri clean distclean on-qemu FORCE
+        loom lint fuzz miri clean distclean on-qemu FORCE
 
 help:
 	@echo 'make setup        gets what is missing: Rust target, QEMU, TF-A, fiptool, a kernel'
@@ -52,6 +52,7 @@ help:
 	@echo 'make test         all tests, on this machine and on QEMU'
 	@echo 'make test-host    the tests that need nothing but cargo'
 	@echo 'make test-target  the tests on QEMU'
+	@echo 'make loom         the granule lock in all interleavings of CPUs; part of test, test-host'
 	@echo 'make lint         format and clippy'
 	@echo 'make fuzz, miri   where a nightly Rust with them is installed'
 	@echo 'make clean        removes what was built; distclean: the downloads too'
@@ -137,11 +138,21 @@ run: flash $(filter build/%,$(RAMDISK))
 	@$(if $(LINUX),,cat $(GUEST)/version;) $(TOOL) run $(ON_QEMU) $(ON_LINUX)
 endif
 
-test: flash build/guest/initrd
+test: loom flash build/guest/initrd
 	@$(TOOL) test $(ON_QEMU) --linux $(GUEST)/Image --initrd build/guest/initrd
 
-test-host:
+test-host: loom
 	@cargo test $(HOST_CRATES)
+
+# Seconds that the models may take; they take about 10.
+LOOM_SECONDS := 120
+LOOM_CARGO   := CARGO_TARGET_DIR=$(abspath build/loom) RUSTFLAGS='--cfg loom' \
+                CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
+                CARGO_PROFILE_RELEASE_DEBUG=0 cargo test -p rmm-granule --test loom --release
+
+loom:
+	@$(LOOM_CARGO) --no-run
+	@RUST_BACKTRACE=0 timeout $(LOOM_SECONDS) env $(LOOM_CARGO) -q
 
 test-target: flash
 	@$(TOOL) test --target-only $(ON_QEMU)
@@ -168,7 +179,7 @@ fuzz:
 	    $(NIGHTLY) fuzz run "$$t" -- -max_total_time=$(or $(FUZZ_SECONDS),60) || exit 1; done; fi
 
 clean:
-	@rm -rf build/qemu build/fvp build/guest
+	@rm -rf build/qemu build/fvp build/loom build/guest
 	@cargo clean -q
 
 distclean: clean

@@ -48,6 +48,7 @@ impl<'t, S: State> Locked<'t, S> {
     fn become_state<T: State>(self) -> Locked<'t, T> {
         assert!(self.refs() == 0, "state change of a Granule in use");
         let (word, pa) = self.into_parts();
+        // The unlock makes it known to the next holder of the lock, and the content with it.
         word.fetch_xor(S::STATE.bits() ^ T::STATE.bits(), Ordering::Relaxed);
         Locked::new(word, pa)
     }
@@ -123,6 +124,7 @@ impl<S: Counted> Locked<'_, S> {
     /// If the count does not fit; the caller's own limit is far lower.
     #[inline(always)]
     pub fn take_refs(&self, count: u16) {
+        // As for a change of state.
         let old = self.word.fetch_add(count, Ordering::Relaxed) & COUNT_MASK;
         assert!(
             count <= COUNT_MASK && old <= COUNT_MASK - count,
@@ -142,7 +144,8 @@ impl<S: Counted> Locked<'_, S> {
     /// If the count is lower than that: the caller has lost track.
     #[inline(always)]
     pub fn put_refs(&self, count: u16) {
-        let old = self.word.fetch_sub(count, Ordering::Release) & COUNT_MASK;
+        // Whoever looks at the count has the lock, and what was done before comes with it.
+        let old = self.word.fetch_sub(count, Ordering::Relaxed) & COUNT_MASK;
         assert!(old >= count, "reference count underflow");
     }
 

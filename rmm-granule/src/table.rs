@@ -126,6 +126,7 @@ impl GranuleTable {
             for word in span.words {
                 let next = pa.saturating_add(GRANULE_SIZE as u64);
                 if pa < end && base < next {
+                    // No other CPU runs the monitor yet.
                     word.store(GranuleState::NeverDelegable.bits(), Ordering::Relaxed);
                 }
                 pa = next;
@@ -153,7 +154,8 @@ impl GranuleTable {
     /// `pa` is unaligned or not delegable.
     pub fn state(&self, pa: u64) -> Result<GranuleState, GranuleError> {
         let (word, _) = self.find(pa)?;
-        match GranuleState::of(word.load(Ordering::Acquire)) {
+        // Nothing else is known without the lock. An access to Non-secure memory asks the GPT.
+        match GranuleState::of(word.load(Ordering::Relaxed)) {
             GranuleState::NeverDelegable => Err(GranuleError::NotDelegable),
             state => Ok(state),
         }
@@ -173,7 +175,9 @@ impl GranuleTable {
         if seen & STATE_MASK == S::STATE.bits() {
             return Ok(Locked::new(word, pa));
         }
-        word.fetch_and(!LOCK, Ordering::Release);
+        // Nothing was done under the lock. What was under the ones before reaches the next holder
+        // through this write as it did through the one that locked.
+        word.fetch_and(!LOCK, Ordering::Relaxed);
         Err(wrong_state(seen))
     }
 
@@ -196,6 +200,7 @@ impl GranuleTable {
     pub fn put_rec_of(&self, rd: Pa) {
         let counted = self.find(rd.0).is_ok_and(|(word, _)| {
             let seen = word.load(Ordering::Relaxed);
+            // The REC that the caller has destroyed keeps it an RD until it is taken from the count.
             let is_rd = seen & STATE_MASK == GranuleState::Rd.bits();
             is_rd && word.fetch_sub(1, Ordering::Release) & COUNT_MASK != 0
         });
