@@ -2,12 +2,13 @@
 //! What must hold of a machine between commands.
 
 use super::board::Board;
+use super::realm::empty;
 use super::{EntryReport, Host, Status};
 use crate::realm::Realm;
 use crate::rec::RecHead;
 use rmm_granule::fake::Pas;
 use rmm_granule::{GRANULE_SIZE, Pa};
-use rmm_rtt::entry_size;
+use rmm_rtt::{Stage2, entry_size};
 use std::collections::BTreeMap;
 use zerocopy::FromBytes;
 
@@ -178,6 +179,39 @@ pub fn audit(host: &Host) -> Counts {
         );
         counts
     })
+}
+
+/// Destroys every REC and Realm that there is and takes back every Granule, whoever made them; no
+/// other command is being served.
+///
+/// # Panics
+/// If the monitor does not give something back as it must.
+pub fn sweep(host: &Host) {
+    host.leniently(|| {
+        let board = host.board();
+        let all = |wanted: u16| -> Vec<u64> {
+            let words = board.words().filter(|(_, word)| state(*word) == wanted);
+            words.map(|(pa, _)| pa).collect()
+        };
+        for rec in all(REC) {
+            assert_eq!(host.rec_destroy(rec), Status::Success);
+        }
+        for rd in all(RD) {
+            let content = board.memory.peek(Pa(rd));
+            let (realm, _) = Realm::read_from_prefix(&content).expect("an RD");
+            let Stage2 {
+                ipa_width,
+                start_level,
+                ..
+            } = realm.stage2;
+            empty(host, rd, ipa_width, start_level.into(), &|| host.granule());
+            assert_eq!(host.realm_destroy(rd), Status::Success);
+        }
+        for pa in all(DELEGATED) {
+            host.undelegate(pa);
+            board.memory.assert_no_stale(Pa(pa));
+        }
+    });
 }
 
 /// What the words of Granules must be, as found from the objects that refer to them.

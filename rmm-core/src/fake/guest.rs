@@ -361,6 +361,15 @@ impl RealmCpu {
         }
     }
 
+    /// SMC that does not return: whoever lets the REC run again says where.
+    pub async fn smc_without_return(&self, args: &[u64]) {
+        self.context(|context| context.gprs[..args.len()].copy_from_slice(args));
+        let _start = self.begin().await;
+        let (far, hpfar) = (0, 0);
+        let esr = ec::SMC | IL;
+        self.trap(Exception::Sync { esr, far, hpfar }).await;
+    }
+
     /// HVC.
     pub async fn hvc(&self) -> After {
         let start = self.begin().await;

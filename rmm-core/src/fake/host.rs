@@ -4,11 +4,13 @@
 use super::board::{Board, Config};
 use super::check::Snapshot;
 use super::command::Status;
-use super::{FakeCpu, RealmBuilder};
+use super::{FakeCpu, RealmBuilder, RealmCpu};
+use rmm_abi::mpidr::index_to_mpidr_el1;
 use rmm_abi::rmi::fid;
 use rmm_granule::fake::Pas;
 use rmm_granule::{GRANULE_SIZE, Pa};
 use std::cell::Cell;
+use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes};
@@ -127,6 +129,15 @@ impl Host {
         }
     }
 
+    /// Makes `script` what runs in the REC of this index of whatever Realm has this VMID.
+    pub fn program<F>(&self, vmid: u16, index: u64, script: impl FnOnce(RealmCpu) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.board
+            .set_script(vmid, index_to_mpidr_el1(index), script);
+    }
+
     /// A Realm to be.
     pub fn realm(&self) -> RealmBuilder<'_> {
         RealmBuilder::new(self)
@@ -220,6 +231,18 @@ impl Host {
     /// Puts a Granule into a PAS as Secure world or EL3 would, past the monitor.
     pub fn move_to(&self, pa: u64, pas: Pas) {
         self.board.memory.set_pas(Pa(pa), pas);
+    }
+
+    /// Makes `script` what runs in the REC of this index of the Realm with this VMID from now on.
+    ///
+    /// # Panics
+    /// If the REC runs.
+    pub fn script<F>(&self, vmid: u16, index: u64, script: impl FnOnce(RealmCpu) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.board
+            .set_script(vmid, index_to_mpidr_el1(index), script);
     }
 
     /// Raises or lowers the physical IRQ of this CPU.

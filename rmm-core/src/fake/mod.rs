@@ -28,7 +28,7 @@ mod script;
 mod zoo;
 
 pub use board::{Board, Config, features, id_registers};
-pub use check::{Counts, Snapshot, audit};
+pub use check::{Counts, Snapshot, audit, sweep};
 pub use command::{EntryReport, Status};
 pub use cpu::FakeCpu;
 pub use guest::{Access, After, RealmCpu, Taken, Timer};

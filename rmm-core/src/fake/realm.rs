@@ -60,6 +60,12 @@ impl<'h> RealmBuilder<'h> {
         self
     }
 
+    /// The parameters as they are, with nothing done for them.
+    #[must_use]
+    pub fn given(self) -> RealmParams {
+        self.params
+    }
+
     /// The parameters, with start-level RTTs delegated.
     ///
     /// # Panics
@@ -419,10 +425,14 @@ impl TestRealm<'_> {
                 assert_eq!(self.host.rec_destroy(rec.rec), Status::Success);
             }
         }
-        let start = self.params.rtt_level_start;
-        for ipa in (0..self.end()).step_by(to_usize(size_at(start))) {
-            self.clear(ipa, start);
-        }
+        let spare = || self.granule();
+        empty(
+            self.host,
+            self.rd,
+            self.params.s2sz,
+            self.params.rtt_level_start,
+            &spare,
+        );
         assert_eq!(self.host.realm_destroy(self.rd), Status::Success);
         for pa in self.granules.borrow().iter() {
             if word(*pa) == 1 {
@@ -430,34 +440,6 @@ impl TestRealm<'_> {
             }
             assert_eq!(word(*pa), 0, "{pa:#x} does not come back");
             self.host.board().memory.assert_no_stale(Pa(*pa));
-        }
-    }
-
-    /// Empties the entry of `level` at `ipa`.
-    fn clear(&self, ipa: u64, level: i64) {
-        let entry = self.entry(ipa, level);
-        let protected = ipa < self.unprotected();
-        match entry.state {
-            1 if protected && level == 3 => {
-                assert_eq!(self.host.data_destroy(self.rd, ipa).0, Status::Success);
-            }
-            1 if !protected => {
-                let (status, _) = self.host.rtt_unmap_unprotected(self.rd, ipa, level);
-                assert_eq!(status, Status::Success);
-            }
-            0 => {}
-            state => {
-                let child = level + 1;
-                if state == 1 {
-                    let status = self.host.rtt_create(self.rd, self.granule(), ipa, child);
-                    assert_eq!(status, Status::Success);
-                }
-                for n in 0..512 {
-                    self.clear(ipa + n * size_at(child), child);
-                }
-                let (status, _, _) = self.host.rtt_destroy(self.rd, ipa, child);
-                assert_eq!(status, Status::Success);
-            }
         }
     }
 
@@ -484,6 +466,58 @@ impl Drop for TestRealm<'_> {
     fn drop(&mut self) {
         if !std::thread::panicking() {
             self.destroy();
+        }
+    }
+}
+
+/// Takes all memory and tables from the Realm at `rd`; `spare` gives Granules for unfolding.
+pub(super) fn empty(host: &Host, rd: u64, s2sz: u8, start_level: i64, spare: &dyn Fn() -> u64) {
+    let tree = Tree {
+        host,
+        rd,
+        unprotected: 1 << (s2sz - 1),
+        spare,
+    };
+    for ipa in (0..1 << s2sz).step_by(to_usize(size_at(start_level))) {
+        tree.empty_entry(ipa, start_level);
+    }
+}
+
+/// The tables of a Realm.
+struct Tree<'a> {
+    host: &'a Host,
+    rd: u64,
+    unprotected: u64,
+    spare: &'a dyn Fn() -> u64,
+}
+
+impl Tree<'_> {
+    /// Empties the entry of `level` at `ipa`.
+    fn empty_entry(&self, ipa: u64, level: i64) {
+        let (host, rd) = (self.host, self.rd);
+        let (status, entry) = host.rtt_read_entry(rd, ipa, level);
+        assert_eq!(status, Status::Success);
+        let protected = ipa < self.unprotected;
+        match entry.state {
+            1 if protected && level == 3 => {
+                assert_eq!(host.data_destroy(rd, ipa).0, Status::Success);
+            }
+            1 if !protected => {
+                let (status, _) = host.rtt_unmap_unprotected(rd, ipa, level);
+                assert_eq!(status, Status::Success);
+            }
+            0 => {}
+            state => {
+                let child = level + 1;
+                if state == 1 {
+                    let status = host.rtt_create(rd, (self.spare)(), ipa, child);
+                    assert_eq!(status, Status::Success);
+                }
+                for n in 0..512 {
+                    self.empty_entry(ipa + n * size_at(child), child);
+                }
+                assert_eq!(host.rtt_destroy(rd, ipa, child).0, Status::Success);
+            }
         }
     }
 }

@@ -1,0 +1,376 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Races with one winner.
+
+use super::watched;
+use rmm_abi::psci;
+use rmm_abi::rmi::RecExitReason;
+use rmm_core::fake::{Host, Status, TestRealm, audit};
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use zerocopy::IntoBytes;
+
+const CPUS: usize = 4;
+const ROUNDS: usize = if cfg!(miri) { 2 } else { 200 };
+
+/// In each round every CPU does `attempt` at the same time, of which one must succeed; then one
+/// does `undo`.
+fn one_winner(
+    host: &Host,
+    attempt: impl Fn(&Host, usize) -> Status + Sync,
+    undo: impl Fn(&Host) + Sync,
+) {
+    let (start, end) = (Barrier::new(CPUS), Barrier::new(CPUS));
+    let winners = AtomicUsize::new(0);
+    let board = host.board();
+    let run = |cpu: usize, host: &Host| {
+        for round in 1..=ROUNDS {
+            start.wait();
+            if attempt(host, cpu) == Status::Success {
+                winners.fetch_add(1, Ordering::Relaxed);
+            }
+            if end.wait().is_leader() {
+                assert_eq!(winners.load(Ordering::Relaxed), round);
+                undo(host);
+            }
+        }
+    };
+    watched(|| {
+        host.leniently(|| {
+            thread::scope(|scope| {
+                for cpu in 1..CPUS {
+                    let run = &run;
+                    scope.spawn(move || run(cpu, &Host::of_board(board, cpu)));
+                }
+                run(0, host);
+            });
+        });
+    });
+    let _counts = audit(host);
+}
+
+#[test]
+fn granule_delegate() {
+    let host = Host::new();
+    let page = host.page();
+    let attempt = |host: &Host, _| host.granule_delegate(page);
+    one_winner(&host, attempt, |host| host.undelegate(page));
+}
+
+#[test]
+fn granule_undelegate() {
+    let host = Host::new();
+    let page = host.granule();
+    let attempt = |host: &Host, _| host.granule_undelegate(page);
+    one_winner(&host, attempt, |host| host.delegate(page));
+}
+
+#[test]
+fn a_granule_for_several_purposes() {
+    let host = Host::new();
+    let realm = host.realm().create();
+    realm.tables(0, 3);
+    let (rd, granule) = (realm.rd, realm.granule());
+    let params = host.realm().prepared();
+    let params = host.page_with(params.as_bytes());
+    let attempt = |host: &Host, cpu| match cpu {
+        0 => host.data_create_unknown(rd, granule, 0),
+        1 => host.rtt_create(rd, granule, 2 << 20, 3),
+        2 => host.realm_create(granule, params),
+        _ => host.granule_undelegate(granule),
+    };
+    one_winner(&host, attempt, |host| {
+        let undone = [
+            host.data_destroy(rd, 0).0,
+            host.rtt_destroy(rd, 2 << 20, 3).0,
+            host.realm_destroy(granule),
+            host.granule_delegate(granule),
+        ];
+        let successes = undone.iter().filter(|s| **s == Status::Success);
+        assert_eq!(successes.count(), 1);
+    });
+}
+
+#[test]
+fn one_page_of_the_realm() {
+    let host = Host::new();
+    let realm = host.realm().create();
+    realm.tables(0, 3);
+    let granules: Vec<u64> = (0..CPUS).map(|_| realm.granule()).collect();
+    let (rd, src) = (realm.rd, host.page());
+    let attempt = |host: &Host, cpu: usize| {
+        if cpu % 2 == 0 {
+            host.data_create(rd, granules[cpu], 0, src, 1)
+        } else {
+            host.data_create_unknown(rd, granules[cpu], 0)
+        }
+    };
+    let undo = |host: &Host| assert_eq!(host.data_destroy(rd, 0).0, Status::Success);
+    one_winner(&host, attempt, undo);
+}
+
+#[test]
+fn data_destroy() {
+    let host = Host::new();
+    let realm = host.realm().create();
+    let (rd, data) = (realm.rd, realm.unknown(0));
+    let attempt = |host: &Host, _| host.data_destroy(rd, 0).0;
+    one_winner(&host, attempt, |host| {
+        assert_eq!(host.data_create_unknown(rd, data, 0), Status::Success);
+    });
+}
+
+#[test]
+fn one_table() {
+    let host = Host::new();
+    let realm = host.realm().create();
+    let granules: Vec<u64> = (0..CPUS).map(|_| realm.granule()).collect();
+    let rd = realm.rd;
+    let attempt = |host: &Host, cpu: usize| host.rtt_create(rd, granules[cpu], 0, 1);
+    let undo = |host: &Host| assert_eq!(host.rtt_destroy(rd, 0, 1).0, Status::Success);
+    one_winner(&host, attempt, undo);
+}
+
+#[test]
+fn destroy_or_fold() {
+    let host = Host::new();
+    let realm = host.realm().create();
+    realm.tables(0, 3);
+    let (rd, rtt) = (realm.rd, realm.entry(0, 2).desc);
+    let attempt = |host: &Host, cpu: usize| {
+        if cpu.is_multiple_of(2) {
+            host.rtt_destroy(rd, 0, 3).0
+        } else {
+            host.rtt_fold(rd, 0, 3).0
+        }
+    };
+    let undo = |host: &Host| assert_eq!(host.rtt_create(rd, rtt, 0, 3), Status::Success);
+    one_winner(&host, attempt, undo);
+}
+
+#[test]
+fn map_unprotected() {
+    let host = Host::new();
+    let realm = host.realm().create();
+    let ipa = realm.unprotected();
+    realm.tables(ipa, 3);
+    let (rd, page) = (realm.rd, host.page());
+    let attempt = |host: &Host, _| host.rtt_map_unprotected(rd, ipa, 3, page | 3 << 6);
+    one_winner(&host, attempt, |host| {
+        assert_eq!(host.rtt_unmap_unprotected(rd, ipa, 3).0, Status::Success);
+    });
+}
+
+#[test]
+fn one_vmid() {
+    let host = Host::new();
+    let vmid = host.board().new_vmid();
+    let made: Vec<(u64, u64)> = (0..CPUS)
+        .map(|_| {
+            let params = host.realm().params(|p| p.vmid = vmid).prepared();
+            (host.granule(), host.page_with(params.as_bytes()))
+        })
+        .collect();
+    let attempt = |host: &Host, cpu: usize| host.realm_create(made[cpu].0, made[cpu].1);
+    one_winner(&host, attempt, |host| {
+        let destroyed = made
+            .iter()
+            .filter(|(rd, _)| host.realm_destroy(*rd) == Status::Success);
+        assert_eq!(destroyed.count(), 1);
+    });
+}
+
+#[test]
+fn realm_destroy() {
+    let host = Host::new();
+    let params = host.realm().prepared();
+    let (rd, params) = (host.granule(), host.page_with(params.as_bytes()));
+    assert_eq!(host.realm_create(rd, params), Status::Success);
+    let attempt = |host: &Host, _| host.realm_destroy(rd);
+    one_winner(&host, attempt, |host| {
+        assert_eq!(host.realm_create(rd, params), Status::Success);
+    });
+    assert_eq!(host.realm_destroy(rd), Status::Success);
+}
+
+#[test]
+fn realm_activate() {
+    let host = Host::new();
+    let params = host.realm().prepared();
+    let (rd, params) = (host.granule(), host.page_with(params.as_bytes()));
+    assert_eq!(host.realm_create(rd, params), Status::Success);
+    let attempt = |host: &Host, _| host.realm_activate(rd);
+    one_winner(&host, attempt, |host| {
+        assert_eq!(host.realm_destroy(rd), Status::Success);
+        assert_eq!(host.realm_create(rd, params), Status::Success);
+    });
+    assert_eq!(host.realm_destroy(rd), Status::Success);
+}
+
+/// Pages of parameters for one REC index, each with Granules of its own.
+fn rec_params(realm: &TestRealm<'_>, index: u64) -> Vec<(u64, u64)> {
+    (0..CPUS)
+        .map(|_| {
+            let params = realm.rec_params(index, true);
+            (realm.granule(), realm.host.page_with(params.as_bytes()))
+        })
+        .collect()
+}
+
+#[test]
+fn one_rec_index() {
+    let host = Host::new();
+    let realm = host.realm().create();
+    let rd = realm.rd;
+    let made: Vec<_> = (0..ROUNDS as u64)
+        .map(|index| host.leniently(|| rec_params(&realm, index)))
+        .take(if cfg!(miri) { 2 } else { 100 })
+        .collect();
+    let round = AtomicUsize::new(0);
+    watched(|| {
+        host.leniently(|| {
+            for recs in &made {
+                let board = host.board();
+                let successes: usize = thread::scope(|scope| {
+                    let handles: Vec<_> = (1..CPUS)
+                        .map(|cpu| {
+                            scope.spawn(move || {
+                                let host = Host::of_board(board, cpu);
+                                let (rec, params) = recs[cpu];
+                                usize::from(host.rec_create(rd, rec, params) == Status::Success)
+                            })
+                        })
+                        .collect();
+                    let results = handles.into_iter().map(|h| h.join().expect("no panic"));
+                    results.sum()
+                });
+                assert_eq!(successes, 1, "round {}", round.load(Ordering::Relaxed));
+                round.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+    });
+    assert_eq!(audit(&host).rec, made.len());
+    for (rec, _) in made.iter().flatten() {
+        let _destroyed = host.leniently(|| host.rec_destroy(*rec));
+    }
+}
+
+#[test]
+fn rec_enter() {
+    let host = Host::new();
+    let realm = host.realm().active(1);
+    let rec = realm.rec_pa(0);
+    let runs: Vec<u64> = (0..CPUS).map(|_| host.page()).collect();
+    let inside = std::sync::Arc::new(AtomicUsize::new(0));
+    let counter = inside.clone();
+    realm.script(0, move |cpu| async move {
+        loop {
+            assert_eq!(
+                counter.fetch_add(1, Ordering::SeqCst),
+                0,
+                "one CPU at a time"
+            );
+            thread::yield_now();
+            counter.fetch_sub(1, Ordering::SeqCst);
+            cpu.irq().await;
+        }
+    });
+    realm.may_be_unfinished();
+    watched(|| {
+        host.leniently(|| {
+            let board = host.board();
+            thread::scope(|scope| {
+                for (cpu, run) in runs.iter().enumerate().skip(1) {
+                    scope.spawn(move || {
+                        let host = Host::of_board(board, cpu);
+                        for _ in 0..ROUNDS {
+                            let status = host.rec_enter(rec, *run);
+                            assert!([Status::Success, Status::Rec].contains(&status));
+                        }
+                    });
+                }
+            });
+        });
+    });
+    assert_eq!(inside.load(Ordering::SeqCst), 0);
+}
+
+#[test]
+fn rec_destroy_and_enter() {
+    let host = Host::new();
+    let realm = host.realm().create();
+    let rounds = if cfg!(miri) { 2 } else { 100 };
+    for _ in 0..rounds {
+        let _rec = host.leniently(|| realm.rec(true));
+    }
+    realm.activate();
+    realm.may_be_unfinished();
+    let recs: Vec<_> = (0..rounds).map(|n| realm.rec_of(n)).collect();
+    watched(|| {
+        host.leniently(|| {
+            let board = host.board();
+            thread::scope(|scope| {
+                for cpu in 1..CPUS {
+                    let recs = &recs;
+                    scope.spawn(move || {
+                        let host = Host::of_board(board, cpu);
+                        for rec in recs {
+                            let status = if cpu == 1 {
+                                host.rec_destroy(rec.rec)
+                            } else {
+                                host.rec_enter(rec.rec, rec.run)
+                            };
+                            let possible = [Status::Success, Status::Rec, Status::Input];
+                            assert!(possible.contains(&status), "{status:?}");
+                        }
+                    });
+                }
+            });
+        });
+    });
+    let _counts = audit(&host);
+}
+
+#[test]
+fn cpu_on_while_the_target_comes_and_goes() {
+    let host = Host::new();
+    let realm = host.realm().active(2);
+    realm.script(0, |cpu| async move {
+        for _ in 0..ROUNDS {
+            let gprs = cpu.smc(&[psci::fid::PSCI_CPU_ON, 1, 0x8000, 5]).await;
+            assert!([psci::SUCCESS, psci::ALREADY_ON].contains(&gprs[0]));
+        }
+    });
+    realm.script(1, |cpu| async move {
+        loop {
+            cpu.smc_without_return(&[psci::fid::PSCI_CPU_OFF]).await;
+            cpu.context(|context| assert_eq!((context.pc, context.gprs[0]), (0x8000, 5)));
+        }
+    });
+    realm.may_be_unfinished();
+    let (first, second) = (realm.rec_of(0), realm.rec_of(1));
+    watched(|| {
+        host.leniently(|| {
+            let board = host.board();
+            thread::scope(|scope| {
+                let target = &second;
+                scope.spawn(move || {
+                    let host = Host::of_board(board, 1);
+                    for _ in 0..4 * ROUNDS {
+                        let status = host.rec_enter(target.rec, target.run);
+                        assert!([Status::Success, Status::Rec].contains(&status));
+                    }
+                });
+                loop {
+                    let exit = realm.enter(0);
+                    if exit.exit_reason == RecExitReason::Irq as u8 {
+                        break;
+                    }
+                    assert_eq!(exit.exit_reason, RecExitReason::Psci as u8);
+                    let status = host.psci_complete(first.rec, second.rec, 0);
+                    assert_eq!(status, Status::Success);
+                }
+            });
+        });
+    });
+}
