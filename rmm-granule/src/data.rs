@@ -5,18 +5,33 @@ use crate::GRANULE_SIZE;
 use crate::lock::Locked;
 use crate::memory::Memory;
 use crate::state::Data;
-use core::ptr::NonNull;
+use crate::window::Open;
 use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use zerocopy::FromBytes;
 
-/// Bytes of the larger unit of copying.
-const WORD: usize = size_of::<u64>();
+/// The bytes `offset` to `offset + length` of a Granule: bytes, words and bytes again. The Realm may
+/// access them at any time, so everybody's accesses are atomic.
+///
+/// # Safety
+/// The bytes lie within the Granule.
+#[inline(always)]
+unsafe fn parts<'a, M: Memory>(
+    open: &'a Open<'_, M>,
+    offset: usize,
+    length: usize,
+) -> (&'a [AtomicU8], &'a [AtomicU64], &'a [AtomicU8]) {
+    // SAFETY: they lie within the window, which is open for as long as it is borrowed.
+    let bytes = unsafe {
+        let at = open.bytes().add(offset);
+        core::slice::from_raw_parts(at.cast::<AtomicU8>().as_ptr(), length)
+    };
+    // SAFETY: any eight bytes are a word.
+    unsafe { bytes.align_to() }
+}
 
-/// How many of the `length` bytes from `offset` on come before the first whole word, and how many
-/// are whole words.
-fn split(offset: usize, length: usize) -> (usize, usize) {
-    let head = offset.wrapping_neg() % WORD;
-    let head = head.min(length);
-    (head, (length - head) / WORD * WORD)
+/// Whether the bytes `offset` to `offset + length` lie within a Granule.
+fn is_within(offset: usize, length: usize) -> bool {
+    length <= GRANULE_SIZE && offset <= GRANULE_SIZE - length
 }
 
 impl Locked<'_, Data> {
@@ -26,26 +41,21 @@ impl Locked<'_, Data> {
     /// # Panics
     /// If the bytes do not lie within the Granule.
     pub fn read<M: Memory>(&self, mem: &M, offset: usize, dst: &mut [u8]) {
-        assert!(
-            dst.len() <= GRANULE_SIZE && offset <= GRANULE_SIZE - dst.len(),
-            "out of Granule"
-        );
+        assert!(is_within(offset, dst.len()), "out of Granule");
         let open = self.open(mem);
-        // SAFETY: within the window, as asserted.
-        let mut from = unsafe { open.bytes().add(offset) };
-        let (head, words) = split(offset, dst.len());
-        let (head, rest) = dst.split_at_mut(head);
-        let (words, tail) = rest.split_at_mut(words);
-        from = read_bytes(from, head);
-        for word in words.chunks_exact_mut(WORD) {
-            // SAFETY: within the open window and aligned; accessed as atomics only, here and,
-            // as far as the language is concerned, by the Realm.
-            let value = unsafe { AtomicU64::from_ptr(from.cast().as_ptr()) };
-            word.copy_from_slice(&value.load(Ordering::Relaxed).to_ne_bytes());
-            // SAFETY: not beyond the end of the bytes asked for.
-            from = unsafe { from.add(WORD) };
+        // SAFETY: as asserted.
+        let from = unsafe { parts(&open, offset, dst.len()) };
+        let (head, rest) = dst.split_at_mut(from.0.len());
+        let (words, tail) = rest.split_at_mut(size_of_val(from.1));
+        copy_out(head, from.0, load_byte);
+        // Where a word may be unaligned the compiler goes by bytes; it hardly ever is.
+        match <[u64]>::mut_from_bytes(words) {
+            Ok(words) => copy_out(words, from.1, load_word),
+            Err(_) => copy_out(words.as_chunks_mut().0, from.1, |word| {
+                load_word(word).to_ne_bytes()
+            }),
         }
-        read_bytes(from, tail);
+        copy_out(tail, from.2, load_byte);
     }
 
     /// Copies `src` to the Granule from `offset` on; see [`Locked::read`].
@@ -53,48 +63,49 @@ impl Locked<'_, Data> {
     /// # Panics
     /// If the bytes do not lie within the Granule.
     pub fn write<M: Memory>(&self, mem: &M, offset: usize, src: &[u8]) {
-        assert!(
-            src.len() <= GRANULE_SIZE && offset <= GRANULE_SIZE - src.len(),
-            "out of Granule"
-        );
+        assert!(is_within(offset, src.len()), "out of Granule");
         let open = self.open(mem);
-        // SAFETY: within the window, as asserted.
-        let mut to = unsafe { open.bytes().add(offset) };
-        let (head, words) = split(offset, src.len());
-        let (head, rest) = src.split_at(head);
-        let (words, tail) = rest.split_at(words);
-        to = write_bytes(to, head);
-        for word in words.chunks_exact(WORD) {
-            let mut value = [0; WORD];
-            value.copy_from_slice(word);
-            // SAFETY: as in `read`.
-            let place = unsafe { AtomicU64::from_ptr(to.cast().as_ptr()) };
-            place.store(u64::from_ne_bytes(value), Ordering::Relaxed);
-            // SAFETY: not beyond the end of the bytes given.
-            to = unsafe { to.add(WORD) };
+        // SAFETY: as asserted.
+        let to = unsafe { parts(&open, offset, src.len()) };
+        let (head, rest) = src.split_at(to.0.len());
+        let (words, tail) = rest.split_at(size_of_val(to.1));
+        copy_in(to.0, head, store_byte);
+        match <[u64]>::ref_from_bytes(words) {
+            Ok(words) => copy_in(to.1, words, store_word),
+            Err(_) => copy_in(to.1, words.as_chunks().0, |to, from| {
+                store_word(to, &u64::from_ne_bytes(*from));
+            }),
         }
-        write_bytes(to, tail);
+        copy_in(to.2, tail, store_byte);
     }
 }
 
-fn read_bytes(mut from: NonNull<u8>, dst: &mut [u8]) -> NonNull<u8> {
-    for byte in dst {
-        // SAFETY: the caller counts the bytes; see `read`.
-        unsafe {
-            *byte = AtomicU8::from_ptr(from.as_ptr()).load(Ordering::Relaxed);
-            from = from.add(1);
-        }
+#[inline(always)]
+fn copy_out<A, T>(to: &mut [T], from: &[A], load: impl Fn(&A) -> T) {
+    for (to, from) in to.iter_mut().zip(from) {
+        *to = load(from);
     }
-    from
 }
 
-fn write_bytes(mut to: NonNull<u8>, src: &[u8]) -> NonNull<u8> {
-    for byte in src {
-        // SAFETY: the caller counts the bytes; see `write`.
-        unsafe {
-            AtomicU8::from_ptr(to.as_ptr()).store(*byte, Ordering::Relaxed);
-            to = to.add(1);
-        }
+#[inline(always)]
+fn copy_in<A, T>(to: &[A], from: &[T], store: impl Fn(&A, &T)) {
+    for (to, from) in to.iter().zip(from) {
+        store(to, from);
     }
-    to
+}
+
+fn load_byte(from: &AtomicU8) -> u8 {
+    from.load(Ordering::Relaxed)
+}
+
+fn load_word(from: &AtomicU64) -> u64 {
+    from.load(Ordering::Relaxed)
+}
+
+fn store_byte(to: &AtomicU8, from: &u8) {
+    to.store(*from, Ordering::Relaxed);
+}
+
+fn store_word(to: &AtomicU64, from: &u64) {
+    to.store(*from, Ordering::Relaxed);
 }
