@@ -161,7 +161,7 @@ lint: rust
 	@cargo fmt --all --check
 	@cargo clippy -q $(HOST_CRATES) --all-targets -- -D warnings
 	@cargo clippy -q $(TARGET_CRATES:%=-p %) --release --target $(RUST_TARGET) -- -D warnings
-	@if command -v shellcheck >/dev/null; then shellcheck -x tools/setup/*.sh .ci/run; \
+	@if command -v shellcheck >/dev/null; then shellcheck -x tools/setup/*.sh .ci/run guest/init; \
 	else echo 'skipped: shellcheck is not installed'; fi
 	@echo 'lint: ok'
 
