@@ -3,6 +3,7 @@
 
 use super::exception::fatal;
 use super::ns;
+use super::optional::Optional;
 use super::percpu::{self, CpuData};
 use super::registers::*;
 use super::space::{self, descriptor, private};
@@ -29,14 +30,14 @@ impl ArchCpu {
     /// # Safety
     /// Called once each time the CPU enters from EL3's boot.
     #[must_use]
-    pub unsafe fn new(features: &'static CpuFeatures, el3: El3Interface) -> Self {
+    pub unsafe fn new(features: &'static CpuFeatures, el3: El3Interface, open: &Optional) -> Self {
         let cpu = Self {
             features,
             not_send: PhantomData,
         };
         // SAFETY: EL2 with E2H is where the entry code left this CPU; the state is its own, and
         // there is no other reference to it yet.
-        unsafe { cpu.host().init(el3) };
+        unsafe { cpu.host().init(el3, open) };
         cpu
     }
 

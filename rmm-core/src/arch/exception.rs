@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Exceptions that the monitor itself takes. One kind is ordinary: a fault in a copy from or to
-//! Non-secure memory, see [`ns`](super::ns). Every other is a bug or broken hardware: the monitor
-//! tells what it knows and the CPU stops.
+//! Exceptions that the monitor itself takes. Two kinds are ordinary: a fault in a copy from or to
+//! Non-secure memory, see [`ns`](super::ns), and a register that EL3 keeps closed, see
+//! [`optional`](super::optional). Every other is a bug or broken hardware: the monitor tells what it
+//! knows and the CPU stops.
 
 use super::registers::*;
-use super::{console, ns, percpu, space};
+use super::{console, fixup, percpu, space};
 use aarch64_cpu::asm::wfe;
 use core::arch::global_asm;
 use core::mem::offset_of;
@@ -42,9 +43,9 @@ extern "C" fn rmm_exception(frame: &mut Frame, kind: u64) {
     let (esr, far) = (ESR_EL2.get(), FAR_EL2.get());
     if kind == SYNC
         && !percpu::data().crashed.get()
-        && let Some(fixup) = ns::fixup(frame.elr, esr, far)
+        && let Some(target) = fixup::target(frame.elr, esr, far)
     {
-        frame.elr = fixup;
+        frame.elr = target;
         return;
     }
     crash(frame, kind, esr, far)

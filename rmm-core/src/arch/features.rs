@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! What the CPU's ID registers tell.
 
+use super::optional::Optional;
 use super::realm_gic::SRE_ON;
 use super::registers::*;
 use super::{realm_pmu, simd};
 use crate::boot::El3Interface;
 use crate::machine::{CpuFeatures, IdRegisters};
 
-/// Reads the features of this CPU.
+/// Reads the features of this CPU; `open` are those of which EL3 has a say.
 #[must_use]
-pub fn read(el3: El3Interface) -> CpuFeatures {
+pub fn read(el3: El3Interface, open: &Optional) -> CpuFeatures {
     let sre = ICC_SRE_EL2.get();
     ICC_SRE_EL2.set(SRE_ON);
     isb();
@@ -61,10 +62,10 @@ pub fn read(el3: El3Interface) -> CpuFeatures {
         },
         lpa2,
         vmid16: ID_AA64MMFR1_EL1::VMIDBits::Bits16.matches_all(id.mmfr1),
-        sve_vl: simd::sve_vl(),
+        sve_vl: simd::sve_vl(open),
         num_bps,
         num_wps,
-        pmu_counters: realm_pmu::event_counters(),
+        pmu_counters: realm_pmu::event_counters(open),
         gic_num_lrs: field(vtr, ICH_VTR_EL2::ListRegs),
         gic_pri_bits: field(vtr, ICH_VTR_EL2::PRIbits) + 1,
         gic_id_24: field(vtr, ICH_VTR_EL2::IDbits) == 1,
@@ -81,10 +82,10 @@ fn debug(id: &IdRegisters) -> (u8, u8) {
     )
 }
 
-/// Whether this CPU has what Realms were promised, `promised` being what the boot CPU has: a REC
-/// may run on any CPU.
+/// Whether a CPU, `here`, has what Realms were promised, `promised` being what the boot CPU has: a
+/// REC may run on any CPU.
 #[must_use]
-pub fn match_those(promised: &CpuFeatures, el3: El3Interface) -> bool {
+pub fn match_those(promised: &CpuFeatures, here: &CpuFeatures) -> bool {
     let of = |features: &CpuFeatures| {
         let id = &features.id;
         let gic = [
@@ -99,5 +100,5 @@ pub fn match_those(promised: &CpuFeatures, el3: El3Interface) -> bool {
         ];
         (id, gic)
     };
-    of(promised) == of(&read(el3))
+    of(promised) == of(here)
 }

@@ -10,7 +10,9 @@
 //! * [`ns`]: copies from and to Non-secure memory that survive a fault.
 //! * [`el3`]: calls to EL3.
 //! * [`exception`], [`console`]: exceptions of the monitor itself, and where it tells of them.
-//! * `registers`: the system registers by name; [`features`]: what the ID registers tell.
+//! * [`fixup`]: where the monitor goes on after an exception that it expects.
+//! * `registers`: the system registers by name; [`features`]: what the ID registers tell;
+//!   [`optional`]: what EL3 leaves open of it.
 
 mod cache;
 pub mod console;
@@ -19,9 +21,11 @@ pub mod el3;
 pub mod entry;
 pub mod exception;
 pub mod features;
+pub mod fixup;
 pub mod machine;
 mod mem;
 pub mod ns;
+pub mod optional;
 pub mod paging;
 pub mod percpu;
 pub mod realm;

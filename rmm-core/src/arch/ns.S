@@ -46,4 +46,4 @@ copy_fixup:
 
     .section .fixups, "a"
     .balign 8
-    .quad   copy_start, copy_end, copy_fixup
+    .quad   copy_start, copy_end, copy_fixup, {data_abort}

@@ -2,30 +2,17 @@
 //! Copies between the monitor's memory and Non-secure memory. The Host may take the memory away at
 //! any instant; the fault that follows becomes an [`NsFault`].
 
+use super::fixup;
 use super::registers::*;
 use super::space::{self, private};
 use core::arch::global_asm;
 use rmm_granule::NsFault;
 
-global_asm!(include_str!("ns.S"));
+global_asm!(include_str!("ns.S"), data_abort = const fixup::DATA_ABORT);
 
 unsafe extern "C" {
     /// Copies `size` bytes; 0, or 1 after a fault on the Non-secure side.
     fn rmm_ns_copy(to: *mut u8, from: *const u8, size: usize) -> u64;
-
-    /// The fixups that the linker collects.
-    #[link_name = "__fixups_start"]
-    static FIXUPS_START: [Fixup; 0];
-    #[link_name = "__fixups_end"]
-    static FIXUPS_END: [Fixup; 0];
-}
-
-/// Instructions that may fault on Non-secure memory, and where the program goes on if they do.
-#[repr(C)]
-struct Fixup {
-    start: u64,
-    end: u64,
-    target: u64,
 }
 
 /// Copies `size` bytes, one side of which is the window onto Non-secure memory.
@@ -44,22 +31,10 @@ pub unsafe fn copy(to: *mut u8, from: *const u8, size: usize) -> Result<(), NsFa
     }
 }
 
-/// Where to go on after a synchronous exception at `elr`; `None` if it is not a data abort of a
-/// copy on the Non-secure side.
+/// Whether a data abort may be that of an access to Non-secure memory: it hits the window, or nobody
+/// knows what it hits.
 #[must_use]
-pub fn fixup(elr: u64, esr: u64, far: u64) -> Option<u64> {
+pub fn may_be_foreign(esr: u64, far: u64) -> bool {
     let window = private::va(private::NS_WINDOW) as u64;
-    let in_window = far.wrapping_sub(window) < space::PAGE as u64;
-    let is_data_abort = ESR_EL2::EC::DataAbortCurrentEL.matches_all(esr);
-    if !is_data_abort || !(in_window || ESR_FnV.is_set(esr)) {
-        return None;
-    }
-    let (start, end) = (&raw const FIXUPS_START, &raw const FIXUPS_END);
-    let (start, end) = (start.cast::<Fixup>(), end.cast::<Fixup>());
-    // SAFETY: the linker script puts the two symbols around a whole number of entries.
-    let fixups = unsafe { core::slice::from_raw_parts(start, end.offset_from_unsigned(start)) };
-    fixups
-        .iter()
-        .find(|fixup| (fixup.start..fixup.end).contains(&elr))
-        .map(|fixup| fixup.target)
+    far.wrapping_sub(window) < space::PAGE as u64 || ESR_FnV.is_set(esr)
 }

@@ -37,6 +37,7 @@
 //! `realm_exit_sync`, `_irq`, `_fiq` and `_serror` with all general registers and SP_EL2 as the
 //! exception left them. TPIDR_EL2 is not used. The monitor runs on SP_EL2.
 
+use super::optional::Optional;
 use super::realm_debug::HostDebug;
 use super::realm_gic::GicInterface;
 use super::realm_pmu::HostPmu;
@@ -174,8 +175,7 @@ impl HostState {
     ///
     /// # Safety
     /// Runs at EL2 with `HCR_EL2.E2H` = 1, on the CPU whose own this state is.
-    pub unsafe fn init(&mut self, el3: El3Interface) {
-        let version = (el3.version().major, el3.version().minor);
+    pub unsafe fn init(&mut self, el3: El3Interface, open: &Optional) {
         let (dfr0, mmfr0) = (ID_AA64DFR0_EL1.get(), ID_AA64MMFR0_EL1.get());
         let mmfr1 = ID_AA64MMFR1_EL1.get();
         let pfr1 = ID_AA64PFR1_EL1.get();
@@ -185,10 +185,7 @@ impl HostState {
         let has_pauth = ID_AA64ISAR1_EL1.get() & set!(ID_AA64ISAR1_EL1: APA | API) != 0
             || ID_AA64ISAR2_EL1.is_set(ID_AA64ISAR2_EL1::APA3);
         self.has_keys = has_pauth && el3.banks_pauth_keys();
-        self.has_brbe = ID_AA64DFR0_EL1::BRBE.is_set(dfr0) && is_brbe_open(version);
-        // EL3 opens MPAM to the Realm world since this version.
-        let has_mpam =
-            (ID_AA64PFR0_EL1.is_set(PFR0_MPAM) || PFR1_MPAM_frac.is_set(pfr1)) && version >= (0, 6);
+        self.has_brbe = open.brbe;
 
         self.hcr = HCR_BASE;
         if self.has_keys {
@@ -207,9 +204,9 @@ impl HostState {
         if ID_AA64MMFR1_EL1::VMIDBits::Bits16.matches_all(mmfr1) {
             self.vtcr |= VTCR_EL2::VS::Bits16.value;
         }
-        self.simd.init();
+        self.simd.init(open);
         self.debug.init();
-        self.pmu.init();
+        self.pmu.init(open);
         // SAFETY: no REC is entered.
         unsafe { self.gic.init(el3.shares_gic_registers()) };
 
@@ -220,11 +217,11 @@ impl HostState {
         CNTVOFF_EL2.set(0);
         VPIDR_EL2.set(MIDR_EL1.get());
         HSTR_EL2.set(0);
-        if MMFR1_HCX.is_set(mmfr1) {
+        if open.hcx {
             HCRX_EL2.set(0);
         }
         // Zero traps what is newer than the traps themselves, and nothing older.
-        if has_fgt {
+        if open.fgt {
             HFGRTR_EL2.set(0);
             HFGWTR_EL2.set(0);
             HFGITR_EL2.set(0);
@@ -233,7 +230,7 @@ impl HostState {
             HDFGRTR_EL2.set(set!(HDFGRTR_EL2: OSECCR_EL1 | DBGPRCR_EL1 | DBGCLAIM));
             HDFGWTR_EL2.set(set!(HDFGWTR_EL2: OSECCR_EL1 | DBGPRCR_EL1 | DBGCLAIM));
         }
-        if has_mpam {
+        if open.mpam {
             MPAM2_EL2.set(set!(MPAM2_EL2: TRAPMPAM0EL1 | TRAPMPAM1EL1));
             if MPAMIDR_EL1.is_set(MPAMIDR_EL1::HAS_HCR) {
                 MPAMHCR_EL2.set(set!(MPAMHCR_EL2: TRAP_MPAMIDR_EL1));
@@ -261,24 +258,6 @@ impl HostState {
         };
         self.vtcr | (t0sz + start + output).value
     }
-}
-
-/// Whether EL3 of this interface version leaves the branch records open to the Realm world. Where
-/// it does not, nothing is recorded there.
-fn is_brbe_open(version: (u16, u16)) -> bool {
-    const ARCH_FEATURE_AVAILABILITY: u64 = rmm_abi::smccc::SMCCC_ARCH_FEATURE_AVAILABILITY;
-    /// `MDCR_EL3` as that call names it.
-    const MDCR_EL3: u64 = 0x1E_1320;
-    /// SBRBE, as the call reports it.
-    const SBRBE: u64 = 0b11 << 32;
-    if version < (0, 3) {
-        return true;
-    }
-    if version < (0, 5) {
-        return false;
-    }
-    let [status, open, ..] = super::el3::call(ARCH_FEATURE_AVAILABILITY, [MDCR_EL3, 0, 0]);
-    status == 0 && open & SBRBE != 0
 }
 
 /// `VTTBR_EL2` of a Realm: VMID, and the base with its bits 51:48 at 5:2.

@@ -5,6 +5,7 @@
 //! entry if `PMCR_EL0.E` says that it counts. It sees the event counters it was promised
 //! (`MDCR_EL2.HPMN`); the others stand still (`MDCR_EL2.HPME` = 0). All of the Host's are saved.
 
+use super::optional::Optional;
 use super::registers::*;
 use crate::machine::PmuState;
 use zerocopy::FromZeros;
@@ -38,16 +39,21 @@ macro_rules! for_counters {
     };
 }
 
-/// Event counters of this CPU; none: no PMU of Arm's.
-pub(in crate::arch) fn event_counters() -> Option<u8> {
+/// Whether this CPU has a PMU of Arm's.
+pub(in crate::arch) fn is_implemented() -> bool {
     let version = ID_AA64DFR0_EL1.read(ID_AA64DFR0_EL1::PMUVer);
-    (version != 0 && version != 0xF).then(|| field(PMCR_EL0.get(), PMCR_EL0::N))
+    version != 0 && version != 0xF
+}
+
+/// Event counters of this CPU; none: no PMU that is open.
+pub(in crate::arch) fn event_counters(open: &Optional) -> Option<u8> {
+    open.pmu.then(|| field(PMCR_EL0.get(), PMCR_EL0::N))
 }
 
 impl HostPmu {
     /// Finds out what this CPU has.
-    pub(super) fn init(&mut self) {
-        let counters = event_counters();
+    pub(super) fn init(&mut self, open: &Optional) {
+        let counters = event_counters(open);
         self.exists = counters.is_some();
         self.counters = counters.unwrap_or(0).into();
     }

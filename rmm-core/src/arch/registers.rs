@@ -128,12 +128,15 @@ registers! {
     DCZID_EL0      3 3  0  0 7: DCZID_EL0;
     DISR_EL1       3 0 12  1 1: DISR_EL1;
     FPCR           3 3  4  4 0;
+    FPMR           3 3  4  4 2;
     FPSR           3 3  4  4 1;
     HCRX_EL2       3 4  1  2 2;
+    HFGRTR_EL2     3 4  1  1 4;
     HSTR_EL2       3 4  1  1 3;
     ICC_HPPIR1_EL1 3 0 12 12 2;
     ID_AA64ISAR2_EL1 3 0 0 6 2: ID_AA64ISAR2_EL1;
     ID_AA64MMFR3_EL1 3 0 0 7 3;
+    ID_AA64PFR2_EL1  3 0 0 4 2: ID_AA64PFR2_EL1;
     ID_AA64SMFR0_EL1 3 0 0 4 5: ID_AA64SMFR0_EL1;
     ID_AA64ZFR0_EL1  3 0 0 4 4;
     MPAM2_EL2      3 4 10  5 0: MPAM2_EL2;
@@ -153,6 +156,7 @@ registers! {
     PMUSERENR_EL0  3 3  9 14 0;
     SMCR_EL2       3 4  1  2 6: SMCR_EL2;
     SVCR           3 3  4  2 2: SVCR;
+    TPIDR2_EL0     3 3 13  0 5;
     TTBR1_EL2      3 4  2  0 1: TTBR1_EL1;
     VPIDR_EL2      3 4  0  0 0;
     VSESR_EL2      3 4  5  2 3;
@@ -220,6 +224,9 @@ register_bitfields! {u64,
         PAC_frac OFFSET(24) NUMBITS(4) [],
         APA3 OFFSET(12) NUMBITS(4) [],
         GPA3 OFFSET(8) NUMBITS(4) []
+    ],
+    pub ID_AA64PFR2_EL1 [
+        FPMR OFFSET(32) NUMBITS(4) []
     ],
     pub ID_AA64SMFR0_EL1 [
         FA64 OFFSET(63) NUMBITS(1) []

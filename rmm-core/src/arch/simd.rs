@@ -17,6 +17,7 @@
 //! | `ZCR_EL2`, `ZCR_EL1` | saved if the Realm has SVE; else in place |
 //! | `SMCR_EL2`, `SMCR_EL1`, `TPIDR2_EL0` | in place |
 
+use super::optional::Optional;
 use super::registers::*;
 use crate::machine::{SimdState, SveState, ZRegisters};
 use core::arch::global_asm;
@@ -47,11 +48,11 @@ unsafe extern "C" {
 /// has; FP/SIMD, SVE and SME trapped too.
 pub(super) const CPTR_ALL_TRAPPED: u64 = set!(CPTR_EL2: TAM | TTA);
 /// `CPTR_EL2`: FP/SIMD is not trapped.
-const CPTR_FP: u64 = set!(CPTR_EL2: FPEN);
+pub(super) const CPTR_FP: u64 = set!(CPTR_EL2: FPEN);
 /// `CPTR_EL2`: SVE is not trapped.
-const CPTR_SVE: u64 = set!(CPTR_EL2: ZEN);
+pub(super) const CPTR_SVE: u64 = set!(CPTR_EL2: ZEN);
 /// `CPTR_EL2`: SME is not trapped.
-const CPTR_SME: u64 = set!(CPTR_EL2: SMEN);
+pub(super) const CPTR_SME: u64 = set!(CPTR_EL2: SMEN);
 
 /// Vectors of 2048 bits, the longest there are.
 const MAX_VECTOR: usize = 256;
@@ -92,8 +93,8 @@ const _: () = {
 
 /// The longest SVE vectors of this CPU that EL3 permits, in units of 128 bits minus 1; none: no
 /// SVE.
-pub(super) fn sve_vl() -> Option<u8> {
-    if !ID_AA64PFR0_EL1.is_set(ID_AA64PFR0_EL1::SVE) {
+pub(super) fn sve_vl(open: &Optional) -> Option<u8> {
+    if !open.sve {
         return None;
     }
     // Opens SVE to this code for a moment; the Host's vector length is put back.
@@ -113,9 +114,9 @@ pub(super) fn sve_vl() -> Option<u8> {
 
 impl HostSimd {
     /// Finds out what this CPU has.
-    pub(super) fn init(&mut self) {
-        self.has_sve = ID_AA64PFR0_EL1.is_set(ID_AA64PFR0_EL1::SVE);
-        self.has_sme = ID_AA64PFR1_EL1.is_set(PFR1_SME);
+    pub(super) fn init(&mut self, open: &Optional) {
+        self.has_sve = open.sve;
+        self.has_sme = open.sme;
         self.has_fa64 = self.has_sme && ID_AA64SMFR0_EL1.is_set(ID_AA64SMFR0_EL1::FA64);
     }
 

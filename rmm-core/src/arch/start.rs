@@ -2,6 +2,7 @@
 //! From the entry code to the loop that serves RMI calls.
 
 use super::cpu::ArchCpu;
+use super::optional::Optional;
 use super::percpu::{self, CpuBlock};
 use super::{console, el3, entry, features, paging};
 use crate::board::Board;
@@ -47,9 +48,11 @@ fn refuse(why: BootError) -> ! {
 fn boot(board: &Board, arguments: [u64; 5], image: Extent) -> Result<Infallible, BootError> {
     let args = ColdBoot::new(arguments)?;
     percpu::data().index.set(args.cpu);
-    let features = FEATURES.call_once(|| features::read(args.el3));
     // SAFETY: this CPU boots.
-    let cpu = unsafe { ArchCpu::new(features, args.el3) };
+    let open = unsafe { Optional::find(args.el3) };
+    let features = FEATURES.call_once(|| features::read(args.el3, &open));
+    // SAFETY: this CPU boots.
+    let cpu = unsafe { ArchCpu::new(features, args.el3, &open) };
 
     // SAFETY: EL3 promises the page; it is mapped this once.
     let buffer = unsafe { paging::map_shared_buffer(&cpu, image.base, args.shared_buffer) };
@@ -159,14 +162,16 @@ pub extern "C" fn warm(x0: u64, x1: u64) -> ! {
     let (Some(features), Some(monitor)) = (FEATURES.get(), MONITOR.get()) else {
         refuse(BootError::Other("warm boot before the cold one"));
     };
-    if !features::match_those(features, monitor.el3) {
+    // SAFETY: this CPU boots.
+    let open = unsafe { Optional::find(monitor.el3) };
+    if !features::match_those(features, &features::read(monitor.el3, &open)) {
         refuse(BootError::Other("this CPU differs from the boot CPU"));
     }
     // The entry code refused an index without a block already.
     match WarmBoot::new([x0, x1], monitor.el3, usize::MAX) {
         Ok(args) => {
             // SAFETY: this CPU boots.
-            let cpu = unsafe { ArchCpu::new(features, monitor.el3) };
+            let cpu = unsafe { ArchCpu::new(features, monitor.el3, &open) };
             serve(monitor, &cpu, args.token)
         }
         Err(why) => refuse(why),

@@ -54,6 +54,12 @@ impl El3Interface {
         self.at_least(0, 2)
     }
 
+    /// MPAM is not kept from Realm world as a matter of course.
+    #[must_use]
+    pub const fn opens_mpam(self) -> bool {
+        self.at_least(0, 6)
+    }
+
     /// The platform token may come in pieces, and X2 tells how much is left.
     #[must_use]
     pub const fn token_in_pieces(self) -> bool {

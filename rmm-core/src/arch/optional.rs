@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Features whose registers the monitor uses where Realm world has them: the ID registers tell
+//! what this CPU has, EL3 what of it is open.
+
+use super::fixup::UNDEFINED;
+use super::registers::*;
+use super::simd::{CPTR_FP, CPTR_SME, CPTR_SVE};
+use super::{el3, realm_pmu};
+use crate::boot::El3Interface;
+use core::arch::asm;
+use rmm_abi::smccc::SMCCC_ARCH_FEATURE_AVAILABILITY;
+
+/// Features of this CPU that EL3 leaves open to Realm world.
+#[derive(Clone, Copy, Debug)]
+pub struct Optional {
+    /// SVE.
+    pub sve: bool,
+    /// SME.
+    pub sme: bool,
+    /// `FPMR`.
+    pub fpmr: bool,
+    /// PMU of Arm's.
+    pub pmu: bool,
+    /// `HFG*_EL2` and `HDFG*_EL2`.
+    pub fgt: bool,
+    /// `HCRX_EL2`.
+    pub hcx: bool,
+    /// Branch records.
+    pub brbe: bool,
+    /// MPAM.
+    pub mpam: bool,
+}
+
+/// A register of EL3 as SMCCC_ARCH_FEATURE_AVAILABILITY names it: the feature's bit is set in the
+/// answer if it does not trap.
+mod el3_register {
+    pub const SCR: u64 = 0x1E_1100;
+    pub const CPTR: u64 = 0x1E_1140;
+    pub const MDCR: u64 = 0x1E_1320;
+    pub const MPAM3: u64 = 0x1E_A500;
+}
+
+impl Optional {
+    /// Finds out, on the CPU that executes this.
+    ///
+    /// # Safety
+    /// Runs at EL2 while the CPU boots, after EL2's vectors are there.
+    #[must_use]
+    pub unsafe fn find(el3: El3Interface) -> Self {
+        let pfr0 = ID_AA64PFR0_EL1.get();
+        let has_sve = ID_AA64PFR0_EL1::SVE.is_set(pfr0);
+        let has_sme = ID_AA64PFR1_EL1.is_set(PFR1_SME);
+        let has_mpam = ID_AA64PFR0_EL1.is_set(PFR0_MPAM) || ID_AA64PFR1_EL1.is_set(PFR1_MPAM_frac);
+        // What EL3 tells of, and otherwise of all.
+        let scr = asked(el3_register::SCR);
+        let cptr = asked(el3_register::CPTR);
+        let mdcr = asked(el3_register::MDCR);
+        let mpam3 = asked(el3_register::MPAM3);
+        let told = |answer: Option<u64>, bit: u32| answer.is_none_or(|open| open >> bit & 1 != 0);
+
+        let monitor_cptr = CPTR_EL2.get();
+        let mut opened = monitor_cptr | CPTR_FP;
+        if has_sve {
+            opened |= CPTR_SVE;
+        }
+        if has_sme {
+            opened |= CPTR_SME;
+        }
+        CPTR_EL2.set(opened);
+        isb();
+        let open = Self {
+            sve: has_sve && told(cptr, 8) && probe(&ZCR_EL2),
+            // TPIDR2_EL0 goes first where EL3 does not tell: EL3 opens it and SVCR together, and
+            // not every EL3 survives the trap of SVCR.
+            sme: has_sme
+                && told(cptr, 12)
+                && (cptr.is_some() || probe(&TPIDR2_EL0))
+                && probe(&SVCR),
+            fpmr: ID_AA64PFR2_EL1.is_set(ID_AA64PFR2_EL1::FPMR) && told(scr, 50) && probe(&FPMR),
+            pmu: realm_pmu::is_implemented() && told(mdcr, 6) && probe(&PMCR_EL0),
+            fgt: ID_AA64MMFR0_EL1.is_set(MMFR0_FGT) && told(scr, 27) && probe(&HFGRTR_EL2),
+            hcx: ID_AA64MMFR1_EL1.is_set(MMFR1_HCX) && told(scr, 38) && probe(&HCRX_EL2),
+            brbe: ID_AA64DFR0_EL1.is_set(ID_AA64DFR0_EL1::BRBE)
+                && told(mdcr, 32)
+                && probe(&BRBCR_EL12),
+            // Before this version EL3 keeps it closed.
+            mpam: has_mpam && el3.opens_mpam() && told(mpam3, 62) && probe(&MPAM2_EL2),
+        };
+        CPTR_EL2.set(monitor_cptr);
+        isb();
+        open
+    }
+}
+
+/// What is open of the features that this register of EL3 controls; `None` if EL3 does not tell.
+fn asked(register: u64) -> Option<u64> {
+    match el3::call(SMCCC_ARCH_FEATURE_AVAILABILITY, [register, 0, 0]) {
+        [0, open, ..] => Some(open),
+        _ => None,
+    }
+}
+
+/// Whether the register can be read: EL3 answers the trap of one that it keeps closed with an
+/// Undefined Instruction exception.
+fn probe<const OP0: u8, const OP1: u8, const CRN: u8, const CRM: u8, const OP2: u8, R>(
+    _: &Register<OP0, OP1, CRN, CRM, OP2, R>,
+) -> bool {
+    let mut is_open = 0_u64;
+    // SAFETY: reading one of the registers above changes nothing. An exception of the read is
+    // expected, by the entry in the table, and leaves all registers as they are.
+    unsafe {
+        asm!(
+            "2: mrs {value}, S{op0}_{op1}_C{crn}_C{crm}_{op2}",
+            "3: mov {is_open}, #1",
+            "4:",
+            ".pushsection .fixups, \"a\"",
+            ".balign 8",
+            ".quad 2b, 3b, 4b, {undefined}",
+            ".popsection",
+            value = out(reg) _,
+            is_open = inout(reg) is_open,
+            op0 = const OP0,
+            op1 = const OP1,
+            crn = const CRN,
+            crm = const CRM,
+            op2 = const OP2,
+            undefined = const UNDEFINED,
+            options(nomem, nostack, preserves_flags)
+        );
+    }
+    is_open != 0
+}
