@@ -208,11 +208,12 @@ fn come_and_go(host: &Host, field: &Field, cpu: usize, seed: u64) -> Answers {
         for part in &field.parts {
             note("delegate", host.granule_delegate(*part));
         }
-        note("realm_create", host.realm_create(rd, field.realm_params));
+        let created = host.realm_create(rd, field.realm_params);
+        note("realm_create", created);
         for (rec, params) in field.recs[3 * THIRD..].iter().zip(field.rec_params) {
             note("rec_create", host.rec_create(rd, *rec, params));
         }
-        for index in 0..3 {
+        for index in (0..3).filter(|_| created == Status::Success) {
             let seed = random.next();
             host.program(field.vmid, index, move |cpu| program(cpu, seed));
         }

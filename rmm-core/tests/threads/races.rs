@@ -99,7 +99,7 @@ fn one_page_of_the_realm() {
     let granules: Vec<u64> = (0..CPUS).map(|_| realm.granule()).collect();
     let (rd, src) = (realm.rd, host.page());
     let attempt = |host: &Host, cpu: usize| {
-        if cpu % 2 == 0 {
+        if cpu.is_multiple_of(2) {
             host.data_create(rd, granules[cpu], 0, src, 1)
         } else {
             host.data_create_unknown(rd, granules[cpu], 0)
