@@ -15,6 +15,7 @@
 //! Of a Host, every RMI call is also held against the calling convention, and one that fails
 //! against the state of the machine before it ([`Snapshot`]).
 
+mod access;
 mod board;
 mod check;
 mod command;
@@ -27,11 +28,12 @@ mod registers;
 mod script;
 mod zoo;
 
+pub use access::Access;
 pub use board::{Board, Config, features, id_registers};
 pub use check::{Counts, Snapshot, audit, sweep};
 pub use command::{EntryReport, Status};
 pub use cpu::FakeCpu;
-pub use guest::{Access, After, RealmCpu, Taken, Timer};
+pub use guest::{After, RealmCpu, Taken, Timer};
 pub use host::{Host, PAGE, Reply};
 pub use realm::{RealmBuilder, TestRealm, TestRec};
 pub use zoo::{BadGranule, Zoo};
