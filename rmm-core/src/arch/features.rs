@@ -98,7 +98,8 @@ pub fn match_those(promised: &CpuFeatures, here: &CpuFeatures) -> bool {
             id.pfr0, id.pfr1, id.zfr0, id.dfr0, id.dfr1, id.isar0, id.isar1, id.isar2, id.mmfr0,
             id.mmfr1, id.mmfr2, id.mmfr3,
         ];
-        (id, gic)
+        (id, gic, features.sve_vl)
     };
-    of(promised) == of(here)
+    // More event counters do no harm.
+    of(promised) == of(here) && here.pmu_counters >= promised.pmu_counters
 }
