@@ -26,7 +26,8 @@ pub unsafe trait Memory {
     /// and stops it.
     fn map(&self, pa: Pa) -> NonNull<[u8; GRANULE_SIZE]>;
 
-    /// Closes a window; no access through it may follow, and this CPU's stage 1 TLB forgets it.
+    /// Closes a window; no access through it may follow. This CPU's stage 1 TLB forgets it before its
+    /// address is used again, and before the CPU leaves the monitor for EL3.
     ///
     /// # Safety
     /// `window` is an open window that [`Memory::map`] of this very value returned, and no

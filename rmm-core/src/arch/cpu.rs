@@ -12,6 +12,7 @@ use crate::machine::CpuFeatures;
 use core::arch::asm;
 use core::marker::PhantomData;
 use core::ptr::{self, NonNull};
+use core::sync::atomic::{Ordering, compiler_fence};
 use rmm_granule::{GRANULE_SIZE, Ipa, Memory, NsFault, Pa};
 
 /// A Granule's content.
@@ -72,39 +73,97 @@ impl ArchCpu {
         if size > GRANULE_SIZE - offset {
             fatal(format_args!("a Non-secure copy leaves its Granule"));
         }
-        let page = open_page(private::NS_WINDOW, pa.granule_base(), descriptor::NS_DATA);
+        let page = self.open::<{ private::NS_WINDOWS }, { private::NS_WINDOW_COUNT }>(
+            pa.granule_base(),
+            descriptor::NS_DATA,
+        );
         // SAFETY: the offset is inside the page.
         let result = copy(unsafe { page.byte_add(offset) });
-        close_page(private::NS_WINDOW);
+        close(page);
         result
+    }
+
+    /// Opens a window, of `COUNT` from private page `FIRST` on, that the TLB knows nothing of.
+    #[inline(always)]
+    fn open<const FIRST: usize, const COUNT: usize>(&self, pa: Pa, attributes: u64) -> NonNull<u8> {
+        let shift = FIRST - private::WINDOWS;
+        let fresh = |used: u32| (used >> shift).trailing_ones() as usize;
+        let mut used = self.data().used_windows.get();
+        if fresh(used) >= COUNT {
+            used = self.recycle_windows();
+            if fresh(used) >= COUNT {
+                fatal(format_args!("out of windows"));
+            }
+        }
+        let index = FIRST + fresh(used);
+        self.data()
+            .used_windows
+            .set(used | 1 << shift << fresh(used));
+        // SAFETY: it is the entry of a window that is closed.
+        unsafe { set_entry(index, pa.0 & ADDRESS | attributes) };
+        // The entry comes before the walks for what follows.
+        barrier::dsb(barrier::NSHST);
+        isb();
+        let address = ptr::with_exposed_provenance_mut::<u8>(private::va(index));
+        // SAFETY: the private part of the address space is not at zero.
+        unsafe { NonNull::new_unchecked(address) }
+    }
+
+    /// Makes this CPU's TLB forget the windows that have been closed, before the CPU leaves for
+    /// EL3, which may move their Granules to another PAS.
+    #[inline(always)]
+    pub(super) fn forget_windows(&self) {
+        if self.data().used_windows.get() != 0 {
+            forget_windows();
+        }
+    }
+
+    /// As [`Self::forget_windows`], all being closed.
+    #[inline(always)]
+    pub(super) fn forget_all_windows(&self) {
+        self.forget_windows();
+        self.data().used_windows.set(0);
+    }
+
+    /// As [`Self::forget_windows`]; returns those that are open.
+    #[cold]
+    fn recycle_windows(&self) -> u32 {
+        forget_windows();
+        let open = |used: u32, n: usize| used | u32::from(entry(private::WINDOWS + n) != 0) << n;
+        let used = (0..private::ALL_WINDOWS).fold(0, open);
+        self.data().used_windows.set(used);
+        used
     }
 }
 
-/// Maps private page `index`, which must be unmapped.
+/// Closes a window. The TLB may know it until [`forget_windows`]; nothing uses its address.
 #[inline(always)]
-fn open_page(index: usize, pa: Pa, attributes: u64) -> NonNull<u8> {
-    let address = ptr::with_exposed_provenance_mut::<u8>(private::va(index));
-    set_entry(index, pa.0 & ADDRESS | attributes);
-    // The entry comes before the walks for what follows.
-    barrier::dsb(barrier::NSHST);
-    isb();
-    // SAFETY: the private part of the address space is not at zero.
-    unsafe { NonNull::new_unchecked(address) }
+fn close(window: NonNull<u8>) {
+    // No access through it comes later.
+    compiler_fence(Ordering::SeqCst);
+    let index = window.addr().get().wrapping_sub(space::PRIVATE) / space::PAGE;
+    // SAFETY: it is the entry of a window.
+    unsafe { set_entry(index, 0) };
 }
 
-/// Unmaps private page `index` and makes this CPU forget it.
+/// Makes this CPU forget the windows that have no entry any more.
 #[inline(always)]
-fn close_page(index: usize) {
-    set_entry(index, 0);
-    let page = private::va(index) >> 12 & ((1 << 44) - 1);
-    // SAFETY: forgets a translation of a page that nothing refers to any more.
+fn forget_windows() {
+    /// Operand of TLBI RVAE2: the windows, in pages of 4 KiB, by two and two.
+    const RANGE: u64 = {
+        let first = private::va(private::WINDOWS) as u64 >> 12 & ((1 << 37) - 1);
+        let (granule, num) = (1, private::ALL_WINDOWS as u64 / 2 - 1);
+        granule << 46 | num << 39 | first
+    };
+    // SAFETY: forgets translations of pages that nothing refers to any more, or that have an entry.
+    // The assembler knows TLBI RVAE2 by this name alone.
     unsafe {
         asm!(
             "dsb nshst",
-            "tlbi vae2, {page}",
+            "sys #4, c8, c6, #1, {range}",
             "dsb nsh",
             "isb",
-            page = in(reg) page,
+            range = in(reg) RANGE,
             options(nostack, preserves_flags)
         );
     }
@@ -113,38 +172,40 @@ fn close_page(index: usize) {
 /// Address bits of a page descriptor.
 const ADDRESS: u64 = (1 << 48) - (1 << 12);
 
+/// Address of the private table's entry `index`.
 #[inline(always)]
-fn set_entry(index: usize, entry: u64) {
+fn entry_at(index: usize) -> *mut u64 {
     let table = ptr::with_exposed_provenance_mut::<u64>(private::va(private::TABLE));
-    // SAFETY: the private table is mapped at this address; the callers' indices are below 512.
-    // Only this CPU writes it, and only its table walker reads it.
-    unsafe { table.add(index).write_volatile(entry) };
+    table.wrapping_add(index)
 }
 
-// SAFETY: windows are private pages of this CPU, whole and aligned, each open at most once: bit n
-// of `open_windows` says that window n is. Their entries map the Realm PAS Granule.
+fn entry(index: usize) -> u64 {
+    // SAFETY: the private table is mapped at this address; the callers' indices are below 512.
+    unsafe { entry_at(index).read_volatile() }
+}
+
+/// # Safety
+/// Private page `index`, less than 512, is not in use.
+#[inline(always)]
+unsafe fn set_entry(index: usize, entry: u64) {
+    // SAFETY: the private table is mapped at this address. Only this CPU writes it, and only its
+    // table walker reads it.
+    unsafe { entry_at(index).write_volatile(entry) };
+}
+
+// SAFETY: windows are private pages of this CPU, whole and aligned, each open at most once: an open
+// one is marked in `used_windows`, and no marked one is opened. Their entries map the Realm PAS
+// Granule.
 unsafe impl Memory for ArchCpu {
     #[inline]
     fn map(&self, pa: Pa) -> NonNull<Page> {
-        let open = self.data().open_windows.get();
-        let window = open.trailing_ones() as usize;
-        if window >= private::WINDOW_COUNT {
-            fatal(format_args!("out of windows"));
-        }
-        self.data().open_windows.set(open | 1 << window);
-        open_page(private::WINDOWS + window, pa, descriptor::DATA).cast()
+        self.open::<{ private::WINDOWS }, { private::WINDOW_COUNT }>(pa, descriptor::DATA)
+            .cast()
     }
 
     #[inline]
     unsafe fn unmap(&self, window: NonNull<Page>) {
-        let index = window.addr().get().wrapping_sub(space::PRIVATE) / space::PAGE;
-        let window = index.wrapping_sub(private::WINDOWS);
-        let open = self.data().open_windows.get();
-        if window >= private::WINDOW_COUNT || open & 1 << window == 0 {
-            fatal(format_args!("closes a window that is not open"));
-        }
-        close_page(index);
-        self.data().open_windows.set(open & !(1 << window));
+        close(window.cast());
     }
 
     fn read_ns(&self, pa: Pa, dst: &mut [u8]) -> Result<(), NsFault> {

@@ -40,6 +40,7 @@ impl Machine for ArchCpu {
 
     #[inline(always)]
     fn call_el3(&self, fid: u64, args: [u64; 3]) -> [u64; 4] {
+        self.forget_windows();
         el3::call(fid, args)
     }
 

@@ -31,10 +31,11 @@ pub unsafe fn copy(to: *mut u8, from: *const u8, size: usize) -> Result<(), NsFa
     }
 }
 
-/// Whether a data abort may be that of an access to Non-secure memory: it hits the window, or nobody
+/// Whether a data abort may be that of an access to Non-secure memory: it hits a window, or nobody
 /// knows what it hits.
 #[must_use]
 pub fn may_be_foreign(esr: u64, far: u64) -> bool {
-    let window = private::va(private::NS_WINDOW) as u64;
-    far.wrapping_sub(window) < space::PAGE as u64 || ESR_FnV.is_set(esr)
+    const SIZE: u64 = (private::NS_WINDOW_COUNT * space::PAGE) as u64;
+    let windows = private::va(private::NS_WINDOWS) as u64;
+    far.wrapping_sub(windows) < SIZE || ESR_FnV.is_set(esr)
 }

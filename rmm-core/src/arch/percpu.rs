@@ -29,8 +29,9 @@ pub struct CpuBlock {
 pub struct CpuData {
     /// Linear index of the CPU.
     pub index: Cell<usize>,
-    /// Bit n: window n is open.
-    pub open_windows: Cell<u32>,
+    /// Bit n: window n has been opened since this CPU's TLB last forgot all that were closed; from
+    /// bit 16 on, windows onto Non-secure memory.
+    pub used_windows: Cell<u32>,
     /// The CPU is about to stop: it met an exception it cannot go on from.
     pub crashed: Cell<bool>,
     /// The Host's registers while a REC is entered.
@@ -40,7 +41,14 @@ pub struct CpuData {
 /// Pages of [`CpuData`].
 pub const DATA_PAGES: usize = size_of::<CpuData>() / PAGE;
 
-const _: () = assert!(private::DATA + DATA_PAGES < private::WINDOWS);
+const _: () = {
+    assert!(private::DATA + DATA_PAGES < private::WINDOWS);
+    assert!(private::WINDOWS + private::WINDOW_COUNT < private::NS_WINDOWS);
+    assert!(
+        private::NS_WINDOWS + private::NS_WINDOW_COUNT < private::WINDOWS + private::ALL_WINDOWS
+    );
+    assert!(private::ALL_WINDOWS <= u32::BITS as usize);
+};
 
 /// This CPU's data.
 #[inline(always)]

@@ -46,9 +46,13 @@ pub mod private {
     /// First window onto Realm memory.
     pub const WINDOWS: usize = 16;
     /// How many of them there are.
-    pub const WINDOW_COUNT: usize = 16;
-    /// The window onto Non-secure memory.
-    pub const NS_WINDOW: usize = 40;
+    pub const WINDOW_COUNT: usize = 15;
+    /// First window onto Non-secure memory.
+    pub const NS_WINDOWS: usize = WINDOWS + 16;
+    /// How many of them there are.
+    pub const NS_WINDOW_COUNT: usize = 15;
+    /// What one TLBI forgets: both kinds.
+    pub const ALL_WINDOWS: usize = 32;
     /// First page of the stack.
     pub const STACK: usize = 472;
     /// First page of the exception stack.

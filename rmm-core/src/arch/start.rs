@@ -182,6 +182,8 @@ pub extern "C" fn warm(x0: u64, x1: u64) -> ! {
 fn serve(monitor: &Monitor, cpu: &ArchCpu, token: u64) -> ! {
     let mut call = el3::boot_complete(rmm_abi::el3::boot::SUCCESS, token);
     loop {
-        call = el3::request_complete(monitor.handle(cpu, call));
+        let results = monitor.handle(cpu, call);
+        cpu.forget_all_windows();
+        call = el3::request_complete(results);
     }
 }
