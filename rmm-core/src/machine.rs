@@ -253,7 +253,6 @@ pub struct El1State {
     pub vbar: u64,
     pub disr: u64,
     pub sctlr: u64,
-    pub actlr: u64,
     pub cpacr: u64,
     pub csselr: u64,
     pub ttbr0: u64,

@@ -89,11 +89,17 @@ pub enum Op {
     SveSet = 20,
     /// As [`Op::FpCheck`], for the SVE registers.
     SveCheck = 21,
+    /// Execute the instruction word 1 with X0 = 2, X1 = 3 and the pattern of seed 4 in X2 to X29
+    /// but X16, from [`Place`] 5. Value 0: X0; value 1: X1; value 2: the instruction's address;
+    /// value 3: bit n is set if Xn (n from 2 to 29) changed.
+    Instruct = 22,
+    /// As [`Op::Instruct`], as a single step: the exception is that of the step.
+    Step = 23,
 }
 
 impl Op {
     /// Every operation, at its number.
-    pub const ALL: [Op; 22] = [
+    pub const ALL: [Op; 24] = [
         Op::Nop,
         Op::Read,
         Op::Write,
@@ -116,7 +122,19 @@ impl Op {
         Op::ReadFlat,
         Op::SveSet,
         Op::SveCheck,
+        Op::Instruct,
+        Op::Step,
     ];
+}
+
+/// Where [`Op::Instruct`] puts the instruction: each REC has two places.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u64)]
+pub enum Place {
+    /// The usual one.
+    First = 0,
+    /// Another, for breakpoints.
+    Second = 1,
 }
 
 /// Instructions that access memory.
@@ -308,11 +326,19 @@ pub enum SysReg {
     PmIntenSet = 29,
     /// PMCNTENSET_EL0.
     PmCntenSet = 30,
+    /// ACTLR_EL1.
+    Actlr = 31,
+    /// REVIDR_EL1, read only.
+    Revidr = 32,
+    /// AIDR_EL1, read only.
+    Aidr = 33,
+    /// SMIDR_EL1, read only.
+    Smidr = 34,
 }
 
 impl SysReg {
     /// Every register, at its number.
-    pub const ALL: [SysReg; 31] = [
+    pub const ALL: [SysReg; 35] = [
         SysReg::Mpidr,
         SysReg::Midr,
         SysReg::IdPfr0,
@@ -344,5 +370,9 @@ impl SysReg {
         SysReg::PmOvsSet,
         SysReg::PmIntenSet,
         SysReg::PmCntenSet,
+        SysReg::Actlr,
+        SysReg::Revidr,
+        SysReg::Aidr,
+        SysReg::Smidr,
     ];
 }

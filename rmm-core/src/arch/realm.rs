@@ -29,6 +29,7 @@
 //! | CNTPOFF_EL2 | without effect: CNTHCTL_EL2.ECV is 0 | EL3 |
 //! | SCTLR2_EL1, TCR2_EL1, PIR*_EL1, POR_EL*, GCS*, SCXTNUM_EL*, MTE, SME, LORegions, MPAM, AMU, trace, SPE, BRBE registers, TPIDR2_EL0 | trapped and without effect | in place |
 //! | other debug registers | trapped | in place |
+//! | ACTLR_EL1 | trapped: reads as zero, and writes are ignored | in place |
 //! | ICC_PMR_EL1, EL2 timers | the Host's go on working | in place |
 //!
 //! # The way back from a Realm
@@ -90,7 +91,7 @@ const _: () = {
         }};
     }
     el1_fields! {
-        sp_el1, elr, spsr, esr, far, afsr0, afsr1, vbar, disr, sctlr, actlr, cpacr, csselr, ttbr0,
+        sp_el1, elr, spsr, esr, far, afsr0, afsr1, vbar, disr, sctlr, cpacr, csselr, ttbr0,
         ttbr1, tcr, mair, amair, contextidr, par, tpidr_el1, tpidr_el0, tpidrro_el0, mdscr, mdccint
     }
     assert!(offset_of!(RecContext, gprs) == 0);
@@ -99,15 +100,16 @@ const _: () = {
 
 /// `HCR_EL2` while a Realm runs: stage 2 on; set/way invalidation cleans as well; no walks through
 /// device memory; IRQ, FIQ and SError are EL2's; barriers reach the inner shareable domain at
-/// least; SMC and the ID registers trap; IMPLEMENTATION DEFINED registers trap; EL1 is AArch64;
-/// external aborts and accesses to error records go to EL2; stage 2 decides on cacheability; what
-/// the Realm invalidates on its CPU is invalidated on all, since the Host may move a REC.
+/// least; SMC and the ID registers trap; IMPLEMENTATION DEFINED registers and controls trap; EL1 is
+/// AArch64; external aborts and accesses to error records go to EL2; stage 2 decides on
+/// cacheability; what the Realm invalidates on its CPU is invalidated on all, since the Host may
+/// move a REC.
 ///
 /// Zero, with intent: TGE; GPF, so that a granule protection fault is the Realm's; FIEN; ATA (no
 /// MTE); EnSCXT; NV; DC; TWI and TWE unless asked for.
 const HCR_BASE: u64 = {
     let stage2 = set!(HCR_EL2: VM | SWIO | PTW | FB | FWB) | HCR_EL2::BSU::InnerShareable.value;
-    let traps = set!(HCR_EL2: FMO | IMO | AMO | TID3 | TSC | TIDCP | TERR | TEA);
+    let traps = set!(HCR_EL2: FMO | IMO | AMO | TID1 | TID3 | TSC | TIDCP | TACR | TERR | TEA);
     set!(HCR_EL2: E2H | RW) | stage2 | traps
 };
 /// A virtual SError is pending.

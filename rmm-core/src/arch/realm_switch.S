@@ -19,20 +19,19 @@
 // El1State, in the order of its fields. SP_EL1 and what has an _EL12 name is EL1's register seen
 // from EL2; EL2 has no use for the others. VDISR_EL2 is what EL1 knows as DISR_EL1 while
 // HCR_EL2.AMO = 1.
-    .macro  for_each_el1 pair, single
+    .macro  for_each_el1 pair
     \pair   0, sp_el1, elr_el12
     \pair   16, spsr_el12, esr_el12
     \pair   32, far_el12, afsr0_el12
     \pair   48, afsr1_el12, vbar_el12
     \pair   64, vdisr_el2, sctlr_el12
-    \pair   80, actlr_el1, cpacr_el12
-    \pair   96, csselr_el1, ttbr0_el12
-    \pair   112, ttbr1_el12, tcr_el12
-    \pair   128, mair_el12, amair_el12
-    \pair   144, contextidr_el12, par_el1
-    \pair   160, tpidr_el1, tpidr_el0
-    \pair   176, tpidrro_el0, mdscr_el1
-    \single 192, mdccint_el1
+    \pair   80, cpacr_el12, csselr_el1
+    \pair   96, ttbr0_el12, ttbr1_el12
+    \pair   112, tcr_el12, mair_el12
+    \pair   128, amair_el12, contextidr_el12
+    \pair   144, par_el1, tpidr_el1
+    \pair   160, tpidr_el0, tpidrro_el0
+    \pair   176, mdscr_el1, mdccint_el1
     .endm
 
 // RecContext::pauth.
@@ -50,20 +49,10 @@
     stp     x1, x2, [x0, #\offset]
     .endm
 
-    .macro  save_single offset, first
-    mrs     x1, \first
-    str     x1, [x0, #\offset]
-    .endm
-
     .macro  load_pair offset, first, second
     ldp     x1, x2, [x0, #\offset]
     msr     \first, x1
     msr     \second, x2
-    .endm
-
-    .macro  load_single offset, first
-    ldr     x1, [x0, #\offset]
-    msr     \first, x1
     .endm
 
     .macro  function name
@@ -77,11 +66,11 @@
 
 // x0: El1State, or for the keys the ten words of RecContext::pauth. Only x1 and x2 change.
     function realm_save_el1
-    for_each_el1 save_pair, save_single
+    for_each_el1 save_pair
     ret
 
     function realm_load_el1
-    for_each_el1 load_pair, load_single
+    for_each_el1 load_pair
     ret
 
     function realm_save_keys

@@ -21,6 +21,10 @@ const ICC_SGI1R_EL1: u64 = encoding(3, 0, 12, 11, 5);
 const ICC_ASGI1R_EL1: u64 = encoding(3, 0, 12, 11, 6);
 const ICC_SGI0R_EL1: u64 = encoding(3, 0, 12, 11, 7);
 
+/// Controls of the implementer's and their names, which no Realm sees.
+const ACTLR_EL1: u64 = encoding(3, 0, 1, 0, 1);
+const AIDR_EL1: u64 = encoding(3, 1, 0, 0, 7);
+
 const OSLSR_EL1: u64 = encoding(2, 0, 1, 1, 4);
 
 /// Rt of the instruction syndrome: a register number, not for the Host.
@@ -72,7 +76,8 @@ impl Trap {
         self.0 >> 14 & 7
     }
 
-    /// The space of ID registers that `HCR_EL2.TID3` traps: op0 3, op1 0, CRn 0, CRm 1 to 7.
+    /// The space of ID registers that `HCR_EL2.TID3` traps: op0 3, op1 0, CRn 0, CRm 1 to 7; and
+    /// REVIDR_EL1 next to it.
     const fn is_id(self) -> bool {
         self.op0() == 3 && self.op1() == 0 && self.0 >> 10 & 0xF == 0
     }
@@ -134,8 +139,8 @@ impl Trap {
         if self.is_debug() {
             return Action::Debug;
         }
-        if self.is_dcc() {
-            // There always is one; nobody listens.
+        // There always is a communications channel; nobody listens.
+        if self.is_dcc() || self.encoding() == ACTLR_EL1 {
             return if self.is_read() {
                 Action::Read(0)
             } else {
@@ -150,6 +155,7 @@ impl Trap {
             return Action::Read(id_register(crm, op2));
         }
         match self.encoding() {
+            AIDR_EL1 if self.is_read() => Action::Read(0),
             ICC_DIR_EL1 | ICC_SGI1R_EL1 | ICC_ASGI1R_EL1 | ICC_SGI0R_EL1 if !self.is_read() => {
                 Action::Exit(self.source(rec))
             }
@@ -236,12 +242,26 @@ mod tests {
     }
 
     #[test]
+    fn nothing_of_the_implementer_is_seen() {
+        let rec = RecContext::new_zeroed();
+        let action = |register, read| Trap::new(esr(register, 1, read)).action(&rec, |_, _| 0);
+        assert_eq!(action(ACTLR_EL1, true), Action::Read(0));
+        assert_eq!(action(ACTLR_EL1, false), Action::Ignore);
+        for (op1, op2) in [(0, 6), (1, 7)] {
+            let register = encoding(3, op1, 0, 0, op2);
+            assert_eq!(action(register, true), Action::Read(0));
+            assert_eq!(action(register, false), Action::Undefined);
+        }
+    }
+
+    #[test]
     fn what_is_hidden_is_undefined() {
         let rec = RecContext::new_zeroed();
         let amcr = encoding(3, 3, 13, 2, 0);
         let impdef = encoding(3, 0, 15, 0, 0);
         let trace = encoding(2, 1, 0, 0, 0);
-        for register in [amcr, impdef, trace] {
+        let smidr = encoding(3, 1, 0, 0, 6);
+        for register in [amcr, impdef, trace, smidr] {
             for read in [false, true] {
                 let action = Trap::new(esr(register, 1, read)).action(&rec, |_, _| 0);
                 assert_eq!(action, Action::Undefined);

@@ -180,6 +180,74 @@ branch:
     ldp x29, x30, [sp], #16
     ret
 
+// Functions that run one instruction, of which a `ret` follows, with registers of choice.
+// x0: address of X0 to X29 and of the instruction's address, which X16 has to be too. The
+// registers are put back there.
+.macro with_registers name
+.global \name
+\name:
+    stp x19, x20, [sp, #-112]!
+    stp x21, x22, [sp, #16]
+    stp x23, x24, [sp, #32]
+    stp x25, x26, [sp, #48]
+    stp x27, x28, [sp, #64]
+    stp x29, x30, [sp, #80]
+    str x0, [sp, #96]
+    ldr x30, [x0, #240]
+    ldp x2, x3, [x0, #16]
+    ldp x4, x5, [x0, #32]
+    ldp x6, x7, [x0, #48]
+    ldp x8, x9, [x0, #64]
+    ldp x10, x11, [x0, #80]
+    ldp x12, x13, [x0, #96]
+    ldp x14, x15, [x0, #112]
+    ldp x16, x17, [x0, #128]
+    ldp x18, x19, [x0, #144]
+    ldp x20, x21, [x0, #160]
+    ldp x22, x23, [x0, #176]
+    ldp x24, x25, [x0, #192]
+    ldp x26, x27, [x0, #208]
+    ldp x28, x29, [x0, #224]
+    ldp x0, x1, [x0]
+.endm
+.macro registers_back
+    str x0, [sp, #104]
+    ldr x0, [sp, #96]
+    str x1, [x0, #8]
+    ldr x1, [sp, #104]
+    str x1, [x0]
+    stp x2, x3, [x0, #16]
+    stp x4, x5, [x0, #32]
+    stp x6, x7, [x0, #48]
+    stp x8, x9, [x0, #64]
+    stp x10, x11, [x0, #80]
+    stp x12, x13, [x0, #96]
+    stp x14, x15, [x0, #112]
+    stp x16, x17, [x0, #128]
+    stp x18, x19, [x0, #144]
+    stp x20, x21, [x0, #160]
+    stp x22, x23, [x0, #176]
+    stp x24, x25, [x0, #192]
+    stp x26, x27, [x0, #208]
+    stp x28, x29, [x0, #224]
+    ldp x21, x22, [sp, #16]
+    ldp x23, x24, [sp, #32]
+    ldp x25, x26, [sp, #48]
+    ldp x27, x28, [sp, #64]
+    ldp x29, x30, [sp, #80]
+    ldp x19, x20, [sp], #112
+    ret
+.endm
+with_registers run_registers
+    blr x30
+    registers_back
+// SPSR_EL1 and MDSCR_EL1 have been made ready for a step.
+with_registers step_registers
+    msr elr_el1, x30
+    adr x30, 1f
+    eret
+1:  registers_back
+
 // Reads and writes of system registers: mrs_N and msr_N, with N as in SysReg.
 .macro register number, name
 guarded mrs_\number, mrs x0, \name
@@ -225,6 +293,10 @@ register 27, pmccntr_el0
 register 28, pmovsset_el0
 register 29, pmintenset_el1
 register 30, pmcntenset_el0
+register 31, actlr_el1
+read_only 32, revidr_el1
+read_only 33, aidr_el1
+read_only 34, s3_1_c0_c0_6           // SMIDR_EL1
 
 .section .rodata
 .balign 8
@@ -233,8 +305,10 @@ mrs_table:
     .quad mrs_0, mrs_1, mrs_2, mrs_3, mrs_4, mrs_5, mrs_6, mrs_7, mrs_8, mrs_9, mrs_10
     .quad mrs_11, mrs_12, mrs_13, mrs_14, mrs_15, mrs_16, mrs_17, mrs_18, mrs_19, mrs_20
     .quad mrs_21, mrs_22, mrs_23, mrs_24, mrs_25, mrs_26, mrs_27, mrs_28, mrs_29, mrs_30
+    .quad mrs_31, mrs_32, mrs_33, mrs_34
 .global msr_table
 msr_table:
     .quad msr_0, msr_1, msr_2, msr_3, msr_4, msr_5, msr_6, msr_7, msr_8, msr_9, msr_10
     .quad msr_11, msr_12, msr_13, msr_14, msr_15, msr_16, msr_17, msr_18, msr_19, msr_20
     .quad msr_21, msr_22, msr_23, msr_24, msr_25, msr_26, msr_27, msr_28, msr_29, msr_30
+    .quad msr_31, msr_32, msr_33, msr_34

@@ -426,6 +426,13 @@ fn system_registers() -> Check {
     ensure_eq!(read(SysReg::IdMmfr1)? & 0xF << 16, 0, "ID_AA64MMFR1_EL1.LO");
     ensure_eq!(read(SysReg::IdZfr0)?, 0, "ID_AA64ZFR0_EL1");
     ensure_eq!(read(SysReg::IdSmfr0)?, 0, "ID_AA64SMFR0_EL1");
+    let reply = rec.reply_of(Op::Mrs, &[SysReg::Smidr as u64])?;
+    ensure_eq!(reply.esr, 1 << 25, "SMIDR_EL1: ESR_EL1");
+    // What the implementer has of its own.
+    rec.value_of(Op::Msr, &[SysReg::Actlr as u64, !0])?;
+    for register in [SysReg::Actlr, SysReg::Revidr, SysReg::Aidr] {
+        ensure_eq!(read(register)?, 0, "{register:?}");
+    }
     // Two breakpoints and two watchpoints, as created, that can be used.
     ensure_eq!(read(SysReg::IdDfr0)? >> 12 & 0xF, 1, "ID_AA64DFR0_EL1.BRPs");
     ensure_eq!(read(SysReg::IdDfr0)? >> 20 & 0xF, 1, "ID_AA64DFR0_EL1.WRPs");
