@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! The program of every REC: does what the model has it do and reports what came of it.
+
+use super::drive::World;
+use super::guest::{Expected, Instruction, Memory, exit_record};
+use super::state::LastExit;
+use super::steps;
+use rmm_abi::rmi::RecExitReason;
+use rmm_core::fake::{Access, After, Host, RealmCpu, Taken};
+
+/// Gives a REC its program, from the beginning.
+pub fn install(world: &World, host: &Host, rec: u64) {
+    let mut model = world.lock();
+    let state = model.rec(rec);
+    let (rd, index) = (state.rd, state.index);
+    state.expected = Expected::Restart;
+    let vmid = model.realms[&rd].vmid;
+    drop(model);
+    let world = world.clone();
+    host.script(vmid, index, move |cpu| program(world, rec, cpu));
+}
+
+async fn program(world: World, rec: u64, cpu: RealmCpu) {
+    begin(&world, rec, &cpu);
+    loop {
+        let Some(instruction) = next(&world, rec) else {
+            cpu.irq().await;
+            continue;
+        };
+        load(&cpu, &instruction);
+        let before = cpu.gprs();
+        let pc = cpu.context(|context| context.pc);
+        world.lock().attempt(rec);
+        let taken = execute(&world, &cpu, &instruction).await;
+        let at = match instruction {
+            Instruction::Fetch(ipa) => 0xFFFF << 48 | ipa,
+            _ => pc,
+        };
+        world.lock().done(rec, &before, &cpu.gprs(), at, taken);
+        assert_eq!(cpu.context(|context| context.pc), pc + 4);
+    }
+}
+
+/// The next instruction, under way from now on; none: the REC exits due to an interrupt.
+fn next(world: &World, rec: u64) -> Option<Instruction> {
+    let mut model = world.lock();
+    let instruction = model.rec(rec).todo.pop_front();
+    match &instruction {
+        Some(instruction) => model.note(format!("        {instruction:x?}")),
+        None => {
+            model.leave(rec, exit_record(RecExitReason::Irq), LastExit::Other);
+        }
+    }
+    model.rec(rec).doing = instruction.clone();
+    instruction
+}
+
+/// The state of a REC that runs for the first time since its creation or PSCI_CPU_ON.
+fn begin(world: &World, rec: u64, cpu: &RealmCpu) {
+    let mut model = world.lock();
+    let state = model.rec(rec);
+    assert_eq!(state.expected, Expected::Restart);
+    state.expected = Expected::Nothing;
+    let (pc, gprs) = state.start;
+    cpu.context(|context| {
+        assert_eq!(context.pc, pc);
+        assert_eq!(context.pstate, 0x3C5, "EL1h, DAIF masked");
+        assert_eq!(context.gprs[..8], gprs);
+        assert_eq!(context.gprs[8..], [0; 23]);
+    });
+    cpu.mark(8);
+}
+
+/// Puts an instruction's operands into registers.
+fn load(cpu: &RealmCpu, instruction: &Instruction) {
+    match instruction {
+        Instruction::Memory(memory) => {
+            if let Some(value) = memory.store {
+                cpu.set(3, value);
+            }
+        }
+        Instruction::Call(args) => {
+            for (n, arg) in args.iter().enumerate() {
+                cpu.set(n, *arg);
+            }
+        }
+        _ => {}
+    }
+}
+
+async fn execute(world: &World, cpu: &RealmCpu, instruction: &Instruction) -> Option<Taken> {
+    match instruction {
+        Instruction::Memory(memory) => cpu.access(access(memory)).await.err(),
+        Instruction::Fetch(ipa) => cpu.fetch(*ipa).await.err(),
+        Instruction::Call(args) => {
+            cpu.smc(args).await;
+            None
+        }
+        Instruction::Hvc => match cpu.hvc().await {
+            After::Taken(taken) => Some(taken),
+            after => panic!("HVC: {after:?}"),
+        },
+        Instruction::Wait(event) => {
+            if *event {
+                cpu.wfe(None).await;
+            } else {
+                cpu.wfi(None).await;
+            }
+            None
+        }
+        Instruction::Meanwhile(op) => {
+            cpu.meanwhile(|host| steps::take(world, host, op, true));
+            cpu.context(|context| context.pc += 4);
+            None
+        }
+    }
+}
+
+fn access(memory: &Memory) -> Access {
+    let access = match memory.store {
+        Some(_) => Access::store(memory.ipa),
+        None => Access::load(memory.ipa),
+    };
+    let access = access.bytes(memory.bytes).register(memory.register);
+    let access = if memory.signed {
+        access.signed()
+    } else {
+        access
+    };
+    let access = if memory.wide { access } else { access.w() };
+    if memory.syndrome {
+        access
+    } else {
+        access.without_syndrome()
+    }
+}

@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Steps of many calls: what a Host does to build a Realm, to fill a table and to take all apart.
+
+use super::drive::Hand;
+use super::state::{Kind, Model};
+use super::steps::{BLOCK, SHARED, SOURCE};
+use super::tables::{Entry, size};
+use rmm_abi::rmi::fid;
+use rmm_granule::fake::Pas;
+
+impl Hand<'_> {
+    /// A request of a Realm's, answered in part or as a whole, and seen by the Realm.
+    pub fn ripas(&mut self, rd: u64) {
+        let rec = self.rec(rd);
+        self.ripas_request(rd, rec);
+        for _ in 0..=self.draw.below(3) {
+            self.apply_ripas(rec, rd);
+        }
+        self.plain_entry(rec);
+    }
+
+    /// Tables for an IPA down to level 3.
+    pub fn tables(&mut self, rd: u64, ipa: u64) {
+        let start = self.world.lock().realms[&rd].tables.start_level;
+        for level in start + 1..=3 {
+            let base = ipa & !(size(level - 1) - 1);
+            let model = self.world.lock();
+            let tables = &model.realms[&rd].tables;
+            if ipa >= tables.end() || tables.walk(ipa, 3).level >= level {
+                continue;
+            }
+            drop(model);
+            let rtt = self.fresh();
+            let args = [rd, rtt, base, level.cast_unsigned()];
+            self.plain_call(fid::RMI_RTT_CREATE, &args);
+        }
+    }
+
+    /// Realms share few Granules: there are three at most, as a rule.
+    pub fn make_room(&mut self) {
+        if self.world.lock().realms.len() < 3 {
+            return;
+        }
+        let Some(rd) = self.realm() else { return };
+        let (twist, low) = (self.twist.take(), self.low);
+        if !self.nested {
+            self.tear_down(rd);
+        }
+        (self.twist, self.low) = (twist, low);
+    }
+
+    pub fn setup(&mut self) {
+        let Some(rd) = self.realm_create() else {
+            return;
+        };
+        for _ in 0..=self.draw.below(3) {
+            self.rec_create(rd);
+        }
+        let half = self.world.lock().realms[&rd].tables.half();
+        self.tables(rd, 0);
+        let ram = self.draw.of(&[1, 4, 512]) * 4096;
+        self.plain_call(fid::RMI_RTT_INIT_RIPAS, &[rd, 0, ram]);
+        for n in 0..self.draw.below(4) as u64 {
+            let data = self.fresh();
+            let args = [rd, data, n * 4096, SOURCE, n & 1];
+            if n < 2 {
+                self.plain_call(fid::RMI_DATA_CREATE, &args);
+            } else {
+                self.plain_call(fid::RMI_DATA_CREATE_UNKNOWN, &args[..3]);
+            }
+        }
+        if self.draw.once_in(2) {
+            self.tables(rd, half);
+            let pa = self.granule(Kind::Undelegated);
+            let args = [rd, half, 3, pa | SHARED];
+            self.plain_call(fid::RMI_RTT_MAP_UNPROTECTED, &args);
+        }
+        if !self.draw.once_in(3) {
+            self.plain_call(fid::RMI_REALM_ACTIVATE, &[rd]);
+        }
+    }
+
+    /// 2 MiB of DATA, in one entry.
+    pub fn block(&mut self, rd: u64) {
+        let free = |model: &Model| {
+            let mut all = model.granules.range(BLOCK..BLOCK + (2 << 20));
+            all.all(|(_, granule)| {
+                matches!(granule.kind, Kind::Delegated | Kind::Undelegated)
+                    && granule.pas != Some(Pas::Secure)
+                    && granule.pas != Some(Pas::Root)
+            })
+        };
+        if self.nested || !free(&self.world.lock()) {
+            return;
+        }
+        let ipa = self.draw.below(4) as u64 * (2 << 20);
+        if self.draw.once_in(2) {
+            let (base, top) = (ipa, ipa + (2 << 20));
+            self.plain_call(fid::RMI_RTT_INIT_RIPAS, &[rd, base, top]);
+        }
+        self.tables(rd, ipa);
+        for offset in (0..2 << 20).step_by(4096) {
+            let pa = BLOCK + offset;
+            if self.world.lock().kind(pa) == Some(Kind::Undelegated) {
+                self.plain_call(fid::RMI_GRANULE_DELEGATE, &[pa]);
+            }
+            let args = [rd, pa, ipa + offset];
+            self.plain_call(fid::RMI_DATA_CREATE_UNKNOWN, &args);
+        }
+        self.plain_call(fid::RMI_RTT_FOLD, &[rd, ipa, 3]);
+    }
+
+    /// A table full of the Host's memory, made one entry.
+    pub fn ns_block(&mut self, rd: u64) {
+        if self.nested {
+            return;
+        }
+        let half = self.world.lock().realms[&rd].tables.half();
+        let level = self.draw.of(&[3, 3, 2]);
+        let ipa = half + self.draw.below(2) as u64 * size(level - 1);
+        self.tables(rd, ipa);
+        if level == 2 {
+            let (ipa, level) = (ipa & !(size(2) - 1), 3_i64);
+            self.plain_call(fid::RMI_RTT_FOLD, &[rd, ipa, level.cast_unsigned()]);
+        }
+        let odd = self.draw.below(1024) as u64;
+        for n in 0..512 {
+            // Once in a while one of them has attributes of its own.
+            let attributes = if n == odd { SHARED ^ 1 << 7 } else { SHARED };
+            let pa = (4 << 30) + n * size(level);
+            let args = [
+                rd,
+                ipa + n * size(level),
+                level.cast_unsigned(),
+                pa | attributes,
+            ];
+            self.plain_call(fid::RMI_RTT_MAP_UNPROTECTED, &args);
+        }
+        let args = [rd, ipa, level.cast_unsigned()];
+        self.plain_call(fid::RMI_RTT_FOLD, &args);
+    }
+
+    /// Takes everything from a Realm, as its model knows it, and destroys it.
+    pub fn tear_down(&mut self, rd: u64) {
+        self.low = true;
+        let recs: Vec<u64> = self.world.lock().realms[&rd]
+            .recs
+            .values()
+            .copied()
+            .collect();
+        for rec in recs {
+            self.plain_call(fid::RMI_REC_DESTROY, &[rec]);
+        }
+        while let Some((level, base)) = self.lowest_rtt(rd) {
+            self.empty_rtt(rd, level, base);
+            let start = self.world.lock().realms[&rd].tables.start_level;
+            if level == start {
+                break;
+            }
+            let args = [rd, base, level.cast_unsigned()];
+            self.plain_call(fid::RMI_RTT_DESTROY, &args);
+        }
+        self.plain_call(fid::RMI_REALM_DESTROY, &[rd]);
+    }
+
+    /// The last RTT of the lowest level, or a start-level one that still holds something.
+    fn lowest_rtt(&self, rd: u64) -> Option<(i64, u64)> {
+        let model = self.world.lock();
+        let tables = &model.realms[&rd].tables;
+        let (level, _) = *tables.rtts.keys().next_back()?;
+        let mut of_level = tables.rtts.iter().filter(|((at, _), _)| *at == level);
+        let holds = |entry: &Entry| matches!(entry, Entry::Assigned(..));
+        of_level
+            .find(|(_, rtt)| level > tables.start_level || rtt.entries.iter().any(holds))
+            .map(|(key, _)| *key)
+    }
+
+    fn empty_rtt(&mut self, rd: u64, level: i64, base: u64) {
+        for n in 0..512 {
+            let ipa = base + n * size(level);
+            let entry =
+                self.world.lock().realms[&rd].tables.rtts[&(level, base)].entries[n as usize];
+            if !matches!(entry, Entry::Assigned(..)) {
+                continue;
+            }
+            if level == 3 {
+                self.plain_call(fid::RMI_DATA_DESTROY, &[rd, ipa]);
+            } else {
+                let rtt = self.fresh();
+                let below = level + 1;
+                let args = [rd, rtt, ipa, below.cast_unsigned()];
+                self.plain_call(fid::RMI_RTT_CREATE, &args);
+                self.empty_rtt(rd, below, ipa);
+                let args = [rd, ipa, below.cast_unsigned()];
+                self.plain_call(fid::RMI_RTT_DESTROY, &args);
+            }
+        }
+    }
+}
