@@ -26,12 +26,16 @@
 //!    them in ascending address order: [`GranuleTable::lock_pair`], [`GranuleTable::lock_many`].
 //!    What state the Host claims for an address is only known once it is locked, which is why the
 //!    address and not the kind decides.
-//! 2. RTTs, reached from an RD or a REC: root first, then child before parent is released.
+//! 2. RTTs, reached from an RD or a REC: root first, then child before parent is released, and
+//!    never a third one. Of a Realm that ends, which nobody walks any more, start-level RTTs that
+//!    are wiped may stay locked while the next one in ascending address order is waited for.
 //! 3. The DATA Granule of a locked leaf RTT; one at a time.
 //! 4. REC_AUX Granules of a locked REC; one at a time.
 //!
 //! No lock of an earlier line is waited for while one of a later line is held. A lock taken under
-//! a wrong claim is released at once and nothing is waited for while it is held.
+//! a wrong claim is released at once and nothing is waited for while it is held. In test builds
+//! each thread that stands for a CPU keeps a record of what it holds, and a lock that is out of
+//! order panics; the orderings of the words themselves are checked by `make loom`.
 //!
 //! State changes only under the lock and with count 0. Counts grow only under the lock; the count
 //! of an RD and the one of a pinned REC fall without it.
@@ -43,6 +47,7 @@ mod fill;
 mod lock;
 mod memory;
 mod ns;
+mod order;
 mod rec;
 mod set;
 mod state;

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! The guard of a locked Granule.
 
-use crate::Pa;
 use crate::fill::Filling;
 use crate::memory::Memory;
 use crate::state::{COUNT_MASK, Counted, Delegated, LOCK, Purpose, Rd, Rtt, State, Wiped};
 use crate::sync::{Ordering, Word};
 use crate::window::{Content, Open, OpenRtt, View, Window};
+use crate::{Pa, order};
 use core::fmt;
 use core::marker::PhantomData;
 use core::mem::ManuallyDrop;
@@ -48,6 +48,7 @@ impl<'t, S: State> Locked<'t, S> {
     fn become_state<T: State>(self) -> Locked<'t, T> {
         assert!(self.refs() == 0, "state change of a Granule in use");
         let (word, pa) = self.into_parts();
+        order::changed(word, S::STATE, T::STATE);
         // The unlock makes it known to the next holder of the lock, and the content with it.
         word.fetch_xor(S::STATE.bits() ^ T::STATE.bits(), Ordering::Relaxed);
         Locked::new(word, pa)
@@ -70,6 +71,7 @@ impl<'t, S: State> Locked<'t, S> {
 impl<S: State> Drop for Locked<'_, S> {
     #[inline(always)]
     fn drop(&mut self) {
+        order::unlocked(self.word);
         // Not a store: the count may change at the same time.
         self.word.fetch_and(!LOCK, Ordering::Release);
     }

@@ -10,7 +10,7 @@ use crate::memory::Memory;
 use crate::state::{COUNT_MASK, LOCK, Rec};
 use crate::sync::{Ordering, Word};
 use crate::window::{Content, Open, View, Window};
-use crate::{GRANULE_SIZE, Pa};
+use crate::{GRANULE_SIZE, Pa, order};
 use core::fmt;
 use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
@@ -59,6 +59,7 @@ impl<'t> Locked<'t, Rec> {
             return Err(self);
         }
         let (word, pa) = self.into_parts();
+        order::unlocked(word);
         // Unlocks, and sets the count to 1: it is 0 and only the lock holder raises it.
         word.fetch_xor(LOCK | 1, Ordering::Release);
         Ok(Pinned { word, pa })

@@ -5,7 +5,7 @@ use crate::lock::Locked;
 use crate::ns::NsGranule;
 use crate::state::{COUNT_MASK, GranuleState, LOCK, STATE_MASK, State};
 use crate::sync::{Ordering, Word, spin_loop};
-use crate::{GRANULE_SHIFT, GRANULE_SIZE, Pa};
+use crate::{GRANULE_SHIFT, GRANULE_SIZE, Pa, order};
 
 /// Most DRAM banks a table can cover.
 pub const MAX_BANKS: usize = 16;
@@ -168,13 +168,16 @@ impl GranuleTable {
     #[inline]
     pub fn lock<S: State>(&self, pa: u64) -> Result<Locked<'_, S>, GranuleError> {
         let (word, pa) = self.find(pa)?;
+        order::wait(word, pa, S::STATE);
         let mut seen = word.fetch_or(LOCK, Ordering::Acquire);
         if seen & LOCK != 0 {
             seen = wait_and_lock(word);
         }
+        order::locked(word, pa, S::STATE, GranuleState::of(seen));
         if seen & STATE_MASK == S::STATE.bits() {
             return Ok(Locked::new(word, pa));
         }
+        order::unlocked(word);
         // Nothing was done under the lock. What was under the ones before reaches the next holder
         // through this write as it did through the one that locked.
         word.fetch_and(!LOCK, Ordering::Relaxed);

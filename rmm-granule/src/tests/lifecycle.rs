@@ -35,10 +35,10 @@ fn banks_are_checked() {
         .collect();
     assert_eq!(need(&many), Err(TableError::TooManyBanks));
     assert_eq!(need(&many[1..]), Ok(MAX_BANKS));
-    let words: &'static [Word] = vec![Word::new(0), Word::new(0)].leak();
-    assert!(GranuleTable::new(&many[..2], words).is_ok());
+    static WORDS: [Word; 2] = [const { Word::new(0) }; 2];
+    assert!(GranuleTable::new(&many[..2], &WORDS).is_ok());
     assert_eq!(
-        GranuleTable::new(&many[..3], words).err(),
+        GranuleTable::new(&many[..3], &WORDS).err(),
         Some(TableError::TooFewWords)
     );
 }

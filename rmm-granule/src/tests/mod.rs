@@ -3,6 +3,7 @@
 
 mod content;
 mod lifecycle;
+mod order;
 mod threads;
 mod translation;
 

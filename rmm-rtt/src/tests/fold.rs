@@ -156,22 +156,20 @@ fn unprotected_children_must_be_aligned() {
 
 /// Gives every entry of the level 1 or 2 table at `ipa` a block, without the Granules behind it.
 fn fill_with_blocks(realm: &Realm, ipa: u64, level: i8, ripas: Ripas) {
-    let pa = Pa(realm.read(ipa, level - 1).desc);
-    let table = realm.granules.lock::<Rtt>(pa.0).unwrap();
-    for (n, entry) in table.map(&realm.cpu).iter().enumerate() {
+    let at = realm.root(ipa).walk(&realm.cpu, level);
+    for (n, entry) in at.table.iter().enumerate() {
         let block = Pa(512 * GIB + n as u64 * entry_size(level));
         entry.store(realm.s2.assigned(block, level, ripas), Ordering::Relaxed);
     }
-    table.take_refs(512);
+    at.table.granule().take_refs(512);
 }
 
-fn empty_again(realm: &Realm, pa: Pa) {
-    let table = realm.granules.lock::<Rtt>(pa.0).unwrap();
-    table
-        .map(&realm.cpu)
-        .iter()
-        .for_each(|entry| entry.store(0, Ordering::Relaxed));
-    table.put_refs(512);
+fn empty_again(realm: &Realm, ipa: u64, level: i8) {
+    let at = realm.root(ipa).walk(&realm.cpu, level);
+    for entry in at.table.iter() {
+        entry.store(0, Ordering::Relaxed);
+    }
+    at.table.granule().put_refs(512);
 }
 
 #[test]
@@ -185,10 +183,10 @@ fn level_2_blocks_fold_to_level_1() {
         let pa = Pa(512 * GIB);
         assert_eq!(realm.entry(0), (1, Entry::Assigned { pa, ripas }));
         // And back again, with no memory behind it in the end.
-        let child = realm.create(0, 2).unwrap();
+        realm.create(0, 2).unwrap();
         let pa = Pa(pa.0 + 6 * MIB);
         assert_eq!(realm.entry(6 * MIB), (2, Entry::Assigned { pa, ripas }));
-        empty_again(&realm, child);
+        empty_again(&realm, 0, 2);
     }
 }
 
@@ -198,7 +196,7 @@ fn level_1_blocks_do_not_fold() {
     realm.tables(0, 1);
     fill_with_blocks(&realm, 0, 1, EMPTY);
     assert_eq!(realm.fold(0, 1), Err(rtt(1)));
-    empty_again(&realm, Pa(realm.read(0, 0).desc));
+    empty_again(&realm, 0, 1);
 
     let shared = realm.shared();
     realm.tables(shared, 1);

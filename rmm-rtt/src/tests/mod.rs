@@ -19,7 +19,7 @@ use crate::*;
 use rmm_abi::rmi::Ripas::{self, Destroyed as DESTROYED, Empty as EMPTY, Ram as RAM};
 use rmm_abi::rmi::RttEntryState;
 use rmm_granule::fake::{FakeCpuMemory, FakeMemory, Fault, FaultKind, Stage2Regs};
-use rmm_granule::{Bank, Delegated, GranuleState, GranuleTable, Ipa, Locked, Pa, Rtt, Undelegated};
+use rmm_granule::{Bank, Delegated, GranuleState, GranuleTable, Ipa, Locked, Pa, Undelegated};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -139,8 +139,8 @@ impl Realm {
 
     /// DATA_CREATE_UNKNOWN with a given Granule.
     fn map_at(&self, ipa: u64, pa: u64) -> Result<(), RttError> {
-        let slot = data_slot(self.root(ipa), &self.cpu)?;
-        slot.map(self.granule_at(pa).transition());
+        let data = self.granule_at(pa);
+        data_slot(self.root(ipa), &self.cpu)?.map(data.transition());
         Ok(())
     }
 
@@ -276,12 +276,11 @@ impl Realm {
 
     fn check_table(&self, pa: Pa, level: i8, base: u64, seen: &mut BTreeSet<Pa>) {
         assert!(seen.insert(pa), "{pa:?} in two places");
-        let table = self.granules.lock::<Rtt>(pa.0).unwrap();
-        let entries: Vec<u64> = table
-            .map(&self.cpu)
-            .iter()
-            .map(|entry| entry.load(Ordering::Relaxed))
-            .collect();
+        let mut at = self.root(base).walk(&self.cpu, level);
+        assert_eq!((at.level, at.table.granule().pa()), (level, pa));
+        let entries = *at.table.entries();
+        let refs = at.table.granule().refs();
+        drop(at);
         let mut count = 0;
         for (n, desc) in entries.into_iter().enumerate() {
             let ipa = base + n as u64 * entry_size(level);
@@ -301,7 +300,7 @@ impl Realm {
                 Entry::Unassigned { .. } | Entry::UnassignedNs | Entry::AssignedNs { .. } => {}
             }
         }
-        assert_eq!(table.refs(), count, "count of level {level} table {pa:?}");
+        assert_eq!(refs, count, "count of level {level} table {pa:?}");
     }
 
     /// Whether the Granule at `pa` is DELEGATED, unlocked and all zero.

@@ -54,11 +54,13 @@ fn walks_in_one_tree_do_not_disturb_each_other() {
                     let ipa = n as u64 * GIB;
                     let lock = |n: usize| shared.granules.lock::<Delegated>(spare[n]).unwrap();
                     for _ in 0..ROUNDS {
-                        create(shared.root(ipa), &cpu, 2, lock(0)).unwrap();
-                        create(shared.root(ipa), &cpu, 3, lock(1)).unwrap();
-                        data_slot(shared.root(ipa), &cpu)
-                            .unwrap()
-                            .map_ram(lock(2).transition());
+                        for (n, level) in [(0, 2), (1, 3)] {
+                            let table = lock(n);
+                            create(shared.root(ipa), &cpu, level, table).unwrap();
+                        }
+                        let data = lock(2);
+                        let slot = data_slot(shared.root(ipa), &cpu).unwrap();
+                        slot.map_ram(data.transition());
                         let found = shared.memory.translate_cached(&shared.regs, ipa).unwrap();
                         assert_eq!(found.pa, Pa(spare[2]));
                         let unmapped = unmap_data(shared.root(ipa), &cpu).unwrap();
@@ -89,10 +91,9 @@ fn walks_in_one_tree_do_not_disturb_each_other() {
 fn a_parent_stays_locked_until_its_child_is() {
     let realm = Realm::plain();
     realm.tables(0, 2);
-    let child = realm.read(0, 1).desc;
     let (started, got) = (AtomicBool::new(false), AtomicBool::new(false));
     with_threads(&realm, |shared| {
-        let held = realm.granules.lock::<Rtt>(child).unwrap();
+        let held = shared.root(0).walk(&realm.cpu, 2);
         thread::scope(|scope| {
             let (shared, started, got) = (&shared, &started, &got);
             scope.spawn(move || {

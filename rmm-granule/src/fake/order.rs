@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! The lock order of the crate's documentation, checked at every lock that is taken: each thread
+//! stands for a CPU and has a record of what it holds. A lock out of order panics whether or not it
+//! would have had to wait this time.
+
+use crate::{GranuleState, Pa, Word};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::format;
+use std::string::String;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::vec::Vec;
+
+/// The lines of the documented order.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Line {
+    /// Named by the Host.
+    Named,
+    /// RTT.
+    Rtt,
+    /// DATA of a locked RTT.
+    Data,
+    /// REC_AUX of a locked REC.
+    RecAux,
+}
+
+impl Line {
+    /// The line of a Granule that is claimed to be in this state.
+    fn of(claim: GranuleState) -> Self {
+        match claim {
+            GranuleState::Rtt => Self::Rtt,
+            GranuleState::Data => Self::Data,
+            GranuleState::RecAux => Self::RecAux,
+            _ => Self::Named,
+        }
+    }
+}
+
+/// Tells Granules apart, those of different tables too.
+fn id(word: &Word) -> usize {
+    std::ptr::from_ref(word).addr()
+}
+
+/// A Granule that a thread has locked.
+#[derive(Clone, Copy)]
+struct Held {
+    id: usize,
+    pa: Pa,
+    /// The state it was claimed to be in when it was locked, which decides its line until it is
+    /// unlocked.
+    claim: GranuleState,
+    /// The state it is in.
+    state: GranuleState,
+    /// That was the one claimed.
+    right: bool,
+}
+
+impl Held {
+    fn is(&self, line: Line) -> bool {
+        Line::of(self.claim) == line
+    }
+
+    /// Whether it was locked as an RTT and has not been wiped since.
+    fn is_table(&self) -> bool {
+        self.is(Line::Rtt) && self.state == GranuleState::Rtt
+    }
+}
+
+std::thread_local! {
+    static HELD: RefCell<Vec<Held>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Where in its Realm's tree an RTT is. As long as it is an RTT it stays there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// A start-level RTT: locked with no other held.
+    Root,
+    /// Locked with its parent held.
+    Below { id: usize, pa: Pa },
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Root => write!(f, "at the root"),
+            Self::Below { pa, .. } => write!(f, "below {pa:?}"),
+        }
+    }
+}
+
+/// The places of RTTs, learnt when they were first locked.
+fn places() -> MutexGuard<'static, BTreeMap<usize, Place>> {
+    static PLACES: Mutex<BTreeMap<usize, Place>> = Mutex::new(BTreeMap::new());
+    PLACES.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Where an RTT is that is locked with `held` held.
+fn place(held: &[Held]) -> Place {
+    let parent = held.iter().find(|held| held.is_table());
+    parent.map_or(Place::Root, |parent| Place::Below {
+        id: parent.id,
+        pa: parent.pa,
+    })
+}
+
+/// What is wrong with waiting for a Granule with `held` held, if anything.
+fn violation(held: &[Held], id: usize, pa: Pa, claim: GranuleState) -> Option<String> {
+    let line = Line::of(claim);
+    for other in held {
+        let what = if other.id == id {
+            "which this CPU itself has locked"
+        } else if !other.right {
+            "while one locked under a wrong claim is held"
+        } else if Line::of(other.claim) > line {
+            "while one of a later line is held"
+        } else if other.is(line) && line >= Line::Data {
+            "while another one is held"
+        } else if other.is(line) && !other.is_table() && other.pa >= pa {
+            // Named by the Host, or the start-level RTTs of a Realm that ends.
+            "while one of a higher address is held"
+        } else {
+            continue;
+        };
+        return Some(format!("{what}: {:?} at {:?}", other.claim, other.pa));
+    }
+    if line != Line::Rtt {
+        return None;
+    }
+    if held.iter().filter(|held| held.is_table()).count() > 1 {
+        return Some("while both a parent and its child are held".into());
+    }
+    let here = place(held);
+    let known = places().get(&id).copied()?;
+    (known != here).then(|| format!("{here}, but it is {known}"))
+}
+
+/// This CPU is about to lock a Granule that is claimed to be in this state.
+///
+/// # Panics
+/// If it holds what it must not hold while it waits for that.
+pub(crate) fn wait(word: &Word, pa: Pa, claim: GranuleState) {
+    if let Some(what) = HELD.with_borrow(|held| violation(held, id(word), pa, claim)) {
+        panic!("lock order: {claim:?} at {pa:?} is waited for {what}");
+    }
+}
+
+/// It has, and found it in the state `found`.
+pub(crate) fn locked(word: &Word, pa: Pa, claim: GranuleState, found: GranuleState) {
+    let id = id(word);
+    let new = Held {
+        id,
+        pa,
+        claim,
+        state: found,
+        right: claim == found,
+    };
+    HELD.with_borrow_mut(|held| {
+        if new.is_table() {
+            places().insert(id, place(held));
+        }
+        held.push(new);
+    });
+}
+
+/// A locked Granule changes its state.
+pub(crate) fn changed(word: &Word, from: GranuleState, to: GranuleState) {
+    if from == GranuleState::Rtt {
+        places().remove(&id(word));
+    }
+    HELD.with_borrow_mut(|held| {
+        if let Some(held) = held.iter_mut().find(|held| held.id == id(word)) {
+            held.state = to;
+        }
+    });
+}
+
+/// This CPU unlocks a Granule.
+///
+/// # Panics
+/// If it is another CPU that has locked it.
+pub(crate) fn unlocked(word: &Word) {
+    let was_held = HELD.with_borrow_mut(|held| {
+        let position = held.iter().rposition(|held| held.id == id(word));
+        position.map(|position| held.remove(position)).is_some()
+    });
+    assert!(
+        was_held || std::thread::panicking(),
+        "lock order: a Granule is unlocked by a CPU that has not locked it"
+    );
+}

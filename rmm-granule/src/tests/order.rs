@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Locks out of order are found, and those in order are not.
+
+use super::*;
+use crate::fake::order;
+use crate::{Data, GranuleState, Purpose, Rd, Rec, RecAux, Rtt, State};
+use std::thread;
+
+/// Granules of every kind: RD 0, REC 1, DELEGATED 2 and 3, RTT 4 to 7, DATA 8 and 9,
+/// REC_AUX 10 and 11.
+fn zoo() -> Machine {
+    fn make<S: Purpose>(m: &Machine, granules: impl IntoIterator<Item = u64>) {
+        for n in granules {
+            drop(m.delegated(n).transition::<S>());
+        }
+    }
+    let m = machine();
+    make::<Rd>(&m, [0]);
+    make::<Rec>(&m, [1]);
+    drop((m.delegated(2), m.delegated(3)));
+    make::<Rtt>(&m, 4..8);
+    make::<Data>(&m, 8..10);
+    make::<RecAux>(&m, 10..12);
+    m
+}
+
+impl Machine {
+    fn lock<S: State>(&self, n: u64) -> Locked<'static, S> {
+        self.table
+            .lock(page(n))
+            .expect("a Granule in the state asked for")
+    }
+}
+
+#[test]
+fn commands_may_lock_as_they_do() {
+    let m = zoo();
+    let cpu = m.cpu();
+    // A walk, with what it needs: RTT_CREATE, DATA_CREATE.
+    let (rd, new) = m
+        .table
+        .lock_pair::<Rd, Delegated>(page(0), page(3))
+        .unwrap();
+    let root = m.lock::<Rtt>(4);
+    drop(rd);
+    let child = m.lock::<Rtt>(5);
+    drop(root);
+    let leaf = m.lock::<Rtt>(6);
+    drop(child);
+    let data = m.lock::<Data>(8);
+    drop((data, leaf, new));
+    // RTT_DESTROY; what was a child elsewhere may become one here.
+    for depth in [1, 0] {
+        let mut parent = m.lock::<Rtt>(4);
+        if depth > 0 {
+            parent = m.lock::<Rtt>(5);
+        }
+        drop(m.lock::<Rtt>(6).wipe_into_delegated(&cpu));
+        drop(parent);
+        drop(m.lock::<Delegated>(6).transition::<Rtt>());
+    }
+}
+
+#[test]
+fn a_realm_and_its_recs_may_end() {
+    let m = zoo();
+    let cpu = m.cpu();
+    // REC_DESTROY.
+    let rec = m.lock::<Rec>(1);
+    for n in 10..12 {
+        drop(m.lock::<RecAux>(n).wipe_into_delegated(&cpu));
+    }
+    drop(rec);
+    // REC_ENTER: a REC that is RUNNING is not locked.
+    let pinned = m.lock::<Rec>(1).pin().unwrap();
+    drop(m.lock::<Rd>(0));
+    drop(pinned);
+    // REALM_DESTROY, with two start-level RTTs.
+    let rd = m.lock::<Rd>(0);
+    let wiped = [4, 5].map(|n| m.lock::<Rtt>(n).wipe_into_delegated(&cpu));
+    drop((wiped, rd));
+    // Nothing is held.
+    drop(m.lock::<Rd>(0));
+}
+
+#[test]
+fn a_wrong_claim_leaves_nothing_behind() {
+    let m = zoo();
+    let _held = m.lock::<Rec>(1);
+    m.table.lock::<Rd>(page(3)).unwrap_err();
+    m.table.lock_many::<Rd>(page(3), &[page(2)]).unwrap_err();
+    drop(m.lock::<Delegated>(2));
+}
+
+#[test]
+#[should_panic = "Rd at Pa(0x80000000) is waited for while one of a higher address is held: \
+                  Rec at Pa(0x80001000)"]
+fn named_granules_ascend() {
+    let m = zoo();
+    let _rec = m.lock::<Rec>(1);
+    drop(m.lock::<Rd>(0));
+}
+
+#[test]
+#[should_panic = "Rec at Pa(0x80001000) is waited for which this CPU itself has locked"]
+fn nobody_waits_for_himself() {
+    let m = zoo();
+    let _rec = m.lock::<Rec>(1);
+    drop(m.lock::<Rec>(1));
+}
+
+#[test]
+#[should_panic = "Delegated at Pa(0x80008000) is waited for which this CPU itself has locked: Data"]
+fn nobody_waits_for_himself_under_another_claim() {
+    let m = zoo();
+    let _data = m.lock::<Data>(8);
+    drop(m.table.lock::<Delegated>(page(8)));
+}
+
+#[test]
+#[should_panic = "Delegated at Pa(0x8000c000) is waited for while one of a later line is held: Rtt"]
+fn named_granules_come_before_tables() {
+    let m = zoo();
+    let _root = m.lock::<Rtt>(4);
+    drop(m.table.lock::<Delegated>(page(12)));
+}
+
+#[test]
+#[should_panic = "Rtt at Pa(0x80004000) is waited for while one of a later line is held: Data"]
+fn tables_come_before_data() {
+    let m = zoo();
+    let _data = m.lock::<Data>(8);
+    drop(m.lock::<Rtt>(4));
+}
+
+#[test]
+#[should_panic = "Data at Pa(0x80008000) is waited for while one of a later line is held: RecAux"]
+fn data_comes_before_auxiliary_granules() {
+    let m = zoo();
+    let _aux = m.lock::<RecAux>(10);
+    drop(m.lock::<Data>(8));
+}
+
+#[test]
+#[should_panic = "Data at Pa(0x80009000) is waited for while another one is held: Data at"]
+fn data_is_locked_one_at_a_time() {
+    let m = zoo();
+    let _data = m.lock::<Data>(8);
+    drop(m.lock::<Data>(9));
+}
+
+#[test]
+#[should_panic = "RecAux at Pa(0x8000b000) is waited for while another one is held: RecAux at"]
+fn auxiliary_granules_are_locked_one_at_a_time() {
+    let m = zoo();
+    let _aux = m.lock::<RecAux>(10);
+    drop(m.lock::<RecAux>(11));
+}
+
+#[test]
+#[should_panic = "RecAux at Pa(0x8000b000) is waited for while another one is held: RecAux at"]
+fn a_line_is_kept_through_a_change_of_state() {
+    let m = zoo();
+    let _wiped = m.lock::<RecAux>(10).wipe_into_delegated(&m.cpu());
+    drop(m.lock::<RecAux>(11));
+}
+
+#[test]
+#[should_panic = "Rtt at Pa(0x80004000) is waited for below Pa(0x80005000), but it is at the root"]
+fn parents_come_before_children() {
+    let m = zoo();
+    let root = m.lock::<Rtt>(4);
+    let _child = m.lock::<Rtt>(5);
+    drop(root);
+    drop(m.lock::<Rtt>(4));
+}
+
+#[test]
+#[should_panic = "Rtt at Pa(0x80005000) is waited for at the root, but it is below Pa(0x80004000)"]
+fn a_child_is_reached_through_its_parent() {
+    let m = zoo();
+    let root = m.lock::<Rtt>(4);
+    drop(m.lock::<Rtt>(5));
+    drop(root);
+    drop(m.lock::<Rtt>(5));
+}
+
+#[test]
+#[should_panic = "Rtt at Pa(0x80006000) is waited for while both a parent and its child are held"]
+fn a_parent_is_released_before_the_next_child() {
+    let m = zoo();
+    let _root = m.lock::<Rtt>(4);
+    let _child = m.lock::<Rtt>(5);
+    drop(m.lock::<Rtt>(6));
+}
+
+#[test]
+#[should_panic = "Rtt at Pa(0x80004000) is waited for while one of a higher address is held: Rtt"]
+fn start_level_tables_ascend() {
+    let m = zoo();
+    let _wiped = m.lock::<Rtt>(5).wipe_into_delegated(&m.cpu());
+    drop(m.lock::<Rtt>(4));
+}
+
+/// What [`GranuleTable::lock`] would do if it waited before it gave back what it got wrong.
+#[test]
+#[should_panic = "waited for while one locked under a wrong claim is held: Rd at Pa(0x80002000)"]
+fn nothing_is_waited_for_under_a_wrong_claim() {
+    let m = zoo();
+    let (word, pa) = m.table.find(page(2)).unwrap();
+    order::locked(word, pa, GranuleState::Rd, GranuleState::Delegated);
+    drop(m.lock::<Delegated>(3));
+}
+
+#[test]
+#[should_panic = "unlocked by a CPU that has not locked it"]
+fn a_guard_stays_on_its_cpu() {
+    let m = zoo();
+    let rd = m.lock::<Rd>(0);
+    let moved = thread::scope(|scope| scope.spawn(|| drop(rd)).join());
+    std::panic::resume_unwind(moved.unwrap_err());
+}
+
+#[test]
+fn cpus_have_a_record_each() {
+    let m = zoo();
+    let _rec = m.lock::<Rec>(1);
+    thread::scope(|scope| {
+        scope.spawn(|| drop(m.lock::<Rd>(0)));
+    });
+}
