@@ -2,10 +2,9 @@
 //! Accesses of a Realm to its memory, and the aborts they end in.
 
 use super::guest::{After, IL, RealmCpu, Taken, ec};
-use super::script::Core;
+use super::script::{Core, FaultAddress};
 use crate::machine::Exception;
 use rmm_granule::fake::{Fault, FaultKind};
-use std::sync::atomic::Ordering;
 
 /// A load or store of one register.
 #[derive(Clone, Copy, Debug)]
@@ -18,6 +17,7 @@ pub struct Access {
     register: usize,
     syndrome: bool,
     write: bool,
+    resolves: bool,
 }
 
 /// Bits from which a Realm's kernel addresses begin: what stage 1 adds to an IPA here.
@@ -36,6 +36,7 @@ impl Access {
             register: 3,
             syndrome: true,
             write: false,
+            resolves: true,
         }
     }
 
@@ -82,6 +83,15 @@ impl Access {
     pub fn without_syndrome(self) -> Self {
         Self {
             syndrome: false,
+            ..self
+        }
+    }
+
+    /// Which stage 1 does not translate any more when it is first asked about an abort.
+    #[must_use]
+    pub fn unresolved_at_first(self) -> Self {
+        Self {
+            resolves: false,
             ..self
         }
     }
@@ -175,6 +185,11 @@ impl RealmCpu {
     /// # Errors
     /// The exception that the Realm took instead.
     pub async fn access(&self, access: Access) -> Result<(), Taken> {
+        let mut at = FaultAddress {
+            va: access.va,
+            ipa: access.ipa,
+            resolves: access.resolves,
+        };
         loop {
             let start = self.begin().await;
             let Err(fault) = self.core(|core| try_access(core, access)) else {
@@ -182,12 +197,9 @@ impl RealmCpu {
                 return Ok(());
             };
             let esr = ec::DATA_ABORT | IL | access.iss() | status(fault);
-            match self
-                .abort(start, fault, esr, access.va, hpfar(access.ipa))
-                .await
-            {
+            match self.abort(start, fault, esr, at).await {
                 After::Done => return Ok(()),
-                After::Again => {}
+                After::Again => at.resolves = true,
                 After::Taken(taken) => return Err(taken),
             }
         }
@@ -208,7 +220,12 @@ impl RealmCpu {
                 break Ok(());
             };
             let esr = ec::INSTRUCTION_ABORT | IL | status(fault);
-            match self.abort(start, fault, esr, va, hpfar(ipa)).await {
+            let at = FaultAddress {
+                va,
+                ipa,
+                resolves: true,
+            };
+            match self.abort(start, fault, esr, at).await {
                 After::Again => {}
                 After::Done => panic!("a fetch cannot be emulated"),
                 After::Taken(taken) => break Err(taken),
@@ -219,7 +236,8 @@ impl RealmCpu {
     }
 
     /// An abort of stage 2, taken to the monitor; a granule protection fault is the Realm's own.
-    async fn abort(&self, start: u64, fault: Fault, esr: u64, far: u64, hpfar: u64) -> After {
+    async fn abort(&self, start: u64, fault: Fault, esr: u64, at: FaultAddress) -> After {
+        let far = at.va;
         if fault.kind == FaultKind::GranuleProtection {
             self.core(|core| {
                 let (el1, context) = (&mut core.registers.el1, &mut core.context);
@@ -230,15 +248,12 @@ impl RealmCpu {
                 context.pstate = 0x3C5;
             });
         } else {
-            let hpfar = self.core(|core| {
-                let lines = &core.board.lines[core.cpu];
-                lines.fault_ipa.store(hpfar << 8, Ordering::SeqCst);
-                // The register is not valid for a permission fault.
-                match fault.kind {
-                    FaultKind::Permission => 0x5A5A_5A50,
-                    _ => hpfar,
-                }
-            });
+            self.core(|core| core.fault = Some(at));
+            // The register is not valid for a permission fault.
+            let hpfar = match fault.kind {
+                FaultKind::Permission => 0x5A5A_5A50,
+                _ => hpfar(at.ipa),
+            };
             self.trap(Exception::Sync { esr, far, hpfar }).await;
         }
         self.after(start)

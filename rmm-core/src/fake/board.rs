@@ -2,6 +2,7 @@
 //! What all CPUs of a fake machine share.
 
 use super::FakeCpu;
+use super::check::digest;
 use super::el3::El3;
 use super::script::Script;
 use crate::boot::El3Interface;
@@ -10,7 +11,7 @@ use crate::monitor::Monitor;
 use rmm_abi::el3::Version;
 use rmm_granule::fake::FakeMemory;
 use rmm_granule::{Bank, GRANULE_SIZE, GranuleTable, Pa, Word};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -97,8 +98,6 @@ pub fn id_registers() -> IdRegisters {
 pub(super) struct Lines {
     pub(super) irq: AtomicBool,
     pub(super) fiq: AtomicBool,
-    /// IPA of the last stage 2 fault.
-    pub(super) fault_ipa: AtomicU64,
     pub(super) in_use: AtomicBool,
 }
 
@@ -118,6 +117,9 @@ pub struct Board {
     /// The words of the granule table, by bank.
     words: Vec<(Bank, &'static [Word])>,
     clock: AtomicU64,
+    /// Contents that were made fit for execution.
+    pub(super) published: Mutex<HashSet<u64>>,
+    pub(super) is_streaming: AtomicBool,
     scripts: Mutex<HashMap<(u16, u64), Option<Script>>>,
     pub(super) lines: Vec<Lines>,
     pool: Mutex<Pool>,
@@ -170,6 +172,8 @@ impl Board {
             el3: El3::new(&config.holes),
             words,
             clock: AtomicU64::new(1000),
+            published: Mutex::default(),
+            is_streaming: AtomicBool::new(false),
             scripts: Mutex::default(),
             lines: (0..config.cpus).map(|_| Lines::default()).collect(),
             pool: Mutex::new(Pool {
@@ -244,6 +248,19 @@ impl Board {
 
     fn pool(&self) -> MutexGuard<'_, Pool> {
         self.pool.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether some Granule with this content was made fit for execution.
+    #[must_use]
+    pub fn was_published(&self, content: &[u8; GRANULE_SIZE]) -> bool {
+        let published = self.published.lock();
+        let published = published.unwrap_or_else(PoisonError::into_inner);
+        published.contains(&digest(content))
+    }
+
+    /// Puts all CPUs into streaming SVE mode, or out of it.
+    pub fn set_streaming(&self, is_streaming: bool) {
+        self.is_streaming.store(is_streaming, Ordering::SeqCst);
     }
 
     /// The counter.

@@ -85,7 +85,7 @@ impl Snapshot {
 }
 
 /// Tells contents apart.
-fn digest(content: &[u8; GRANULE_SIZE]) -> u64 {
+pub(super) fn digest(content: &[u8; GRANULE_SIZE]) -> u64 {
     let (words, _) = content.as_chunks::<8>();
     words.iter().fold(0xCBF2_9CE4_8422_2325, |hash, word| {
         (hash ^ u64::from_le_bytes(*word))

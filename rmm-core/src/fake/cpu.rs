@@ -2,8 +2,9 @@
 //! One CPU of the fake machine.
 
 use super::board::Board;
+use super::check::digest;
 use super::registers::{Registers, poison};
-use super::script::{Core, Given, Script};
+use super::script::{Core, FaultAddress, Given, Script};
 use crate::machine::{
     CpuFeatures, DebugState, EntryControls, Exception, Machine, PmuState, RecContext, SimdState,
     SveState, TimerLines, ZRegisters,
@@ -14,8 +15,8 @@ use rmm_granule::fake::{FakeCpuMemory, Stage2Regs};
 use rmm_granule::{GRANULE_SIZE, Ipa, Memory, NsFault, Pa};
 use rmm_rtt::Stage2;
 use std::cell::RefCell;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use zerocopy::FromZeros;
 
 /// A CPU, used by one thread.
@@ -45,6 +46,8 @@ struct Entered {
     masked: Option<TimerLines>,
     /// `RecContext::el1` is up to date.
     el1_saved: bool,
+    /// The last stage 2 fault.
+    fault: Option<FaultAddress>,
 }
 
 impl FakeCpu {
@@ -169,22 +172,30 @@ impl Machine for FakeCpu {
             given: Given::default(),
             masked: None,
             el1_saved: false,
+            fault: None,
         });
         registers.load(rec);
         assert_eq!(registers.gic.hcr & 0x8101, 0x8101, "En, vSGIEOICount, DVIM");
     }
 
-    fn resolve_ipa(&self, _va: u64) -> Option<Ipa> {
+    fn resolve_ipa(&self, va: u64) -> Option<Ipa> {
         // Stage 1 of a scripted Realm is what the script says it is.
-        let lines = &self.board.lines[self.index];
-        self.with(|_, _| Some(Ipa(lines.fault_ipa.load(Ordering::SeqCst))))
+        self.with(|_, entered| {
+            let fault = entered.fault.expect("no fault to find the IPA of");
+            assert_eq!(va, fault.va);
+            fault.resolves.then_some(Ipa(fault.ipa))
+        })
     }
 
     fn is_streaming(&self) -> bool {
-        false
+        self.with(|_, _| self.board.is_streaming.load(Ordering::SeqCst))
     }
 
-    fn publish_instructions(&self, _: &[u8; GRANULE_SIZE]) {}
+    fn publish_instructions(&self, granule: &[u8; GRANULE_SIZE]) {
+        let published = self.board.published.lock();
+        let mut published = published.unwrap_or_else(PoisonError::into_inner);
+        published.insert(digest(granule));
+    }
 
     fn run_realm(&self, rec: &mut RecContext) -> Exception {
         let lines = &self.board.lines[self.index];
@@ -208,11 +219,13 @@ impl Machine for FakeCpu {
                 masked,
                 board: self.board.clone(),
                 cpu: self.index,
+                fault: None,
                 exception: None,
             };
             let (core, exception) = entered.script.resume(core);
             *rec = core.context;
             *registers = core.registers;
+            entered.fault = core.fault;
             poison(rec);
             exception
         })

@@ -364,6 +364,12 @@ impl RealmCpu {
             .await
     }
 
+    /// Whether FP/SIMD registers are the Realm's now.
+    #[must_use]
+    pub fn has_simd(&self) -> bool {
+        self.core(|core| core.given.simd.is_some())
+    }
+
     /// Whether breakpoints and watchpoints are the Realm's now.
     #[must_use]
     pub fn has_debug(&self) -> bool {

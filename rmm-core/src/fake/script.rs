@@ -39,6 +39,15 @@ impl Given {
     }
 }
 
+/// Where an access of the Realm met a stage 2 fault.
+#[derive(Clone, Copy)]
+pub(super) struct FaultAddress {
+    pub(super) va: u64,
+    pub(super) ipa: u64,
+    /// Stage 1 still says so.
+    pub(super) resolves: bool,
+}
+
 /// A CPU as it runs a REC.
 pub(super) struct Core {
     /// General registers, PC, PSTATE and what is not in `registers`.
@@ -51,6 +60,8 @@ pub(super) struct Core {
     pub(super) masked: TimerLines,
     pub(super) board: Arc<Board>,
     pub(super) cpu: usize,
+    /// The stage 2 fault that the script stopped for.
+    pub(super) fault: Option<FaultAddress>,
     /// Why the script stopped.
     pub(super) exception: Option<Exception>,
 }

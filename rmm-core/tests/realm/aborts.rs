@@ -301,6 +301,86 @@ fn unprotected_permission_faults() {
 }
 
 #[test]
+fn a_permission_fault_whose_address_is_not_found_is_tried_again() {
+    let host = Host::new();
+    let realm = with_page(&host);
+    let ipa = share_with(&realm, 1);
+    realm.script(0, move |cpu| async move {
+        let store = Access::store(ipa).unresolved_at_first();
+        cpu.access(store).await.expect("emulated");
+    });
+    // Only the second time does the Host learn of it.
+    let exit = realm.enter(0);
+    assert_reason(&exit, RecExitReason::Sync);
+    assert_eq!(exit.hpfar, ipa >> 8);
+    let exit = realm.enter_with(0, flags(RecEnterFlags::EMUL_MMIO));
+    assert_reason(&exit, RecExitReason::Irq);
+}
+
+#[test]
+fn faults_that_are_mended_by_now_are_tried_again() {
+    let host = Host::new();
+    let realm = with_page(&host);
+    let ipa = realm.unprotected();
+    realm.share(ipa, host.page());
+    realm.script(0, move |cpu| async move {
+        cpu.mark(0);
+        let load = Access::load(0).iss();
+        for (class, iss, ipa) in [
+            (DATA_ABORT, load, 0),
+            (INSTRUCTION_ABORT, 0, 0),
+            (DATA_ABORT, load, ipa),
+        ] {
+            let esr = class | IL | iss | translation(3);
+            let after = cpu.sync(esr, VA | ipa, ipa >> 8).await;
+            assert_eq!(after, After::Again);
+        }
+    });
+    assert_record(&realm.enter(0), RecExitReason::Irq, |_| ());
+}
+
+#[test]
+fn what_the_host_maps_beyond_the_address_space_is_not_emulatable() {
+    let host = Host::new();
+    let realm = with_page(&host);
+    let ipa = realm.unprotected();
+    realm.share(ipa, host.page());
+    realm.script(0, move |cpu| async move {
+        // An Address Size fault of stage 2, level 3.
+        let esr = DATA_ABORT | IL | Access::store(ipa).iss() | 0x03;
+        let after = cpu.sync(esr, VA | ipa, ipa >> 8).await;
+        assert_eq!(after, After::Again);
+    });
+    assert_record(&realm.enter(0), RecExitReason::Sync, |exit| {
+        exit.esr = DATA_ABORT | 0x03;
+        exit.hpfar = ipa >> 8;
+    });
+    let (status, _) = realm.try_enter(0, flags(RecEnterFlags::EMUL_MMIO));
+    assert_eq!(status, Status::Rec);
+    assert_reason(&realm.enter(0), RecExitReason::Irq);
+}
+
+#[test]
+fn faults_of_alignment_and_of_atomics_are_the_realms() {
+    let host = Host::new();
+    let realm = with_page(&host);
+    let ipa = realm.unprotected();
+    realm.script(0, move |cpu| async move {
+        set_vectors(&cpu);
+        for status in [0x21, 0x35] {
+            let esr = DATA_ABORT | IL | Access::store(ipa).iss() | status;
+            let After::Taken(taken) = cpu.sync(esr, VA | ipa, 0).await else {
+                panic!("the Realm's own fault");
+            };
+            assert_eq!(taken.esr & 0x3F, status);
+            assert_eq!(taken.esr >> 26, 0x25);
+            assert_eq!((taken.far, taken.vector), (VA | ipa, 0x200));
+        }
+    });
+    assert_record(&realm.enter(0), RecExitReason::Irq, |_| ());
+}
+
+#[test]
 fn unprotected_memory_is_shared() {
     let host = Host::new();
     let realm = with_page(&host);

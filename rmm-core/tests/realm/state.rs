@@ -238,6 +238,26 @@ fn breakpoints_that_act_are_there_from_the_entry_on() {
 }
 
 #[test]
+fn a_host_in_streaming_mode() {
+    let host = Host::new();
+    host.board().set_streaming(true);
+    in_turns(
+        &with_recs(&host, 2),
+        |cpu, rec| async move {
+            for _ in 0..2 {
+                assert!(cpu.has_simd(), "streaming mode is not for the Realm");
+                cpu.simd(|simd| fill(simd, rec)).await.expect("FP/SIMD");
+                cpu.irq().await;
+                cpu.simd(|simd| assert_filled(simd, rec))
+                    .await
+                    .expect("FP/SIMD");
+            }
+        },
+        2,
+    );
+}
+
+#[test]
 fn pmu() {
     let host = rich();
     in_turns(

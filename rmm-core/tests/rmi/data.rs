@@ -222,7 +222,9 @@ fn create_success_whatever_the_ripas() {
         make_unassigned(&realm, ipa, ripas);
         let data = realm.data(ipa, &content);
         assert_eq!(realm.entry(ipa, 3), EntryReport::assigned(3, data, RAM));
-        assert_eq!(host.board().memory.peek(Pa(data)).to_vec(), content);
+        let found = host.board().memory.peek(Pa(data));
+        assert_eq!(found.to_vec(), content);
+        assert!(host.board().was_published(&found), "fit for execution");
         let state = host.board().monitor.granules.state(data);
         assert_eq!(state, Ok(GranuleState::Data));
     }
@@ -238,6 +240,8 @@ fn create_unknown_success_keeps_the_ripas() {
         make_unassigned(&realm, ipa, ripas);
         let data = realm.unknown(ipa);
         assert_eq!(realm.entry(ipa, 3), EntryReport::assigned(3, data, ripas));
+        let found = host.board().memory.peek(Pa(data));
+        assert!(host.board().was_published(&found), "fit for execution");
     }
 }
 
