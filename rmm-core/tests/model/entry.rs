@@ -2,7 +2,7 @@
 //! RMI_REC_ENTER (B4.3.14, A4.2, A4.3).
 
 use super::commands::REC_GRAN;
-use super::conditions::Conditions;
+use super::conditions::{Conditions, cover};
 use super::guest::{Expected, Instruction, exit_record};
 use super::state::{Kind, LastExit, Model, RealmState};
 use super::tables::Ripas;
@@ -129,6 +129,7 @@ impl Model {
         let Some(mut expected) = expected else {
             panic!("an exit that was not to come: {}", summary(found));
         };
+        cover("an exit", reason(&expected));
         expected.gicv3_hcr = rec.gic.0;
         expected.gicv3_lrs = rec.gic.1;
         // What the CPU makes of these.
@@ -140,6 +141,21 @@ impl Model {
             summary(found),
             summary(&expected)
         );
+    }
+}
+
+/// For the statistics.
+fn reason(exit: &RecExit) -> &'static str {
+    match (exit.exit_reason, exit.esr >> 26, exit.esr >> 24 & 1) {
+        (0, 0x24, 1) => "emulatable abort",
+        (0, 0x24, _) => "non-emulatable abort",
+        (0, 0x20, _) => "instruction abort",
+        (0, 1, _) => "WFx",
+        (1, ..) => "IRQ",
+        (3, ..) => "PSCI",
+        (4, ..) => "RIPAS change",
+        (5, ..) => "host call",
+        _ => "another",
     }
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! What an instruction of a Realm comes to (A4.3.4, A5.2, B5, B6).
 
+use super::conditions::cover;
 use super::ops::Op;
 use super::state::{Change, Kind, LastExit, Model, Page, Psci, RealmState};
 use super::tables::{Entry, Ripas, size};
@@ -67,6 +68,22 @@ pub enum Expected {
 }
 
 impl Expected {
+    /// For the statistics.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Nothing | Self::Restart | Self::Exit => "nothing",
+            Self::Done => "done",
+            Self::Value(_) => "value",
+            Self::Taken(_, 0x3F, _) => "granule protection fault",
+            Self::Taken(esr, ..) if esr & SEA == SEA => "external abort",
+            Self::Taken(esr, ..) if esr >> 26 == 0 => "undefined",
+            Self::Taken(..) => "address size fault",
+            Self::Results(results) if results[0] == 0 => "success",
+            Self::Results(_) => "error",
+            Self::Extent(..) => "extent",
+        }
+    }
+
     pub fn results(results: &[u64]) -> Self {
         Self::Results(results.to_vec())
     }
@@ -159,6 +176,28 @@ impl Memory {
     fn written(&self) -> u64 {
         let value = self.store.unwrap_or(0);
         self.cut(if self.register == 31 { 0 } else { value })
+    }
+}
+
+/// For the statistics.
+fn name(instruction: Option<&Instruction>) -> &'static str {
+    match instruction {
+        Some(Instruction::Memory(memory)) if memory.store.is_some() => "a store",
+        Some(Instruction::Memory(_)) => "a load",
+        Some(Instruction::Fetch(_)) => "a fetch",
+        Some(Instruction::Call(args)) => match args[0] {
+            rsi::fid::RSI_IPA_STATE_SET => "RSI_IPA_STATE_SET",
+            rsi::fid::RSI_IPA_STATE_GET => "RSI_IPA_STATE_GET",
+            rsi::fid::RSI_HOST_CALL => "RSI_HOST_CALL",
+            rsi::fid::RSI_REALM_CONFIG => "RSI_REALM_CONFIG",
+            psci::fid::PSCI_CPU_ON => "PSCI_CPU_ON",
+            psci::fid::PSCI_AFFINITY_INFO => "PSCI_AFFINITY_INFO",
+            _ => "another call",
+        },
+        Some(Instruction::Hvc) => "HVC",
+        Some(Instruction::Wait(_)) => "WFx",
+        Some(Instruction::Meanwhile(_)) => "a Host meanwhile",
+        None => "nothing",
     }
 }
 
@@ -569,6 +608,7 @@ impl Model {
         let expected = std::mem::replace(&mut rec.expected, Expected::Nothing);
         let what = || format!("{instruction:x?}, expected {expected:x?}, taken {taken:x?}");
         assert!(rec.exit.is_none(), "no exit: {}", what());
+        cover(name(instruction.as_ref()), expected.name());
         let mut left = 0;
         match (&expected, &instruction) {
             (Expected::Taken(esr, mask, far), _) => {

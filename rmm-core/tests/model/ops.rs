@@ -49,6 +49,8 @@ pub enum What {
     NsBlock,
     /// A RIPAS change, from request to completion.
     Ripas,
+    /// A PSCI call, from the request to its answer.
+    Psci,
     /// A Realm is taken apart and destroyed.
     TearDown,
 }
@@ -96,6 +98,7 @@ const WEIGHTS: &[(u32, What)] = &[
     (1, What::Block),
     (1, What::NsBlock),
     (6, What::Ripas),
+    (6, What::Psci),
     (1, What::TearDown),
 ];
 

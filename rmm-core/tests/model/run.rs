@@ -5,7 +5,7 @@ use super::drive::Hand;
 use super::guest::{Instruction, Memory};
 use super::ops::{Op, What};
 use super::state::{LastExit, RealmState};
-use super::tables::Entry;
+use super::tables::{Entry, Ripas};
 use rmm_abi::mpidr::index_to_mpidr_el1;
 use rmm_abi::rmi::RecEnter;
 use rmm_abi::{psci, rsi, smccc};
@@ -69,7 +69,7 @@ impl Hand<'_> {
     }
 
     /// A REC that can be entered, if there is one and mostly.
-    fn ready_rec(&mut self, rd: u64) -> u64 {
+    pub fn ready_rec(&mut self, rd: u64) -> u64 {
         let model = self.world.lock();
         let all = model.recs.iter();
         let ready = all.filter(|(_, rec)| {
@@ -142,6 +142,15 @@ impl Hand<'_> {
         (base + self.draw.of(&[0, 0, 4096])) | offset
     }
 
+    /// An IPA in RAM with a DATA Granule behind it, mostly.
+    fn ram_ipa(&mut self, rd: u64) -> u64 {
+        let has_ram = |entry: &Entry| matches!(entry, Entry::Assigned(Ripas::Ram, _));
+        match self.draw.below(4) {
+            0 => self.mapped_ipa(rd),
+            n => self.entry(rd, has_ram).0 + 0x500 * (n as u64 - 1),
+        }
+    }
+
     fn memory(&mut self, rd: u64) -> Memory {
         let ipa = self.mapped_ipa(rd).min((1 << 52) - 8);
         let bytes = self.draw.of(&[8, 8, 4, 2, 1]);
@@ -187,12 +196,12 @@ impl Hand<'_> {
     }
 
     fn host_call(&mut self, rd: u64) -> Vec<u64> {
-        let ipa = self.mapped_ipa(rd) & !0xFF;
+        let ipa = self.ram_ipa(rd) & !0xFF;
         let odd = self.draw.of(&[0, 0, 0, 0, 8]);
         vec![rsi::fid::RSI_HOST_CALL, ipa | odd]
     }
 
-    fn psci_call(&mut self, rd: u64, rec: u64) -> Vec<u64> {
+    pub fn psci_call(&mut self, rd: u64, rec: u64) -> Vec<u64> {
         use psci::fid::*;
         let model = self.world.lock();
         let count = model.realms[&rd].rec_index;
@@ -236,7 +245,8 @@ impl Hand<'_> {
             }
             4 => vec![smccc::SMCCC_VERSION],
             5 => vec![0xC400_0150 + self.draw.below(80) as u64 % 0x40],
-            _ => vec![RSI_REALM_CONFIG, self.mapped_ipa(rd) & !0xFFF],
+            6 => vec![RSI_REALM_CONFIG, self.ram_ipa(rd) & !0xFFF],
+            _ => vec![RSI_REALM_CONFIG, self.ram_ipa(rd)],
         }
     }
 }

@@ -2,11 +2,13 @@
 //! Steps of many calls: what a Host does to build a Realm, to fill a table and to take all apart.
 
 use super::drive::Hand;
+use super::guest::Instruction;
 use super::state::{Kind, Model};
 use super::steps::{BLOCK, SHARED, SOURCE};
 use super::tables::{Entry, size};
-use rmm_abi::rmi::fid;
+use rmm_abi::rmi::{RecEnter, fid};
 use rmm_granule::fake::Pas;
+use zerocopy::FromZeros;
 
 impl Hand<'_> {
     /// A request of a Realm's, answered in part or as a whole, and seen by the Realm.
@@ -15,6 +17,19 @@ impl Hand<'_> {
         self.ripas_request(rd, rec);
         for _ in 0..=self.draw.below(3) {
             self.apply_ripas(rec, rd);
+        }
+        self.plain_entry(rec);
+    }
+
+    /// A PSCI call that the Host answers, and the Realm's next steps.
+    pub fn psci(&mut self, rd: u64) {
+        let rec = self.ready_rec(rd);
+        let rd = self.world.lock().recs.get(&rec).map_or(rd, |rec| rec.rd);
+        let call = Instruction::Call(self.psci_call(rd, rec));
+        let run = self.run_page();
+        self.enter(rec, run, &RecEnter::new_zeroed(), vec![call], false);
+        for _ in 0..self.draw.below(3) {
+            self.psci_complete(rd);
         }
         self.plain_entry(rec);
     }

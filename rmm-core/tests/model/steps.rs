@@ -141,6 +141,7 @@ impl Hand<'_> {
             What::Block => self.block(rd),
             What::NsBlock => self.ns_block(rd),
             What::Ripas => self.ripas(rd),
+            What::Psci => self.psci(rd),
             What::TearDown => self.tear_down(rd),
             _ => unreachable!("no Realm's"),
         }
@@ -412,7 +413,7 @@ impl Hand<'_> {
         self.call(fid::RMI_REC_CREATE, &[rd, rec, PARAMS]);
     }
 
-    fn psci_complete(&mut self, rd: u64) {
+    pub fn psci_complete(&mut self, rd: u64) {
         let model = self.world.lock();
         let waiting = model.recs.iter().filter(|(_, rec)| rec.psci.is_some());
         let waiting: Vec<u64> = waiting.map(|(pa, _)| *pa).collect();
