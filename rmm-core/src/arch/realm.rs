@@ -19,7 +19,7 @@
 //! | HCR_EL2 | [`enter`] loads; VSE is kept in the REC | EL3; the monitor's own by [`leave`] |
 //! | CPTR_EL2 | [`enter`] traps all, `simd` opens | EL3; the monitor's own by [`leave`] |
 //! | VSESR_EL2 | [`enter`], [`pend_serror`] | [`enter`], [`leave`]: EL3 without RAS does not |
-//! | DISR_EL1 | [`run`] takes what the Realm left behind | [`enter`], [`leave`] |
+//! | DISR_EL1 | [`enter`] has none pending; [`run`] takes what the Realm left behind | [`enter`], [`leave`] |
 //! | BRBCR_EL1 | 0: no branch records of a Realm | [`enter`], [`leave`] |
 //! | CNTHCTL_EL2 | [`mask_timers`] | EL3 |
 //! | DBGBVR*, DBGBCR*, DBGWVR*, DBGWCR*_EL1, the OS lock | `realm_debug`, when the Realm uses them | `realm_debug` |
@@ -38,6 +38,7 @@
 //! `realm_exit_sync`, `_irq`, `_fiq` and `_serror` with all general registers and SP_EL2 as the
 //! exception left them. TPIDR_EL2 is not used. The monitor runs on SP_EL2.
 
+use super::exception::fatal;
 use super::optional::Optional;
 use super::realm_debug::HostDebug;
 use super::realm_gic::GicInterface;
@@ -330,6 +331,7 @@ pub unsafe fn enter(
     host.vsesr = VSESR_EL2.get();
     host.disr = DISR_EL1.get();
     DISR_EL1.set(0);
+    settle_serror();
     if host.has_brbe {
         host.brbcr = BRBCR_EL12.get();
         BRBCR_EL12.set(0);
@@ -362,6 +364,30 @@ pub unsafe fn enter(
         *last = rec.serial;
         forget_other_recs();
     }
+}
+
+/// An SError that the monitor's own accesses caused must not be taken for one of the Realm that
+/// runs next.
+#[inline(always)]
+fn settle_serror() {
+    // SAFETY: ESB moves an SError that is pending to DISR_EL1.
+    unsafe { asm!("hint #16", options(nostack, preserves_flags)) };
+    let disr = DISR_EL1.get();
+    if DISR_EL1::A.is_set(disr) {
+        own_serror(disr);
+    }
+}
+
+/// Judges an SError of the monitor's own, with this `DISR_EL1`.
+#[cold]
+fn own_serror(disr: u64) {
+    use DISR_EL1::{AET, DFSC, IDS};
+    let categorised = !IDS.is_set(disr) && DFSC::Asynchronous.matches_all(disr);
+    if !(categorised && (AET::Restartable.matches_all(disr) || AET::Corrected.matches_all(disr))) {
+        fatal(format_args!("SError of the monitor, DISR {disr:#x}"));
+    }
+    // No harm was done.
+    DISR_EL1.set(0);
 }
 
 /// Forgets what other RECs of the Realm entered left in this CPU: their ASIDs are theirs alone.

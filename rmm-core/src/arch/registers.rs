@@ -218,7 +218,16 @@ register_bitfields! {u64,
         /// The register holds an SError.
         A OFFSET(31) NUMBITS(1) [],
         /// Syndrome, as in ESR_EL2.
-        ISS OFFSET(0) NUMBITS(25) []
+        ISS OFFSET(0) NUMBITS(25) [],
+        /// The rest is IMPLEMENTATION DEFINED.
+        IDS OFFSET(24) NUMBITS(1) [],
+        AET OFFSET(10) NUMBITS(3) [
+            Restartable = 2,
+            Corrected = 6
+        ],
+        DFSC OFFSET(0) NUMBITS(6) [
+            Asynchronous = 0x11
+        ]
     ],
     pub ID_AA64ISAR2_EL1 [
         PAC_frac OFFSET(24) NUMBITS(4) [],
