@@ -13,6 +13,7 @@
 //! | P0 to P15, FFR | saved if the Realm has SVE; else in place, or saved if the Host is in streaming mode, whose end clears them. FFR of streaming mode only if there is one (`SMCR_EL2.FA64`) |
 //! | FPSR, FPCR | saved |
 //! | PSTATE.SM (`SVCR`) | 0; set again for the Host |
+//! | FPMR | trapped (`HCRX_EL2.EnFPM` = 0); saved if the Host is in streaming mode, whose ends clear it |
 //! | PSTATE.ZA, ZA, ZT0 | in place |
 //! | `ZCR_EL2`, `ZCR_EL1` | saved if the Realm has SVE; else in place |
 //! | `SMCR_EL2`, `SMCR_EL1`, `TPIDR2_EL0` | in place |
@@ -67,6 +68,8 @@ pub(super) struct HostSimd {
     ffr: [u8; MAX_VECTOR / 8],
     fpsr: u64,
     fpcr: u64,
+    /// `FPMR`, of a Host in streaming mode.
+    fpmr: u64,
     /// The Host was in streaming mode.
     streaming: bool,
     /// P0 to P15 are saved.
@@ -80,6 +83,7 @@ pub(super) struct HostSimd {
     has_sve: bool,
     has_sme: bool,
     has_fa64: bool,
+    has_fpmr: bool,
 }
 
 const _: () = {
@@ -117,6 +121,7 @@ impl HostSimd {
     pub(super) fn init(&mut self, open: &Optional) {
         self.has_sve = open.sve;
         self.has_sme = open.sme;
+        self.has_fpmr = open.fpmr;
         self.has_fa64 = self.has_sme && ID_AA64SMFR0_EL1.is_set(ID_AA64SMFR0_EL1::FA64);
     }
 
@@ -163,6 +168,9 @@ impl HostSimd {
                 simd_save_ffr(&raw mut self.ffr);
             }
             if self.streaming {
+                if self.has_fpmr {
+                    self.fpmr = FPMR.get();
+                }
                 simd_stop_streaming();
             }
         }
@@ -177,6 +185,9 @@ impl HostSimd {
         unsafe {
             if self.streaming {
                 simd_start_streaming();
+                if self.has_fpmr {
+                    FPMR.set(self.fpmr);
+                }
             }
             if self.ffr_saved {
                 simd_load_ffr(&raw const self.ffr);
