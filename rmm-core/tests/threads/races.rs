@@ -3,12 +3,14 @@
 
 use super::watched;
 use rmm_abi::psci;
-use rmm_abi::rmi::RecExitReason;
+use rmm_abi::rmi::{RecEnterFlags, RecExitReason, RecRun};
 use rmm_core::fake::{Host, Status, TestRealm, audit};
+use rmm_core::realm::Realm;
+use rmm_granule::Pa;
 use std::sync::Barrier;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
-use zerocopy::IntoBytes;
+use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
 const CPUS: usize = 4;
 const ROUNDS: usize = if cfg!(miri) { 2 } else { 200 };
@@ -372,5 +374,96 @@ fn cpu_on_while_the_target_comes_and_goes() {
                 }
             });
         });
+    });
+}
+
+/// Does `work` while another CPU writes the one and the other content to a page, again and again.
+fn while_page_changes(host: &Host, page: u64, contents: [&[u8]; 2], work: impl FnOnce()) {
+    let done = AtomicBool::new(false);
+    let board = host.board();
+    watched(|| {
+        host.leniently(|| {
+            thread::scope(|scope| {
+                let done = &done;
+                scope.spawn(move || {
+                    let host = Host::of_board(board, 1);
+                    while !done.load(Ordering::Relaxed) {
+                        for content in contents {
+                            host.write(page, content);
+                        }
+                    }
+                });
+                work();
+                done.store(true, Ordering::Relaxed);
+            });
+        });
+    });
+}
+
+#[test]
+fn parameters_that_change_while_they_are_read() {
+    let host = Host::new();
+    let (rd, page) = (host.granule(), host.page());
+    let one = host.realm().ipa(40, 0, 1).prepared();
+    let other = host.realm().ipa(34, 2, 16).prepared();
+    let content = |realm: u64| {
+        let content = host.board().memory.peek(Pa(realm));
+        let (rd, _) = Realm::read_from_prefix(&content).expect("an RD");
+        (rd.stage2.ipa_width, rd.stage2.num_start, rd.measurements[0])
+    };
+    let [first, second] = [&one, &other].map(|params| {
+        host.put(page, params);
+        assert_eq!(host.realm_create(rd, page), Status::Success);
+        let found = content(rd);
+        assert_eq!(host.realm_destroy(rd), Status::Success);
+        found
+    });
+    let contents = [one.as_bytes(), other.as_bytes()];
+    while_page_changes(&host, page, contents, || {
+        for _ in 0..10 * ROUNDS {
+            // A mixture of both may be refused; what is made is what was checked and measured.
+            if host.realm_create(rd, page) == Status::Success {
+                assert!([first, second].contains(&content(rd)));
+                assert_eq!(host.realm_destroy(rd), Status::Success);
+            }
+        }
+    });
+    let _counts = audit(&host);
+}
+
+/// HW bit of a list register.
+const HW: u64 = 1 << 61;
+
+#[test]
+fn an_entry_that_changes_while_it_is_read() {
+    let host = Host::new();
+    let realm = host.realm().active(1);
+    let device = realm.unprotected();
+    realm.script(0, move |cpu| async move {
+        loop {
+            let value = cpu.read(device).await.expect("emulated in the end");
+            assert_eq!(value, 0x600D);
+            let lr = cpu.gic(|gic| gic.lrs[0]);
+            assert_eq!(lr & HW, 0, "what was checked is what was loaded");
+        }
+    });
+    realm.may_be_unfinished();
+    let rec = realm.rec_of(0);
+    let entry = |lr: u64| {
+        let mut record = RecRun::new_zeroed();
+        record.enter.flags = RecEnterFlags::EMUL_MMIO.bits();
+        record.enter.gprs[0] = 0x600D;
+        // One is fit for entry, the other is not.
+        record.enter.gicv3_lrs[0] = lr;
+        record
+    };
+    let (good, bad) = (entry(1 << 62 | 27), entry(1 << 62 | HW | 27));
+    assert_eq!(realm.enter(0).exit_reason, RecExitReason::Sync as u8);
+    let contents = [&good.as_bytes()[..0x800], &bad.as_bytes()[..0x800]];
+    while_page_changes(&host, rec.run, contents, || {
+        for _ in 0..10 * ROUNDS {
+            let status = host.rec_enter(rec.rec, rec.run);
+            assert!([Status::Success, Status::Rec].contains(&status));
+        }
     });
 }
