@@ -34,6 +34,8 @@ unsafe extern "C" {
     fn do_wfit(timeout: u64, x1: u64) -> u64;
     fn do_wfet(timeout: u64, x1: u64) -> u64;
     fn branch(target: u64, x1: u64) -> u64;
+    fn run_registers(x: *mut [u64; 31]);
+    fn step_registers(x: *mut [u64; 31]);
 }
 
 /// The first REC's life.
@@ -200,6 +202,8 @@ fn perform(op: Op, a: &[u64; 11]) -> Reply {
                 words.flat_map(|word| unsafe { address(word).read_volatile() }.to_le_bytes());
             value(bytes.filter(|byte| *byte != 0).count() as u64)
         }
+        Op::Instruct => instruct(a, run_registers),
+        Op::Step => runtime::stepping(|| instruct(a, step_registers)),
         Op::Spin => {
             let end = mrs!("cntvct_el0").wrapping_add(a[2]);
             loop {
@@ -211,6 +215,26 @@ fn perform(op: Op, a: &[u64; 11]) -> Reply {
             }
         }
     }
+}
+
+/// One instruction of the Host's, with registers of the Host's.
+fn instruct(a: &[u64; 11], run: unsafe extern "C" fn(*mut [u64; 31])) -> Reply {
+    let code = runtime::code(a[0] as u32, a[4] as usize & 1);
+    let mut x: [u64; 31] = core::array::from_fn(|n| pattern(a[3], n as u64));
+    (x[0], x[1], x[16], x[30]) = (a[1], a[2], code, code);
+    let before = x;
+    let ((), taken) = guarded(|| {
+        // SAFETY: `run` keeps the registers that a function must; what the instruction does is
+        // the Host's choice, and it touches nothing that Rust knows of.
+        unsafe { run(&raw mut x) }
+    });
+    let changed = (2..30).filter(|n| x[*n] != before[*n]);
+    let mut reply = Reply::from_gprs(&[0; 31]);
+    (reply.esr, reply.far, reply.elr_offset) = (taken.esr, taken.far, taken.elr_offset);
+    (reply.spsr, reply.daif) = (taken.spsr, taken.daif);
+    let changed = changed.fold(0, |bits, n| bits | 1 << n);
+    reply.values[..4].copy_from_slice(&[x[0], x[1], code, changed]);
+    reply
 }
 
 fn address(address: u64) -> *mut u64 {

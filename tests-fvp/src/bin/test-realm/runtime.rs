@@ -32,6 +32,9 @@ static HOST_CALLS: Raw<[rsi::HostCall; MAX_RECS]> = Raw(UnsafeCell::new(
     }; MAX_RECS],
 ));
 
+/// For each REC two instructions with a `ret` behind each.
+static CODE: Raw<[[[u32; 2]; 2]; MAX_RECS]> = Raw(UnsafeCell::new([[[0; 2]; 2]; MAX_RECS]));
+
 type Table = Raw<[u64; 512]>;
 /// Level 0, the three level 1 tables: first 512 GiB, Unprotected half, beyond the IPA space.
 static LEVEL_0: Table = Raw(UnsafeCell::new([0; 512]));
@@ -64,6 +67,8 @@ struct Guard {
     daif: AtomicU64,
     /// INTID of the last interrupt, plus one.
     interrupt: AtomicU64,
+    /// Single step is on: exceptions end it.
+    stepping: AtomicBool,
 }
 
 static GUARDS: [Guard; MAX_RECS] = [const {
@@ -75,6 +80,7 @@ static GUARDS: [Guard; MAX_RECS] = [const {
         spsr: AtomicU64::new(0),
         daif: AtomicU64::new(0),
         interrupt: AtomicU64::new(0),
+        stepping: AtomicBool::new(false),
     }
 }; MAX_RECS];
 
@@ -138,6 +144,9 @@ extern "C" fn exception(kind: u64, frame: &mut Frame) {
         let offset = frame.elr.wrapping_sub(frame.x[16]);
         guard.elr_offset.store(offset, Ordering::Relaxed);
         frame.elr = guarded_fault as *const () as u64;
+        if guard.stepping.load(Ordering::Relaxed) {
+            frame.spsr |= PSTATE_D;
+        }
     } else {
         panic!(
             "exception {kind} of REC {}: esr {:#x} elr {:#x} far {:#x} spsr {:#x}",
@@ -148,6 +157,45 @@ extern "C" fn exception(kind: u64, frame: &mut Frame) {
             frame.spsr
         );
     }
+}
+
+/// PSTATE: EL1h with A, I and F masked; debug exceptions masked; single step.
+const PSTATE_EL1: u64 = 0x1C5;
+const PSTATE_D: u64 = 1 << 9;
+const PSTATE_SS: u64 = 1 << 21;
+
+/// Puts an instruction into place 0 or 1 of this REC. Returns its address.
+pub fn code(word: u32, place: usize) -> u64 {
+    const RET: u32 = 0xD65F_03C0;
+    let slot = CODE.0.get().cast::<[[u32; 2]; 2]>();
+    // SAFETY: each REC has its own part, of which no reference lives; whoever runs it says why
+    // that is sound.
+    unsafe {
+        let slot = slot.add(index()).cast::<[u32; 2]>().add(place);
+        slot.write_volatile([word, RET]);
+        asm!("dc cvau, {0}", "dsb ish", "ic ivau, {0}", "dsb ish", "isb", in(reg) slot,
+             options(nostack));
+        slot as u64
+    }
+}
+
+/// Runs a function that begins by returning from an exception to the one instruction it steps.
+pub fn stepping<T>(function: impl FnOnce() -> T) -> T {
+    const MDSCR_STEP: u64 = 1 << 13 | 1;
+    let guard = &GUARDS[index()];
+    let mdscr = mrs!("mdscr_el1");
+    guard.stepping.store(true, Ordering::SeqCst);
+    // Masked until the return: PSTATE.D is set meanwhile.
+    // SAFETY: masks debug exceptions.
+    unsafe { asm!("msr daifset, #8", options(nostack)) };
+    msr!("mdscr_el1", mdscr | MDSCR_STEP);
+    msr!("spsr_el1", PSTATE_EL1 | PSTATE_SS);
+    // SAFETY: a barrier.
+    unsafe { asm!("isb", options(nostack)) };
+    let result = function();
+    msr!("mdscr_el1", mdscr);
+    guard.stepping.store(false, Ordering::SeqCst);
+    result
 }
 
 /// The exception that a guarded instruction took.
@@ -166,7 +214,7 @@ pub struct Taken {
 }
 
 /// Runs a function of one guarded instruction.
-pub fn guarded(function: impl FnOnce() -> u64) -> (u64, Taken) {
+pub fn guarded<T>(function: impl FnOnce() -> T) -> (T, Taken) {
     let guard = &GUARDS[index()];
     guard.esr.store(0, Ordering::Relaxed);
     guard.far.store(0, Ordering::Relaxed);
