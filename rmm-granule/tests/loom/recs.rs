@@ -114,7 +114,7 @@ fn looked_at_while_running() {
 #[test]
 fn looked_at_while_running_and_destroyed() {
     let mut model = loom::model::Builder::new();
-    // Two CPUs at three points lose the processor before they would give it away.
+    // Every interleaving takes minutes; so only those in which CPUs lose their turn three times.
     model.preemption_bound = Some(3);
     model.check(|| {
         let m = Machine::new();
