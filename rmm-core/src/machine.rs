@@ -28,66 +28,119 @@ pub trait Machine: Memory + Hash {
 
     /// Puts the Host's EL1 and EL0 state aside and loads the REC's; FP/SIMD stays the Host's and
     /// is trapped.
-    fn enter_realm(&self, rec: &mut RecContext, stage2: &Stage2, controls: EntryControls);
+    ///
+    /// # Safety
+    /// No REC is entered on this CPU. `stage2` is that of the REC's Realm; its tables stay until
+    /// the REC is left, and reach no memory but the Realm's and the Host's.
+    unsafe fn enter_realm(&self, rec: &mut RecContext, stage2: &Stage2, controls: EntryControls);
 
     /// Runs the Realm until the next exception that is taken to the monitor.
-    fn run_realm(&self, rec: &mut RecContext) -> Exception;
+    ///
+    /// # Safety
+    /// The REC of `rec` is entered on this CPU.
+    unsafe fn run_realm(&self, rec: &mut RecContext) -> Exception;
 
     /// Saves the REC's state into `rec`, closes the virtual GIC interface
     /// (`ICH_HCR_EL2.En` = 0) and brings the Host's state back.
-    fn leave_realm(&self, rec: &mut RecContext);
+    ///
+    /// # Safety
+    /// The REC of `rec` is entered on this CPU. What it was given by the methods below has been
+    /// taken back.
+    unsafe fn leave_realm(&self, rec: &mut RecContext);
 
-    /// Brings [`RecContext::el1`] up to date while the REC's registers are live.
-    fn save_el1(&self, rec: &mut RecContext);
+    /// Brings [`RecContext::el1`] up to date.
+    ///
+    /// # Safety
+    /// The REC of `rec` is entered on this CPU.
+    unsafe fn save_el1(&self, rec: &mut RecContext);
 
-    /// Loads [`RecContext::el1`] after a change to it while the REC's registers are live.
-    fn load_el1(&self, rec: &RecContext);
+    /// Loads [`RecContext::el1`] after a change to it.
+    ///
+    /// # Safety
+    /// The REC of `rec` is entered on this CPU.
+    unsafe fn load_el1(&self, rec: &RecContext);
 
     /// Translates a VA of the entered REC by its stage 1, as it is at this moment, for a read from
     /// EL1: the IPA. None: it does not translate.
-    fn resolve_ipa(&self, va: u64) -> Option<Ipa>;
+    ///
+    /// # Safety
+    /// A REC is entered on this CPU.
+    unsafe fn resolve_ipa(&self, va: u64) -> Option<Ipa>;
 
-    /// Whether the Host left the CPU in streaming SVE mode. A REC is entered.
-    fn is_streaming(&self) -> bool;
+    /// Whether the Host left the CPU in streaming SVE mode.
+    ///
+    /// # Safety
+    /// A REC is entered on this CPU, and FP/SIMD is the Host's.
+    unsafe fn is_streaming(&self) -> bool;
 
     /// Makes the content of a Granule, just written, what every CPU that executes it fetches.
     fn publish_instructions(&self, granule: &[u8; GRANULE_SIZE]);
 
     /// Pends a virtual SError for the Realm with this syndrome (`VSESR_EL2` format).
-    fn pend_serror(&self, rec: &mut RecContext, syndrome: u64);
+    ///
+    /// # Safety
+    /// The REC of `rec` is entered on this CPU.
+    unsafe fn pend_serror(&self, rec: &mut RecContext, syndrome: u64);
 
     /// Masks the hardware signal of each of the Realm's EL1 timers that is asserted and unmasks
     /// that of the others; returns which are asserted. Called before each run.
     fn mask_timers(&self, rec: &RecContext) -> TimerLines;
 
     /// Gives the FP/SIMD registers to a Realm without SVE: saves the Host's and loads the REC's.
-    fn load_simd(&self, simd: &SimdState);
+    ///
+    /// # Safety
+    /// A REC is entered on this CPU, and FP/SIMD is the Host's.
+    unsafe fn load_simd(&self, simd: &SimdState);
 
     /// Takes the FP/SIMD registers back: saves the REC's and loads the Host's; FP/SIMD is trapped
-    /// again. Called before [`Machine::leave_realm`] if [`Machine::load_simd`] was.
-    fn save_simd(&self, simd: &mut SimdState);
+    /// again.
+    ///
+    /// # Safety
+    /// A REC is entered on this CPU, and FP/SIMD is its, by [`Machine::load_simd`].
+    unsafe fn save_simd(&self, simd: &mut SimdState);
 
     /// Gives the FP/SIMD and SVE registers to a Realm with SVE, as [`Machine::load_simd`] does.
     /// `vl` is the Realm's vector length in units of 128 bits minus 1.
-    fn load_sve(&self, vl: u8, z: [&ZRegisters; 2], rest: &SveState);
+    ///
+    /// # Safety
+    /// A REC is entered on this CPU, and FP/SIMD is the Host's. `vl` is not above
+    /// [`CpuFeatures::sve_vl`], so that there is SVE.
+    unsafe fn load_sve(&self, vl: u8, z: [&ZRegisters; 2], rest: &SveState);
 
     /// Takes the registers of [`Machine::load_sve`] back, as [`Machine::save_simd`] does.
-    fn save_sve(&self, vl: u8, z: [&mut ZRegisters; 2], rest: &mut SveState);
+    ///
+    /// # Safety
+    /// A REC is entered on this CPU, and FP/SIMD is its, by [`Machine::load_sve`] with the same
+    /// `vl`.
+    unsafe fn save_sve(&self, vl: u8, z: [&mut ZRegisters; 2], rest: &mut SveState);
 
     /// Gives the breakpoints and watchpoints to the Realm: saves the Host's, loads the REC's and
     /// ends the trap of their registers.
-    fn load_debug(&self, debug: &DebugState);
+    ///
+    /// # Safety
+    /// A REC is entered on this CPU, and breakpoints and watchpoints are the Host's.
+    unsafe fn load_debug(&self, debug: &DebugState);
 
-    /// Takes the breakpoints and watchpoints back; called before [`Machine::leave_realm`] if
-    /// [`Machine::load_debug`] was.
-    fn save_debug(&self, debug: &mut DebugState);
+    /// Takes the breakpoints and watchpoints back.
+    ///
+    /// # Safety
+    /// A REC is entered on this CPU, and breakpoints and watchpoints are its.
+    unsafe fn save_debug(&self, debug: &mut DebugState);
 
     /// Gives the PMU to the Realm, which sees `counters` event counters: saves the Host's, loads
     /// the REC's and ends the trap of its registers.
-    fn load_pmu(&self, counters: u8, pmu: &PmuState);
+    ///
+    /// # Safety
+    /// A REC is entered on this CPU, and the PMU is the Host's. `counters` is not above
+    /// [`CpuFeatures::pmu_counters`], so that there is a PMU.
+    unsafe fn load_pmu(&self, counters: u8, pmu: &PmuState);
 
-    /// Takes the PMU back; called before [`Machine::leave_realm`] if [`Machine::load_pmu`] was.
-    fn save_pmu(&self, counters: u8, pmu: &mut PmuState);
+    /// Takes the PMU back.
+    ///
+    /// # Safety
+    /// A REC is entered on this CPU, and the PMU is its, by [`Machine::load_pmu`] with the same
+    /// `counters`.
+    unsafe fn save_pmu(&self, counters: u8, pmu: &mut PmuState);
 
     /// Stops the machine: the monitor found a state it cannot go on from.
     fn fatal(&self, why: &str) -> !;

@@ -44,40 +44,40 @@ impl Machine for ArchCpu {
         el3::call(fid, args)
     }
 
-    fn enter_realm(&self, rec: &mut RecContext, stage2: &Stage2, controls: EntryControls) {
+    unsafe fn enter_realm(&self, rec: &mut RecContext, stage2: &Stage2, controls: EntryControls) {
         // SAFETY: the state is this CPU's own, made when it booted; a REC is entered once, and its
         // tables are the Realm's while one of its RECs runs, by the trait's contract.
         unsafe { realm::enter(self.host(), rec, stage2, controls) }
     }
 
     #[inline(always)]
-    fn run_realm(&self, rec: &mut RecContext) -> Exception {
+    unsafe fn run_realm(&self, rec: &mut RecContext) -> Exception {
         // SAFETY: the REC is entered, by the trait's contract.
         unsafe { realm::run(rec) }
     }
 
-    fn leave_realm(&self, rec: &mut RecContext) {
+    unsafe fn leave_realm(&self, rec: &mut RecContext) {
         // SAFETY: the REC is entered, by the trait's contract, with this state of the Host.
         unsafe { realm::leave(self.host(), rec) }
     }
 
-    fn save_el1(&self, rec: &mut RecContext) {
+    unsafe fn save_el1(&self, rec: &mut RecContext) {
         // SAFETY: the REC is entered, by the trait's contract.
         unsafe { realm::save_el1(rec) }
     }
 
-    fn load_el1(&self, rec: &RecContext) {
+    unsafe fn load_el1(&self, rec: &RecContext) {
         // SAFETY: the REC is entered, by the trait's contract.
         unsafe { realm::load_el1(rec) }
     }
 
-    fn resolve_ipa(&self, va: u64) -> Option<Ipa> {
+    unsafe fn resolve_ipa(&self, va: u64) -> Option<Ipa> {
         // SAFETY: the REC is entered, by the trait's contract.
         unsafe { realm::resolve_ipa(va) }
     }
 
     #[inline(always)]
-    fn is_streaming(&self) -> bool {
+    unsafe fn is_streaming(&self) -> bool {
         // SAFETY: as for `load_simd`.
         unsafe { self.host().simd.is_streaming() }
     }
@@ -87,7 +87,7 @@ impl Machine for ArchCpu {
         cache::publish_instructions(granule);
     }
 
-    fn pend_serror(&self, rec: &mut RecContext, syndrome: u64) {
+    unsafe fn pend_serror(&self, rec: &mut RecContext, syndrome: u64) {
         // SAFETY: the REC is entered, by the trait's contract.
         unsafe { realm::pend_serror(rec, syndrome) }
     }
@@ -97,43 +97,43 @@ impl Machine for ArchCpu {
         realm::mask_timers()
     }
 
-    fn load_simd(&self, simd: &SimdState) {
+    unsafe fn load_simd(&self, simd: &SimdState) {
         // SAFETY: a REC is entered with this state of the Host, by the trait's contract.
         unsafe { self.host().simd.give(simd) }
     }
 
-    fn save_simd(&self, simd: &mut SimdState) {
+    unsafe fn save_simd(&self, simd: &mut SimdState) {
         // SAFETY: a REC is entered, and `load_simd` came before, by the trait's contract.
         unsafe { self.host().simd.take(simd) }
     }
 
-    fn load_sve(&self, vl: u8, z: [&ZRegisters; 2], rest: &SveState) {
+    unsafe fn load_sve(&self, vl: u8, z: [&ZRegisters; 2], rest: &SveState) {
         // SAFETY: as for `load_simd`; a Realm has SVE only where the CPU has it.
         unsafe { self.host().simd.give_sve(vl, z, rest) }
     }
 
-    fn save_sve(&self, _: u8, z: [&mut ZRegisters; 2], rest: &mut SveState) {
+    unsafe fn save_sve(&self, _: u8, z: [&mut ZRegisters; 2], rest: &mut SveState) {
         // SAFETY: as for `save_simd`, and `load_sve` came before.
         unsafe { self.host().simd.take_sve(z, rest) }
     }
 
-    fn load_debug(&self, debug: &DebugState) {
+    unsafe fn load_debug(&self, debug: &DebugState) {
         // SAFETY: as for `load_simd`.
         unsafe { self.host().debug.give(debug) }
     }
 
-    fn save_debug(&self, debug: &mut DebugState) {
+    unsafe fn save_debug(&self, debug: &mut DebugState) {
         // SAFETY: as for `save_simd`.
         unsafe { self.host().debug.take(debug) }
     }
 
-    fn load_pmu(&self, counters: u8, pmu: &PmuState) {
+    unsafe fn load_pmu(&self, counters: u8, pmu: &PmuState) {
         // SAFETY: as for `load_simd`; a Realm has a PMU only where the CPU has one, and no more
         // counters.
         unsafe { self.host().pmu.give(counters, pmu) }
     }
 
-    fn save_pmu(&self, counters: u8, pmu: &mut PmuState) {
+    unsafe fn save_pmu(&self, counters: u8, pmu: &mut PmuState) {
         // SAFETY: as for `save_simd`.
         unsafe { self.host().pmu.take(counters, pmu) }
     }

@@ -152,7 +152,7 @@ impl Machine for FakeCpu {
         [status.cast_unsigned(), x1, x2, x3]
     }
 
-    fn enter_realm(&self, rec: &mut RecContext, stage2: &Stage2, controls: EntryControls) {
+    unsafe fn enter_realm(&self, rec: &mut RecContext, stage2: &Stage2, controls: EntryControls) {
         let mut entered = self.entered.borrow_mut();
         assert!(entered.is_none(), "two RECs on one CPU");
         let mut registers = self.registers.borrow_mut();
@@ -178,7 +178,7 @@ impl Machine for FakeCpu {
         assert_eq!(registers.gic.hcr & 0x8101, 0x8101, "En, vSGIEOICount, DVIM");
     }
 
-    fn resolve_ipa(&self, va: u64) -> Option<Ipa> {
+    unsafe fn resolve_ipa(&self, va: u64) -> Option<Ipa> {
         // Stage 1 of a scripted Realm is what the script says it is.
         self.with(|_, entered| {
             let fault = entered.fault.expect("no fault to find the IPA of");
@@ -187,7 +187,7 @@ impl Machine for FakeCpu {
         })
     }
 
-    fn is_streaming(&self) -> bool {
+    unsafe fn is_streaming(&self) -> bool {
         self.with(|_, _| self.board.is_streaming.load(Ordering::SeqCst))
     }
 
@@ -197,7 +197,7 @@ impl Machine for FakeCpu {
         published.insert(digest(granule));
     }
 
-    fn run_realm(&self, rec: &mut RecContext) -> Exception {
+    unsafe fn run_realm(&self, rec: &mut RecContext) -> Exception {
         let lines = &self.board.lines[self.index];
         self.with(|registers, entered| {
             let masked = entered.masked.take();
@@ -231,7 +231,7 @@ impl Machine for FakeCpu {
         })
     }
 
-    fn leave_realm(&self, rec: &mut RecContext) {
+    unsafe fn leave_realm(&self, rec: &mut RecContext) {
         let entered = self.entered.borrow_mut().take();
         let entered = entered.expect("no REC is entered");
         assert_eq!(entered.given, Given::default(), "not taken back");
@@ -245,21 +245,21 @@ impl Machine for FakeCpu {
             .put_script(entered.key.0, entered.key.1, entered.script);
     }
 
-    fn save_el1(&self, rec: &mut RecContext) {
+    unsafe fn save_el1(&self, rec: &mut RecContext) {
         self.with(|registers, entered| {
             rec.el1 = registers.el1.clone();
             entered.el1_saved = true;
         });
     }
 
-    fn load_el1(&self, rec: &RecContext) {
+    unsafe fn load_el1(&self, rec: &RecContext) {
         self.with(|registers, entered| {
             assert!(entered.el1_saved, "EL1 registers that were never saved");
             registers.el1 = rec.el1.clone();
         });
     }
 
-    fn pend_serror(&self, rec: &mut RecContext, syndrome: u64) {
+    unsafe fn pend_serror(&self, rec: &mut RecContext, syndrome: u64) {
         self.with(|registers, _| {
             registers.vsesr = syndrome;
             rec.vsesr = syndrome;
@@ -275,14 +275,14 @@ impl Machine for FakeCpu {
         })
     }
 
-    fn load_simd(&self, simd: &SimdState) {
+    unsafe fn load_simd(&self, simd: &SimdState) {
         self.with(|registers, entered| {
             entered.given.give_simd(None);
             registers.simd = simd.clone();
         });
     }
 
-    fn save_simd(&self, simd: &mut SimdState) {
+    unsafe fn save_simd(&self, simd: &mut SimdState) {
         self.with(|registers, entered| {
             entered.given.take_simd(None);
             *simd = registers.simd.clone();
@@ -290,7 +290,7 @@ impl Machine for FakeCpu {
         });
     }
 
-    fn load_sve(&self, vl: u8, [low, high]: [&ZRegisters; 2], rest: &SveState) {
+    unsafe fn load_sve(&self, vl: u8, [low, high]: [&ZRegisters; 2], rest: &SveState) {
         self.with(|registers, entered| {
             entered.given.give_simd(Some(vl));
             *registers.z = [low.clone(), high.clone()];
@@ -299,7 +299,7 @@ impl Machine for FakeCpu {
         });
     }
 
-    fn save_sve(&self, vl: u8, [low, high]: [&mut ZRegisters; 2], rest: &mut SveState) {
+    unsafe fn save_sve(&self, vl: u8, [low, high]: [&mut ZRegisters; 2], rest: &mut SveState) {
         self.with(|registers, entered| {
             entered.given.take_simd(Some(vl));
             [*low, *high] = *registers.z.clone();
@@ -310,7 +310,7 @@ impl Machine for FakeCpu {
         });
     }
 
-    fn load_debug(&self, debug: &DebugState) {
+    unsafe fn load_debug(&self, debug: &DebugState) {
         self.with(|registers, entered| {
             assert!(!entered.given.debug, "given twice");
             entered.given.debug = true;
@@ -318,7 +318,7 @@ impl Machine for FakeCpu {
         });
     }
 
-    fn save_debug(&self, debug: &mut DebugState) {
+    unsafe fn save_debug(&self, debug: &mut DebugState) {
         self.with(|registers, entered| {
             assert!(entered.given.debug, "never given");
             entered.given.debug = false;
@@ -327,7 +327,7 @@ impl Machine for FakeCpu {
         });
     }
 
-    fn load_pmu(&self, counters: u8, pmu: &PmuState) {
+    unsafe fn load_pmu(&self, counters: u8, pmu: &PmuState) {
         self.with(|registers, entered| {
             assert_eq!(entered.given.pmu, None, "given twice");
             entered.given.pmu = Some(counters);
@@ -335,7 +335,7 @@ impl Machine for FakeCpu {
         });
     }
 
-    fn save_pmu(&self, counters: u8, pmu: &mut PmuState) {
+    unsafe fn save_pmu(&self, counters: u8, pmu: &mut PmuState) {
         self.with(|registers, entered| {
             assert_eq!(entered.given.pmu.take(), Some(counters), "never given");
             *pmu = registers.pmu.clone();

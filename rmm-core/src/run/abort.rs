@@ -109,7 +109,8 @@ impl<M: Machine> Running<'_, M> {
         // HPFAR_EL2 is not valid for a permission fault, unless it met the walk of stage 1.
         let ipa = if is_permission_fault(esr) {
             // None: stage 1 has changed meanwhile.
-            match self.cx.machine.resolve_ipa(far) {
+            // SAFETY: the REC is entered.
+            match unsafe { self.cx.machine.resolve_ipa(far) } {
                 Some(ipa) => ipa.granule_base(),
                 None => return Err(Next::Resume),
             }
@@ -164,18 +165,18 @@ impl<M: Machine> Running<'_, M> {
 
     /// The Realm takes the same fault at EL1 and goes on.
     fn fault_injected(&mut self, esr: u64, far: u64, status: u64) -> Next {
-        self.cx.machine.save_el1(&mut self.rec.context);
+        self.save_el1();
         let id = &self.cx.features().id;
         inject::stage_1_fault(&mut self.rec.context, id, esr, far, status);
-        self.cx.machine.load_el1(&self.rec.context);
+        self.load_el1();
         Next::Resume
     }
 
     /// The Realm takes a Synchronous External Abort and goes on.
     fn external_abort_injected(&mut self, esr: u64, far: u64) -> Next {
-        self.cx.machine.save_el1(&mut self.rec.context);
+        self.save_el1();
         inject::sea(&mut self.rec.context, &self.cx.features().id, esr, far);
-        self.cx.machine.load_el1(&self.rec.context);
+        self.load_el1();
         Next::Resume
     }
 
@@ -197,7 +198,7 @@ impl<M: Machine> Running<'_, M> {
 
     /// An access beyond the IPA space: the Realm takes a stage 1 Address Size Fault (A5.2.8).
     fn beyond_ipa_space(&mut self, esr: u64, far: u64) -> Next {
-        self.cx.machine.save_el1(&mut self.rec.context);
+        self.save_el1();
         let width = self.head.stage2.ipa_width;
         let found = stage1::overflow_level(&self.rec.context.el1, far, width, |ipa| {
             let mut entry = [0; 8];
@@ -213,7 +214,7 @@ impl<M: Machine> Running<'_, M> {
         };
         let id = &self.cx.features().id;
         inject::address_size_fault(&mut self.rec.context, id, esr, far, level);
-        self.cx.machine.load_el1(&self.rec.context);
+        self.load_el1();
         Next::Resume
     }
 }

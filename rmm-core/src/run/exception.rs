@@ -46,9 +46,9 @@ impl<M: Machine> Running<'_, M> {
 
     /// The Realm takes an Undefined Instruction exception.
     fn undefined(&mut self) -> Next {
-        self.cx.machine.save_el1(&mut self.rec.context);
+        self.save_el1();
         inject::undefined(&mut self.rec.context, &self.cx.features().id);
-        self.cx.machine.load_el1(&self.rec.context);
+        self.load_el1();
         Next::Resume
     }
 
@@ -165,7 +165,10 @@ impl<M: Machine> Running<'_, M> {
         let categorised = esr & IDS == 0 && esr & 0x3F == DFSC_ASYNCHRONOUS;
         match esr >> 10 & 7 {
             // Unrecoverable or recoverable state of the Realm: it is told, too.
-            1 | 3 if categorised => self.cx.machine.pend_serror(&mut self.rec.context, esr),
+            // SAFETY: the REC is entered.
+            1 | 3 if categorised => unsafe {
+                self.cx.machine.pend_serror(&mut self.rec.context, esr);
+            },
             // Restartable or corrected.
             2 | 6 if categorised => {}
             _ => self.cx.machine.fatal("uncontained SError"),

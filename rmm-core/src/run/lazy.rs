@@ -45,7 +45,8 @@ impl<M: Machine> Running<'_, M> {
             self.give_debug();
         }
         // Streaming mode, if the Host is in it, would change what the Realm's own instructions do.
-        if self.cx.machine.is_streaming() {
+        // SAFETY: the REC was just entered.
+        if unsafe { self.cx.machine.is_streaming() } {
             self.give_simd();
         }
         if let Some(counters) = self.head.resources.pmu_counters()
@@ -62,25 +63,30 @@ impl<M: Machine> Running<'_, M> {
             self.take_simd();
         }
         if self.live.debug {
-            machine.save_debug(&mut self.rec.context.debug);
+            // SAFETY: the REC is entered and has them.
+            unsafe { machine.save_debug(&mut self.rec.context.debug) };
         }
         if self.live.pmu
             && let Some(counters) = self.head.resources.pmu_counters()
         {
-            machine.save_pmu(counters, &mut self.rec.context.pmu);
+            // SAFETY: the REC is entered and has it; the number of counters is constant.
+            unsafe { machine.save_pmu(counters, &mut self.rec.context.pmu) };
         }
         self.live = Live::default();
     }
 
     /// Gives breakpoints and watchpoints.
     pub fn give_debug(&mut self) {
-        self.cx.machine.load_debug(&self.rec.context.debug);
+        // SAFETY: the REC is entered, and the callers know that they are the Host's.
+        unsafe { self.cx.machine.load_debug(&self.rec.context.debug) };
         self.live.debug = true;
     }
 
     /// Gives the PMU.
     pub fn give_pmu(&mut self, counters: u8) {
-        self.cx.machine.load_pmu(counters, &self.rec.context.pmu);
+        // SAFETY: the REC is entered, and the callers know that it is the Host's; RMI_REALM_CREATE
+        // promised no more counters than there are.
+        unsafe { self.cx.machine.load_pmu(counters, &self.rec.context.pmu) };
         self.live.pmu = true;
     }
 
@@ -88,10 +94,12 @@ impl<M: Machine> Running<'_, M> {
     pub fn give_simd(&mut self) -> Next {
         let machine = self.cx.machine;
         match self.head.resources.sve_vl() {
-            None => machine.load_simd(&self.aux::<SimdState>(0)),
+            // SAFETY: the REC is entered, and the callers know that they are the Host's.
+            None => unsafe { machine.load_simd(&self.aux::<SimdState>(0)) },
             Some(vl) => {
                 let (low, high) = (self.aux::<ZRegisters>(0), self.aux::<ZRegisters>(1));
-                machine.load_sve(vl, [&low, &high], &self.aux::<SveState>(2));
+                // SAFETY: as above; RMI_REALM_CREATE promised no longer vectors than there are.
+                unsafe { machine.load_sve(vl, [&low, &high], &self.aux::<SveState>(2)) };
             }
         }
         self.live.simd = true;
@@ -101,10 +109,14 @@ impl<M: Machine> Running<'_, M> {
     fn take_simd(&self) {
         let machine = self.cx.machine;
         match self.head.resources.sve_vl() {
-            None => machine.save_simd(&mut self.aux::<SimdState>(0)),
+            // SAFETY: the REC is entered and has them.
+            None => unsafe { machine.save_simd(&mut self.aux::<SimdState>(0)) },
             Some(vl) => {
                 let (mut low, mut high) = (self.aux::<ZRegisters>(0), self.aux::<ZRegisters>(1));
-                machine.save_sve(vl, [&mut low, &mut high], &mut self.aux::<SveState>(2));
+                // SAFETY: as above; the vector length is constant.
+                unsafe {
+                    machine.save_sve(vl, [&mut low, &mut high], &mut self.aux::<SveState>(2))
+                };
             }
         }
     }

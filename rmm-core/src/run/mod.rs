@@ -82,6 +82,9 @@ fn check<'a, M: Machine>(
 }
 
 /// A REC being entered, running, or on its way out.
+///
+/// [`Running::run`] enters and leaves it on the CPU. Of the other methods, those that need it
+/// entered are called by that one alone; their SAFETY comments say so.
 struct Running<'a, M: Machine> {
     cx: &'a Cx<'a, M>,
     head: &'a RecHead,
@@ -108,14 +111,17 @@ impl<M: Machine> Running<'_, M> {
     fn run(&mut self, controls: EntryControls) {
         let machine = self.cx.machine;
         let reported = asserted(&self.rec.context.timers);
-        machine.enter_realm(&mut self.rec.context, &self.head.stage2, controls);
+        // SAFETY: a CPU enters one REC at a time and leaves it below. The tables are those of the
+        // REC's Realm, which lives as long as it has RECs.
+        unsafe { machine.enter_realm(&mut self.rec.context, &self.head.stage2, controls) };
         self.give_what_acts();
         loop {
             // A timer output that the Host has not seen yet, rising or falling, is its to act on.
             let next = if machine.mask_timers(&self.rec.context) != reported {
                 self.leave(RecExitReason::Irq)
             } else {
-                match machine.run_realm(&mut self.rec.context) {
+                // SAFETY: the REC is entered.
+                match unsafe { machine.run_realm(&mut self.rec.context) } {
                     Exception::Irq => self.leave(RecExitReason::Irq),
                     Exception::Fiq => self.leave(RecExitReason::Fiq),
                     Exception::SError { esr } => self.serror(esr),
@@ -127,7 +133,20 @@ impl<M: Machine> Running<'_, M> {
             }
         }
         self.take_all();
-        machine.leave_realm(&mut self.rec.context);
+        // SAFETY: the REC is entered, and nothing is given to it any more.
+        unsafe { machine.leave_realm(&mut self.rec.context) };
+    }
+
+    /// Brings `rec.context.el1` up to date.
+    fn save_el1(&mut self) {
+        // SAFETY: the REC is entered.
+        unsafe { self.cx.machine.save_el1(&mut self.rec.context) };
+    }
+
+    /// Loads `rec.context.el1` after a change to it.
+    fn load_el1(&self) {
+        // SAFETY: the REC is entered.
+        unsafe { self.cx.machine.load_el1(&self.rec.context) };
     }
 
     /// Leaves for this reason; the fields of the exit record that go with it are set by the caller.
