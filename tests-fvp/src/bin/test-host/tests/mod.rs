@@ -3,11 +3,16 @@
 
 mod context;
 mod data;
+mod debug;
 mod exit;
 mod features;
 mod fold;
 mod granule;
+mod hidden;
+mod identity;
+mod instruct;
 mod irq;
+mod migrate;
 mod mmio;
 mod psci;
 mod race;
@@ -18,6 +23,7 @@ mod ripas;
 mod rsi;
 mod rtt;
 mod smp;
+mod thousand;
 mod version;
 mod zoo;
 
@@ -34,6 +40,7 @@ const GROUPS: &[&[Test]] = &[
     version::TESTS,
     granule::TESTS,
     realm::TESTS,
+    thousand::TESTS,
     rtt::TESTS,
     fold::TESTS,
     data::TESTS,
@@ -44,8 +51,12 @@ const GROUPS: &[&[Test]] = &[
     rsi::TESTS,
     ripas::TESTS,
     psci::TESTS,
+    identity::TESTS,
+    hidden::TESTS,
     context::TESTS,
+    debug::TESTS,
     smp::TESTS,
+    migrate::TESTS,
     features::TESTS,
     race::TESTS,
     random::TESTS,

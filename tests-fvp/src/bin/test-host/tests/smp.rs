@@ -29,10 +29,10 @@ pub const TESTS: &[Test] = &[
 const PAGE: u64 = layout::BASE + layout::SIZE;
 
 /// Something that the second CPU leaves for the first.
-type Slot<T> = Arc<Mutex<Option<T>>>;
+pub type Slot<T> = Arc<Mutex<Option<T>>>;
 
 /// A Realm with shared memory at `PAGE` and two RECs, both on.
-fn two() -> Check<Realm> {
+pub fn two() -> Check<Realm> {
     let mut realm = Realm::loaded(&Config::default())?;
     realm.init_ripas(PAGE, PAGE + GRANULE)?;
     realm.add_unknown(PAGE)?;
@@ -51,7 +51,7 @@ fn two() -> Check<Realm> {
 }
 
 /// Does something with a REC on the second CPU; [`result`] fetches what comes out.
-fn on_second<T: Send + 'static>(
+pub fn on_second<T: Send + 'static>(
     rec: &Rec,
     job: impl FnOnce(&Rec) -> T + Send + 'static,
 ) -> Check<Slot<T>> {
@@ -61,7 +61,7 @@ fn on_second<T: Send + 'static>(
     Ok(slot)
 }
 
-fn result<T>(slot: &Slot<T>) -> Check<T> {
+pub fn result<T>(slot: &Slot<T>) -> Check<T> {
     cpu1::finish()?;
     Ok(slot.lock().take().ok_or("the second CPU has no result")?)
 }
