@@ -115,7 +115,7 @@ impl<'a> Hand<'a> {
             all.find(|pa| model.kind(*pa) == Some(kind)).unwrap_or(0)
         };
         match how % 24 {
-            0 => value + 1,
+            0 => value.wrapping_add(1),
             1 => value ^ 0x800,
             2 => value ^ 0x1000,
             3 => value ^ 1 << 63,

@@ -26,6 +26,7 @@ mod scenes;
 mod state;
 mod steps;
 mod tables;
+mod threads;
 
 use conditions::{Coverage, take_coverage};
 use drive::{Hand, World};
