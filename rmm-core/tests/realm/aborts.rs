@@ -4,40 +4,40 @@
 
 use super::{MIB, NEXT, assert_reason, assert_record, flags, with_page};
 use rmm_abi::rmi::{RecEnterFlags, RecExitReason};
-use rmm_core::fake::{Access, After, Host, PAGE, RealmCpu, Status, Taken, TestRealm};
+use rmm_core::fake::{Access, Host, PAGE, RealmCpu, Status, Taken, TestRealm};
 use rmm_granule::fake::Pas;
 
 const INJECT_SEA: RecEnterFlags = RecEnterFlags::INJECT_SEA;
 
-const IL: u64 = 1 << 25;
-const WNR: u64 = 1 << 6;
-const ISV: u64 = 1 << 24;
-const SF: u64 = 1 << 15;
-const INSTRUCTION_ABORT: u64 = 0x20 << 26;
-const DATA_ABORT: u64 = 0x24 << 26;
-const SAME_EL: u64 = 1 << 26;
+pub const IL: u64 = 1 << 25;
+pub const WNR: u64 = 1 << 6;
+pub const ISV: u64 = 1 << 24;
+pub const SF: u64 = 1 << 15;
+pub const INSTRUCTION_ABORT: u64 = 0x20 << 26;
+pub const DATA_ABORT: u64 = 0x24 << 26;
+pub const SAME_EL: u64 = 1 << 26;
 
 /// Translation fault of this level.
-const fn translation(level: u64) -> u64 {
+pub const fn translation(level: u64) -> u64 {
     0x04 | level
 }
 
 /// Permission fault of this level.
-const fn permission(level: u64) -> u64 {
+pub const fn permission(level: u64) -> u64 {
     0x0C | level
 }
 
 /// Where the scripts have their vectors.
 const VBAR: u64 = 0xFFFF_0000_0008_0000;
 /// Where they have the IPA space.
-const VA: u64 = 0xFFFF_0000_0000_0000;
+pub const VA: u64 = 0xFFFF_0000_0000_0000;
 
-fn set_vectors(cpu: &RealmCpu) {
+pub fn set_vectors(cpu: &RealmCpu) {
     cpu.el1(|el1| el1.vbar = VBAR);
 }
 
 /// Asserts that the Realm took a Synchronous External Abort for an access to `ipa`.
-fn assert_sea(taken: Taken, lower_class: u64, kept: u64, ipa: u64) {
+pub fn assert_sea(taken: Taken, lower_class: u64, kept: u64, ipa: u64) {
     let esr = (lower_class + SAME_EL) | IL | kept | 1 << 9 | 0x10;
     assert_eq!(taken.esr, esr, "{:#x}", taken.esr);
     assert_eq!(taken.far, VA | ipa);
@@ -247,7 +247,7 @@ fn unprotected_without_syndrome_is_not_emulatable() {
 }
 
 /// Maps the Host's page at the first Unprotected IPA with this S2AP.
-fn share_with(realm: &TestRealm<'_>, s2ap: u64) -> u64 {
+pub fn share_with(realm: &TestRealm<'_>, s2ap: u64) -> u64 {
     let ipa = realm.unprotected();
     realm.tables(ipa, 3);
     let desc = realm.host.page_with(&[0x11; 4096]) | 6 << 2 | s2ap << 6;
@@ -298,86 +298,6 @@ fn unprotected_permission_faults() {
         }
         realm.may_be_unfinished();
     }
-}
-
-#[test]
-fn a_permission_fault_whose_address_is_not_found_is_tried_again() {
-    let host = Host::new();
-    let realm = with_page(&host);
-    let ipa = share_with(&realm, 1);
-    realm.script(0, move |cpu| async move {
-        let store = Access::store(ipa).unresolved_at_first();
-        cpu.access(store).await.expect("emulated");
-    });
-    // Only the second time does the Host learn of it.
-    let exit = realm.enter(0);
-    assert_reason(&exit, RecExitReason::Sync);
-    assert_eq!(exit.hpfar, ipa >> 8);
-    let exit = realm.enter_with(0, flags(RecEnterFlags::EMUL_MMIO));
-    assert_reason(&exit, RecExitReason::Irq);
-}
-
-#[test]
-fn faults_that_are_mended_by_now_are_tried_again() {
-    let host = Host::new();
-    let realm = with_page(&host);
-    let ipa = realm.unprotected();
-    realm.share(ipa, host.page());
-    realm.script(0, move |cpu| async move {
-        cpu.mark(0);
-        let load = Access::load(0).iss();
-        for (class, iss, ipa) in [
-            (DATA_ABORT, load, 0),
-            (INSTRUCTION_ABORT, 0, 0),
-            (DATA_ABORT, load, ipa),
-        ] {
-            let esr = class | IL | iss | translation(3);
-            let after = cpu.sync(esr, VA | ipa, ipa >> 8).await;
-            assert_eq!(after, After::Again);
-        }
-    });
-    assert_record(&realm.enter(0), RecExitReason::Irq, |_| ());
-}
-
-#[test]
-fn what_the_host_maps_beyond_the_address_space_is_not_emulatable() {
-    let host = Host::new();
-    let realm = with_page(&host);
-    let ipa = realm.unprotected();
-    realm.share(ipa, host.page());
-    realm.script(0, move |cpu| async move {
-        // An Address Size fault of stage 2, level 3.
-        let esr = DATA_ABORT | IL | Access::store(ipa).iss() | 0x03;
-        let after = cpu.sync(esr, VA | ipa, ipa >> 8).await;
-        assert_eq!(after, After::Again);
-    });
-    assert_record(&realm.enter(0), RecExitReason::Sync, |exit| {
-        exit.esr = DATA_ABORT | 0x03;
-        exit.hpfar = ipa >> 8;
-    });
-    let (status, _) = realm.try_enter(0, flags(RecEnterFlags::EMUL_MMIO));
-    assert_eq!(status, Status::Rec);
-    assert_reason(&realm.enter(0), RecExitReason::Irq);
-}
-
-#[test]
-fn faults_of_alignment_and_of_atomics_are_the_realms() {
-    let host = Host::new();
-    let realm = with_page(&host);
-    let ipa = realm.unprotected();
-    realm.script(0, move |cpu| async move {
-        set_vectors(&cpu);
-        for status in [0x21, 0x35] {
-            let esr = DATA_ABORT | IL | Access::store(ipa).iss() | status;
-            let After::Taken(taken) = cpu.sync(esr, VA | ipa, 0).await else {
-                panic!("the Realm's own fault");
-            };
-            assert_eq!(taken.esr & 0x3F, status);
-            assert_eq!(taken.esr >> 26, 0x25);
-            assert_eq!((taken.far, taken.vector), (VA | ipa, 0x200));
-        }
-    });
-    assert_record(&realm.enter(0), RecExitReason::Irq, |_| ());
 }
 
 #[test]
@@ -497,108 +417,6 @@ fn neither_flag_tries_again() {
     assert_eq!(realm.enter(0), first);
     realm.share(ipa, host.page_with(&[0x11; 8]));
     assert_reason(&realm.enter(0), RecExitReason::Irq);
-}
-
-/// Asserts that the Realm took a stage 1 Address Size Fault.
-fn assert_size_fault(taken: Taken, lower_class: u64, kept: u64, level: u64, far: u64) {
-    let esr = (lower_class + SAME_EL) | IL | kept | level;
-    assert_eq!((taken.esr, taken.far), (esr, far), "{:#x}", taken.esr);
-}
-
-#[test]
-fn beyond_the_ipa_space_with_stage_1_off() {
-    let host = Host::new();
-    let realm = with_page(&host);
-    let end = realm.end();
-    realm.script(0, move |cpu| async move {
-        set_vectors(&cpu);
-        for ipa in [end, end + 0x1238, 1 << 47] {
-            let load = Access::load(ipa).at(ipa);
-            let taken = cpu.access(load).await.expect_err("size fault");
-            assert_size_fault(taken, DATA_ABORT, 0, 0, ipa);
-            let store = Access::store(ipa).at(ipa).without_syndrome();
-            let taken = cpu.access(store).await.expect_err("size fault");
-            assert_size_fault(taken, DATA_ABORT, WNR, 0, ipa);
-            let taken = cpu.fetch(ipa).await.expect_err("size fault");
-            assert_size_fault(taken, INSTRUCTION_ABORT, 0, 0, VA | ipa);
-        }
-    });
-    assert_record(&realm.enter(0), RecExitReason::Irq, |_| ());
-}
-
-#[test]
-fn beyond_the_ipa_space_by_a_stage_1_table() {
-    let host = Host::new();
-    let realm = host.realm().create();
-    let _rec = realm.rec(true);
-    for page in 0..4 {
-        realm.data(page * PAGE, &[]);
-    }
-    realm.activate();
-    let end = realm.end();
-    realm.script(0, move |cpu| async move {
-        set_vectors(&cpu);
-        // VA of 39 bits: level 1 at page 1, level 2 at page 2, level 3 at page 3.
-        let entry = |page: u64, value: u64| (page * PAGE, value);
-        for (at, value) in [
-            entry(1, (2 * PAGE) | 3),
-            entry(2, (3 * PAGE) | 3),
-            entry(3, end | 3),
-            // A block at level 2, and at level 1.
-            (2 * PAGE + 8, end | 1),
-            (PAGE + 8, 1 << 41 | 1),
-        ] {
-            cpu.write(at, value).await.expect("RAM");
-        }
-        cpu.el1(|el1| {
-            el1.tcr = 25;
-            el1.ttbr0 = PAGE;
-            el1.sctlr |= 1;
-        });
-        for (va, level) in [(0x18, 3), (2 * MIB, 2), (1 << 30, 1)] {
-            let load = Access::load(end | va).at(va);
-            let taken = cpu.access(load).await.expect_err("size fault");
-            assert_size_fault(taken, DATA_ABORT, 0, level, va);
-        }
-    });
-    assert_record(&realm.enter(0), RecExitReason::Irq, |_| ());
-}
-
-/// A Data Abort for an external abort with this SET.
-fn external(set: u64) -> u64 {
-    DATA_ABORT | IL | ISV | 3 << 22 | SF | set << 11 | 1 << 9 | 0x10
-}
-
-#[test]
-fn external_aborts_of_the_hardware() {
-    let host = Host::new();
-    let realm = with_page(&host);
-    realm.script(0, |cpu| async move {
-        set_vectors(&cpu);
-        let After::Taken(taken) = cpu.sync(external(0), VA | 0x18, 0).await else {
-            panic!("recoverable: the Realm is told");
-        };
-        assert_sea(taken, DATA_ABORT, 0, 0x18);
-        let after = cpu.sync(external(3), VA | 0x18, 0).await;
-        assert_eq!(after, After::Again, "restartable");
-    });
-    for set in [0, 3] {
-        assert_record(&realm.enter(0), RecExitReason::Sync, |exit| {
-            exit.esr = DATA_ABORT | set << 11 | 1 << 9 | 0x10;
-        });
-    }
-    assert_record(&realm.enter(0), RecExitReason::Irq, |_| ());
-}
-
-#[test]
-#[should_panic(expected = "uncontained external abort")]
-fn an_external_abort_that_is_not_contained() {
-    let host = Host::new();
-    let realm = with_page(&host);
-    realm.script(0, |cpu| async move {
-        let _after = cpu.sync(external(2), 0, 0).await;
-    });
-    let _exit = realm.enter(0);
 }
 
 #[test]

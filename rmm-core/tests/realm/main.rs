@@ -7,6 +7,7 @@
 mod aborts;
 mod enter;
 mod exits;
+mod faults;
 mod gic;
 mod host_call;
 mod measurement;
