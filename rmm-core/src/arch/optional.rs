@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Features whose registers the monitor uses where Realm world has them: the ID registers tell
-//! what this CPU has, EL3 what of it is open.
+//! Features whose registers the monitor uses where Realm world has them. The ID registers tell
+//! what this CPU has; what of it EL3 leaves open, a read tells.
+//!
+//! SMCCC_ARCH_FEATURE_AVAILABILITY would tell, too, but not every EL3 has it, and debug builds of
+//! TF-A 2.15 may stop at the question.
 
 use super::fixup::UNDEFINED;
+use super::realm_pmu;
 use super::registers::*;
 use super::simd::{CPTR_FP, CPTR_SME, CPTR_SVE};
-use super::{el3, realm_pmu};
 use crate::boot::El3Interface;
 use core::arch::asm;
-use rmm_abi::smccc::SMCCC_ARCH_FEATURE_AVAILABILITY;
 
 /// Features of this CPU that EL3 leaves open to Realm world.
 #[derive(Clone, Copy, Debug)]
@@ -31,15 +33,6 @@ pub struct Optional {
     pub mpam: bool,
 }
 
-/// A register of EL3 as SMCCC_ARCH_FEATURE_AVAILABILITY names it: the feature's bit is set in the
-/// answer if it does not trap.
-mod el3_register {
-    pub const SCR: u64 = 0x1E_1100;
-    pub const CPTR: u64 = 0x1E_1140;
-    pub const MDCR: u64 = 0x1E_1320;
-    pub const MPAM3: u64 = 0x1E_A500;
-}
-
 impl Optional {
     /// Finds out, on the CPU that executes this.
     ///
@@ -51,13 +44,6 @@ impl Optional {
         let has_sve = ID_AA64PFR0_EL1::SVE.is_set(pfr0);
         let has_sme = ID_AA64PFR1_EL1.is_set(PFR1_SME);
         let has_mpam = ID_AA64PFR0_EL1.is_set(PFR0_MPAM) || ID_AA64PFR1_EL1.is_set(PFR1_MPAM_frac);
-        // What EL3 tells of, and otherwise of all.
-        let scr = asked(el3_register::SCR);
-        let cptr = asked(el3_register::CPTR);
-        let mdcr = asked(el3_register::MDCR);
-        let mpam3 = asked(el3_register::MPAM3);
-        let told = |answer: Option<u64>, bit: u32| answer.is_none_or(|open| open >> bit & 1 != 0);
-
         let monitor_cptr = CPTR_EL2.get();
         let mut opened = monitor_cptr | CPTR_FP;
         if has_sve {
@@ -69,34 +55,20 @@ impl Optional {
         CPTR_EL2.set(opened);
         isb();
         let open = Self {
-            sve: has_sve && told(cptr, 8) && probe(&ZCR_EL2),
-            // TPIDR2_EL0 goes first where EL3 does not tell: EL3 opens it and SVCR together, and
-            // not every EL3 survives the trap of SVCR.
-            sme: has_sme
-                && told(cptr, 12)
-                && (cptr.is_some() || probe(&TPIDR2_EL0))
-                && probe(&SVCR),
-            fpmr: ID_AA64PFR2_EL1.is_set(ID_AA64PFR2_EL1::FPMR) && told(scr, 50) && probe(&FPMR),
-            pmu: realm_pmu::is_implemented() && told(mdcr, 6) && probe(&PMCR_EL0),
-            fgt: ID_AA64MMFR0_EL1.is_set(MMFR0_FGT) && told(scr, 27) && probe(&HFGRTR_EL2),
-            hcx: ID_AA64MMFR1_EL1.is_set(MMFR1_HCX) && told(scr, 38) && probe(&HCRX_EL2),
-            brbe: ID_AA64DFR0_EL1.is_set(ID_AA64DFR0_EL1::BRBE)
-                && told(mdcr, 32)
-                && probe(&BRBCR_EL12),
-            // Before this version EL3 keeps it closed.
-            mpam: has_mpam && el3.opens_mpam() && told(mpam3, 62) && probe(&MPAM2_EL2),
+            sve: has_sve && probe(&ZCR_EL2),
+            // EL3 opens TPIDR2_EL0 and SVCR together, and not every EL3 survives the trap of SVCR.
+            sme: has_sme && probe(&TPIDR2_EL0) && probe(&SVCR),
+            fpmr: ID_AA64PFR2_EL1.is_set(ID_AA64PFR2_EL1::FPMR) && probe(&FPMR),
+            pmu: realm_pmu::is_implemented() && probe(&PMCR_EL0),
+            fgt: ID_AA64MMFR0_EL1.is_set(MMFR0_FGT) && probe(&HFGRTR_EL2),
+            hcx: ID_AA64MMFR1_EL1.is_set(MMFR1_HCX) && probe(&HCRX_EL2),
+            brbe: ID_AA64DFR0_EL1.is_set(ID_AA64DFR0_EL1::BRBE) && probe(&BRBCR_EL12),
+            // Before that version EL3 keeps it closed, and may not survive the trap.
+            mpam: has_mpam && el3.opens_mpam() && probe(&MPAM2_EL2),
         };
         CPTR_EL2.set(monitor_cptr);
         isb();
         open
-    }
-}
-
-/// What is open of the features that this register of EL3 controls; `None` if EL3 does not tell.
-fn asked(register: u64) -> Option<u64> {
-    match el3::call(SMCCC_ARCH_FEATURE_AVAILABILITY, [register, 0, 0]) {
-        [0, open, ..] => Some(open),
-        _ => None,
     }
 }
 
