@@ -12,6 +12,8 @@ pub const NOP: u64 = 0xD503_201F;
 pub const SMC: u64 = 0xD400_0003;
 /// `ldr x0, [x1]`.
 pub const LOAD: u64 = 0xF940_0020;
+/// `str x0, [x1]`.
+pub const STORE: u64 = 0xF900_0020;
 /// `msr daifclr, #8`: debug exceptions are taken.
 pub const DEBUG_ON: u64 = 0xD503_48FF;
 /// `pacia x0, x1` and `autia x0, x1`.

@@ -12,6 +12,7 @@ mod hidden;
 mod identity;
 mod instruct;
 mod irq;
+mod leak;
 mod migrate;
 mod mmio;
 mod psci;
@@ -23,8 +24,10 @@ mod ripas;
 mod rsi;
 mod rtt;
 mod smp;
+mod stage1;
 mod thousand;
 mod version;
+mod virt;
 mod zoo;
 
 use crate::check::{Check, ensure_eq};
@@ -48,15 +51,18 @@ const GROUPS: &[&[Test]] = &[
     exit::TESTS,
     mmio::TESTS,
     irq::TESTS,
+    virt::TESTS,
     rsi::TESTS,
     ripas::TESTS,
     psci::TESTS,
     identity::TESTS,
     hidden::TESTS,
+    leak::TESTS,
     context::TESTS,
     debug::TESTS,
     smp::TESTS,
     migrate::TESTS,
+    stage1::TESTS,
     features::TESTS,
     race::TESTS,
     random::TESTS,
