@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Stage 1 of a Realm in the TLBs of CPUs that its RECs share and change.
+//!
+//! QEMU empties its TLB whenever the Security state changes: only a machine that keeps
+//! translations of a Realm across an exit shows a monitor that forgets to invalidate.
 
 use super::Test;
 use super::instruct::{Register, run};
