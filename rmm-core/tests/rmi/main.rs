@@ -26,6 +26,7 @@ macro_rules! addresses {
     )*};
 }
 
+mod any;
 mod data;
 mod granule;
 mod read_entry;
