@@ -467,3 +467,44 @@ fn an_entry_that_changes_while_it_is_read() {
         }
     });
 }
+
+#[test]
+fn a_page_that_changes_hands_while_it_is_used() {
+    let host = Host::new();
+    let (realm, ready) = (host.realm().create(), host.realm().active(1));
+    realm.tables(0, 3);
+    let (rd, data, page) = (realm.rd, realm.granule(), host.page());
+    let (new_rd, rec) = (realm.granule(), ready.rec_pa(0));
+    let done = AtomicBool::new(false);
+    let board = host.board();
+    watched(|| {
+        host.leniently(|| {
+            thread::scope(|scope| {
+                let done = &done;
+                scope.spawn(move || {
+                    let host = Host::of_board(board, 1);
+                    while !done.load(Ordering::Relaxed) {
+                        assert_eq!(host.granule_delegate(page), Status::Success);
+                        thread::yield_now();
+                        assert_eq!(host.granule_undelegate(page), Status::Success);
+                        thread::yield_now();
+                    }
+                });
+                for _ in 0..10 * ROUNDS {
+                    let entered = host.rec_enter(rec, page);
+                    let created = host.data_create(rd, data, 0, page, 1);
+                    for status in [entered, created] {
+                        assert!([Status::Success, Status::Input].contains(&status));
+                    }
+                    if created == Status::Success {
+                        assert_eq!(host.data_destroy(rd, 0).1, data);
+                    }
+                    // All zero, if it can be read at all.
+                    assert_eq!(host.realm_create(new_rd, page), Status::Input);
+                }
+                done.store(true, Ordering::Relaxed);
+            });
+        });
+    });
+    let _counts = audit(&host);
+}
