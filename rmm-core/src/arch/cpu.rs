@@ -87,18 +87,18 @@ impl ArchCpu {
     #[inline(always)]
     fn open<const FIRST: usize, const COUNT: usize>(&self, pa: Pa, attributes: u64) -> NonNull<u8> {
         let shift = FIRST - private::WINDOWS;
-        let fresh = |used: u32| (used >> shift).trailing_ones() as usize;
+        let fresh = |used: u64| (used >> shift).trailing_ones() as usize;
         let mut used = self.data().used_windows.get();
-        if fresh(used) >= COUNT {
+        let mut window = fresh(used);
+        if window >= COUNT {
             used = self.recycle_windows();
-            if fresh(used) >= COUNT {
+            window = fresh(used);
+            if window >= COUNT {
                 fatal(format_args!("out of windows"));
             }
         }
-        let index = FIRST + fresh(used);
-        self.data()
-            .used_windows
-            .set(used | 1 << shift << fresh(used));
+        self.data().used_windows.set(used | 1 << (shift + window));
+        let index = FIRST + window;
         // SAFETY: it is the entry of a window that is closed.
         unsafe { set_entry(index, pa.0 & ADDRESS | attributes) };
         // The entry comes before the walks for what follows.
@@ -121,15 +121,17 @@ impl ArchCpu {
     /// As [`Self::forget_windows`], all being closed.
     #[inline(always)]
     pub(super) fn forget_all_windows(&self) {
-        self.forget_windows();
-        self.data().used_windows.set(0);
+        if self.data().used_windows.get() != 0 {
+            forget_windows();
+            self.data().used_windows.set(0);
+        }
     }
 
     /// As [`Self::forget_windows`]; returns those that are open.
     #[cold]
-    fn recycle_windows(&self) -> u32 {
+    fn recycle_windows(&self) -> u64 {
         forget_windows();
-        let open = |used: u32, n: usize| used | u32::from(entry(private::WINDOWS + n) != 0) << n;
+        let open = |used: u64, n: usize| used | u64::from(entry(private::WINDOWS + n) != 0) << n;
         let used = (0..private::ALL_WINDOWS).fold(0, open);
         self.data().used_windows.set(used);
         used
@@ -208,6 +210,7 @@ unsafe impl Memory for ArchCpu {
         close(window.cast());
     }
 
+    #[inline(always)]
     fn read_ns(&self, pa: Pa, dst: &mut [u8]) -> Result<(), NsFault> {
         self.with_ns(pa, dst.len(), |from| {
             // SAFETY: `dst` is borrowed for writing; the source lies in the open window.
@@ -215,6 +218,7 @@ unsafe impl Memory for ArchCpu {
         })
     }
 
+    #[inline(always)]
     fn write_ns(&self, pa: Pa, src: &[u8]) -> Result<(), NsFault> {
         self.with_ns(pa, src.len(), |to| {
             // SAFETY: `src` is borrowed; the target lies in the open window.

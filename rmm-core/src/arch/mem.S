@@ -70,16 +70,14 @@ copy_long:
     cmp     x4, x2
     b.lo    copy_down
     sub     x2, x2, #64
-1:  ldp     x6, x7, [x1]
-    ldp     x8, x9, [x1, #16]
-    ldp     x10, x11, [x1, #32]
-    ldp     x12, x13, [x1, #48]
-    add     x1, x1, #64
-    stp     x6, x7, [x3]
-    stp     x8, x9, [x3, #16]
-    stp     x10, x11, [x3, #32]
-    stp     x12, x13, [x3, #48]
-    add     x3, x3, #64
+1:  ldp     x6, x7, [x1], #64
+    ldp     x8, x9, [x1, #-48]
+    ldp     x10, x11, [x1, #-32]
+    ldp     x12, x13, [x1, #-16]
+    stp     x6, x7, [x3], #64
+    stp     x8, x9, [x3, #-48]
+    stp     x10, x11, [x3, #-32]
+    stp     x12, x13, [x3, #-16]
     subs    x2, x2, #64
     b.hs    1b
     add     x2, x2, #64

@@ -30,8 +30,8 @@ pub struct CpuData {
     /// Linear index of the CPU.
     pub index: Cell<usize>,
     /// Bit n: window n has been opened since this CPU's TLB last forgot all that were closed; from
-    /// bit 16 on, windows onto Non-secure memory.
-    pub used_windows: Cell<u32>,
+    /// bit 32 on, windows onto Non-secure memory.
+    pub used_windows: Cell<u64>,
     /// The CPU is about to stop: it met an exception it cannot go on from.
     pub crashed: Cell<bool>,
     /// The Host's registers while a REC is entered.
@@ -47,7 +47,7 @@ const _: () = {
     assert!(
         private::NS_WINDOWS + private::NS_WINDOW_COUNT < private::WINDOWS + private::ALL_WINDOWS
     );
-    assert!(private::ALL_WINDOWS <= u32::BITS as usize);
+    assert!(private::ALL_WINDOWS <= u64::BITS as usize);
 };
 
 /// This CPU's data.

@@ -46,13 +46,13 @@ pub mod private {
     /// First window onto Realm memory.
     pub const WINDOWS: usize = 16;
     /// How many of them there are.
-    pub const WINDOW_COUNT: usize = 15;
+    pub const WINDOW_COUNT: usize = 31;
     /// First window onto Non-secure memory.
-    pub const NS_WINDOWS: usize = WINDOWS + 16;
+    pub const NS_WINDOWS: usize = WINDOWS + 32;
     /// How many of them there are.
-    pub const NS_WINDOW_COUNT: usize = 15;
+    pub const NS_WINDOW_COUNT: usize = 31;
     /// What one TLBI forgets: both kinds.
-    pub const ALL_WINDOWS: usize = 32;
+    pub const ALL_WINDOWS: usize = 64;
     /// First page of the stack.
     pub const STACK: usize = 472;
     /// First page of the exception stack.
