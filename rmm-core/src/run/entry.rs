@@ -10,15 +10,15 @@ use crate::machine::{CpuFeatures, EntryControls, Machine};
 use crate::rec::{LastExit, Rec};
 use crate::rmi::{Error, Result};
 use core::mem::offset_of;
-use rmm_abi::rmi::{
-    MAX_GIC_LRS, REC_EXIT_NR_GPRS, RecEnter, RecEnterFlags, RecExitReason, RecRun, Ripas,
-};
+use rmm_abi::rmi::{REC_EXIT_NR_GPRS, RecEnter, RecEnterFlags, RecExitReason, RecRun, Ripas};
 use rmm_granule::{Memory, NsFault, NsGranule};
 use zerocopy::{FromBytes, FromZeros, IntoBytes, KnownLayout};
 
 /// The fields of `RmiRecEnter`, copied once out of the Host's reach.
+#[derive(FromZeros)]
 pub struct Entry {
-    flags: RecEnterFlags,
+    /// [`RecEnterFlags`].
+    flags: u64,
     body: Body,
 }
 
@@ -28,15 +28,15 @@ pub struct Entry {
 struct Body {
     gprs: [u64; REC_EXIT_NR_GPRS],
     _reserved: u64,
-    gicv3_hcr: u64,
-    gicv3_lrs: [u64; MAX_GIC_LRS],
+    gic: GicEntry,
 }
 
 const BODY: usize = offset_of!(RecRun, enter) + offset_of!(RecEnter, gprs);
 const _: () = {
     let gprs = offset_of!(RecEnter, gprs);
-    assert!(offset_of!(Body, gicv3_hcr) == offset_of!(RecEnter, gicv3_hcr) - gprs);
-    assert!(offset_of!(Body, gicv3_lrs) == offset_of!(RecEnter, gicv3_lrs) - gprs);
+    let gic = offset_of!(Body, gic) + gprs;
+    assert!(gic + offset_of!(GicEntry, hcr) == offset_of!(RecEnter, gicv3_hcr));
+    assert!(gic + offset_of!(GicEntry, lrs) == offset_of!(RecEnter, gicv3_lrs));
 };
 
 impl Entry {
@@ -44,27 +44,18 @@ impl Entry {
     ///
     /// # Errors
     /// The page is not accessible through the Non-secure PAS.
-    pub fn read<M: Memory>(run: &NsGranule, machine: &M) -> core::result::Result<Self, NsFault> {
+    pub fn read<M: Memory>(
+        &mut self,
+        run: &NsGranule,
+        machine: &M,
+    ) -> core::result::Result<(), NsFault> {
         const FLAGS: usize = offset_of!(RecRun, enter) + offset_of!(RecEnter, flags);
-        let mut flags = 0_u64;
-        let mut body = Body::new_zeroed();
-        run.read(machine, FLAGS, flags.as_mut_bytes())?;
-        run.read(machine, BODY, body.as_mut_bytes())?;
-        Ok(Self {
-            flags: RecEnterFlags::from_bits_retain(flags),
-            body,
-        })
+        run.read(machine, FLAGS, self.flags.as_mut_bytes())?;
+        run.read(machine, BODY, self.body.as_mut_bytes())
     }
 
     fn has(&self, flag: RecEnterFlags) -> bool {
-        self.flags.contains(flag)
-    }
-
-    fn gic(&self) -> GicEntry {
-        GicEntry {
-            hcr: self.body.gicv3_hcr,
-            lrs: self.body.gicv3_lrs,
-        }
+        RecEnterFlags::from_bits_retain(self.flags).contains(flag)
     }
 
     /// `rec_runnable`, `rec_psci`, `rec_gicv3`, `rec_mmio`.
@@ -72,7 +63,7 @@ impl Entry {
         let emulated = self.has(RecEnterFlags::EMUL_MMIO);
         if !rec.is_runnable()
             || rec.is_psci_pending()
-            || !gic::is_valid(&self.gic(), features)
+            || !gic::is_valid(&self.body.gic, features)
             || emulated && rec.last_exit() != LastExit::EmulatableAbort
         {
             return Err(Error::Rec);
@@ -85,7 +76,7 @@ impl<M: Machine> Running<'_, M> {
     /// Finishes what the last exit left open. None: the REC exits again without running.
     pub fn resume(&mut self, entry: &Entry) -> Option<EntryControls> {
         let features = self.cx.features();
-        gic::accept(&entry.gic(), features, &mut self.rec.context.gic);
+        gic::accept(&entry.body.gic, features, &mut self.rec.context.gic);
         if entry.has(RecEnterFlags::INJECT_SEA) && self.rec.last_exit() != LastExit::Other {
             let (esr, far) = (self.rec.last_esr, self.rec.last_far);
             inject::sea(&mut self.rec.context, &features.id, esr, far);

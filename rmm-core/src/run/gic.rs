@@ -3,7 +3,8 @@
 //! (specification A6.1).
 
 use crate::machine::{CpuFeatures, GicState};
-use rmm_abi::rmi::{GICV3_HCR_EOI_COUNT_MASK, GICV3_HCR_HOST_MASK, MAX_GIC_LRS, RecEnter, RecExit};
+use rmm_abi::rmi::{GICV3_HCR_EOI_COUNT_MASK, GICV3_HCR_HOST_MASK, MAX_GIC_LRS, RecExit};
+use zerocopy::{FromBytes, IntoBytes, KnownLayout};
 
 /// Bits of `ICH_HCR_EL2` that are set while a Realm runs: En, vSGIEOICount, DVIM.
 pub const HCR_FORCED: u64 = 1 << 0 | 1 << 8 | 1 << 15;
@@ -17,22 +18,14 @@ const LR_HW: u64 = 1 << 61;
 const LR_RES0: u64 = 0xF << 56 | 0x7 << 45 | 0x1FFF << 32 & !(1 << 41);
 const LR_PRIORITY_SHIFT: u32 = 48;
 
-/// The fields of an entry that concern the GIC, copied from Host memory.
-#[derive(Clone, Copy)]
+/// The fields of an entry that concern the GIC, as they lie in `RmiRecEnter`.
+#[derive(FromBytes, IntoBytes, KnownLayout)]
+#[repr(C)]
 pub struct GicEntry {
     /// `gicv3_hcr`.
     pub hcr: u64,
     /// `gicv3_lrs`.
     pub lrs: [u64; MAX_GIC_LRS],
-}
-
-impl From<&RecEnter> for GicEntry {
-    fn from(enter: &RecEnter) -> Self {
-        Self {
-            hcr: enter.gicv3_hcr,
-            lrs: enter.gicv3_lrs,
-        }
-    }
 }
 
 /// Number of list registers in use.
@@ -85,12 +78,11 @@ fn is_valid_vintid(id: u64, features: &CpuFeatures) -> bool {
     }
 }
 
-/// Loads valid values of the Host into the REC.
+/// Loads valid values of the Host into the REC. List registers that are not in use stay zero.
 pub fn accept(entry: &GicEntry, features: &CpuFeatures, gic: &mut GicState) {
     gic.hcr = gic.hcr & GICV3_HCR_EOI_COUNT_MASK | entry.hcr & GICV3_HCR_HOST_MASK | HCR_FORCED;
-    let used = num_lrs(features);
-    for (n, (to, from)) in gic.lrs.iter_mut().zip(&entry.lrs).enumerate() {
-        *to = if n < used { *from } else { 0 };
+    for (to, from) in gic.lrs.iter_mut().zip(&entry.lrs).take(num_lrs(features)) {
+        *to = *from;
     }
 }
 

@@ -30,7 +30,8 @@ use zerocopy::{FromZeros, IntoBytes};
 #[inline(never)]
 pub fn enter<M: Machine>(cx: &Cx<'_, M>, rec: u64, run_ptr: u64) -> Result {
     let run = cx.granules().ns_granule(run_ptr)?;
-    let entry = Entry::read(&run, cx.machine)?;
+    let mut entry = Entry::new_zeroed();
+    entry.read(&run, cx.machine)?;
     let rec = check(cx, rec, &entry)?;
     let mut rec = rec.pin().map_err(|_running| Error::Rec)?;
     let (mut rec, aux) = rec.map_with_aux::<_, RecHead, Rec>(cx.machine);
