@@ -97,31 +97,37 @@ pub fn dispatch<M: Machine>(cx: &Cx<'_, M>, call: [u64; 8]) -> [u64; 8] {
     let result = match smccc::without_sve_hint(x0) {
         fid::RMI_VERSION => version::version(x1, &mut out),
         fid::RMI_FEATURES => version::features(cx, x1, &mut out),
-        fid::RMI_GRANULE_DELEGATE => granule::delegate(cx, x1),
-        fid::RMI_GRANULE_UNDELEGATE => granule::undelegate(cx, x1),
-        fid::RMI_REALM_CREATE => realm::create(cx, x1, x2),
-        fid::RMI_REALM_ACTIVATE => realm::activate(cx, x1),
-        fid::RMI_REALM_DESTROY => realm::destroy(cx, x1),
-        fid::RMI_REC_AUX_COUNT => rec::aux_count(cx, x1, &mut out),
-        fid::RMI_REC_CREATE => rec::create(cx, x1, x2, x3),
-        fid::RMI_REC_DESTROY => rec::destroy(cx, x1),
-        fid::RMI_REC_ENTER => crate::run::enter(cx, x1, x2),
-        fid::RMI_PSCI_COMPLETE => psci::complete(cx, x1, x2, x3),
-        fid::RMI_DATA_CREATE => data::create(cx, x1, x2, x3, x4, x5),
-        fid::RMI_DATA_CREATE_UNKNOWN => data::create_unknown(cx, x1, x2, x3),
-        fid::RMI_DATA_DESTROY => data::destroy(cx, x1, x2, &mut out),
-        fid::RMI_RTT_CREATE => rtt::create(cx, x1, x2, x3, x4),
-        fid::RMI_RTT_DESTROY => rtt::destroy(cx, x1, x2, x3, &mut out),
-        fid::RMI_RTT_FOLD => rtt::fold(cx, x1, x2, x3, &mut out),
-        fid::RMI_RTT_READ_ENTRY => rtt::read_entry(cx, x1, x2, x3, &mut out),
-        fid::RMI_RTT_MAP_UNPROTECTED => unprotected::map(cx, x1, x2, x3, x4),
-        fid::RMI_RTT_UNMAP_UNPROTECTED => unprotected::unmap(cx, x1, x2, x3, &mut out),
-        fid::RMI_RTT_INIT_RIPAS => ripas::init(cx, x1, x2, x3, &mut out),
-        fid::RMI_RTT_SET_RIPAS => ripas::set(cx, x1, x2, x3, x4, &mut out),
+        fid::RMI_GRANULE_DELEGATE => room(|| granule::delegate(cx, x1)),
+        fid::RMI_GRANULE_UNDELEGATE => room(|| granule::undelegate(cx, x1)),
+        fid::RMI_REALM_CREATE => room(|| realm::create(cx, x1, x2)),
+        fid::RMI_REALM_ACTIVATE => room(|| realm::activate(cx, x1)),
+        fid::RMI_REALM_DESTROY => room(|| realm::destroy(cx, x1)),
+        fid::RMI_REC_AUX_COUNT => room(|| rec::aux_count(cx, x1, &mut out)),
+        fid::RMI_REC_CREATE => room(|| rec::create(cx, x1, x2, x3)),
+        fid::RMI_REC_DESTROY => room(|| rec::destroy(cx, x1)),
+        fid::RMI_REC_ENTER => room(|| crate::run::enter(cx, x1, x2)),
+        fid::RMI_PSCI_COMPLETE => room(|| psci::complete(cx, x1, x2, x3)),
+        fid::RMI_DATA_CREATE => room(|| data::create(cx, x1, x2, x3, x4, x5)),
+        fid::RMI_DATA_CREATE_UNKNOWN => room(|| data::create_unknown(cx, x1, x2, x3)),
+        fid::RMI_DATA_DESTROY => room(|| data::destroy(cx, x1, x2, &mut out)),
+        fid::RMI_RTT_CREATE => room(|| rtt::create(cx, x1, x2, x3, x4)),
+        fid::RMI_RTT_DESTROY => room(|| rtt::destroy(cx, x1, x2, x3, &mut out)),
+        fid::RMI_RTT_FOLD => room(|| rtt::fold(cx, x1, x2, x3, &mut out)),
+        fid::RMI_RTT_READ_ENTRY => room(|| rtt::read_entry(cx, x1, x2, x3, &mut out)),
+        fid::RMI_RTT_MAP_UNPROTECTED => room(|| unprotected::map(cx, x1, x2, x3, x4)),
+        fid::RMI_RTT_UNMAP_UNPROTECTED => room(|| unprotected::unmap(cx, x1, x2, x3, &mut out)),
+        fid::RMI_RTT_INIT_RIPAS => room(|| ripas::init(cx, x1, x2, x3, &mut out)),
+        fid::RMI_RTT_SET_RIPAS => room(|| ripas::set(cx, x1, x2, x3, x4, &mut out)),
         _ => return registers(SMCCC_NOT_SUPPORTED, &out, call),
     };
     let status = result.map_or_else(Error::status, |()| RMI_SUCCESS);
     registers(status, &out, call)
+}
+
+/// Runs a command in a stack frame of its own, so that the short ones need none.
+#[inline(never)]
+fn room<T>(command: impl FnOnce() -> T) -> T {
+    command()
 }
 
 /// X0 to X7 on return. Registers from X4 on that are no output come back as the caller had them:
