@@ -4,6 +4,7 @@
 
 use crate::check::Check;
 use alloc::format;
+use alloc::string::String;
 use core::sync::atomic::{AtomicU64, Ordering};
 use rmm_abi::rmi::{self, fid};
 use rmm_abi::smccc;
@@ -172,6 +173,37 @@ pub fn calls() -> u64 {
         .iter()
         .map(|count| count.load(Ordering::Relaxed))
         .sum()
+}
+
+/// Names of the commands that a run makes most of, for a person.
+const NAMES: &[(u64, &str)] = &[
+    (fid::RMI_GRANULE_DELEGATE, "GRANULE_DELEGATE"),
+    (fid::RMI_GRANULE_UNDELEGATE, "GRANULE_UNDELEGATE"),
+    (fid::RMI_DATA_CREATE, "DATA_CREATE"),
+    (fid::RMI_DATA_CREATE_UNKNOWN, "DATA_CREATE_UNKNOWN"),
+    (fid::RMI_DATA_DESTROY, "DATA_DESTROY"),
+    (fid::RMI_REC_ENTER, "REC_ENTER"),
+    (fid::RMI_RTT_CREATE, "RTT_CREATE"),
+    (fid::RMI_RTT_DESTROY, "RTT_DESTROY"),
+    (fid::RMI_RTT_FOLD, "RTT_FOLD"),
+    (fid::RMI_RTT_INIT_RIPAS, "RTT_INIT_RIPAS"),
+    (fid::RMI_RTT_SET_RIPAS, "RTT_SET_RIPAS"),
+    (fid::RMI_RTT_MAP_UNPROTECTED, "RTT_MAP_UNPROTECTED"),
+    (fid::RMI_RTT_UNMAP_UNPROTECTED, "RTT_UNMAP_UNPROTECTED"),
+];
+
+/// Calls made so far, by command.
+pub fn calls_by_command() -> String {
+    let mut text = String::new();
+    let mut named = 0;
+    for (fid, name) in NAMES {
+        let count = CALLS
+            .get(fid.wrapping_sub(FIRST) as usize)
+            .map_or(0, |count| count.load(Ordering::Relaxed));
+        named += count;
+        text += &format!("{count} {name}, ");
+    }
+    text + &format!("{} others", calls() - named)
 }
 
 /// Defines a safe function for each command: the Host names memory to the monitor by address only,

@@ -90,7 +90,8 @@ fn while_running(realm: &Realm, during: impl FnOnce() -> Check) -> Check {
         rec.exit_of(Op::Spin, &[PAGE, 1, ticks(10_000)])
     })?;
     let running = arch::wait_until(5_000, || {
-        rmi::rec_enter(first.pa, first.run).status == RMI_ERROR_REC
+        // No RIPAS change is pending: without effect, and never in the other CPU's way.
+        rmi::rtt_set_ripas(realm.rd, first.pa, 0, GRANULE).status == RMI_ERROR_REC
     });
     let outcome = if running { during() } else { Ok(()) };
     gic::send_sgi(board::SECOND_CPU);

@@ -99,6 +99,7 @@ fn life(parameters: &Parameters) -> Check {
         counts.folded,
         rmi::calls()
     );
+    line!("host: RMI calls: {}", rmi::calls_by_command());
     line!(
         "host: time: {} to create and load, {} to user space, {} in user space, {} to destroy",
         Span(loaded - start),
