@@ -242,6 +242,7 @@ fn structures_have_the_specified_size() {
     assert_eq!(RecRun::new_zeroed().as_bytes().len(), 4096);
 }
 
+// Conformance: Bugs others fixed vmpidr_aff3
 #[test]
 fn mpidr_forms() {
     // The 17th REC is the first with Aff1 = 1.

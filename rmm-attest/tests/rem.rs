@@ -36,11 +36,13 @@ fn check(algorithm: HashAlgorithm, expected: [&str; 3]) {
     }
 }
 
+// Conformance: RSI_MEASUREMENT_EXTEND value
 #[test]
 fn sha_256_extensions() {
     check(HashAlgorithm::Sha256, SHA_256);
 }
 
+// Conformance: RSI_MEASUREMENT_EXTEND value
 #[test]
 fn sha_512_extensions() {
     check(HashAlgorithm::Sha512, SHA_512);

@@ -25,6 +25,7 @@ fn realm_with_structure_at(offset: usize) -> Realm {
     realm
 }
 
+// Conformance: RSI_HOST_CALL exit
 #[test]
 fn shows_the_structure_to_the_host() {
     for offset in [0, 0x100, 0xF00] {
@@ -44,6 +45,7 @@ fn shows_the_structure_to_the_host() {
     }
 }
 
+// Conformance: RSI_HOST_CALL addr_align, addr_bound
 #[test]
 fn refuses() {
     let realm = realm_with_structure_at(0);
@@ -61,6 +63,7 @@ fn refuses() {
     }
 }
 
+// Conformance: RSI_HOST_CALL empty, not_mapped
 #[test]
 fn structure_that_is_not_there() {
     let mut realm = realm_with_structure_at(0);
@@ -90,6 +93,7 @@ fn answer() -> Gprs {
     core::array::from_fn(|n| 0x2222_0000_0000_0000 + n as u64)
 }
 
+// Conformance: RSI_HOST_CALL answer
 #[test]
 fn completion_writes_the_answer() {
     for offset in [0usize, 0x100, 0xF00] {

@@ -22,6 +22,7 @@ fn smccc_version_is_the_platforms() {
     }
 }
 
+// Conformance: PSCI_VERSION version
 #[test]
 fn version_is_1_1() {
     let realm = &mut Realm::new();
@@ -41,6 +42,7 @@ const SUPPORTED: [u64; 8] = [
     0x8400_000A,
 ];
 
+// Conformance: PSCI_FEATURES supported, unsupported
 #[test]
 fn features_tells_the_functions() {
     let realm = &mut Realm::new();
@@ -62,6 +64,8 @@ fn features_tells_the_functions() {
     }
 }
 
+// Conformance: Other PSCI functions not_supported
+// Conformance: Exceptions and accesses that do not exit other_smc
 #[test]
 fn nobody_serves() {
     let realm = Realm::new();
@@ -115,6 +119,10 @@ fn assert_exits(fid: u64, args: &[u64], shown: &[u64], pending: bool, effect: Ps
     assert!(realm == Realm::new());
 }
 
+// Conformance: PSCI_CPU_SUSPEND exit
+// Conformance: PSCI_CPU_OFF exit
+// Conformance: PSCI_SYSTEM_OFF exit
+// Conformance: PSCI_SYSTEM_RESET exit
 #[test]
 fn notifications() {
     let high = 0xFFFF_FFFF_0000_0000;
@@ -167,6 +175,7 @@ fn host_sees_the_plain_function_identifier() {
     );
 }
 
+// Conformance: PSCI_CPU_ON exit
 #[test]
 fn cpu_on_asks_the_host() {
     let none = PsciEffect::None;
@@ -182,6 +191,7 @@ fn cpu_on_asks_the_host() {
     on([0x8000_0002, 0x1001, 0xFFFF_FFFF_0000_0007], [2, 0x1001, 7]);
 }
 
+// Conformance: PSCI_CPU_ON entry, mpidr, self
 #[test]
 fn cpu_on_refuses() {
     let realm = Realm::new();
@@ -205,6 +215,7 @@ fn cpu_on_refuses() {
     fails([0x8000_0001, 0x1000, 0], ALREADY_ON);
 }
 
+// Conformance: PSCI_AFFINITY_INFO lowest_level, mpidr, self, exit
 #[test]
 fn affinity_info() {
     let none = PsciEffect::None;

@@ -12,6 +12,7 @@ use rmm_rsi::{Abort, Access, Exit, Outcome, RipasChange, complete_ripas_change};
 
 const SVE_HINT: u64 = 1 << 16;
 
+// Conformance: RSI_VERSION supported, unsupported
 #[test]
 fn version_supports_1_0_alone() {
     let realm = &mut Realm::new();
@@ -36,6 +37,7 @@ fn version_supports_1_0_alone() {
     );
 }
 
+// Conformance: RSI_FEATURES zero
 #[test]
 fn features_are_zero() {
     for index in [0, 1, u64::MAX] {
@@ -54,6 +56,7 @@ fn function_is_w0_without_the_sve_hint() {
     }
 }
 
+// Conformance: RSI_MEASUREMENT_READ value
 #[test]
 fn measurement_read_gives_memory_order() {
     let realm = &mut Realm::new();
@@ -69,6 +72,7 @@ fn measurement_read_gives_memory_order() {
     }
 }
 
+// Conformance: RSI_MEASUREMENT_READ index
 #[test]
 fn measurement_read_refuses_an_index_above_4() {
     for index in [5, 6, 1 << 32, u64::MAX] {
@@ -91,6 +95,7 @@ fn extend_args(index: u64, size: u64) -> [u64; 10] {
     })
 }
 
+// Conformance: RSI_MEASUREMENT_EXTEND value
 #[test]
 fn measurement_extend_takes_the_low_bytes() {
     for index in 1..=4u8 {
@@ -103,6 +108,7 @@ fn measurement_extend_takes_the_low_bytes() {
     }
 }
 
+// Conformance: RSI_MEASUREMENT_EXTEND index, size
 #[test]
 fn measurement_extend_refuses() {
     let realm = Realm::new();
@@ -119,6 +125,7 @@ fn measurement_extend_refuses() {
     }
 }
 
+// Conformance: RSI_REALM_CONFIG content
 #[test]
 fn realm_config_fills_the_page() {
     for (algorithm, code) in [(HashAlgorithm::Sha256, 0), (HashAlgorithm::Sha512, 1)] {
@@ -133,6 +140,7 @@ fn realm_config_fills_the_page() {
     }
 }
 
+// Conformance: RSI_REALM_CONFIG ipa_align, ipa_bound
 #[test]
 fn realm_config_refuses() {
     let realm = Realm::new();
@@ -149,6 +157,7 @@ fn realm_config_refuses() {
     }
 }
 
+// Conformance: RSI_REALM_CONFIG empty, not_mapped
 #[test]
 fn memory_that_is_not_there() {
     let mut realm = Realm::new();
@@ -222,6 +231,7 @@ const BAD_RANGES: [(u64, u64); 14] = [
     (0u64.wrapping_sub(PAGE), 0),
 ];
 
+// Conformance: RSI_IPA_STATE_SET ripas_valid, base_align, top_align, size_valid, rgn_bound
 #[test]
 fn ipa_state_set_refuses() {
     let realm = Realm::new();
@@ -243,6 +253,7 @@ fn ipa_state_set_refuses() {
     }
 }
 
+// Conformance: RSI_IPA_STATE_SET exit
 #[test]
 fn ipa_state_set_asks_the_host() {
     let cases = [
@@ -270,6 +281,7 @@ fn ipa_state_set_asks_the_host() {
     }
 }
 
+// Conformance: RSI_IPA_STATE_SET complete, incomplete, rejected, empty_not_rejected
 #[test]
 fn ripas_change_completion() {
     let args = [0x1000, 0x3000, 1, 1];
@@ -297,6 +309,7 @@ fn ripas_change_completion() {
     assert_eq!(complete(0x3000, Ripas::Ram, true), RSI_ACCEPT);
 }
 
+// Conformance: RSI_IPA_STATE_GET base_align, base_bound, top_align, top_bound, size_valid
 #[test]
 fn ipa_state_get_refuses() {
     for (base, top) in BAD_RANGES {
@@ -309,6 +322,7 @@ fn ipa_state_get_refuses() {
     }
 }
 
+// Conformance: RSI_IPA_STATE_GET ripas, out_top
 #[test]
 fn ipa_state_get_stays_in_the_range() {
     let realm = &mut Realm::new();

@@ -31,6 +31,7 @@ fn begun() -> Realm {
     realm
 }
 
+// Conformance: RSI_ATTESTATION_TOKEN_INIT size
 #[test]
 fn init_takes_the_challenge_in_memory_order() {
     let realm = begun();
@@ -45,6 +46,7 @@ fn init_takes_the_challenge_in_memory_order() {
     assert_eq!(challenge[56..], [0, 0, 0, 0, 0, 0, 0, 0xFF]);
 }
 
+// Conformance: RSI_ATTESTATION_TOKEN_INIT restart
 #[test]
 fn init_ends_the_generation_in_progress() {
     let mut realm = begun();
@@ -68,6 +70,7 @@ fn init_ends_the_generation_in_progress() {
     );
 }
 
+// Conformance: RSI_ATTESTATION_TOKEN_CONTINUE addr_align, addr_bound, offset_bound, size_bound
 #[test]
 fn continue_refuses_bad_inputs() {
     for realm in [begun(), Realm::new()] {
@@ -92,6 +95,7 @@ fn continue_refuses_bad_inputs() {
     }
 }
 
+// Conformance: RSI_ATTESTATION_TOKEN_CONTINUE state
 #[test]
 fn continue_needs_init() {
     for size in [0, 16] {
@@ -99,6 +103,7 @@ fn continue_needs_init() {
     }
 }
 
+// Conformance: RSI_ATTESTATION_TOKEN_CONTINUE size_zero
 #[test]
 fn size_zero_delivers_nothing() {
     let mut realm = begun();
@@ -113,6 +118,7 @@ fn size_zero_delivers_nothing() {
     assert!(realm == before);
 }
 
+// Conformance: RSI_ATTESTATION_TOKEN_CONTINUE incomplete, complete
 #[test]
 fn token_arrives_in_pieces() {
     let mut realm = begun();
@@ -138,6 +144,7 @@ fn token_arrives_in_pieces() {
     assert_fails(&realm, CONTINUE, &args(0, 16), RSI_ERROR_STATE);
 }
 
+// Conformance: RSI_ATTESTATION_TOKEN_CONTINUE unknown
 #[test]
 fn failure_ends_the_generation() {
     let mut realm = begun();
@@ -146,6 +153,7 @@ fn failure_ends_the_generation() {
     assert_fails(&realm, CONTINUE, &[0x8000, 0, 16], RSI_ERROR_STATE);
 }
 
+// Conformance: RSI_ATTESTATION_TOKEN_CONTINUE interrupted
 #[test]
 fn interrupt_exits_and_the_call_goes_on_later() {
     let mut realm = begun();
@@ -159,6 +167,7 @@ fn interrupt_exits_and_the_call_goes_on_later() {
     assert_returns(&mut realm, CONTINUE, &args, &[RSI_INCOMPLETE, 16]);
 }
 
+// Conformance: RSI_ATTESTATION_TOKEN_CONTINUE not_mapped
 #[test]
 fn memory_that_is_not_there() {
     let mut realm = begun();

@@ -209,6 +209,7 @@ mod tests {
         read(crm, op2, &ALL, &Resources::new(5, 3, None, None)) >> shift & 0xF
     }
 
+    // Conformance: Exceptions and accesses that do not exit hidden
     #[test]
     fn hidden_whatever_the_cpu_has() {
         // (CRm, op2, shift): EL2, EL3, RAS, SVE, SEL2, MPAM, AMU, RME; MTE, SME, NMI, GCS.

@@ -215,6 +215,7 @@ mod tests {
         }
     }
 
+    // Conformance: Bugs others fixed pstate_after_injection
     #[test]
     fn pstate_follows_features_and_sctlr() {
         let flags = pstate::NZCV | pstate::DIT | 3 << 10 | 1 << 20 | 1 << 21 | 1 << 23;

@@ -241,6 +241,7 @@ mod tests {
         );
     }
 
+    // Conformance: Exceptions and accesses that do not exit implementation_defined
     #[test]
     fn nothing_of_the_implementer_is_seen() {
         let rec = RecContext::new_zeroed();
@@ -254,6 +255,7 @@ mod tests {
         }
     }
 
+    // Conformance: Exceptions and accesses that do not exit hidden
     #[test]
     fn what_is_hidden_is_undefined() {
         let rec = RecContext::new_zeroed();

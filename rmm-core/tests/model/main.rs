@@ -20,6 +20,7 @@ mod guest;
 mod invariants;
 mod ops;
 mod program;
+mod rows;
 mod rtt_commands;
 mod run;
 mod scenes;
@@ -183,6 +184,9 @@ fn seed() -> u64 {
     seed
 }
 
+// Conformance: RMI calls unused_outputs, failure_changes_nothing, deterministic
+// Conformance: Invariants one_role, counts, own_memory, no_stale, wiped, quiet
+// Conformance: Bugs others fixed lock_on_error
 #[test]
 fn random_commands_do_what_the_specification_says() {
     quiet_while_searching();

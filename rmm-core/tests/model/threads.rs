@@ -480,6 +480,7 @@ fn watch(shared: &Shared, is_over: &AtomicU64) {
     }
 }
 
+// Conformance: Invariants one_role, counts, own_memory, conservation, progress
 #[test]
 fn four_cpus_leave_the_machine_in_order() {
     let seed = seed();

@@ -66,6 +66,8 @@ fn assert_protected_exit(realm: &TestRealm<'_>, class: u64, level: u64, ipa: u64
     });
 }
 
+// Conformance: Exceptions and accesses that do not exit empty_data, empty_fetch
+// Conformance: Bugs others fixed pc_after_injection, pstate_after_injection
 #[test]
 fn protected_empty_is_an_external_abort() {
     let host = Host::new();
@@ -85,6 +87,8 @@ fn protected_empty_is_an_external_abort() {
     assert_record(&realm.enter(0), RecExitReason::Irq, |_| ());
 }
 
+// Conformance: REC exits non_emulatable_protected_ram
+// Conformance: Exceptions and accesses that do not exit ram
 #[test]
 fn protected_unassigned_ram_exits() {
     let host = Host::new();
@@ -110,6 +114,8 @@ fn protected_unassigned_ram_exits() {
     assert_record(&realm.enter(0), RecExitReason::Irq, |_| ());
 }
 
+// Conformance: REC exits non_emulatable_protected_destroyed, instruction_abort
+// Conformance: Bugs others fixed syndrome_masks
 #[test]
 fn protected_destroyed_exits() {
     let host = Host::new();
@@ -144,6 +150,7 @@ fn protected_destroyed_exits() {
     realm.may_be_unfinished();
 }
 
+// Conformance: RMI_REC_ENTER inject_sea_ignored, rec_mmio
 #[test]
 fn protected_abort_has_no_syndrome_and_no_answer() {
     let host = Host::new();
@@ -170,6 +177,7 @@ fn protected_abort_has_no_syndrome_and_no_answer() {
     assert_reason(&realm.enter(0), RecExitReason::Irq);
 }
 
+// Conformance: REC exits emulatable_read, emulatable_write
 #[test]
 fn unprotected_unassigned_is_emulatable() {
     let host = Host::new();
@@ -227,6 +235,8 @@ fn unprotected_levels() {
     realm.may_be_unfinished();
 }
 
+// Conformance: REC exits non_emulatable_unprotected
+// Conformance: RMI_REC_ENTER inject_sea
 #[test]
 fn unprotected_without_syndrome_is_not_emulatable() {
     let host = Host::new();
@@ -256,6 +266,8 @@ pub fn share_with(realm: &TestRealm<'_>, s2ap: u64) -> u64 {
     ipa
 }
 
+// Conformance: REC exits emulatable_permission, non_emulatable_unprotected
+// Conformance: Exceptions and accesses that do not exit unprotected
 #[test]
 fn unprotected_permission_faults() {
     for s2ap in 0..4 {
@@ -300,6 +312,7 @@ fn unprotected_permission_faults() {
     }
 }
 
+// Conformance: Exceptions and accesses that do not exit unprotected
 #[test]
 fn unprotected_memory_is_shared() {
     let host = Host::new();
@@ -316,6 +329,7 @@ fn unprotected_memory_is_shared() {
     assert_eq!(host.read(page + 8, 8), b"to Host.");
 }
 
+// Conformance: Exceptions and accesses that do not exit unprotected_fetch
 #[test]
 fn unprotected_memory_is_never_executed() {
     let host = Host::new();
@@ -332,6 +346,7 @@ fn unprotected_memory_is_never_executed() {
     assert_record(&realm.enter(0), RecExitReason::Irq, |_| ());
 }
 
+// Conformance: Exceptions and accesses that do not exit granule_protection
 #[test]
 fn a_granule_protection_fault_is_the_realms() {
     let host = Host::new();
@@ -352,6 +367,8 @@ fn a_granule_protection_fault_is_the_realms() {
     assert_record(&realm.enter(0), RecExitReason::Irq, |_| ());
 }
 
+// Conformance: RMI_REC_ENTER inject_sea, inject_sea_first
+// Conformance: Bugs others fixed emul_and_sea, pc_after_injection
 #[test]
 fn inject_sea_after_each_unprotected_abort() {
     let host = Host::new();
@@ -387,6 +404,7 @@ fn inject_sea_after_each_unprotected_abort() {
     }
 }
 
+// Conformance: RMI_REC_ENTER inject_sea_ignored
 #[test]
 fn inject_sea_is_good_for_one_entry() {
     let host = Host::new();
@@ -405,6 +423,7 @@ fn inject_sea_is_good_for_one_entry() {
     }
 }
 
+// Conformance: RMI_REC_ENTER neither_flag
 #[test]
 fn neither_flag_tries_again() {
     let host = Host::new();

@@ -12,6 +12,8 @@ use rmm_granule::fake::Pas;
 const EMUL_MMIO: RecEnterFlags = RecEnterFlags::EMUL_MMIO;
 const INJECT_SEA: RecEnterFlags = RecEnterFlags::INJECT_SEA;
 
+// Conformance: RMI_REC_ENTER run_align, run_bound, run_pas, run<realm_new, run<rec_gicv3
+// Conformance: RMI_REC_ENTER run<rec_mmio
 #[test]
 fn run_align_bound_pas() {
     let host = Host::new();
@@ -25,6 +27,7 @@ fn run_align_bound_pas() {
     }
 }
 
+// Conformance: RMI_REC_ENTER rec_align, rec_bound, rec_gran_state, rec<others
 #[test]
 fn rec_align_bound_gran_state() {
     let host = Host::new();
@@ -35,6 +38,7 @@ fn rec_align_bound_gran_state() {
     }
 }
 
+// Conformance: RMI_REC_ENTER realm_new
 #[test]
 fn realm_new() {
     let host = Host::new();
@@ -47,6 +51,7 @@ fn realm_new() {
     }
 }
 
+// Conformance: RMI_REC_ENTER system_off
 #[test]
 fn system_off() {
     let host = Host::new();
@@ -58,6 +63,7 @@ fn system_off() {
     }
 }
 
+// Conformance: RMI_REC_ENTER rec_state
 #[test]
 fn rec_state() {
     let host = Host::new();
@@ -70,6 +76,7 @@ fn rec_state() {
     assert_reason(&realm.enter(0), RecExitReason::Irq);
 }
 
+// Conformance: RMI_REC_ENTER rec_runnable
 #[test]
 fn rec_runnable() {
     let host = Host::new();
@@ -83,6 +90,7 @@ fn rec_runnable() {
     assert_eq!(realm.try_enter(0, |_| ()).0, Status::Rec);
 }
 
+// Conformance: RMI_REC_ENTER rec_psci
 #[test]
 fn rec_psci() {
     let host = Host::new();
@@ -110,6 +118,8 @@ fn refuses_gic(what: &str, fields: impl FnOnce(&mut RecEnter)) {
     assert_reason(&realm.enter(0), RecExitReason::Irq);
 }
 
+// Conformance: RMI_REC_ENTER rec_gicv3
+// Conformance: Bugs others fixed ich_hcr_mbz
 #[test]
 fn rec_gicv3() {
     for bit in [0, 8, 9, 10, 11, 12, 13, 15, 16, 26, 27, 31, 32, 63] {
@@ -152,6 +162,8 @@ fn rec_gicv3_accepts() {
     assert_eq!(beyond.gicv3_lrs[4], 0);
 }
 
+// Conformance: RMI_REC_ENTER rec_mmio
+// Conformance: Bugs others fixed emul_and_sea, stale_isv
 #[test]
 fn rec_mmio() {
     let host = Host::new();
@@ -177,6 +189,7 @@ fn rec_mmio() {
     assert_reason(&realm.enter(0), RecExitReason::Irq);
 }
 
+// Conformance: Bugs others fixed stale_isv
 #[test]
 fn emul_mmio_is_good_for_one_entry() {
     let host = Host::new();
@@ -218,6 +231,7 @@ fn a_failed_entry_keeps_what_is_pending() {
     assert_reason(&exit, RecExitReason::Irq);
 }
 
+// Conformance: RMI_REC_ENTER run<rec_runnable, run<system_off
 #[test]
 fn order() {
     let host = Host::new();
@@ -245,6 +259,7 @@ fn alias() {
     assert_eq!(host.rec_enter(rec, realm.rd), Status::Input);
 }
 
+// Conformance: RMI_REC_ENTER run_late
 #[test]
 fn the_record_moved_away_while_the_realm_runs() {
     let host = Host::new();
@@ -264,6 +279,8 @@ fn the_record_moved_away_while_the_realm_runs() {
     assert_reason(&realm.enter(0), RecExitReason::Irq);
 }
 
+// Conformance: RMI_REC_CREATE registers, runnable
+// Conformance: Bugs others fixed vmpidr_aff3
 #[test]
 fn the_first_entry() {
     let host = Host::new();
@@ -307,6 +324,7 @@ fn the_first_entry() {
     }
 }
 
+// Conformance: RMI_REC_ENTER other_fields, inject_sea_ignored
 #[test]
 fn entry_fields_without_a_rule_are_ignored() {
     let host = Host::new();
@@ -328,6 +346,7 @@ fn entry_fields_without_a_rule_are_ignored() {
     }
 }
 
+// Conformance: REC exits irq_pending
 #[test]
 fn an_interrupt_that_is_pending_leaves_at_once() {
     let host = Host::new();

@@ -12,6 +12,8 @@ const WFX: u64 = 0x01 << 26;
 const SYSREG: u64 = 0x18 << 26;
 const IL: u64 = 1 << 25;
 
+// Conformance: REC exits irq, zero
+// Conformance: RMI_REC_ENTER registers_kept
 #[test]
 fn irq() {
     let host = Host::new();
@@ -26,6 +28,7 @@ fn irq() {
     assert_record(&realm.enter(0), RecExitReason::Irq, |_| ());
 }
 
+// Conformance: REC exits fiq
 #[test]
 fn fiq() {
     let host = Host::new();
@@ -38,6 +41,8 @@ fn fiq() {
     assert_record(&realm.enter(0), RecExitReason::Irq, |_| ());
 }
 
+// Conformance: REC exits wfi, wfe, wfit
+// Conformance: RMI_REC_ENTER trap_wfi, trap_wfe
 #[test]
 fn wfi_and_wfe_where_trapped() {
     let host = Host::new();
@@ -63,6 +68,7 @@ fn wfi_and_wfe_where_trapped() {
     assert_reason(&realm.enter(0), RecExitReason::Irq);
 }
 
+// Conformance: RMI_REC_ENTER no_trap
 #[test]
 fn wfi_and_wfe_are_trapped_for_one_entry_each() {
     let host = Host::new();
@@ -97,6 +103,8 @@ const ICC_SGI1R: [u64; 5] = [3, 0, 12, 11, 5];
 const ICC_ASGI1R: [u64; 5] = [3, 0, 12, 11, 6];
 const ICC_SGI0R: [u64; 5] = [3, 0, 12, 11, 7];
 
+// Conformance: REC exits gic_register
+// Conformance: Bugs others fixed iss_rt
 #[test]
 fn gic_registers_for_the_host() {
     let host = Host::new();
@@ -141,6 +149,7 @@ async fn undefined(cpu: &RealmCpu, register: [u64; 5]) {
     }
 }
 
+// Conformance: Exceptions and accesses that do not exit implementation_defined, hidden
 #[test]
 fn registers_that_do_not_exist_for_a_realm() {
     let host = Host::new();
@@ -174,6 +183,7 @@ fn registers_that_do_not_exist_for_a_realm() {
     assert_record(&realm.enter(0), RecExitReason::Irq, |_| ());
 }
 
+// Conformance: Exceptions and accesses that do not exit id_registers, hidden
 #[test]
 fn id_registers() {
     let host = Host::new();
@@ -203,6 +213,7 @@ fn id_registers() {
     assert_record(&realm.enter(0), RecExitReason::Irq, |_| ());
 }
 
+// Conformance: Exceptions and accesses that do not exit hvc
 #[test]
 fn hvc_is_undefined() {
     let host = Host::new();
@@ -236,6 +247,7 @@ fn unknown_exceptions_are_undefined() {
     assert_record(&realm.enter(0), RecExitReason::Irq, |_| ());
 }
 
+// Conformance: Bugs others fixed pstate_after_injection
 #[test]
 fn exceptions_are_taken_at_the_right_vector() {
     let host = Host::new();
@@ -265,6 +277,8 @@ fn serror(aet: u64) -> u64 {
     0x2F << 26 | IL | aet << 10 | 0x11
 }
 
+// Conformance: REC exits serror
+// Conformance: Bugs others fixed syndrome_masks
 #[test]
 fn serror_exits() {
     let host = Host::new();

@@ -94,6 +94,7 @@ fn assert_size_fault(taken: Taken, lower_class: u64, kept: u64, level: u64, far:
     assert_eq!((taken.esr, taken.far), (esr, far), "{:#x}", taken.esr);
 }
 
+// Conformance: Exceptions and accesses that do not exit beyond_stage_1_off
 #[test]
 fn beyond_the_ipa_space_with_stage_1_off() {
     let host = Host::new();
@@ -115,6 +116,7 @@ fn beyond_the_ipa_space_with_stage_1_off() {
     assert_record(&realm.enter(0), RecExitReason::Irq, |_| ());
 }
 
+// Conformance: Exceptions and accesses that do not exit beyond_stage_1_on
 #[test]
 fn beyond_the_ipa_space_by_a_stage_1_table() {
     let host = Host::new();

@@ -8,6 +8,7 @@ use rmm_core::fake::Host;
 const PENDING: u64 = 1 << 62;
 const GROUP_1: u64 = 1 << 60;
 
+// Conformance: RMI_REC_ENTER gic_entry
 #[test]
 fn list_registers_come_and_go() {
     let host = Host::new();
@@ -51,6 +52,7 @@ fn list_registers_come_and_go() {
     });
 }
 
+// Conformance: RMI_REC_ENTER gic_entry
 #[test]
 fn each_bit_of_hcr_that_is_the_hosts() {
     let host = Host::new();
@@ -65,6 +67,7 @@ fn each_bit_of_hcr_that_is_the_hosts() {
     }
 }
 
+// Conformance: REC exits always
 #[test]
 fn every_exit_reports() {
     let host = Host::new();

@@ -41,6 +41,9 @@ fn assert_call(exit: &rmm_abi::rmi::RecExit) {
     });
 }
 
+// Conformance: RSI_HOST_CALL exit, answer
+// Conformance: RMI_REC_ENTER host_call_answer
+// Conformance: REC exits host_call
 #[test]
 fn the_call_and_its_answer() {
     let host = Host::new();
@@ -66,6 +69,7 @@ fn the_call_and_its_answer() {
     assert_record(&exit, RecExitReason::Irq, |_| ());
 }
 
+// Conformance: RSI_HOST_CALL addr_align, addr_bound, empty
 #[test]
 fn input_errors() {
     let host = Host::new();
@@ -88,6 +92,7 @@ fn translation(level: u64) -> u64 {
     0x24 << 26 | 0x04 | level
 }
 
+// Conformance: RSI_HOST_CALL not_mapped
 #[test]
 fn memory_that_is_not_there_at_the_call() {
     let host = Host::new();
@@ -121,6 +126,7 @@ fn memory_that_is_not_there_at_the_call() {
     assert_reason(&realm.enter(0), RecExitReason::Irq);
 }
 
+// Conformance: RMI_REC_ENTER host_call_not_mapped
 #[test]
 fn memory_that_is_gone_at_the_answer() {
     let host = Host::new();
@@ -153,6 +159,7 @@ fn memory_that_is_gone_at_the_answer() {
     realm.may_be_unfinished();
 }
 
+// Conformance: RMI_REC_ENTER host_call_not_mapped
 #[test]
 fn memory_that_another_rec_gave_up() {
     let host = Host::new();

@@ -95,16 +95,27 @@ fn vectors(algorithm: HashAlgorithm, expected: [&str; 5]) {
     assert_reason(&realm.enter(0), RecExitReason::Irq);
 }
 
+// Conformance: RMI_REALM_CREATE measurements
+// Conformance: RMI_REC_CREATE rim_runnable, rim_not_runnable
+// Conformance: RMI_DATA_CREATE rim_measured, rim_unmeasured
+// Conformance: RMI_DATA_CREATE_UNKNOWN rim
+// Conformance: RMI_RTT_INIT_RIPAS rim
 #[test]
 fn rim_sha_256() {
     vectors(HashAlgorithm::Sha256, SHA_256);
 }
 
+// Conformance: RMI_REALM_CREATE measurements
+// Conformance: RMI_REC_CREATE rim_runnable, rim_not_runnable
+// Conformance: RMI_DATA_CREATE rim_measured, rim_unmeasured
+// Conformance: RMI_DATA_CREATE_UNKNOWN rim
+// Conformance: RMI_RTT_INIT_RIPAS rim
 #[test]
 fn rim_sha_512() {
     vectors(HashAlgorithm::Sha512, SHA_512);
 }
 
+// Conformance: RMI_RTT_INIT_RIPAS rim
 #[test]
 fn each_entry_of_init_ripas_is_measured_by_itself() {
     let host = Host::new();

@@ -31,6 +31,7 @@ fn emulate(realm: &TestRealm<'_>, access: Access, then: Check) -> u64 {
     exit.gprs[0]
 }
 
+// Conformance: RMI_REC_ENTER emul_mmio_read
 #[test]
 fn reads() {
     let host = Host::new();
@@ -59,6 +60,8 @@ fn reads() {
     }
 }
 
+// Conformance: RMI_REC_ENTER emul_mmio_write
+// Conformance: REC exits emulatable_write
 #[test]
 fn writes_show_no_more_than_they_write() {
     let host = Host::new();
@@ -99,6 +102,7 @@ fn every_register() {
     });
 }
 
+// Conformance: REC exits emulatable_read
 #[test]
 fn far_is_the_offset_in_the_page() {
     let host = Host::new();

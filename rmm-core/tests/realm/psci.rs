@@ -38,6 +38,11 @@ async fn call(cpu: &RealmCpu, args: &[u64], result: u64) {
     assert_eq!(gprs[first..], before[first..], "{args:x?}");
 }
 
+// Conformance: PSCI_VERSION version
+// Conformance: PSCI_FEATURES supported, unsupported
+// Conformance: PSCI_CPU_ON entry, mpidr, self
+// Conformance: PSCI_AFFINITY_INFO lowest_level, mpidr, self
+// Conformance: Other PSCI functions not_supported
 #[test]
 fn calls_that_do_not_exit() {
     let host = Host::new();
@@ -85,6 +90,8 @@ fn sve_hint() {
     assert_reason(&realm.enter(0), RecExitReason::Irq);
 }
 
+// Conformance: PSCI_CPU_SUSPEND exit
+// Conformance: REC exits psci
 #[test]
 fn cpu_suspend() {
     let host = Host::new();
@@ -98,6 +105,7 @@ fn cpu_suspend() {
     assert_record(&realm.enter(0), RecExitReason::Irq, |_| ());
 }
 
+// Conformance: PSCI_CPU_OFF exit
 #[test]
 fn cpu_off() {
     let host = Host::new();
@@ -111,6 +119,8 @@ fn cpu_off() {
     assert_reason(&realm.enter(0), RecExitReason::Irq);
 }
 
+// Conformance: PSCI_SYSTEM_OFF exit
+// Conformance: PSCI_SYSTEM_RESET exit
 #[test]
 fn system_off_and_reset() {
     for function in [PSCI_SYSTEM_OFF, PSCI_SYSTEM_RESET] {
@@ -147,6 +157,9 @@ fn a_rec_that_runs_when_another_ends_the_realm() {
     assert_eq!(realm.try_enter(0, |_| ()).0, Status::Realm(1));
 }
 
+// Conformance: PSCI_CPU_ON exit
+// Conformance: RMI_PSCI_COMPLETE cpu_on, caller
+// Conformance: RMI_REC_ENTER psci_answer
 #[test]
 fn cpu_on_starts_the_target() {
     let host = Host::new();
@@ -177,6 +190,7 @@ fn cpu_on_starts_the_target() {
     assert_reason(&realm.enter(0), RecExitReason::Irq);
 }
 
+// Conformance: RMI_PSCI_COMPLETE cpu_on
 #[test]
 fn cpu_on_of_a_rec_that_ran_before() {
     let host = Host::new();
@@ -200,6 +214,7 @@ fn cpu_on_of_a_rec_that_ran_before() {
     assert_reason(&realm.enter(0), RecExitReason::Irq);
 }
 
+// Conformance: RMI_PSCI_COMPLETE cpu_on_denied
 #[test]
 fn cpu_on_denied() {
     let host = Host::new();
@@ -213,6 +228,7 @@ fn cpu_on_denied() {
     assert_reason(&realm.enter(0), RecExitReason::Irq);
 }
 
+// Conformance: RMI_PSCI_COMPLETE status, cpu_on_already
 #[test]
 fn cpu_on_of_a_runnable_rec_cannot_be_denied() {
     let host = Host::new();
@@ -227,6 +243,8 @@ fn cpu_on_of_a_runnable_rec_cannot_be_denied() {
     assert_reason(&realm.enter(0), RecExitReason::Irq);
 }
 
+// Conformance: PSCI_AFFINITY_INFO exit
+// Conformance: RMI_PSCI_COMPLETE affinity_on, affinity_off, caller
 #[test]
 fn affinity_info() {
     let host = Host::new();
@@ -273,6 +291,8 @@ fn pending(realm: &TestRealm<'_>, args: [u64; 4]) {
     assert_reason(&realm.enter(0), RecExitReason::Psci);
 }
 
+// Conformance: RMI_PSCI_COMPLETE alias
+// Conformance: Bugs others fixed alias
 #[test]
 fn complete_alias() {
     let host = Host::new();
@@ -282,6 +302,8 @@ fn complete_alias() {
     assert_eq!(complete(&realm, 1, 0), Status::Success);
 }
 
+// Conformance: RMI_PSCI_COMPLETE calling_align, calling_bound, calling_state, target_align
+// Conformance: RMI_PSCI_COMPLETE target_bound, target_state
 #[test]
 fn complete_calling_and_target_align_bound_state() {
     let host = Host::new();
@@ -297,6 +319,7 @@ fn complete_calling_and_target_align_bound_state() {
     assert_eq!(complete(&realm, 1, 0), Status::Success);
 }
 
+// Conformance: RMI_PSCI_COMPLETE pending
 #[test]
 fn complete_pending() {
     let host = Host::new();
@@ -316,6 +339,7 @@ fn complete_pending() {
     assert_eq!(complete(&realm, 1, 0), Status::Input);
 }
 
+// Conformance: RMI_PSCI_COMPLETE owner
 #[test]
 fn complete_owner() {
     let host = Host::new();
@@ -326,6 +350,7 @@ fn complete_owner() {
     assert_eq!(complete(&first, 1, 0), Status::Success);
 }
 
+// Conformance: RMI_PSCI_COMPLETE target
 #[test]
 fn complete_target() {
     let host = Host::new();
@@ -335,6 +360,7 @@ fn complete_target() {
     assert_eq!(complete(&realm, 1, 0), Status::Success);
 }
 
+// Conformance: RMI_PSCI_COMPLETE status
 #[test]
 fn complete_status() {
     let host = Host::new();
@@ -350,6 +376,7 @@ fn complete_status() {
     }
 }
 
+// Conformance: RMI_PSCI_COMPLETE status, cpu_on_already
 #[test]
 fn complete_while_the_target_runs() {
     let host = Host::new();

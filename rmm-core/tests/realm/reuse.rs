@@ -25,6 +25,7 @@ fn reads(realm: &TestRealm<'_>, ipa: u64, expected: u64) {
     assert_reason(&realm.enter(0), RecExitReason::Irq);
 }
 
+// Conformance: Invariants no_stale
 #[test]
 fn a_vmid_means_nothing_to_its_next_owner() {
     let host = Host::new();
@@ -61,6 +62,7 @@ fn a_vmid_means_nothing_to_its_next_owner() {
     second.may_be_unfinished();
 }
 
+// Conformance: RMI_DATA_CREATE_UNKNOWN content
 #[test]
 fn a_data_granule_of_another_realm_is_empty() {
     let host = Host::new();
@@ -89,6 +91,8 @@ fn a_data_granule_of_another_realm_is_empty() {
     reads(&second, 8, 0);
 }
 
+// Conformance: RMI_GRANULE_UNDELEGATE gran_content
+// Conformance: Invariants wiped
 #[test]
 fn each_kind_of_granule_comes_back_empty() {
     let host = Host::new();
@@ -120,6 +124,7 @@ fn each_kind_of_granule_comes_back_empty() {
     }
 }
 
+// Conformance: RMI_DATA_CREATE_UNKNOWN state
 #[test]
 fn a_granule_goes_through_every_role() {
     let host = Host::new();
@@ -166,6 +171,8 @@ fn a_granule_goes_through_every_role() {
     let _counts = audit(&host);
 }
 
+// Conformance: RMI_RTT_FOLD tlb
+// Conformance: RMI_RTT_CREATE tlb
 #[test]
 fn folding_and_unfolding_under_a_running_realm() {
     let host = Host::new();
@@ -199,6 +206,7 @@ fn folding_and_unfolding_under_a_running_realm() {
     assert_reason(&realm.enter(0), RecExitReason::Irq);
 }
 
+// Conformance: RMI_DATA_DESTROY tlb
 #[test]
 fn memory_taken_from_a_running_realm() {
     let host = Host::new();
@@ -226,6 +234,7 @@ fn memory_taken_from_a_running_realm() {
     realm.may_be_unfinished();
 }
 
+// Conformance: RMI_RTT_DESTROY tlb
 #[test]
 fn tables_taken_from_a_running_realm() {
     let host = Host::new();
@@ -253,6 +262,7 @@ fn tables_taken_from_a_running_realm() {
     realm.may_be_unfinished();
 }
 
+// Conformance: Invariants own_memory
 #[test]
 fn two_realms_have_nothing_in_common() {
     let host = Host::new();

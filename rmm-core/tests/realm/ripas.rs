@@ -45,6 +45,9 @@ fn answer(realm: &TestRealm<'_>, flags: u64) {
     assert_record(&exit, RecExitReason::Irq, |_| ());
 }
 
+// Conformance: RSI_IPA_STATE_SET exit, complete
+// Conformance: RMI_REC_ENTER ripas_answer
+// Conformance: REC exits ripas_change
 #[test]
 fn complete() {
     for (ripas, flags) in [(RAM, 0), (RAM, REJECT), (EMPTY, 0), (EMPTY, REJECT)] {
@@ -55,6 +58,8 @@ fn complete() {
     }
 }
 
+// Conformance: RSI_IPA_STATE_SET incomplete
+// Conformance: RMI_REC_ENTER ripas_answer
 #[test]
 fn incomplete() {
     for ripas in [RAM, EMPTY] {
@@ -66,12 +71,15 @@ fn incomplete() {
     }
 }
 
+// Conformance: RSI_IPA_STATE_SET incomplete
 #[test]
 fn nothing_done() {
     let host = Host::new();
     answer(&asks(&host, [0, 2 * MIB, RAM], [0, RSI_ACCEPT]), 0);
 }
 
+// Conformance: RSI_IPA_STATE_SET rejected
+// Conformance: RMI_REC_ENTER ripas_answer
 #[test]
 fn rejected() {
     let host = Host::new();
@@ -81,6 +89,7 @@ fn rejected() {
     answer(&realm, REJECT);
 }
 
+// Conformance: RSI_IPA_STATE_SET empty_not_rejected
 #[test]
 fn a_change_to_empty_cannot_be_rejected() {
     let host = Host::new();
@@ -109,6 +118,7 @@ fn a_failed_entry_leaves_the_request() {
     answer(&realm, 0);
 }
 
+// Conformance: RSI_IPA_STATE_SET ripas_valid, base_align, top_align, size_valid, rgn_bound
 #[test]
 fn input_errors() {
     let host = Host::new();

@@ -21,6 +21,8 @@ async fn call(cpu: &RealmCpu, args: &[u64], results: usize) -> Vec<u64> {
     gprs[..results.max(4)].to_vec()
 }
 
+// Conformance: RSI_VERSION supported, unsupported
+// Conformance: RSI_FEATURES zero
 #[test]
 fn version_and_features() {
     let host = Host::new();
@@ -39,6 +41,7 @@ fn version_and_features() {
     assert_record(&realm.enter(0), RecExitReason::Irq, |_| ());
 }
 
+// Conformance: Exceptions and accesses that do not exit other_smc
 #[test]
 fn calls_of_nobody() {
     let host = Host::new();
@@ -86,6 +89,7 @@ fn smccc_version() {
     version(1 << 32, 1 << 24, 0x1_0004);
 }
 
+// Conformance: RSI_REALM_CONFIG ipa_align, ipa_bound, empty, content
 #[test]
 fn realm_config() {
     let host = Host::new();
@@ -116,6 +120,7 @@ fn realm_config() {
     }
 }
 
+// Conformance: RSI_REALM_CONFIG not_mapped
 #[test]
 fn realm_config_where_memory_is_missing() {
     let host = Host::new();
@@ -137,6 +142,9 @@ fn realm_config_where_memory_is_missing() {
     assert_record(&realm.enter(0), RecExitReason::Irq, |_| ());
 }
 
+// Conformance: RSI_MEASUREMENT_READ index
+// Conformance: RSI_MEASUREMENT_EXTEND index, size
+// Conformance: RMI_REALM_CREATE measurements
 #[test]
 fn measurements() {
     let host = Host::new();
@@ -176,6 +184,8 @@ fn measurements() {
     }
 }
 
+// Conformance: RSI_IPA_STATE_GET base_align, base_bound, top_align, top_bound, size_valid, ripas
+// Conformance: RSI_IPA_STATE_GET out_top
 #[test]
 fn ipa_state_get() {
     let host = Host::new();

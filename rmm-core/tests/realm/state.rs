@@ -71,6 +71,7 @@ fn el1_registers_and_keys() {
     );
 }
 
+// Conformance: RMI_REC_ENTER registers_kept
 #[test]
 fn general_registers_pc_and_pstate() {
     let host = Host::new();
@@ -113,6 +114,7 @@ fn an_injected_exception_sees_the_registers_of_now() {
     assert_reason(&realm.enter(0), RecExitReason::Irq);
 }
 
+// Conformance: Exceptions and accesses that do not exit simd
 #[test]
 fn simd() {
     let host = Host::new();
@@ -171,6 +173,8 @@ fn rich_realm(host: &Host) -> TestRealm<'_> {
     realm
 }
 
+// Conformance: Exceptions and accesses that do not exit sve
+// Conformance: Bugs others fixed sve_pffr
 #[test]
 fn sve() {
     let host = rich();
@@ -198,6 +202,7 @@ fn sve() {
     );
 }
 
+// Conformance: Exceptions and accesses that do not exit breakpoints
 #[test]
 fn breakpoints() {
     let host = Host::new();
@@ -257,6 +262,8 @@ fn a_host_in_streaming_mode() {
     );
 }
 
+// Conformance: Exceptions and accesses that do not exit pmu
+// Conformance: Bugs others fixed pmu_host
 #[test]
 fn pmu() {
     let host = rich();
@@ -282,6 +289,7 @@ fn pmu() {
     );
 }
 
+// Conformance: REC exits always
 #[test]
 fn pmu_overflow_status() {
     let host = rich();
@@ -315,6 +323,7 @@ fn pmu_overflow_status() {
     assert_reason(&realm.enter(0), RecExitReason::Irq);
 }
 
+// Conformance: Exceptions and accesses that do not exit pmu, sve
 #[test]
 fn no_pmu_where_the_realm_has_none() {
     let host = rich();

@@ -19,6 +19,7 @@ fn timer(exit: &mut RecExit, which: Timer, ctl: u64, cval: u64) {
     }
 }
 
+// Conformance: REC exits timer
 #[test]
 fn the_host_learns_when_a_timer_fires() {
     for which in BOTH {
@@ -41,6 +42,7 @@ fn the_host_learns_when_a_timer_fires() {
     }
 }
 
+// Conformance: REC exits timer
 #[test]
 fn the_host_learns_when_a_timer_is_quiet_again() {
     for which in BOTH {
@@ -67,6 +69,7 @@ fn the_host_learns_when_a_timer_is_quiet_again() {
     }
 }
 
+// Conformance: REC exits timer
 #[test]
 fn a_timer_that_fires_between_entries_leaves_at_once() {
     for which in BOTH {
@@ -115,6 +118,8 @@ fn masked_or_disabled_timers_do_not_leave() {
     }
 }
 
+// Conformance: Exceptions and accesses that do not exit timers
+// Conformance: Bugs others fixed exit_state
 #[test]
 fn each_rec_has_its_own_and_the_hosts_are_back() {
     let host = Host::new();
@@ -137,6 +142,7 @@ fn each_rec_has_its_own_and_the_hosts_are_back() {
     }
 }
 
+// Conformance: REC exits always
 #[test]
 fn every_exit_reports() {
     let host = Host::new();

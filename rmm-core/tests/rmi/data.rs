@@ -8,21 +8,27 @@ use rmm_granule::fake::Pas;
 use rmm_granule::{Bank, GranuleState, Pa};
 
 addresses! {
+    // Conformance: RMI_DATA_CREATE src_align, src_bound, src_pas
     create_src_align_bound_pas: Undelegated, |host, zoo, pa| {
         host.data_create(zoo.realm.rd, zoo.delegated, PAGE, pa, 0)
     };
+    // Conformance: RMI_DATA_CREATE data_align, data_bound, data_state
     create_data_align_bound_state: Delegated, |host, zoo, pa| {
         host.data_create(zoo.realm.rd, pa, PAGE, zoo.undelegated, 0)
     };
+    // Conformance: RMI_DATA_CREATE rd_align, rd_bound, rd_state
     create_rd_align_bound_state: Rd, |host, zoo, pa| {
         host.data_create(pa, zoo.delegated, PAGE, zoo.undelegated, 0)
     };
+    // Conformance: RMI_DATA_CREATE_UNKNOWN data_align, data_bound, data_state
     create_unknown_data_align_bound_state: Delegated, |host, zoo, pa| {
         host.data_create_unknown(zoo.realm.rd, pa, PAGE)
     };
+    // Conformance: RMI_DATA_CREATE_UNKNOWN rd_align, rd_bound, rd_state
     create_unknown_rd_align_bound_state: Rd, |host, zoo, pa| {
         host.data_create_unknown(pa, zoo.delegated, PAGE)
     };
+    // Conformance: RMI_DATA_DESTROY rd_align, rd_bound, rd_state
     destroy_rd_align_bound_state: Rd, |host, zoo, pa| {
         let _ = zoo;
         host.data_destroy(pa, 0).0
@@ -45,6 +51,8 @@ fn destroy(realm: &TestRealm<'_>, ipa: u64) -> (Status, u64, u64) {
     realm.host.data_destroy(realm.rd, ipa)
 }
 
+// Conformance: RMI_DATA_CREATE ipa_align
+// Conformance: RMI_DATA_CREATE_UNKNOWN ipa_align
 #[test]
 fn create_ipa_align() {
     let host = Host::new();
@@ -55,6 +63,9 @@ fn create_ipa_align() {
     }
 }
 
+// Conformance: RMI_DATA_CREATE ipa_bound, ipa_bound<rtt_walk, ipa_bound<rtte_state
+// Conformance: RMI_DATA_CREATE_UNKNOWN ipa_bound, ipa_bound<rtt_walk, ipa_bound<rtte_state
+// Conformance: Bugs others fixed ipa_outside
 #[test]
 fn create_ipa_bound() {
     let host = Host::new();
@@ -73,6 +84,9 @@ fn create_ipa_bound() {
     }
 }
 
+// Conformance: RMI_DATA_CREATE data_bound2
+// Conformance: RMI_DATA_CREATE_UNKNOWN data_bound2
+// Conformance: Bugs others fixed beyond_48_bits
 #[test]
 fn create_data_bound2() {
     let far = 3 << 48;
@@ -101,6 +115,7 @@ fn create_data_bound2() {
     host.undelegate(far);
 }
 
+// Conformance: RMI_DATA_CREATE realm_state
 #[test]
 fn create_realm_state() {
     let host = Host::new();
@@ -115,6 +130,8 @@ fn create_realm_state() {
     assert_eq!(create(), Status::Realm(0), "SYSTEM_OFF");
 }
 
+// Conformance: RMI_DATA_CREATE_UNKNOWN any_state
+// Conformance: RMI_DATA_DESTROY any_state
 #[test]
 fn create_unknown_in_any_realm_state() {
     let host = Host::new();
@@ -128,6 +145,8 @@ fn create_unknown_in_any_realm_state() {
     assert_eq!(destroy(&realm, 2 * PAGE).0, Status::Success);
 }
 
+// Conformance: RMI_DATA_CREATE rtt_walk
+// Conformance: RMI_DATA_CREATE_UNKNOWN rtt_walk
 #[test]
 fn create_rtt_walk() {
     let host = Host::new();
@@ -142,6 +161,8 @@ fn create_rtt_walk() {
     assert_eq!(both(&realm, data, 5 * MIB), Status::Rtt(2), "in a block");
 }
 
+// Conformance: RMI_DATA_CREATE rtte_state
+// Conformance: RMI_DATA_CREATE_UNKNOWN rtte_state
 #[test]
 fn create_rtte_state() {
     let host = Host::new();
@@ -153,6 +174,8 @@ fn create_rtte_state() {
     }
 }
 
+// Conformance: RMI_DATA_CREATE rd<realm_state, rd<rtt_walk, rd<rtte_state
+// Conformance: RMI_DATA_CREATE_UNKNOWN rd<rtt_walk, rd<rtte_state
 #[test]
 fn create_order() {
     let host = Host::new();
@@ -169,6 +192,7 @@ fn create_order() {
     assert_eq!(unknown(realm.rd, realm.unprotected()), Status::Input);
 }
 
+// Conformance: Bugs others fixed alias
 #[test]
 fn create_alias() {
     let host = Host::new();
@@ -182,6 +206,7 @@ fn create_alias() {
     assert_eq!(status, Status::Input, "src = rd");
 }
 
+// Conformance: RMI_DATA_CREATE src_late, src_pas
 #[test]
 fn create_src_moved_away() {
     let host = Host::new();
@@ -211,6 +236,7 @@ fn make_unassigned(realm: &TestRealm<'_>, ipa: u64, ripas: u64) {
     assert_eq!(realm.entry(ipa, 3), EntryReport::unassigned(3, ripas));
 }
 
+// Conformance: RMI_DATA_CREATE content, rtte, state
 #[test]
 fn create_success_whatever_the_ripas() {
     let host = Host::new();
@@ -230,6 +256,8 @@ fn create_success_whatever_the_ripas() {
     }
 }
 
+// Conformance: RMI_DATA_CREATE_UNKNOWN ripas
+// Conformance: RMI_RTT_READ_ENTRY assigned
 #[test]
 fn create_unknown_success_keeps_the_ripas() {
     let host = Host::new();
@@ -258,6 +286,7 @@ fn create_at_the_last_protected_page() {
     }
 }
 
+// Conformance: RMI_DATA_DESTROY ipa_align, ipa_bound
 #[test]
 fn destroy_ipa_align_bound() {
     let host = Host::new();
@@ -276,6 +305,7 @@ fn destroy_ipa_align_bound() {
     }
 }
 
+// Conformance: RMI_DATA_DESTROY rtt_walk
 #[test]
 fn destroy_rtt_walk() {
     let host = Host::new();
@@ -293,6 +323,7 @@ fn destroy_rtt_walk() {
     assert_eq!(destroy(&realm, GIB), (Status::Rtt(1), 0, 3 * GIB));
 }
 
+// Conformance: RMI_DATA_DESTROY rtt_walk_block
 #[test]
 fn destroy_in_a_block() {
     let host = Host::new();
@@ -304,6 +335,7 @@ fn destroy_in_a_block() {
     assert_eq!(destroy(&realm, MIB), (Status::Rtt(2), 0, 2 * MIB));
 }
 
+// Conformance: RMI_DATA_DESTROY rtte_state
 #[test]
 fn destroy_rtte_state() {
     let host = Host::new();
@@ -318,6 +350,8 @@ fn destroy_rtte_state() {
     assert_eq!(top(8 * PAGE), table_end);
 }
 
+// Conformance: RMI_DATA_DESTROY rd<rtt_walk, rd<rtte_state, ipa_bound<rtt_walk
+// Conformance: RMI_DATA_DESTROY ipa_bound<rtte_state
 #[test]
 fn destroy_order() {
     let host = Host::new();
@@ -331,6 +365,7 @@ fn destroy_order() {
     assert_eq!(destroy(&realm, ipa), (Status::Input, 0, 0));
 }
 
+// Conformance: RMI_DATA_DESTROY ripas_ram, ripas_empty, ripas_destroyed, data, state
 #[test]
 fn destroy_success() {
     let host = Host::new();
@@ -346,6 +381,7 @@ fn destroy_success() {
     }
 }
 
+// Conformance: RMI_DATA_DESTROY top
 #[test]
 fn destroy_success_top() {
     let host = Host::new();
@@ -357,6 +393,7 @@ fn destroy_success_top() {
     assert_eq!(destroy(&realm, 3 * PAGE), (Status::Success, third, end));
 }
 
+// Conformance: RMI_DATA_DESTROY tlb
 #[test]
 fn destroy_invalidates_the_page() {
     let host = Host::new();

@@ -13,6 +13,7 @@ fn state(host: &Host, pa: u64) -> GranuleState {
     host.board().monitor.granules.state(pa).expect("delegable")
 }
 
+// Conformance: RMI_GRANULE_DELEGATE state, wiped
 #[test]
 fn delegate_success() {
     let host = Host::new();
@@ -25,6 +26,7 @@ fn delegate_success() {
     assert_eq!(host.board().el3.take_calls(), [call]);
 }
 
+// Conformance: RMI_GRANULE_DELEGATE gran_align
 #[test]
 fn delegate_gran_align() {
     let host = Host::new();
@@ -33,6 +35,7 @@ fn delegate_gran_align() {
     }
 }
 
+// Conformance: RMI_GRANULE_DELEGATE gran_bound
 #[test]
 fn delegate_gran_bound() {
     let host = Host::new();
@@ -43,6 +46,7 @@ fn delegate_gran_bound() {
     assert!(calls.iter().all(|(_, args)| args[0] >= 0x8010_0000));
 }
 
+// Conformance: RMI_GRANULE_DELEGATE gran_state
 #[test]
 fn delegate_gran_state() {
     let host = Host::new();
@@ -52,6 +56,7 @@ fn delegate_gran_state() {
     }
 }
 
+// Conformance: RMI_GRANULE_DELEGATE gran_gpt
 #[test]
 fn delegate_gran_gpt() {
     let host = Host::new();
@@ -65,6 +70,7 @@ fn delegate_gran_gpt() {
     }
 }
 
+// Conformance: RMI_GRANULE_DELEGATE gran_gpt
 #[test]
 fn delegate_refused_by_el3() {
     let host = Host::new();
@@ -78,6 +84,7 @@ fn delegate_refused_by_el3() {
     assert_eq!(host.granule_delegate(page), Status::Success);
 }
 
+// Conformance: RMI_GRANULE_DELEGATE gran_bound
 #[test]
 fn delegate_where_there_is_no_ram() {
     let host = Host::new();
@@ -86,6 +93,7 @@ fn delegate_where_there_is_no_ram() {
     assert!(!host.board().el3.is_realm_hole(hole), "nothing is changed");
 }
 
+// Conformance: RMI_GRANULE_UNDELEGATE state
 #[test]
 fn undelegate_success() {
     let host = Host::new();
@@ -98,6 +106,7 @@ fn undelegate_success() {
     assert_eq!(host.board().el3.take_calls(), [call]);
 }
 
+// Conformance: RMI_GRANULE_UNDELEGATE gran_align
 #[test]
 fn undelegate_gran_align() {
     let host = Host::new();
@@ -106,6 +115,7 @@ fn undelegate_gran_align() {
     }
 }
 
+// Conformance: RMI_GRANULE_UNDELEGATE gran_bound
 #[test]
 fn undelegate_gran_bound() {
     let host = Host::new();
@@ -114,6 +124,7 @@ fn undelegate_gran_bound() {
     }
 }
 
+// Conformance: RMI_GRANULE_UNDELEGATE gran_state
 #[test]
 fn undelegate_gran_state() {
     let host = Host::new();
@@ -133,6 +144,8 @@ fn undelegate_refused_by_el3_is_the_end() {
     let _status = host.granule_undelegate(page);
 }
 
+// Conformance: RMI_GRANULE_UNDELEGATE gran_content
+// Conformance: Bugs others fixed undelegate_wipe
 #[test]
 fn content_does_not_come_back() {
     let host = Host::new();

@@ -14,6 +14,7 @@ const NOTHING: EntryReport = EntryReport {
 };
 
 addresses! {
+    // Conformance: RMI_RTT_READ_ENTRY rd_align, rd_bound, rd_state, outputs
     rd_align_bound_state: Rd, |host, zoo, pa| {
         let _ = zoo;
         let (status, report) = host.rtt_read_entry(pa, 0, 3);
@@ -27,6 +28,7 @@ fn input(realm: &TestRealm<'_>, ipa: u64, level: i64) {
     assert_eq!(found, (Status::Input, NOTHING), "{ipa:#x} level {level}");
 }
 
+// Conformance: RMI_RTT_READ_ENTRY level_bound, outputs
 #[test]
 fn level_bound() {
     let host = Host::new();
@@ -42,6 +44,7 @@ fn level_bound() {
     }
 }
 
+// Conformance: RMI_RTT_READ_ENTRY ipa_align, outputs
 #[test]
 fn ipa_align() {
     let host = Host::new();
@@ -54,6 +57,8 @@ fn ipa_align() {
     }
 }
 
+// Conformance: RMI_RTT_READ_ENTRY ipa_bound, outputs
+// Conformance: Bugs others fixed ipa_outside
 #[test]
 fn ipa_bound() {
     let host = Host::new();
@@ -66,6 +71,7 @@ fn ipa_bound() {
     assert_eq!(realm.entry(realm.end() - PAGE, 3).level, 0);
 }
 
+// Conformance: RMI_RTT_READ_ENTRY unassigned
 #[test]
 fn unassigned() {
     let host = Host::new();
@@ -84,6 +90,7 @@ fn unassigned() {
     }
 }
 
+// Conformance: RMI_RTT_READ_ENTRY assigned
 #[test]
 fn assigned_shows_the_address_alone() {
     let host = Host::new();
@@ -100,6 +107,7 @@ fn assigned_shows_the_address_alone() {
     }
 }
 
+// Conformance: RMI_RTT_READ_ENTRY table
 #[test]
 fn table() {
     let host = Host::new();
@@ -115,6 +123,7 @@ fn table() {
     }
 }
 
+// Conformance: RMI_RTT_READ_ENTRY early
 #[test]
 fn a_walk_that_stops_early_is_no_error() {
     let host = Host::new();

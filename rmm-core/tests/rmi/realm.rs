@@ -43,26 +43,32 @@ fn accepts(host: &Host, rd: u64, params: &RealmParams) {
 }
 
 addresses! {
+    // Conformance: RMI_REALM_CREATE params_align, params_bound, params_pas
     create_params_align_bound_pas: Undelegated, |host, zoo, pa| {
         host.realm_create(zoo.delegated, pa)
     };
+    // Conformance: RMI_REALM_CREATE rd_align, rd_bound, rd_state
     create_rd_align_bound_state: Delegated, |host, zoo, pa| {
         let _ = zoo;
         create(host, pa, &host.realm().prepared())
     };
+    // Conformance: RMI_REALM_CREATE rtt_state
     create_rtt_state: Delegated, |host, zoo, pa| {
         let mut params = host.realm().prepared();
         params.rtt_base = pa;
         create(host, zoo.delegated, &params)
     };
+    // Conformance: RMI_REALM_ACTIVATE rd_align, rd_bound, rd_state, rd<realm_state
     activate_rd_align_bound_state: Rd, |host, zoo, pa| {
         let _ = zoo;
         host.realm_activate(pa)
     };
+    // Conformance: RMI_REALM_DESTROY rd_align, rd_bound, rd_state, rd<realm_live
     destroy_rd_align_bound_state: Rd, |host, zoo, pa| {
         let _ = zoo;
         host.realm_destroy(pa)
     };
+    // Conformance: RMI_REC_AUX_COUNT rd_align, rd_bound, rd_state
     aux_count_rd_align_bound_state: Rd, |host, zoo, pa| {
         let _ = zoo;
         host.rec_aux_count(pa).0
@@ -84,6 +90,7 @@ fn refuses(host: &Host, rows: &[Row]) {
     }
 }
 
+// Conformance: RMI_REALM_CREATE params_valid
 #[test]
 fn create_params_valid() {
     refuses(
@@ -97,6 +104,7 @@ fn create_params_valid() {
     );
 }
 
+// Conformance: RMI_REALM_CREATE params_supp
 #[test]
 fn create_params_supp() {
     refuses(
@@ -150,6 +158,7 @@ fn create_with_all_there_is() {
     }
 }
 
+// Conformance: RMI_REALM_CREATE reserved
 #[test]
 fn create_reserved_fields_are_ignored() {
     let host = Host::new();
@@ -202,16 +211,19 @@ fn try_all_levels(host: &Host, lpa2: bool, widest: u8) {
     }
 }
 
+// Conformance: RMI_REALM_CREATE rtt_num_level, shapes
 #[test]
 fn create_rtt_num_level() {
     try_all_levels(&Host::new(), false, 48);
 }
 
+// Conformance: RMI_REALM_CREATE rtt_num_level, shapes
 #[test]
 fn create_rtt_num_level_with_lpa2() {
     try_all_levels(&machine(rich()), true, 52);
 }
 
+// Conformance: RMI_REALM_CREATE rtt_num_level
 #[test]
 fn create_rtt_num_level_out_of_range() {
     refuses(
@@ -226,6 +238,7 @@ fn create_rtt_num_level_out_of_range() {
     );
 }
 
+// Conformance: RMI_REALM_CREATE rtt_num_level, params_supp
 #[test]
 fn create_start_level_0_needs_44_bits() {
     let host = machine(CpuFeatures {
@@ -242,6 +255,7 @@ fn create_start_level_0_needs_44_bits() {
     accepts(&host, rd, &too_wide);
 }
 
+// Conformance: RMI_REALM_CREATE rtt_align
 #[test]
 fn create_rtt_align() {
     let host = Host::new();
@@ -262,6 +276,7 @@ fn create_rtt_align() {
     accepts(&host, rd, &params);
 }
 
+// Conformance: RMI_REALM_CREATE rtt_state
 #[test]
 fn create_rtt_state_of_each_table() {
     let host = Host::new();
@@ -276,6 +291,7 @@ fn create_rtt_state_of_each_table() {
     accepts(&host, rd, &params);
 }
 
+// Conformance: RMI_REALM_CREATE rtt_state
 #[test]
 fn create_rtt_base_at_the_end_of_memory() {
     let host = Host::new();
@@ -287,6 +303,8 @@ fn create_rtt_base_at_the_end_of_memory() {
     }
 }
 
+// Conformance: RMI_REALM_CREATE alias
+// Conformance: Bugs others fixed alias
 #[test]
 fn create_alias() {
     let host = Host::new();
@@ -298,6 +316,8 @@ fn create_alias() {
     accepts(&host, host.granule(), &params);
 }
 
+// Conformance: RMI_REALM_CREATE vmid_valid
+// Conformance: RMI_REALM_DESTROY vmid_free
 #[test]
 fn create_vmid_valid() {
     let host = Host::new();
@@ -325,6 +345,8 @@ fn create_vmid_valid() {
     }
 }
 
+// Conformance: RMI_REALM_CREATE vmid_kept
+// Conformance: Bugs others fixed vmid_leak
 #[test]
 fn create_failure_gives_the_vmid_back() {
     let host = Host::new();
@@ -333,6 +355,7 @@ fn create_failure_gives_the_vmid_back() {
     accepts(&host, host.granule(), &params);
 }
 
+// Conformance: RMI_REALM_CREATE granules, realm_state, entries
 #[test]
 fn create_success() {
     let host = Host::new();
@@ -371,6 +394,7 @@ fn create_rtt_base_beyond_48_bits_needs_lpa2() {
     host.undelegate(far);
 }
 
+// Conformance: RMI_REALM_ACTIVATE active
 #[test]
 fn activate_success() {
     let host = Host::new();
@@ -382,6 +406,7 @@ fn activate_success() {
     assert_eq!(status, Status::Realm(0), "ACTIVE");
 }
 
+// Conformance: RMI_REALM_ACTIVATE realm_state
 #[test]
 fn activate_realm_state() {
     let host = Host::new();
@@ -395,6 +420,7 @@ fn activate_realm_state() {
     );
 }
 
+// Conformance: RMI_REALM_DESTROY any_state
 #[test]
 fn destroy_in_each_state() {
     let host = Host::new();
@@ -406,6 +432,7 @@ fn destroy_in_each_state() {
     realm.destroy();
 }
 
+// Conformance: RMI_REALM_DESTROY realm_live
 #[test]
 fn destroy_realm_live() {
     let host = Host::new();
@@ -424,6 +451,7 @@ fn destroy_realm_live() {
     live("a table of the Unprotected half");
 }
 
+// Conformance: RMI_REALM_DESTROY realm_live
 #[test]
 fn destroy_realm_live_by_any_start_level_rtt() {
     let host = Host::new();
@@ -434,6 +462,7 @@ fn destroy_realm_live_by_any_start_level_rtt() {
     }
 }
 
+// Conformance: RMI_REALM_DESTROY assigned_ns
 #[test]
 fn destroy_with_assigned_ns_at_the_start_level() {
     let host = Host::new();
@@ -447,6 +476,7 @@ fn destroy_with_assigned_ns_at_the_start_level() {
     realm.is_gone();
 }
 
+// Conformance: RMI_REALM_DESTROY granules, vmid_free
 #[test]
 fn destroy_frees_everything() {
     let host = Host::new();
@@ -460,6 +490,7 @@ fn destroy_frees_everything() {
     host.undelegate(params.rtt_base);
 }
 
+// Conformance: RMI_REC_AUX_COUNT aux_count
 #[test]
 fn aux_count_success() {
     let host = machine(rich());

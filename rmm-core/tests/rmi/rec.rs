@@ -38,29 +38,35 @@ fn sve_realm(host: &Host) -> TestRealm<'_> {
 }
 
 addresses! {
+    // Conformance: RMI_REC_CREATE params_align, params_bound, params_pas
     create_params_align_bound_pas: Undelegated, |host, zoo, pa| {
         host.rec_create(zoo.realm.rd, zoo.delegated, pa)
     };
+    // Conformance: RMI_REC_CREATE rec_align, rec_bound, rec_state
     create_rec_align_bound_state: Delegated, |host, zoo, pa| {
         let _ = host;
         create(&zoo.realm, pa, &zoo.realm.rec_params(1, true))
     };
+    // Conformance: RMI_REC_CREATE rd_align, rd_bound, rd_state, rd<num_recs
     create_rd_align_bound_state: Rd, |host, zoo, pa| {
         let params = host.page_with(zoo.realm.rec_params(1, true).as_bytes());
         host.rec_create(pa, zoo.delegated, params)
     };
+    // Conformance: RMI_REC_CREATE aux_align, aux_state
     create_aux_align_state: Delegated, |host, zoo, pa| {
         let _ = host;
         let mut params = zoo.realm.rec_params(1, true);
         params.aux[0] = pa;
         create(&zoo.realm, zoo.delegated, &params)
     };
+    // Conformance: RMI_REC_DESTROY rec_align, rec_bound, rec_gran_state, rec<rec_state
     destroy_rec_align_bound_gran_state: Rec, |host, zoo, pa| {
         let _ = zoo;
         host.rec_destroy(pa)
     };
 }
 
+// Conformance: RMI_REC_CREATE aux_align, aux_state
 #[test]
 fn create_aux_state_of_each() {
     let host = sve_host();
@@ -78,6 +84,8 @@ fn create_aux_state_of_each() {
     accepts(&realm, rec, &good);
 }
 
+// Conformance: RMI_REC_CREATE aux_alias
+// Conformance: Bugs others fixed alias
 #[test]
 fn create_aux_alias() {
     let host = sve_host();
@@ -116,6 +124,7 @@ fn create_aux_beyond_the_count_is_ignored() {
     accepts(&realm, realm.granule(), &params);
 }
 
+// Conformance: RMI_REC_CREATE num_aux
 #[test]
 fn create_num_aux() {
     let host = Host::new();
@@ -135,6 +144,7 @@ fn create_num_aux() {
     accepts(&realm, rec, &good);
 }
 
+// Conformance: RMI_REC_CREATE mpidr_index, rec_index
 #[test]
 fn create_mpidr_index() {
     let host = Host::new();
@@ -155,6 +165,7 @@ fn create_mpidr_index() {
     }
 }
 
+// Conformance: RMI_REC_CREATE realm_state, realm_state<mpidr_index
 #[test]
 fn create_realm_state() {
     let host = Host::new();
@@ -170,6 +181,7 @@ fn create_realm_state() {
     assert_eq!(create(&realm, rec, &params), Status::Realm(0));
 }
 
+// Conformance: RMI_REC_CREATE rd<realm_state
 #[test]
 fn create_order() {
     let host = Host::new();
@@ -181,6 +193,7 @@ fn create_order() {
     }
 }
 
+// Conformance: RMI_REC_CREATE num_recs
 #[test]
 fn create_num_recs() {
     let host = Host::new();
@@ -200,6 +213,7 @@ fn create_num_recs() {
     accepts(&realm, rec, &params);
 }
 
+// Conformance: RMI_REC_CREATE granules
 #[test]
 fn create_success() {
     let host = Host::new();
@@ -213,6 +227,7 @@ fn create_success() {
     assert_eq!(audit(&host).rec, 1);
 }
 
+// Conformance: RMI_REC_DESTROY rec_state
 #[test]
 fn destroy_rec_state() {
     let host = Host::new();
@@ -230,6 +245,7 @@ fn destroy_rec_state() {
     assert_eq!(host.rec_destroy(rec), Status::Success, "READY");
 }
 
+// Conformance: RMI_REC_DESTROY granules, any_state
 #[test]
 fn destroy_success_in_each_realm_state() {
     let host = Host::new();
@@ -248,6 +264,7 @@ fn destroy_success_in_each_realm_state() {
     assert_eq!(host.rec_destroy(realm.rec_pa(0)), Status::Success, "OFF");
 }
 
+// Conformance: RMI_REC_DESTROY rec_index
 #[test]
 fn destroy_does_not_give_the_index_back() {
     let host = Host::new();

@@ -7,13 +7,16 @@ use rmm_abi::{psci, rsi};
 use rmm_core::fake::{EntryReport, Host, PAGE, Status, TestRealm, Zoo};
 
 addresses! {
+    // Conformance: RMI_RTT_INIT_RIPAS rd_align, rd_bound, rd_state
     init_rd_align_bound_state: Rd, |host, zoo, pa| {
         let _ = zoo;
         host.rtt_init_ripas(pa, PAGE, 2 * PAGE).0
     };
+    // Conformance: RMI_RTT_SET_RIPAS rd_align, rd_bound, rd_state
     set_rd_align_bound_state: Rd, |host, zoo, pa| {
         host.rtt_set_ripas(pa, zoo.realm.rec_pa(0), 0, PAGE).0
     };
+    // Conformance: RMI_RTT_SET_RIPAS rec_align, rec_bound, rec_gran_state
     set_rec_align_bound_gran_state: Rec, |host, zoo, pa| {
         host.rtt_set_ripas(zoo.realm.rd, pa, 0, PAGE).0
     };
@@ -60,6 +63,7 @@ fn request(realm: &TestRealm<'_>, base: u64, top: u64, ripas: u64, flags: u64) {
 
 // --- RTT_INIT_RIPAS ---
 
+// Conformance: RMI_RTT_INIT_RIPAS size_valid
 #[test]
 fn init_size_valid() {
     let host = Host::new();
@@ -70,6 +74,7 @@ fn init_size_valid() {
     }
 }
 
+// Conformance: RMI_RTT_INIT_RIPAS top_bound
 #[test]
 fn init_top_bound() {
     let host = Host::new();
@@ -84,6 +89,7 @@ fn init_top_bound() {
     assert_eq!(init(&realm, end - PAGE, end), done(end));
 }
 
+// Conformance: RMI_RTT_INIT_RIPAS top_gran_align
 #[test]
 fn init_top_gran_align() {
     let host = Host::new();
@@ -94,6 +100,7 @@ fn init_top_gran_align() {
     }
 }
 
+// Conformance: RMI_RTT_INIT_RIPAS realm_state
 #[test]
 fn init_realm_state() {
     let host = Host::new();
@@ -106,6 +113,7 @@ fn init_realm_state() {
     assert_eq!(init(&realm, 0, PAGE), failed(Status::Realm(0)), "OFF");
 }
 
+// Conformance: RMI_RTT_INIT_RIPAS base_align
 #[test]
 fn init_base_align() {
     let host = Host::new();
@@ -119,6 +127,7 @@ fn init_base_align() {
     assert_eq!(init(&realm, 8, PAGE), failed(Status::Rtt(3)), "not a page");
 }
 
+// Conformance: RMI_RTT_INIT_RIPAS rtte_state
 #[test]
 fn init_rtte_state() {
     let host = Host::new();
@@ -132,6 +141,7 @@ fn init_rtte_state() {
     assert_eq!(init(&realm, 2 * MIB, 4 * MIB), failed(Status::Rtt(2)));
 }
 
+// Conformance: RMI_RTT_INIT_RIPAS no_progress
 #[test]
 fn init_no_progress() {
     let host = Host::new();
@@ -144,6 +154,7 @@ fn init_no_progress() {
     assert_eq!(init(&realm, 0, PAGE), failed(Status::Rtt(2)));
 }
 
+// Conformance: RMI_RTT_INIT_RIPAS rd<others, top_gran_align<no_progress
 #[test]
 fn init_order() {
     let host = Host::new();
@@ -161,6 +172,7 @@ fn init_order() {
     assert_eq!(beyond, failed(Status::Input));
 }
 
+// Conformance: RMI_RTT_INIT_RIPAS ram, out_top
 #[test]
 fn init_success_to_top() {
     let host = Host::new();
@@ -173,6 +185,7 @@ fn init_success_to_top() {
     }
 }
 
+// Conformance: RMI_RTT_INIT_RIPAS out_top
 #[test]
 fn init_success_to_the_end_of_the_table() {
     let host = Host::new();
@@ -184,6 +197,7 @@ fn init_success_to_the_end_of_the_table() {
     unassigned(&realm, 2 * MIB, EMPTY);
 }
 
+// Conformance: RMI_RTT_INIT_RIPAS out_top
 #[test]
 fn init_success_to_a_table() {
     let host = Host::new();
@@ -194,6 +208,7 @@ fn init_success_to_a_table() {
     unassigned(&realm, 6 * MIB, EMPTY);
 }
 
+// Conformance: RMI_RTT_INIT_RIPAS out_top
 #[test]
 fn init_success_in_whole_entries() {
     let host = Host::new();
@@ -207,6 +222,7 @@ fn init_success_in_whole_entries() {
     assert_eq!(init(&realm, 4 * MIB, 5 * MIB), done(5 * MIB));
 }
 
+// Conformance: RMI_RTT_INIT_RIPAS ram
 #[test]
 fn init_success_whatever_the_ripas() {
     let host = Host::new();
@@ -220,6 +236,7 @@ fn init_success_whatever_the_ripas() {
     assert_eq!(init(&realm, 0, 3 * PAGE), done(3 * PAGE));
 }
 
+// Conformance: RMI_RTT_INIT_RIPAS over_assigned
 #[test]
 fn init_success_over_assigned() {
     let host = Host::new();
@@ -231,6 +248,7 @@ fn init_success_over_assigned() {
 
 // --- RTT_SET_RIPAS ---
 
+// Conformance: RMI_RTT_SET_RIPAS size_valid, top_gran_align
 #[test]
 fn set_size_valid_and_top_gran_align() {
     let host = Host::new();
@@ -242,6 +260,7 @@ fn set_size_valid_and_top_gran_align() {
     }
 }
 
+// Conformance: RMI_RTT_SET_RIPAS rec_state
 #[test]
 fn set_rec_state() {
     let host = Host::new();
@@ -255,6 +274,7 @@ fn set_rec_state() {
     assert_eq!(set(&realm, 0, PAGE), failed(Status::Input), "READY");
 }
 
+// Conformance: RMI_RTT_SET_RIPAS rec_owner, rec_owner<top_bound
 #[test]
 fn set_rec_owner() {
     let host = Host::new();
@@ -270,6 +290,7 @@ fn set_rec_owner() {
     assert_eq!(set(&realm, 0, PAGE), done(PAGE));
 }
 
+// Conformance: RMI_RTT_SET_RIPAS base_bound, out_top
 #[test]
 fn set_base_bound() {
     let host = Host::new();
@@ -284,6 +305,7 @@ fn set_base_bound() {
     assert_eq!(set(&realm, 3 * PAGE, 8 * PAGE), done(8 * PAGE));
 }
 
+// Conformance: RMI_RTT_SET_RIPAS top_bound
 #[test]
 fn set_top_bound() {
     let host = Host::new();
@@ -298,6 +320,7 @@ fn set_top_bound() {
     assert_eq!(set(&realm, 8 * PAGE, 9 * PAGE), failed(Status::Input));
 }
 
+// Conformance: RMI_RTT_SET_RIPAS top_bound
 #[test]
 fn set_after_another_exit() {
     let host = Host::new();
@@ -309,6 +332,7 @@ fn set_after_another_exit() {
     unassigned(&realm, 0, EMPTY);
 }
 
+// Conformance: RMI_RTT_SET_RIPAS base_align
 #[test]
 fn set_base_align() {
     let host = Host::new();
@@ -321,6 +345,7 @@ fn set_base_align() {
     assert_eq!(set(&realm, 2 * MIB, 4 * MIB), done(4 * MIB));
 }
 
+// Conformance: RMI_RTT_SET_RIPAS has_it_already
 #[test]
 fn set_base_align_is_no_failure_if_there_is_nothing_to_change() {
     let host = Host::new();
@@ -336,6 +361,7 @@ fn set_base_align_is_no_failure_if_there_is_nothing_to_change() {
     assert_eq!(set(&realm, 0, PAGE), done(PAGE));
 }
 
+// Conformance: RMI_RTT_SET_RIPAS no_progress
 #[test]
 fn set_no_progress() {
     let host = Host::new();
@@ -346,6 +372,7 @@ fn set_no_progress() {
     assert_eq!(set(&realm, 0, 4 * MIB), done(4 * MIB));
 }
 
+// Conformance: RMI_RTT_SET_RIPAS no_progress_destroyed
 #[test]
 fn set_no_progress_at_destroyed() {
     let host = Host::new();
@@ -364,6 +391,8 @@ fn set_no_progress_at_destroyed() {
     assert_eq!(set(&realm, 0, 4 * PAGE), done(4 * PAGE));
 }
 
+// Conformance: RMI_RTT_SET_RIPAS rd<base_align, rd<no_progress, rec<rec_state, rec<rec_owner
+// Conformance: RMI_RTT_SET_RIPAS base_bound<base_align, top_gran_align<no_progress
 #[test]
 fn set_order() {
     let host = Host::new();
@@ -404,6 +433,7 @@ fn six_pages(host: &Host) -> (TestRealm<'_>, Vec<u64>) {
     (realm, data)
 }
 
+// Conformance: RMI_RTT_SET_RIPAS to_ram, to_empty, from_destroyed
 #[test]
 fn set_success_to_each_value() {
     let host = Host::new();
@@ -421,6 +451,7 @@ fn set_success_to_each_value() {
     }
 }
 
+// Conformance: RMI_RTT_SET_RIPAS stops
 #[test]
 fn set_success_stops_at_destroyed() {
     let host = Host::new();
@@ -433,6 +464,7 @@ fn set_success_stops_at_destroyed() {
     }
 }
 
+// Conformance: RMI_RTT_SET_RIPAS stops, out_top
 #[test]
 fn set_success_stops_at_a_table_and_at_the_end() {
     let host = Host::new();
@@ -447,6 +479,7 @@ fn set_success_stops_at_a_table_and_at_the_end() {
     unassigned(&realm, 2 * GIB, EMPTY);
 }
 
+// Conformance: RMI_RTT_SET_RIPAS out_top
 #[test]
 fn set_success_in_whole_entries() {
     let host = Host::new();
@@ -457,6 +490,7 @@ fn set_success_in_whole_entries() {
     assert_eq!(set(&realm, 4 * MIB, 5 * MIB), failed(Status::Rtt(2)));
 }
 
+// Conformance: RMI_RTT_SET_RIPAS tlb
 #[test]
 fn set_to_empty_keeps_the_content_and_invalidates() {
     let host = Host::new();
@@ -482,6 +516,7 @@ fn set_to_empty_keeps_the_content_and_invalidates() {
     let _exit = realm.enter(0);
 }
 
+// Conformance: RMI_RTT_SET_RIPAS tlb
 #[test]
 fn set_on_a_block() {
     let host = Host::new();

@@ -7,18 +7,22 @@ use rmm_core::machine::CpuFeatures;
 use rmm_granule::{Bank, GranuleState};
 
 addresses! {
+    // Conformance: RMI_RTT_CREATE rd_align, rd_bound, rd_state
     create_rd_align_bound_state: Rd, |host, zoo, pa| {
         host.rtt_create(pa, zoo.delegated, 2 * MIB, 3)
     };
+    // Conformance: RMI_RTT_CREATE rtt_align, rtt_bound, rtt_state
     create_rtt_align_bound_state: Delegated, |host, zoo, pa| {
         host.rtt_create(zoo.realm.rd, pa, 2 * MIB, 3)
     };
+    // Conformance: RMI_RTT_DESTROY rd_align, rd_bound, rd_state
     destroy_rd_align_bound_state: Rd, |host, zoo, pa| {
         let _ = zoo;
         let (status, rtt, top) = host.rtt_destroy(pa, 0, 3);
         assert_eq!((rtt, top), (0, 0));
         status
     };
+    // Conformance: RMI_RTT_FOLD rd_align, rd_bound, rd_state
     fold_rd_align_bound_state: Rd, |host, zoo, pa| {
         let _ = zoo;
         host.rtt_fold(pa, 0, 3).0
@@ -55,6 +59,9 @@ fn all_input(realm: &TestRealm<'_>, ipa: u64, level: i64) {
     assert_eq!(fold(realm, ipa, level), Status::Input, "{what}");
 }
 
+// Conformance: RMI_RTT_CREATE level_bound, level_bound<rtt_walk, level_bound<rtte_state
+// Conformance: RMI_RTT_DESTROY level_bound, level_bound<rtt_walk, level_bound<rtte_state
+// Conformance: RMI_RTT_FOLD level_bound, level_bound<rtt_walk, level_bound<rtte_state
 #[test]
 fn level_bound() {
     let host = Host::new();
@@ -66,6 +73,9 @@ fn level_bound() {
     }
 }
 
+// Conformance: RMI_RTT_CREATE ipa_align
+// Conformance: RMI_RTT_DESTROY ipa_align
+// Conformance: RMI_RTT_FOLD ipa_align
 #[test]
 fn ipa_align() {
     let host = Host::new();
@@ -78,6 +88,10 @@ fn ipa_align() {
     }
 }
 
+// Conformance: RMI_RTT_CREATE ipa_bound, ipa_bound<rtt_walk, ipa_bound<rtte_state
+// Conformance: RMI_RTT_DESTROY ipa_bound, ipa_bound<rtt_walk, ipa_bound<rtte_state
+// Conformance: RMI_RTT_FOLD ipa_bound, ipa_bound<rtt_walk, ipa_bound<rtte_state
+// Conformance: Bugs others fixed ipa_outside
 #[test]
 fn ipa_bound() {
     let host = Host::new();
@@ -89,6 +103,8 @@ fn ipa_bound() {
     }
 }
 
+// Conformance: RMI_RTT_CREATE rtt_bound2
+// Conformance: Bugs others fixed beyond_48_bits
 #[test]
 fn create_rtt_bound2() {
     let far = 1 << 48;
@@ -113,6 +129,7 @@ fn create_rtt_bound2() {
     host.undelegate(far);
 }
 
+// Conformance: RMI_RTT_CREATE rtt_walk
 #[test]
 fn create_rtt_walk() {
     let host = Host::new();
@@ -125,6 +142,7 @@ fn create_rtt_walk() {
     }
 }
 
+// Conformance: RMI_RTT_CREATE rtte_state
 #[test]
 fn create_rtte_state() {
     let host = Host::new();
@@ -138,6 +156,7 @@ fn create_rtte_state() {
     }
 }
 
+// Conformance: RMI_RTT_CREATE rd<rtt_walk, rd<rtte_state
 #[test]
 fn create_order() {
     let host = Host::new();
@@ -155,6 +174,7 @@ fn create_order() {
     assert_eq!(host.rtt_create(realm.rd, host.page(), 0, 3), Status::Input);
 }
 
+// Conformance: Bugs others fixed alias
 #[test]
 fn create_alias() {
     let host = Host::new();
@@ -164,6 +184,7 @@ fn create_alias() {
     }
 }
 
+// Conformance: RMI_RTT_CREATE unassigned, parent, state
 #[test]
 fn create_below_unassigned() {
     let host = Host::new();
@@ -186,6 +207,8 @@ fn create_below_unassigned() {
     }
 }
 
+// Conformance: RMI_RTT_CREATE unassigned_ns
+// Conformance: RMI_RTT_READ_ENTRY unassigned_ns
 #[test]
 fn create_below_unassigned_ns() {
     let host = Host::new();
@@ -197,6 +220,8 @@ fn create_below_unassigned_ns() {
     }
 }
 
+// Conformance: RMI_RTT_CREATE assigned
+// Conformance: RMI_RTT_FOLD assigned
 #[test]
 fn create_unfolds_what_fold_folded() {
     let host = Host::new();
@@ -215,6 +240,7 @@ fn create_unfolds_what_fold_folded() {
     assert_eq!(realm.entry(ipa, 3), EntryReport::assigned(2, base, EMPTY));
 }
 
+// Conformance: RMI_RTT_CREATE assigned_ns
 #[test]
 fn create_unfolds_assigned_ns() {
     let host = Host::new();
@@ -236,6 +262,7 @@ fn create_unfolds_assigned_ns() {
     }
 }
 
+// Conformance: RMI_RTT_DESTROY rtt_walk
 #[test]
 fn destroy_rtt_walk() {
     let host = Host::new();
@@ -259,6 +286,7 @@ fn destroy_rtt_walk() {
     assert_eq!(destroy(&realm, within, 3), (Status::Rtt(1), 0, within));
 }
 
+// Conformance: RMI_RTT_DESTROY rtte_state, rtte_state_block
 #[test]
 fn destroy_rtte_state() {
     let host = Host::new();
@@ -273,6 +301,7 @@ fn destroy_rtte_state() {
     assert_eq!(destroy(&realm, 6 * MIB, 3), (Status::Rtt(2), 0, GIB));
 }
 
+// Conformance: RMI_RTT_DESTROY rtt_live
 #[test]
 fn destroy_rtt_live() {
     let host = Host::new();
@@ -286,6 +315,7 @@ fn destroy_rtt_live() {
     assert_eq!(destroy(&realm, GIB, 3).0, Status::Success);
 }
 
+// Conformance: RMI_RTT_DESTROY unprotected
 #[test]
 fn destroy_assigned_ns_is_not_live() {
     let host = Host::new();
@@ -300,6 +330,7 @@ fn destroy_assigned_ns_is_not_live() {
     assert_eq!(realm.entry(ipa, 3), report);
 }
 
+// Conformance: RMI_RTT_DESTROY rd<rtt_walk, rd<rtte_state, rd<rtt_live
 #[test]
 fn destroy_order() {
     let host = Host::new();
@@ -314,6 +345,7 @@ fn destroy_order() {
     all_input(&realm, realm.end(), 3);
 }
 
+// Conformance: RMI_RTT_DESTROY protected, rtt, state
 #[test]
 fn destroy_success() {
     let host = Host::new();
@@ -337,6 +369,7 @@ fn destroy_success() {
     }
 }
 
+// Conformance: RMI_RTT_DESTROY top
 #[test]
 fn destroy_success_top() {
     let host = Host::new();
@@ -350,6 +383,7 @@ fn destroy_success_top() {
     assert_eq!((status, top), (Status::Success, GIB));
 }
 
+// Conformance: RMI_RTT_DESTROY top
 #[test]
 fn destroy_in_concatenated_tables() {
     let host = Host::new();
@@ -364,6 +398,7 @@ fn destroy_in_concatenated_tables() {
     assert_eq!(destroy(&realm, last, 3).2, 16 * GIB);
 }
 
+// Conformance: RMI_RTT_FOLD rtt_walk
 #[test]
 fn fold_rtt_walk() {
     let host = Host::new();
@@ -374,6 +409,7 @@ fn fold_rtt_walk() {
     assert_eq!(fold(&realm, 0, 3), Status::Rtt(1));
 }
 
+// Conformance: RMI_RTT_FOLD rtte_state
 #[test]
 fn fold_rtte_state() {
     let host = Host::new();
@@ -387,6 +423,7 @@ fn fold_rtte_state() {
     assert_eq!(fold(&realm, 2 * MIB, 3), Status::Rtt(2), "a block");
 }
 
+// Conformance: RMI_RTT_FOLD rd<rtt_walk, rd<rtte_state, rd<rtt_homo
 #[test]
 fn fold_order() {
     let host = Host::new();
@@ -399,6 +436,7 @@ fn fold_order() {
     assert_eq!(fold(&realm, realm.end(), 3), Status::Input);
 }
 
+// Conformance: RMI_RTT_FOLD unassigned, unassigned_ns, rtt, state
 #[test]
 fn fold_unassigned_at_each_level() {
     let host = Host::new();
@@ -417,6 +455,7 @@ fn fold_unassigned_at_each_level() {
     }
 }
 
+// Conformance: RMI_RTT_FOLD unassigned
 #[test]
 fn fold_keeps_the_ripas() {
     let host = Host::new();
@@ -432,6 +471,7 @@ fn fold_keeps_the_ripas() {
     assert_eq!(realm.entry(0, 3), EntryReport::unassigned(2, DESTROYED));
 }
 
+// Conformance: RMI_RTT_FOLD rtt_homo_ripas
 #[test]
 fn fold_rtt_homo_ripas() {
     let host = Host::new();
@@ -443,6 +483,7 @@ fn fold_rtt_homo_ripas() {
     }
 }
 
+// Conformance: RMI_RTT_FOLD rtt_homo_table
 #[test]
 fn fold_rtt_homo_table() {
     let host = Host::new();
@@ -454,6 +495,7 @@ fn fold_rtt_homo_table() {
     assert_eq!(fold(&realm, 0, 1), Status::Rtt(1));
 }
 
+// Conformance: RMI_RTT_FOLD rtt_homo_mixture, rtt_homo_address
 #[test]
 fn fold_rtt_homo_mixture() {
     let host = Host::new();
@@ -476,6 +518,7 @@ fn fold_rtt_homo_mixture() {
     assert_eq!(fold(&realm, ipa, 3), Status::Success);
 }
 
+// Conformance: RMI_RTT_FOLD rtt_homo_ripas
 #[test]
 fn fold_rtt_homo_ripas_of_assigned() {
     let host = Host::new();
@@ -490,6 +533,7 @@ fn fold_rtt_homo_ripas_of_assigned() {
     assert_eq!(fold(&realm, ipa, 3), Status::Rtt(3), "RAM, then EMPTY");
 }
 
+// Conformance: RMI_RTT_FOLD rtt_homo_address
 #[test]
 fn fold_rtt_homo_alignment() {
     let host = Host::new();
@@ -520,6 +564,7 @@ fn map_all(realm: &TestRealm<'_>, ipa: u64, level: i64, pa: u64, size: u64) {
     });
 }
 
+// Conformance: RMI_RTT_FOLD assigned_ns
 #[test]
 fn fold_assigned_ns() {
     let host = Host::new();
@@ -537,6 +582,8 @@ fn fold_assigned_ns() {
     assert_eq!(realm.entry(ipa, 3), report);
 }
 
+// Conformance: RMI_RTT_FOLD rtt_homo_attributes, rtt_homo_address, rtt_homo_mixture
+// Conformance: Bugs others fixed fold_attributes
 #[test]
 fn fold_rtt_homo_assigned_ns() {
     let host = Host::new();
@@ -566,6 +613,7 @@ fn fold_rtt_homo_assigned_ns() {
     assert_eq!(fold(&realm, ipa + 2 * MIB, 3), Status::Rtt(3), "alignment");
 }
 
+// Conformance: RMI_RTT_FOLD rtt_homo_level
 #[test]
 fn fold_assigned_ns_of_level_1_is_not_homogeneous() {
     let host = Host::new();

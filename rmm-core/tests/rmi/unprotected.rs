@@ -12,11 +12,13 @@ const WB_RW: u64 = 6 << 2 | 3 << 6;
 const PA: u64 = 0x40_0000_0000;
 
 addresses! {
+    // Conformance: RMI_RTT_MAP_UNPROTECTED rd_align, rd_bound, rd_state
     map_rd_align_bound_state: Rd, |host, zoo, pa| {
         let ipa = zoo.realm.unprotected();
         zoo.realm.tables(ipa, 3);
         host.rtt_map_unprotected(pa, ipa, 3, PA | WB_RW)
     };
+    // Conformance: RMI_RTT_UNMAP_UNPROTECTED rd_align, rd_bound, rd_state
     unmap_rd_align_bound_state: Rd, |host, zoo, pa| {
         let ipa = zoo.realm.unprotected();
         let (status, top) = host.rtt_unmap_unprotected(pa, ipa, 3);
@@ -50,6 +52,9 @@ fn lpa2_host() -> Host {
     })
 }
 
+// Conformance: RMI_RTT_MAP_UNPROTECTED attr_valid
+// Conformance: RMI_RTT_READ_ENTRY assigned_ns
+// Conformance: Bugs others fixed host_attributes
 #[test]
 fn map_attr_valid() {
     let host = Host::new();
@@ -70,6 +75,7 @@ fn map_attr_valid() {
     }
 }
 
+// Conformance: RMI_RTT_MAP_UNPROTECTED attr_valid, rtte
 #[test]
 fn map_attr_valid_mem_attr_and_s2ap() {
     let host = Host::new();
@@ -92,6 +98,7 @@ fn map_attr_valid_mem_attr_and_s2ap() {
     }
 }
 
+// Conformance: RMI_RTT_MAP_UNPROTECTED attr_valid
 #[test]
 fn map_attr_valid_with_lpa2() {
     let host = lpa2_host();
@@ -111,6 +118,8 @@ fn map_attr_valid_with_lpa2() {
     }
 }
 
+// Conformance: RMI_RTT_MAP_UNPROTECTED addr_bound
+// Conformance: Bugs others fixed beyond_48_bits
 #[test]
 fn map_addr_bound() {
     let host = lpa2_host();
@@ -124,6 +133,7 @@ fn map_addr_bound() {
     assert_eq!(map(&realm, ipa, 3, 1 << 47 | WB_RW), Status::Success);
 }
 
+// Conformance: RMI_RTT_MAP_UNPROTECTED addr_align
 #[test]
 fn map_addr_align() {
     let host = Host::new();
@@ -138,6 +148,9 @@ fn map_addr_align() {
     }
 }
 
+// Conformance: RMI_RTT_MAP_UNPROTECTED level_bound, level_bound<rtt_walk, level_bound<rtte_state
+// Conformance: RMI_RTT_UNMAP_UNPROTECTED level_bound, level_bound<rtt_walk
+// Conformance: RMI_RTT_UNMAP_UNPROTECTED level_bound<rtte_state
 #[test]
 fn level_bound() {
     let host = Host::new();
@@ -149,6 +162,8 @@ fn level_bound() {
     }
 }
 
+// Conformance: RMI_RTT_MAP_UNPROTECTED ipa_align
+// Conformance: RMI_RTT_UNMAP_UNPROTECTED ipa_align
 #[test]
 fn ipa_align() {
     let host = Host::new();
@@ -162,6 +177,8 @@ fn ipa_align() {
     }
 }
 
+// Conformance: RMI_RTT_MAP_UNPROTECTED ipa_bound, ipa_bound<rtte_state
+// Conformance: RMI_RTT_UNMAP_UNPROTECTED ipa_bound, ipa_bound<rtte_state
 #[test]
 fn ipa_bound() {
     let host = Host::new();
@@ -173,6 +190,7 @@ fn ipa_bound() {
     }
 }
 
+// Conformance: RMI_RTT_MAP_UNPROTECTED rtt_walk
 #[test]
 fn map_rtt_walk() {
     let host = Host::new();
@@ -190,6 +208,7 @@ fn map_rtt_walk() {
     assert_eq!(map(&realm, within, 3, PA | WB_RW), Status::Rtt(2), "block");
 }
 
+// Conformance: RMI_RTT_MAP_UNPROTECTED rtte_state
 #[test]
 fn map_rtte_state() {
     let host = Host::new();
@@ -204,6 +223,8 @@ fn map_rtte_state() {
     assert_eq!(map(&realm, ipa, 3, PA | WB_RW), Status::Rtt(3), "mapped");
 }
 
+// Conformance: RMI_RTT_MAP_UNPROTECTED rd<rtt_walk, rd<rtte_state, ipa_bound<rtt_walk
+// Conformance: RMI_RTT_UNMAP_UNPROTECTED rd<rtt_walk, rd<rtte_state, ipa_bound<rtt_walk
 #[test]
 fn order() {
     let host = Host::new();
@@ -222,6 +243,7 @@ fn order() {
     assert_eq!(map(&realm, ipa, 3, 1 << 52), Status::Input);
 }
 
+// Conformance: RMI_RTT_MAP_UNPROTECTED rtte
 #[test]
 fn map_success() {
     let host = Host::new();
@@ -241,6 +263,7 @@ fn map_success() {
     realm.share(last, host.page());
 }
 
+// Conformance: RMI_RTT_MAP_UNPROTECTED any_address
 #[test]
 fn map_does_not_ask_what_lies_there() {
     let host = Host::new();
@@ -257,6 +280,7 @@ fn map_does_not_ask_what_lies_there() {
     assert_eq!(state, Ok(GranuleState::Rd));
 }
 
+// Conformance: RMI_RTT_MAP_UNPROTECTED any_state
 #[test]
 fn in_any_realm_state() {
     let host = Host::new();
@@ -268,6 +292,7 @@ fn in_any_realm_state() {
     assert_eq!(unmap(&realm, ipa, 3), (Status::Success, ipa + PAGE));
 }
 
+// Conformance: RMI_RTT_UNMAP_UNPROTECTED rtt_walk, rtt_walk_block
 #[test]
 fn unmap_rtt_walk() {
     let host = Host::new();
@@ -286,6 +311,7 @@ fn unmap_rtt_walk() {
     }
 }
 
+// Conformance: RMI_RTT_UNMAP_UNPROTECTED rtte_state
 #[test]
 fn unmap_rtte_state() {
     let host = Host::new();
@@ -298,6 +324,7 @@ fn unmap_rtte_state() {
     assert_eq!(unmap(&realm, ipa, 2), (Status::Rtt(2), ipa), "TABLE");
 }
 
+// Conformance: RMI_RTT_UNMAP_UNPROTECTED rtte, top
 #[test]
 fn unmap_success() {
     let host = Host::new();
@@ -321,6 +348,7 @@ fn unmap_success() {
     }
 }
 
+// Conformance: RMI_RTT_UNMAP_UNPROTECTED tlb
 #[test]
 fn unmap_invalidates() {
     let host = Host::new();

@@ -7,6 +7,7 @@ use rmm_core::machine::CpuFeatures;
 
 const V1_0: u64 = 0x1_0000;
 
+// Conformance: RMI_VERSION supported, unsupported
 #[test]
 fn version_cases() {
     let host = Host::new();
@@ -23,6 +24,7 @@ fn version_cases() {
     }
 }
 
+// Conformance: RMI_FEATURES other_registers
 #[test]
 fn features_index() {
     let host = Host::new();
@@ -42,6 +44,7 @@ fn register_0(features: CpuFeatures) -> FeatureRegister0 {
     FeatureRegister0::from_bits(value)
 }
 
+// Conformance: RMI_FEATURES register_0
 #[test]
 fn features_register_0() {
     let register = register_0(features());
@@ -53,6 +56,7 @@ fn features_register_0() {
     assert!(register.max_recs_order() > 0);
 }
 
+// Conformance: RMI_FEATURES register_0
 #[test]
 fn features_register_0_of_a_large_machine() {
     let register = register_0(CpuFeatures {
@@ -78,6 +82,7 @@ fn features_register_0_of_a_large_machine() {
     assert_eq!(small.s2sz(), 40);
 }
 
+// Conformance: RMI calls unknown
 #[test]
 fn unknown_functions() {
     let host = Host::new();
@@ -88,6 +93,7 @@ fn unknown_functions() {
     }
 }
 
+// Conformance: RMI calls sve_hint
 #[test]
 fn sve_hint_is_ignored() {
     let host = Host::new();

@@ -49,6 +49,7 @@ fn children_inherit_unassigned() {
     }
 }
 
+// Conformance: RMI_RTT_CREATE assigned
 #[test]
 fn children_inherit_assigned() {
     for ripas in [EMPTY, RAM, DESTROYED] {

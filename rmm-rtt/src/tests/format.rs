@@ -151,6 +151,8 @@ fn every_state_survives_its_descriptor() {
     }
 }
 
+// Conformance: RMI_RTT_MAP_UNPROTECTED attr_valid
+// Conformance: Bugs others fixed host_attributes
 #[test]
 fn the_hosts_descriptor_is_checked_bit_by_bit() {
     for s2 in [PLAIN, WIDEST] {
@@ -175,6 +177,7 @@ fn the_hosts_descriptor_is_checked_bit_by_bit() {
     }
 }
 
+// Conformance: Bugs others fixed host_attributes
 #[test]
 fn the_monitor_decides_the_rest_of_the_hosts_descriptor() {
     for attr in [0, 1, 2, 3, 5, 6, 7] {

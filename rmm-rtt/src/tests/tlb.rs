@@ -21,6 +21,7 @@ impl Realm {
     }
 }
 
+// Conformance: RMI_DATA_DESTROY tlb
 #[test]
 fn data_destroy_invalidates_the_page() {
     let realm = Realm::plain();
@@ -44,6 +45,7 @@ fn data_destroy_invalidates_the_page() {
     );
 }
 
+// Conformance: RMI_RTT_SET_RIPAS tlb
 #[test]
 fn set_ripas_invalidates_what_was_valid() {
     let realm = Realm::plain();
@@ -86,6 +88,7 @@ fn set_ripas_invalidates_what_lies_apart() {
     assert!(realm.touch(11 * PAGE).is_ok());
 }
 
+// Conformance: RMI_RTT_UNMAP_UNPROTECTED tlb
 #[test]
 fn unmap_unprotected_invalidates_page_or_block() {
     let realm = Realm::plain();
@@ -116,6 +119,7 @@ fn an_unmapped_block_is_gone_at_every_page() {
     }
 }
 
+// Conformance: RMI_RTT_CREATE tlb
 #[test]
 fn unfolding_breaks_before_it_makes() {
     let realm = Realm::plain();
@@ -151,6 +155,7 @@ fn unfolding_breaks_before_it_makes() {
     );
 }
 
+// Conformance: RMI_RTT_FOLD tlb
 #[test]
 fn folding_breaks_before_it_makes() {
     let realm = Realm::plain();
@@ -167,6 +172,8 @@ fn folding_breaks_before_it_makes() {
     realm.touch(2 * MIB + 300 * PAGE).unwrap();
 }
 
+// Conformance: RMI_RTT_FOLD tlb
+// Conformance: Bugs others fixed tlbi_range
 #[test]
 fn folding_covers_a_gibibyte() {
     let realm = Realm::plain();
@@ -198,6 +205,7 @@ fn a_folded_table_is_forgotten_without_translations() {
     assert_eq!(realm.touch(5 * PAGE), no_translation(2));
 }
 
+// Conformance: RMI_RTT_DESTROY tlb
 #[test]
 fn a_destroyed_table_is_forgotten() {
     for ipa in [0, 1 << 39] {
@@ -214,6 +222,8 @@ fn a_destroyed_table_is_forgotten() {
     }
 }
 
+// Conformance: RMI_RTT_DESTROY tlb
+// Conformance: Bugs others fixed tlbi_range
 #[test]
 fn a_destroyed_table_of_blocks_is_gone_in_its_whole_range() {
     let realm = Realm::plain();

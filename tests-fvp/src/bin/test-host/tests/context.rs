@@ -75,6 +75,7 @@ fn host_registers() -> Check {
 }
 
 /// Vector registers, used by both in turn.
+// Conformance: Exceptions and accesses that do not exit simd
 fn vectors() -> Check {
     let realm = running()?;
     let rec = &realm.recs[0];
@@ -116,6 +117,7 @@ fn vectors_unused() -> Check {
     realm.finish()
 }
 
+// Conformance: Exceptions and accesses that do not exit simd
 fn vectors_of_two_realms() -> Check {
     let first = running()?;
     let second = running()?;
@@ -161,6 +163,7 @@ fn first_entry() -> Check {
 }
 
 /// The Host's SVE registers, whose lower parts the Realm's vector registers are.
+// Conformance: Bugs others fixed sve_pffr
 fn host_sve() -> Check {
     // ID_AA64PFR0_EL1.SVE
     if mrs!("id_aa64pfr0_el1") >> 32 & 0xF == 0 {
@@ -194,6 +197,7 @@ fn host_sve() -> Check {
 }
 
 /// The Host's counters stay its own; a Realm without a PMU sees none.
+// Conformance: Bugs others fixed pmu_host
 fn host_pmu() -> Check {
     let realm = running()?;
     let rec = &realm.recs[0];

@@ -29,6 +29,11 @@ const GIB: u64 = entry_size(1);
 const IPA: u64 = layout::BASE + layout::SIZE;
 
 /// The Realm finds what the Host gave, and only there.
+// Conformance: RMI_DATA_CREATE content
+// Conformance: RMI_DATA_DESTROY state
+// Conformance: RMI_GRANULE_UNDELEGATE gran_content
+// Conformance: Exceptions and accesses that do not exit ram
+// Conformance: Bugs others fixed undelegate_wipe
 fn content() -> Check {
     let mut realm = Realm::loaded(&Config::default())?;
     realm.init_ripas(IPA, IPA + 2 * GRANULE)?;
@@ -58,6 +63,7 @@ fn content() -> Check {
 }
 
 /// A page without content shows the Realm nothing of the Host's, or of another Realm's.
+// Conformance: RMI_DATA_CREATE_UNKNOWN content
 fn unknown_content() -> Check {
     let mut realm = Realm::loaded(&Config::default())?;
     realm.init_ripas(IPA, IPA + GRANULE)?;
@@ -71,6 +77,7 @@ fn unknown_content() -> Check {
 }
 
 /// Translations of a Realm that is gone do not lead into the one that has its VMID now.
+// Conformance: Invariants no_stale
 fn vmid_again() -> Check {
     let config = Config {
         vmid: Some(0xDD),
@@ -99,6 +106,11 @@ fn vmid_again() -> Check {
     Ok(())
 }
 
+// Conformance: RMI_DATA_CREATE rd_align, rd_bound, rd_state, rd<realm_state, rd<rtt_walk
+// Conformance: RMI_DATA_CREATE rd<rtte_state
+// Conformance: RMI_DATA_CREATE src_align, src_bound, src_pas, data_align, data_bound, data_state
+// Conformance: RMI_DATA_CREATE ipa_align, ipa_bound, ipa_bound<rtt_walk, realm_state
+// Conformance: Bugs others fixed alias, ipa_outside
 fn create_wrong() -> Check {
     let zoo = Zoo::new()?;
     let (rd, data, src) = (zoo.realm.rd, zoo.delegated, zoo.undelegated);
@@ -140,6 +152,8 @@ fn create_wrong() -> Check {
     zoo.finish()
 }
 
+// Conformance: RMI_DATA_CREATE rtt_walk, rtte_state
+// Conformance: RMI_DATA_CREATE_UNKNOWN rtt_walk, rtte_state, state
 fn create_walk() -> Check {
     let mut realm = Realm::new(&Config::default())?;
     let (data, src) = (pool::take_delegated()?, pool::take_one()?);
@@ -161,6 +175,10 @@ fn create_walk() -> Check {
     realm.finish()
 }
 
+// Conformance: RMI_DATA_CREATE_UNKNOWN rd_align, rd_bound, rd_state, rd<rtt_walk, rd<rtte_state
+// Conformance: RMI_DATA_CREATE_UNKNOWN data_align, data_bound, data_state, ipa_align, ipa_bound
+// Conformance: RMI_DATA_CREATE_UNKNOWN ipa_bound<rtt_walk, any_state
+// Conformance: RMI_DATA_DESTROY data
 fn create_unknown_wrong() -> Check {
     let zoo = Zoo::new()?;
     let (rd, data) = (zoo.realm.rd, zoo.delegated);
@@ -190,6 +208,7 @@ fn create_unknown_wrong() -> Check {
 }
 
 /// `top`: the next thing that lives in the table reached.
+// Conformance: RMI_DATA_DESTROY rtt_walk, rtte_state, top
 fn destroy_top() -> Check {
     let mut realm = Realm::new(&Config::default())?;
     let rd = realm.rd;
@@ -220,6 +239,8 @@ fn destroy_top() -> Check {
     realm.finish()
 }
 
+// Conformance: RMI_DATA_DESTROY rd_align, rd_bound, rd_state, rd<rtt_walk, rd<rtte_state
+// Conformance: RMI_DATA_DESTROY ipa_align, ipa_bound, ipa_bound<rtt_walk, ipa_bound<rtte_state
 fn destroy_wrong() -> Check {
     let zoo = Zoo::new()?;
     let rd = zoo.realm.rd;

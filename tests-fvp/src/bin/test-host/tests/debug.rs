@@ -94,6 +94,7 @@ fn exits(realm: &Realm, rec: &Rec) -> Check {
 }
 
 /// Each of the breakpoints fires, when it is enabled; again after exits and on another CPU.
+// Conformance: Exceptions and accesses that do not exit breakpoints
 fn breakpoint() -> Check {
     let realm = running()?;
     let rec = &realm.recs[0];
@@ -128,6 +129,7 @@ fn watches(rec: &Rec, address: u64, what: &str) -> Check {
 }
 
 /// Each of the watchpoints fires, again after exits and on another CPU.
+// Conformance: Exceptions and accesses that do not exit breakpoints
 fn watchpoint() -> Check {
     let realm = running()?;
     let rec = &realm.recs[0];

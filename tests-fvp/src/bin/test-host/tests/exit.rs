@@ -96,6 +96,9 @@ pub fn check_pstate(reply: &Reply) -> Check {
 }
 
 /// All registers, both ways, and nothing else in the record.
+// Conformance: REC exits host_call, zero
+// Conformance: RSI_HOST_CALL exit, answer
+// Conformance: RMI_REC_ENTER host_call_answer
 fn host_call() -> Check {
     let realm = running()?;
     let rec = &realm.recs[0];
@@ -112,6 +115,9 @@ fn host_call() -> Check {
 }
 
 /// RAM that the Host has not provided: no detail but the page.
+// Conformance: REC exits non_emulatable_protected_ram
+// Conformance: RMI_REC_ENTER inject_sea_ignored, rec_mmio
+// Conformance: Bugs others fixed syndrome_masks
 fn data_abort() -> Check {
     let mut realm = Realm::loaded(&Config::default())?;
     let block = layout::BASE + MIB_2;
@@ -148,6 +154,8 @@ fn data_abort() -> Check {
 
 /// A page taken away while the Realm has it: the next access exits, and does not come back
 /// without the Realm's consent.
+// Conformance: REC exits non_emulatable_protected_destroyed
+// Conformance: RMI_DATA_DESTROY tlb
 fn data_abort_destroyed() -> Check {
     let mut realm = Realm::loaded(&Config::default())?;
     realm.init_ripas(PAGE, PAGE + GRANULE)?;
@@ -167,6 +175,8 @@ fn data_abort_destroyed() -> Check {
     realm.finish()
 }
 
+// Conformance: REC exits instruction_abort
+// Conformance: Exceptions and accesses that do not exit ram
 fn instruction_abort() -> Check {
     let mut realm = Realm::loaded(&Config::default())?;
     realm.init_ripas(PAGE, PAGE + GRANULE)?;
@@ -189,6 +199,8 @@ fn instruction_abort() -> Check {
 }
 
 /// Addresses without RAM: the Realm gets an external abort, the Host nothing.
+// Conformance: Exceptions and accesses that do not exit empty_data, empty_fetch
+// Conformance: Bugs others fixed pc_after_injection, pstate_after_injection
 fn ripas_empty() -> Check {
     let mut realm = running()?;
     realm.add_unknown(PAGE)?;
@@ -209,6 +221,7 @@ fn ripas_empty() -> Check {
 }
 
 /// The Realm does not run code of the Host's.
+// Conformance: Exceptions and accesses that do not exit unprotected_fetch
 fn unprotected_fetch() -> Check {
     let mut realm = running()?;
     let ipa = realm.config.unprotected();
@@ -232,6 +245,7 @@ fn unprotected_fetch() -> Check {
 }
 
 /// The Realm's tables name an address behind its IPA space: its own mistake.
+// Conformance: Exceptions and accesses that do not exit beyond_stage_1_on
 fn beyond_ipa_space() -> Check {
     let realm = running()?;
     let rec = &realm.recs[0];
@@ -251,6 +265,7 @@ fn beyond_ipa_space() -> Check {
 }
 
 /// The same without tables.
+// Conformance: Exceptions and accesses that do not exit beyond_stage_1_off
 fn beyond_ipa_space_flat() -> Check {
     let realm = running()?;
     let rec = &realm.recs[0];
@@ -289,6 +304,8 @@ fn table_walk() -> Check {
 }
 
 /// WFI, WFE and their forms with a timeout, trapped and not.
+// Conformance: REC exits wfi
+// Conformance: RMI_REC_ENTER trap_wfi, no_trap
 fn wfx() -> Check {
     let realm = running()?;
     let rec = &realm.recs[0];
@@ -336,6 +353,7 @@ fn wfx() -> Check {
 }
 
 /// No service of anybody's: an undefined instruction at its own address.
+// Conformance: Exceptions and accesses that do not exit hvc
 fn hvc() -> Check {
     let realm = running()?;
     let rec = &realm.recs[0];
@@ -346,6 +364,8 @@ fn hvc() -> Check {
 }
 
 /// The Host sends the Realm's SGIs.
+// Conformance: REC exits gic_register
+// Conformance: Bugs others fixed iss_rt
 fn sgi() -> Check {
     let realm = running()?;
     let rec = &realm.recs[0];
@@ -371,6 +391,7 @@ fn sgi() -> Check {
 }
 
 /// With TDIR the Host deactivates interrupts; without, the virtual interface does.
+// Conformance: REC exits gic_register
 fn icc_dir() -> Check {
     let realm = running()?;
     let rec = &realm.recs[0];
@@ -387,6 +408,7 @@ fn icc_dir() -> Check {
 }
 
 /// What the Realm may not use is undefined to it; the ID registers say so.
+// Conformance: Exceptions and accesses that do not exit hidden, breakpoints
 fn system_registers() -> Check {
     let realm = running()?;
     let rec = &realm.recs[0];

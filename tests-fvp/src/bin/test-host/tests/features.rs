@@ -40,6 +40,7 @@ fn lpa2(s2sz: u8, level: i64, tables: u32) -> Config {
     }
 }
 
+// Conformance: RMI_REALM_CREATE shapes
 fn lpa2_shapes() -> Check {
     let features = features()?;
     if !features.lpa2() {
@@ -109,6 +110,8 @@ fn lpa2_runs() -> Check {
 }
 
 /// Vectors of a length that the Host chooses; longer ones of the Host's stay its own.
+// Conformance: Exceptions and accesses that do not exit sve
+// Conformance: Bugs others fixed sve_pffr
 fn sve() -> Check {
     let features = features()?;
     if !features.sve_en() {
@@ -161,6 +164,7 @@ fn with_pmu(counters: u64) -> Check<Realm> {
     Ok(realm)
 }
 
+// Conformance: Exceptions and accesses that do not exit pmu
 fn pmu() -> Check {
     let features = features()?;
     if !features.pmu_en() {
@@ -183,6 +187,7 @@ fn pmu() -> Check {
 }
 
 /// The overflow's state is in every exit record.
+// Conformance: REC exits always
 fn pmu_overflow() -> Check {
     if !features()?.pmu_en() {
         return not_offered("a PMU");
@@ -208,6 +213,7 @@ fn pmu_overflow() -> Check {
 }
 
 /// A Realm's counters are its own.
+// Conformance: Bugs others fixed pmu_host
 fn pmu_of_host() -> Check {
     if !features()?.pmu_en() {
         return not_offered("a PMU");

@@ -37,6 +37,7 @@ fn fold(realm: &mut Realm, ipa: u64, level: u64) -> Check {
     pool::give_delegated(rtt)
 }
 
+// Conformance: RMI_RTT_FOLD unassigned, unassigned_ns, rtt, state
 fn unassigned() -> Check {
     let mut realm = Realm::new(&Config::default())?;
     let half = realm.config.unprotected();
@@ -61,6 +62,10 @@ fn unassigned() -> Check {
 }
 
 /// 512 pages in a row become a block, and pages again.
+// Conformance: RMI_RTT_FOLD assigned
+// Conformance: RMI_RTT_CREATE assigned
+// Conformance: RMI_DATA_DESTROY rtt_walk_block
+// Conformance: RMI_RTT_DESTROY rtte_state_block
 fn assigned() -> Check {
     let mut realm = Realm::new(&Config::default())?;
     realm.add_tables(0, 3)?;
@@ -91,6 +96,9 @@ fn assigned() -> Check {
     realm.finish()
 }
 
+// Conformance: RMI_RTT_FOLD rtt_homo_table, rtt_homo_ripas, rtt_homo_mixture, rtt_homo_address
+// Conformance: RMI_RTT_FOLD rtt_homo_attributes
+// Conformance: Bugs others fixed fold_attributes
 fn not_homogeneous() -> Check {
     let mut realm = Realm::new(&Config::default())?;
     let half = realm.config.unprotected();
@@ -136,6 +144,10 @@ fn not_homogeneous() -> Check {
     realm.finish()
 }
 
+// Conformance: RMI_RTT_FOLD rd_align, rd_bound, rd_state, rd<rtt_walk, rd<rtte_state, rd<rtt_homo
+// Conformance: RMI_RTT_FOLD ipa_align, rtt_walk, rtte_state
+// Conformance: RMI_RTT_FOLD level_bound, level_bound<rtt_walk, level_bound<rtte_state
+// Conformance: RMI_RTT_FOLD ipa_bound, ipa_bound<rtt_walk, ipa_bound<rtte_state
 fn wrong() -> Check {
     let zoo = Zoo::new()?;
     let rd = zoo.realm.rd;
@@ -160,6 +172,8 @@ fn wrong() -> Check {
     zoo.finish()
 }
 
+// Conformance: RMI_RTT_FOLD assigned_ns
+// Conformance: RMI_RTT_CREATE assigned_ns
 fn unprotected() -> Check {
     let mut realm = Realm::new(&Config::default())?;
     let half = realm.config.unprotected();
@@ -179,6 +193,9 @@ fn unprotected() -> Check {
     realm.finish()
 }
 
+// Conformance: RMI_RTT_MAP_UNPROTECTED rtte, any_address
+// Conformance: RMI_RTT_UNMAP_UNPROTECTED rtte
+// Conformance: RMI_RTT_READ_ENTRY assigned_ns
 fn map() -> Check {
     let mut realm = Realm::new(&Config::default())?;
     let half = realm.config.unprotected();
@@ -207,6 +224,10 @@ fn map() -> Check {
     realm.finish()
 }
 
+// Conformance: RMI_RTT_MAP_UNPROTECTED rd_align, rd_bound, rd_state, rd<rtt_walk, rd<rtte_state
+// Conformance: RMI_RTT_MAP_UNPROTECTED ipa_align, rtt_walk, rtte_state, level_bound
+// Conformance: RMI_RTT_MAP_UNPROTECTED level_bound<rtt_walk, level_bound<rtte_state
+// Conformance: RMI_RTT_MAP_UNPROTECTED ipa_bound, ipa_bound<rtt_walk
 fn map_wrong() -> Check {
     let mut zoo = Zoo::new()?;
     let rd = zoo.realm.rd;
@@ -241,6 +262,8 @@ fn map_wrong() -> Check {
     zoo.finish()
 }
 
+// Conformance: RMI_RTT_MAP_UNPROTECTED attr_valid, addr_align, addr_bound
+// Conformance: Bugs others fixed host_attributes, beyond_48_bits
 fn map_desc_wrong() -> Check {
     let mut realm = Realm::new(&Config::default())?;
     let half = realm.config.unprotected();
@@ -264,6 +287,7 @@ fn map_desc_wrong() -> Check {
     realm.finish()
 }
 
+// Conformance: RMI_RTT_UNMAP_UNPROTECTED rtt_walk, rtt_walk_block, rtte_state, top
 fn unmap() -> Check {
     let mut realm = Realm::new(&Config::default())?;
     let half = realm.config.unprotected();
@@ -305,6 +329,10 @@ fn unmap() -> Check {
     realm.finish()
 }
 
+// Conformance: RMI_RTT_UNMAP_UNPROTECTED rd_align, rd_bound, rd_state, rd<rtt_walk, rd<rtte_state
+// Conformance: RMI_RTT_UNMAP_UNPROTECTED ipa_align, level_bound, level_bound<rtt_walk
+// Conformance: RMI_RTT_UNMAP_UNPROTECTED level_bound<rtte_state
+// Conformance: RMI_RTT_UNMAP_UNPROTECTED ipa_bound, ipa_bound<rtt_walk
 fn unmap_wrong() -> Check {
     let zoo = Zoo::new()?;
     let rd = zoo.realm.rd;

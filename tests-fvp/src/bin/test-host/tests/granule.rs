@@ -24,6 +24,7 @@ pub const TESTS: &[Test] = &[
     ("granule.two_cpus", two_cpus),
 ];
 
+// Conformance: RMI_GRANULE_DELEGATE state, wiped
 fn delegate() -> Check {
     let granule = pool::take_one()?;
     rmi::delegate(granule).ok("RMI_GRANULE_DELEGATE")?;
@@ -45,6 +46,8 @@ fn row() -> Check {
     Ok(())
 }
 
+// Conformance: RMI_GRANULE_DELEGATE gran_state
+// Conformance: RMI_GRANULE_UNDELEGATE gran_state, state
 fn twice() -> Check {
     let granule = pool::take_one()?;
     for _ in 0..3 {
@@ -62,6 +65,7 @@ fn twice() -> Check {
     Ok(())
 }
 
+// Conformance: RMI_GRANULE_DELEGATE gran_align, gran_bound, gran_state
 fn delegate_wrong() -> Check {
     let zoo = Zoo::new()?;
     for (kind, address) in zoo.except(&[Kind::Undelegated]) {
@@ -71,6 +75,7 @@ fn delegate_wrong() -> Check {
     zoo.finish()
 }
 
+// Conformance: RMI_GRANULE_UNDELEGATE gran_align, gran_bound, gran_state
 fn undelegate_wrong() -> Check {
     let zoo = Zoo::new()?;
     for (kind, address) in zoo.except(&[Kind::Delegated]) {
@@ -85,6 +90,7 @@ fn undelegate_wrong() -> Check {
 }
 
 /// The bank that EL3 reports may be larger than the memory that is there.
+// Conformance: RMI_GRANULE_DELEGATE gran_bound
 fn no_memory() -> Check {
     let Some(address) = without_memory() else {
         return super::not_offered("an address without memory");
@@ -102,6 +108,7 @@ fn no_memory() -> Check {
     delegate()
 }
 
+// Conformance: RMI_GRANULE_DELEGATE gran_bound
 fn monitor() -> Check {
     let mut address = board::MONITOR.start;
     while address < board::MONITOR.end {
@@ -119,6 +126,7 @@ fn monitor() -> Check {
 }
 
 /// The granules next to what may not be delegated.
+// Conformance: RMI_GRANULE_DELEGATE gran_bound
 fn bank_ends() -> Check {
     rmi::delegate(board::BANK.start - GRANULE).input("below the bank")?;
     rmi::delegate(board::BANK.end).input("behind the bank")?;

@@ -47,6 +47,7 @@ const fn el0(crn: u64, crm: u64, op2: u64) -> Register {
 }
 
 /// Activity monitors, MPAM.
+// Conformance: Exceptions and accesses that do not exit hidden
 fn monitors() -> Check {
     all_undefined(&[
         // AMCR, AMCFGR, AMCGCR, AMUSERENR, AMCNTENCLR0, AMCNTENSET0, AMCNTENCLR1, AMCNTENSET1.
@@ -73,6 +74,7 @@ fn monitors() -> Check {
 }
 
 /// Trace, branch records, statistical profiling, trace buffer.
+// Conformance: Exceptions and accesses that do not exit hidden
 fn profiling() -> Check {
     let trace = |crn, crm, op2| Register(2, 1, crn, crm, op2);
     all_undefined(&[
@@ -116,6 +118,7 @@ fn profiling() -> Check {
 
 /// Limited ordering regions, software context numbers, further translation controls, permission
 /// indirection and overlays, guarded control stacks, memory tags.
+// Conformance: Exceptions and accesses that do not exit hidden
 fn memory() -> Check {
     all_undefined(&[
         // LORSA, LOREA, LORN, LORC, LORID.
@@ -157,6 +160,7 @@ const TPIDR2: Register = el0(13, 0, 5);
 const CPACR: Register = el1(1, 0, 2);
 
 /// SMCR, SMPRI, SVCR, TPIDR2, SMIDR; SMSTART and SMSTOP.
+// Conformance: Exceptions and accesses that do not exit hidden
 fn sme() -> Check {
     let registers = [el1(1, 2, 6), el1(1, 2, 4), SVCR, TPIDR2];
     let without_sve = running()?;
@@ -194,6 +198,7 @@ fn sme_in(rec: &Rec, registers: &[Register]) -> Check {
 }
 
 /// ZCR and instructions, without SVE.
+// Conformance: Exceptions and accesses that do not exit hidden, sve
 fn sve() -> Check {
     let realm = running()?;
     let rec = &realm.recs[0];
@@ -209,6 +214,8 @@ fn sve() -> Check {
 }
 
 /// Every register of a PMU that the Realm was not given; the Host's hold.
+// Conformance: Exceptions and accesses that do not exit hidden, pmu
+// Conformance: Bugs others fixed pmu_host
 fn pmu() -> Check {
     msr!("pmevcntr0_el0", 0x1234);
     msr!("pmccntr_el0", 0x5678);
@@ -274,6 +281,7 @@ fn ras() -> Check {
 }
 
 /// CRn 11 and 15, registers and System instructions.
+// Conformance: Exceptions and accesses that do not exit implementation_defined
 fn implementation_defined() -> Check {
     let realm = running()?;
     let rec = &realm.recs[0];

@@ -32,6 +32,7 @@ fn check_irq(exit: &RecExit) -> Check {
 }
 
 /// An interrupt that waits already keeps the Realm from running, or stops it at once.
+// Conformance: REC exits irq_pending
 fn pending_at_entry() -> Check {
     let realm = running()?;
     let rec = &realm.recs[0];
@@ -48,6 +49,7 @@ fn pending_at_entry() -> Check {
 }
 
 /// The Realm spins; the Host's timer ends it.
+// Conformance: REC exits irq
 fn host_timer() -> Check {
     let realm = running()?;
     let rec = &realm.recs[0];
@@ -76,6 +78,7 @@ fn host_timer() -> Check {
 }
 
 /// A WFI that is not trapped waits, and the Host's interrupt ends it.
+// Conformance: RMI_REC_ENTER no_trap
 fn wfi() -> Check {
     let realm = running()?;
     let rec = &realm.recs[0];
@@ -117,6 +120,7 @@ fn masked_priority() -> Check {
 }
 
 /// The Host's list register is the Realm's interrupt.
+// Conformance: RMI_REC_ENTER gic_entry
 fn virtual_interrupt() -> Check {
     let realm = running()?;
     let rec = &realm.recs[0];
@@ -137,6 +141,8 @@ fn virtual_interrupt() -> Check {
 }
 
 /// What the Host sets comes back as long as the Realm does not touch it.
+// Conformance: RMI_REC_ENTER gic_entry
+// Conformance: REC exits always
 fn virtual_state() -> Check {
     let realm = running()?;
     let rec = &realm.recs[0];
@@ -206,12 +212,14 @@ fn spin(rec: &Rec) -> Check<RecExit> {
     rec.exit_of(Op::Spin, &[layout::BASE, word, ticks(1_000)])
 }
 
+// Conformance: REC exits timer
 fn virtual_timer() -> Check {
     realm_timer(SysReg::CntvCtl, SysReg::CntvCval, |exit| {
         (exit.cntv_ctl, exit.cntv_cval)
     })
 }
 
+// Conformance: REC exits timer
 fn physical_timer() -> Check {
     realm_timer(SysReg::CntpCtl, SysReg::CntpCval, |exit| {
         (exit.cntp_ctl, exit.cntp_cval)
@@ -219,6 +227,7 @@ fn physical_timer() -> Check {
 }
 
 /// A masked timer makes no exit, but is in every exit record.
+// Conformance: REC exits always
 fn masked_timer() -> Check {
     let realm = running()?;
     let rec = &realm.recs[0];
@@ -247,6 +256,7 @@ fn masked_timer() -> Check {
 }
 
 /// The Host's EL1 timers are not the Realm's.
+// Conformance: Exceptions and accesses that do not exit timers
 fn host_timers() -> Check {
     let realm = running()?;
     let rec = &realm.recs[0];

@@ -209,6 +209,9 @@ fn exits_of(realm: &Realm, rec: &Rec) -> Check {
     Ok(())
 }
 
+// Conformance: REC exits zero
+// Conformance: Invariants quiet
+// Conformance: Bugs others fixed exit_state
 fn every_exit() -> Check {
     let mut realm = Realm::loaded(&Config::default())?;
     realm.init_ripas(PAGE, PAGE + GRANULE)?;

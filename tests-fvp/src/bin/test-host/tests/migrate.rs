@@ -161,6 +161,7 @@ fn check_timers(rec: &Rec, seed: u64, whose: &str) -> Check {
     Ok(())
 }
 
+// Conformance: Exceptions and accesses that do not exit timers
 fn timers() -> Check {
     let (realm, other) = (running()?, running()?);
     set_timers(&realm.recs[0], 0)?;

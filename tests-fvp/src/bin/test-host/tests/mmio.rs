@@ -26,6 +26,8 @@ pub const TESTS: &[Test] = &[
     ("shared.delegated", shared_delegated),
 ];
 
+// Conformance: REC exits emulatable_read
+// Conformance: RMI_REC_ENTER emul_mmio_read
 fn mmio_read() -> Check {
     let realm = running()?;
     let rec = &realm.recs[0];
@@ -65,6 +67,8 @@ fn mmio_read() -> Check {
     realm.finish()
 }
 
+// Conformance: REC exits emulatable_write
+// Conformance: RMI_REC_ENTER emul_mmio_write
 fn mmio_write() -> Check {
     let realm = running()?;
     let rec = &realm.recs[0];
@@ -90,6 +94,8 @@ fn mmio_write() -> Check {
 }
 
 /// Without an answer the access is made again; with one it is not.
+// Conformance: RMI_REC_ENTER neither_flag
+// Conformance: Bugs others fixed stale_isv
 fn mmio_retry() -> Check {
     let realm = running()?;
     let rec = &realm.recs[0];
@@ -107,6 +113,8 @@ fn mmio_retry() -> Check {
     realm.finish()
 }
 
+// Conformance: RMI_REC_ENTER inject_sea, inject_sea_first
+// Conformance: Bugs others fixed emul_and_sea, pstate_after_injection
 fn mmio_inject_sea() -> Check {
     let realm = running()?;
     let rec = &realm.recs[0];
@@ -137,6 +145,8 @@ fn mmio_inject_sea() -> Check {
 }
 
 /// An access without syndrome: the Host learns where, not how; it can only inject an abort.
+// Conformance: REC exits non_emulatable_unprotected
+// Conformance: RMI_REC_ENTER inject_sea, rec_mmio
 fn mmio_not_emulatable() -> Check {
     let realm = running()?;
     let rec = &realm.recs[0];
@@ -158,6 +168,8 @@ fn mmio_not_emulatable() -> Check {
 }
 
 /// Host memory that the Realm may read but not write: the write can be emulated.
+// Conformance: REC exits emulatable_permission
+// Conformance: Exceptions and accesses that do not exit unprotected
 fn mmio_read_only() -> Check {
     let mut realm = running()?;
     let ipa = realm.config.unprotected();
@@ -182,6 +194,9 @@ fn mmio_read_only() -> Check {
 }
 
 /// Memory of the Host that the Realm reads and writes, until it is unmapped.
+// Conformance: Exceptions and accesses that do not exit unprotected
+// Conformance: RMI_RTT_MAP_UNPROTECTED any_state
+// Conformance: RMI_RTT_UNMAP_UNPROTECTED tlb
 fn shared_memory() -> Check {
     let mut realm = running()?;
     let ipa = realm.config.unprotected() + 5 * GRANULE;
@@ -206,6 +221,9 @@ fn shared_memory() -> Check {
 
 /// A table of shared pages, or a block, that is taken away in one call: no page of it is left to
 /// the Realm.
+// Conformance: RMI_RTT_DESTROY tlb
+// Conformance: RMI_RTT_UNMAP_UNPROTECTED tlb
+// Conformance: Bugs others fixed tlbi_range
 fn shared_range() -> Check {
     let mut realm = running()?;
     let rec = realm.recs[0].clone();
@@ -243,6 +261,7 @@ fn shared_range() -> Check {
 }
 
 /// Memory that is not Non-secure any more: the Realm gets the fault, not the content.
+// Conformance: Exceptions and accesses that do not exit granule_protection
 fn shared_delegated() -> Check {
     let mut realm = running()?;
     let ipa = realm.config.unprotected();

@@ -69,6 +69,8 @@ fn resumed(rec: &Rec) -> Check<u64> {
     Ok(reply.values[0])
 }
 
+// Conformance: PSCI_VERSION version
+// Conformance: PSCI_FEATURES supported, unsupported
 fn version() -> Check {
     let realm = running()?;
     let rec = &realm.recs[0];
@@ -104,6 +106,7 @@ fn version() -> Check {
     realm.finish()
 }
 
+// Conformance: Other PSCI functions not_supported
 fn not_supported() -> Check {
     let realm = running()?;
     let rec = &realm.recs[0];
@@ -133,6 +136,10 @@ pub fn check_start(reply: &Reply, context: u64) -> Check {
 }
 
 /// The second REC starts where the first one says.
+// Conformance: PSCI_CPU_ON exit
+// Conformance: RMI_PSCI_COMPLETE cpu_on, cpu_on_already, caller, status
+// Conformance: RMI_REC_ENTER rec_psci, psci_answer
+// Conformance: REC exits psci
 fn cpu_on() -> Check {
     let realm = two_recs()?;
     let [first, second] = &realm.recs[..] else {
@@ -182,6 +189,7 @@ fn cpu_on() -> Check {
     realm.finish()
 }
 
+// Conformance: PSCI_CPU_ON entry, mpidr, self
 fn cpu_on_wrong() -> Check {
     let realm = two_recs()?;
     let rec = &realm.recs[0];
@@ -203,6 +211,7 @@ fn cpu_on_wrong() -> Check {
     realm.finish()
 }
 
+// Conformance: RMI_PSCI_COMPLETE cpu_on_denied
 fn cpu_on_denied() -> Check {
     let realm = two_recs()?;
     let [first, second] = &realm.recs[..] else {
@@ -217,6 +226,8 @@ fn cpu_on_denied() -> Check {
 }
 
 /// A REC that switches itself off starts anew, with nothing of its former life.
+// Conformance: PSCI_CPU_OFF exit
+// Conformance: RMI_PSCI_COMPLETE cpu_on
 fn cpu_off_and_on() -> Check {
     let realm = two_recs()?;
     let [first, second] = &realm.recs[..] else {
@@ -235,6 +246,9 @@ fn cpu_off_and_on() -> Check {
     realm.finish()
 }
 
+// Conformance: PSCI_AFFINITY_INFO lowest_level, mpidr, self, exit
+// Conformance: RMI_PSCI_COMPLETE affinity_on, affinity_off
+// Conformance: RMI_REC_ENTER rec_psci
 fn affinity_info() -> Check {
     let realm = two_recs()?;
     let [first, second] = &realm.recs[..] else {
@@ -269,6 +283,8 @@ fn affinity_info() -> Check {
 }
 
 /// The Host is told, and decides when the REC goes on.
+// Conformance: PSCI_CPU_SUSPEND exit
+// Conformance: REC exits psci
 fn cpu_suspend() -> Check {
     let realm = running()?;
     let rec = &realm.recs[0];
@@ -277,6 +293,11 @@ fn cpu_suspend() -> Check {
     realm.finish()
 }
 
+// Conformance: PSCI_SYSTEM_OFF exit
+// Conformance: PSCI_SYSTEM_RESET exit
+// Conformance: RMI_REC_ENTER system_off
+// Conformance: RMI_REALM_DESTROY any_state
+// Conformance: RMI_REC_DESTROY any_state
 fn system_off() -> Check {
     for function in [fid::PSCI_SYSTEM_OFF, fid::PSCI_SYSTEM_RESET] {
         let realm = two_recs()?;
@@ -291,6 +312,10 @@ fn system_off() -> Check {
     Ok(())
 }
 
+// Conformance: RMI_PSCI_COMPLETE alias, calling_align, calling_bound, calling_state, target_align
+// Conformance: RMI_PSCI_COMPLETE target_bound, target_state
+// Conformance: RMI_PSCI_COMPLETE pending, owner, status
+// Conformance: Bugs others fixed alias
 fn complete_wrong() -> Check {
     let zoo = Zoo::new()?;
     let realm = two_recs()?;

@@ -336,6 +336,8 @@ fn destroy() -> Check {
 }
 
 /// Memory becomes a block and pages again under a REC that reads it.
+// Conformance: RMI_RTT_FOLD tlb
+// Conformance: RMI_RTT_CREATE tlb
 fn fold_while_used() -> Check {
     let mut realm = Realm::loaded(&Config::default())?;
     let ipa = layout::BASE + MIB_2;

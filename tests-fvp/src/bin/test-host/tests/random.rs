@@ -56,6 +56,7 @@ const COMMANDS: [u64; 13] = [
 
 /// Every command with arguments of every kind. Success is possible and harmless, but for what
 /// would take away granules, which the commands above cannot.
+// Conformance: RMI calls unused_outputs
 fn calls() -> Check {
     let zoo = Zoo::new()?;
     let mut values: Vec<u64> = zoo

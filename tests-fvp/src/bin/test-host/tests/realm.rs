@@ -82,6 +82,8 @@ impl Bench {
 }
 
 /// Creates, activates and destroys, with the same granules again and again.
+// Conformance: RMI_REALM_CREATE granules, realm_state
+// Conformance: RMI_REALM_DESTROY granules, any_state
 fn life() -> Check {
     let bench = Bench::new(1)?;
     for activate in [false, true, false] {
@@ -100,6 +102,7 @@ fn life() -> Check {
 }
 
 /// IPA widths, start levels and numbers of tables that belong together.
+// Conformance: RMI_REALM_CREATE shapes, entries
 fn shapes() -> Check {
     let features = features()?;
     let shapes = [
@@ -138,6 +141,8 @@ fn shapes() -> Check {
     Ok(())
 }
 
+// Conformance: RMI_REALM_CREATE rd_align, rd_bound, rd_state, params_align, params_bound
+// Conformance: RMI_REALM_CREATE params_pas, rtt_align, rtt_state
 fn create_wrong() -> Check {
     let zoo = Zoo::new()?;
     let bench = Bench::new(1)?;
@@ -168,6 +173,8 @@ fn create_wrong() -> Check {
 }
 
 /// The RD may not be one of the tables.
+// Conformance: RMI_REALM_CREATE alias, rtt_state
+// Conformance: Bugs others fixed alias
 fn create_alias() -> Check {
     let bench = Bench::new(2)?;
     let config = Config {
@@ -188,6 +195,7 @@ fn create_alias() -> Check {
     bench.finish()
 }
 
+// Conformance: RMI_REALM_CREATE rtt_num_level, rtt_align, params_supp
 fn create_shape_wrong() -> Check {
     let features = features()?;
     let bench = Bench::new(16)?;
@@ -253,6 +261,7 @@ fn create_shape_wrong() -> Check {
     bench.finish()
 }
 
+// Conformance: RMI_REALM_CREATE params_valid, params_supp
 fn create_feature_wrong() -> Check {
     let features = features()?;
     let bench = Bench::new(1)?;
@@ -310,6 +319,8 @@ fn create_ignores_reserved() -> Check {
     bench.finish()
 }
 
+// Conformance: RMI_REALM_CREATE vmid_valid
+// Conformance: RMI_REALM_DESTROY vmid_free
 fn vmid() -> Check {
     let bench = Bench::new(1)?;
     let other = Realm::new(&Config::default())?;
@@ -336,6 +347,8 @@ fn vmid() -> Check {
     bench.finish()
 }
 
+// Conformance: RMI_REALM_ACTIVATE rd_align, rd_bound, rd_state, rd<realm_state, realm_state
+// Conformance: RMI_REALM_ACTIVATE active
 fn activate() -> Check {
     let zoo = Zoo::new()?;
     for (kind, address) in zoo.except(&[Kind::Rd]) {
@@ -346,6 +359,7 @@ fn activate() -> Check {
     zoo.finish()
 }
 
+// Conformance: RMI_REALM_DESTROY rd_align, rd_bound, rd_state, rd<realm_live
 fn destroy_wrong() -> Check {
     let zoo = Zoo::new()?;
     for (kind, address) in zoo.except(&[Kind::Rd]) {
@@ -354,6 +368,8 @@ fn destroy_wrong() -> Check {
     zoo.finish()
 }
 
+// Conformance: RMI_REALM_DESTROY realm_live
+// Conformance: RMI_REC_DESTROY any_state
 fn destroy_live() -> Check {
     let mut realm = Realm::new(&Config::default())?;
     let rd = realm.rd;
@@ -371,6 +387,7 @@ fn destroy_live() -> Check {
 }
 
 /// Mappings of the Host's own memory do not keep a Realm alive.
+// Conformance: RMI_REALM_DESTROY assigned_ns
 fn destroy_unprotected() -> Check {
     let config = Config {
         s2sz: 32,
@@ -389,6 +406,7 @@ fn destroy_unprotected() -> Check {
     Ok(())
 }
 
+// Conformance: RMI_REC_AUX_COUNT rd_align, rd_bound, rd_state, aux_count
 fn aux_count_wrong() -> Check {
     let zoo = Zoo::new()?;
     for (kind, address) in zoo.except(&[Kind::Rd]) {

@@ -82,6 +82,11 @@ impl Bench {
     }
 }
 
+// Conformance: RMI_REC_CREATE rd_align, rd_bound, rd_state, rd<realm_state, rd<num_recs
+// Conformance: RMI_REC_CREATE rec_align, rec_bound, rec_state, params_align, params_bound
+// Conformance: RMI_REC_CREATE params_pas
+// Conformance: RMI_REC_CREATE realm_state, realm_state<mpidr_index
+// Conformance: RMI_REC_DESTROY rec_index
 fn create_wrong() -> Check {
     let zoo = Zoo::new()?;
     let bench = Bench::new(&zoo.realm)?;
@@ -114,6 +119,8 @@ fn create_wrong() -> Check {
     zoo.finish()
 }
 
+// Conformance: RMI_REC_CREATE aux_align, aux_state, aux_alias, num_aux
+// Conformance: Bugs others fixed alias
 fn create_aux_wrong() -> Check {
     let zoo = Zoo::new()?;
     let bench = Bench::new(&zoo.realm)?;
@@ -165,6 +172,8 @@ fn create_aux_wrong() -> Check {
     zoo.finish()
 }
 
+// Conformance: RMI_REC_CREATE mpidr_index, granules
+// Conformance: RMI_REC_DESTROY granules
 fn create_params_wrong() -> Check {
     let zoo = Zoo::new()?;
     let bench = Bench::new(&zoo.realm)?;
@@ -180,6 +189,7 @@ fn create_params_wrong() -> Check {
 }
 
 /// The 17th REC is the first of the next cluster.
+// Conformance: RMI_REC_CREATE rec_index
 fn many() -> Check {
     let mut realm = Realm::new(&Config::default())?;
     for _ in 0..18 {
@@ -188,6 +198,7 @@ fn many() -> Check {
     realm.finish()
 }
 
+// Conformance: RMI_REC_DESTROY rec_align, rec_bound, rec_gran_state, rec<rec_state
 fn destroy_wrong() -> Check {
     let zoo = Zoo::new()?;
     for (kind, address) in zoo.except(&[Kind::Rec]) {
@@ -196,6 +207,8 @@ fn destroy_wrong() -> Check {
     zoo.finish()
 }
 
+// Conformance: RMI_REC_ENTER rec_align, rec_bound, rec_gran_state, rec<others, run_align
+// Conformance: RMI_REC_ENTER run_bound, run_pas
 fn enter_wrong() -> Check {
     let zoo = Zoo::new()?;
     zoo.realm.activate()?;
@@ -215,6 +228,9 @@ fn enter_wrong() -> Check {
 }
 
 /// The Realm's and the REC's states that keep a REC from running.
+// Conformance: RMI_REC_ENTER realm_new, rec_runnable, system_off
+// Conformance: RMI_REC_CREATE runnable
+// Conformance: RMI_REALM_ACTIVATE realm_state
 fn enter_states() -> Check {
     let mut realm = Realm::loaded(&Config::default())?;
     realm.add_rec(true, &[MODE_COMMANDS, realm.config.unprotected()])?;
@@ -236,6 +252,8 @@ fn enter_states() -> Check {
     realm.finish()
 }
 
+// Conformance: RMI_REC_ENTER rec_gicv3
+// Conformance: Bugs others fixed ich_hcr_mbz
 fn enter_gic_wrong() -> Check {
     let realm = Realm::running(&Config::default(), 1, MODE_COMMANDS)?;
     let rec = realm.boot()?;
@@ -280,6 +298,7 @@ fn enter_gic_wrong() -> Check {
 }
 
 /// emul_mmio needs an Emulatable Data Abort; inject_sea without one does nothing.
+// Conformance: RMI_REC_ENTER rec_mmio, inject_sea_ignored
 fn enter_emulation_wrong() -> Check {
     let realm = Realm::running(&Config::default(), 1, MODE_COMMANDS)?;
     let rec = &realm.recs[0];
@@ -298,6 +317,7 @@ fn enter_emulation_wrong() -> Check {
 }
 
 /// The first entry: X0 to X7 are the parameters', the rest is zero.
+// Conformance: RMI_REC_CREATE registers
 fn first_entry() -> Check {
     let mut realm = Realm::loaded(&Config::default())?;
     let gprs = [MODE_COMMANDS, realm.config.unprotected()];
@@ -315,6 +335,7 @@ fn first_entry() -> Check {
 }
 
 /// After entries that failed the REC goes on as if they had not been.
+// Conformance: RMI calls failure_changes_nothing
 fn failed_enter_changes_nothing() -> Check {
     let realm = Realm::running(&Config::default(), 1, MODE_COMMANDS)?;
     let rec = realm.boot()?;

@@ -30,6 +30,7 @@ pub const TESTS: &[Test] = &[
     ("ripas.rmi_wrong", set_ripas_wrong),
 ];
 
+// Conformance: RSI_IPA_STATE_GET ripas, out_top
 fn ipa_state_get() -> Check {
     let mut realm = Realm::loaded(&Config::default())?;
     realm.init_ripas(PAGE, PAGE + 4 * GRANULE)?;
@@ -69,6 +70,7 @@ fn ipa_state_get() -> Check {
     realm.finish()
 }
 
+// Conformance: RSI_IPA_STATE_GET base_align, base_bound, top_align, top_bound, size_valid
 fn ipa_state_get_wrong() -> Check {
     let realm = running()?;
     let half = realm.config.unprotected();
@@ -93,6 +95,10 @@ fn ipa_state_get_wrong() -> Check {
 }
 
 /// RAM to EMPTY and back, in one step and in several.
+// Conformance: RSI_IPA_STATE_SET exit, complete, incomplete
+// Conformance: RMI_RTT_SET_RIPAS to_ram, to_empty, out_top, tlb
+// Conformance: RMI_REC_ENTER ripas_answer
+// Conformance: REC exits ripas_change
 fn ipa_state_set() -> Check {
     let realm = with_pages(4, &Config::default())?;
     let (rd, rec) = (realm.rd, &realm.recs[0]);
@@ -141,6 +147,7 @@ fn ipa_state_set() -> Check {
     realm.finish()
 }
 
+// Conformance: RSI_IPA_STATE_SET rejected, empty_not_rejected
 fn ipa_state_set_reject() -> Check {
     let mut realm = running()?;
     let (rd, rec) = (realm.rd, realm.recs[0].clone());
@@ -170,6 +177,7 @@ fn ipa_state_set_reject() -> Check {
 }
 
 /// DESTROYED stays unless the Realm says otherwise.
+// Conformance: RMI_RTT_SET_RIPAS no_progress_destroyed, from_destroyed, stops
 fn ipa_state_set_destroyed() -> Check {
     let mut realm = with_pages(3, &Config::default())?;
     let (rd, rec) = (realm.rd, realm.recs[0].clone());
@@ -192,6 +200,7 @@ fn ipa_state_set_destroyed() -> Check {
     realm.finish()
 }
 
+// Conformance: RSI_IPA_STATE_SET ripas_valid, base_align, top_align, size_valid, rgn_bound
 fn ipa_state_set_wrong() -> Check {
     let realm = running()?;
     let rec = &realm.recs[0];
@@ -216,6 +225,10 @@ fn ipa_state_set_wrong() -> Check {
 }
 
 /// RMI_RTT_SET_RIPAS does what the Realm has asked for, no more.
+// Conformance: RMI_RTT_SET_RIPAS rd_align, rd_bound, rd_state, rd<base_align, rd<no_progress
+// Conformance: RMI_RTT_SET_RIPAS rec_align, rec_bound, rec_gran_state, rec<rec_state
+// Conformance: RMI_RTT_SET_RIPAS rec<rec_owner, rec_owner
+// Conformance: RMI_RTT_SET_RIPAS size_valid, base_bound, top_bound, top_gran_align, no_progress
 fn set_ripas_wrong() -> Check {
     let zoo = Zoo::new()?;
     let realm = with_pages(4, &Config::default())?;

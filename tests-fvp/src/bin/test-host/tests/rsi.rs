@@ -51,6 +51,7 @@ pub fn refused(rec: &Rec, arguments: &[u64], status: u64) -> Check {
     Ok(())
 }
 
+// Conformance: RSI_VERSION supported, unsupported
 fn version() -> Check {
     let realm = running()?;
     let rec = &realm.recs[0];
@@ -70,6 +71,7 @@ fn version() -> Check {
     realm.finish()
 }
 
+// Conformance: RSI_FEATURES zero
 fn features() -> Check {
     let realm = running()?;
     for index in [0, 1, 1 << 32, u64::MAX] {
@@ -81,6 +83,7 @@ fn features() -> Check {
 }
 
 /// Calls that are no RSI: unassigned, RMI, SMC32 forms, others' services.
+// Conformance: Exceptions and accesses that do not exit other_smc
 fn not_supported() -> Check {
     let realm = running()?;
     let rec = &realm.recs[0];
@@ -114,6 +117,7 @@ fn not_supported() -> Check {
     realm.finish()
 }
 
+// Conformance: RSI_REALM_CONFIG content
 fn realm_config() -> Check {
     for hash in [0, 1] {
         let mut config = Config {
@@ -148,6 +152,7 @@ fn realm_config() -> Check {
     Ok(())
 }
 
+// Conformance: RSI_REALM_CONFIG ipa_align, ipa_bound, empty
 fn realm_config_wrong() -> Check {
     let realm = running()?;
     let half = realm.config.unprotected();
@@ -176,6 +181,7 @@ fn realm_config_wrong() -> Check {
 }
 
 /// RAM that the Host has not provided: it is asked for, as by a load.
+// Conformance: RSI_REALM_CONFIG not_mapped
 fn realm_config_not_mapped() -> Check {
     let mut realm = Realm::loaded(&Config::default())?;
     realm.init_ripas(PAGE, PAGE + GRANULE)?;
@@ -197,6 +203,7 @@ fn realm_config_not_mapped() -> Check {
     realm.finish()
 }
 
+// Conformance: RSI_HOST_CALL addr_align, addr_bound, empty
 fn host_call_wrong() -> Check {
     let realm = running()?;
     let half = realm.config.unprotected();
@@ -219,6 +226,8 @@ fn host_call_wrong() -> Check {
 }
 
 /// The structure's page is missing at the call, and again when the Host answers.
+// Conformance: RSI_HOST_CALL not_mapped
+// Conformance: RMI_REC_ENTER host_call_not_mapped
 fn host_call_not_mapped() -> Check {
     let mut realm = Realm::loaded(&Config::default())?;
     realm.init_ripas(PAGE, PAGE + GRANULE)?;
@@ -258,6 +267,9 @@ fn extend(rec: &Rec, index: u64, size: u64, word: u64) -> Check<u64> {
     Ok(rec.call(&arguments)?[0])
 }
 
+// Conformance: RSI_MEASUREMENT_READ index, value
+// Conformance: RSI_MEASUREMENT_EXTEND index, size
+// Conformance: RMI_REALM_CREATE measurements
 fn measurements() -> Check {
     for hash in [0, 1] {
         let config = Config {
@@ -318,6 +330,8 @@ fn measurements() -> Check {
 }
 
 /// The RIM tells Realms apart that were made in different ways, and only those.
+// Conformance: RMI_REC_CREATE rim_runnable
+// Conformance: RMI_DATA_CREATE rim_measured, rim_unmeasured
 fn rim() -> Check {
     let rim_of = |config: &Config, content: &[u8], flags: DataFlags, gpr: u64| {
         let mut realm = Realm::loaded(config)?;
@@ -358,6 +372,9 @@ fn rim() -> Check {
     Ok(())
 }
 
+// Conformance: RSI_ATTESTATION_TOKEN_INIT size
+// Conformance: RSI_ATTESTATION_TOKEN_CONTINUE addr_align, addr_bound, offset_bound, size_bound
+// Conformance: RSI_ATTESTATION_TOKEN_CONTINUE state
 fn token_wrong() -> Check {
     let realm = with_pages(1, &Config::default())?;
     let rec = &realm.recs[0];
@@ -384,6 +401,7 @@ fn token_wrong() -> Check {
 }
 
 /// Without a token builder a token is begun and asked for like any other, and its making fails.
+// Conformance: RSI_ATTESTATION_TOKEN_CONTINUE unknown, size_zero, state
 fn token_fails() -> Check {
     let realm = with_pages(1, &Config::default())?;
     let rec = &realm.recs[0];

@@ -46,6 +46,8 @@ pub fn check_entry(realm: &Realm, ipa: u64, level: u64, wanted: [u64; 4]) -> Che
     Ok(())
 }
 
+// Conformance: RMI_RTT_CREATE unassigned, unassigned_ns, parent, state
+// Conformance: RMI_RTT_DESTROY protected, unprotected, state
 fn create_destroy() -> Check {
     let mut realm = Realm::new(&Config::default())?;
     let half = realm.config.unprotected();
@@ -72,6 +74,12 @@ fn create_destroy() -> Check {
     realm.finish()
 }
 
+// Conformance: RMI_RTT_CREATE rd_align, rd_bound, rd_state, rd<rtt_walk, rd<rtte_state
+// Conformance: RMI_RTT_CREATE rtt_align, rtt_bound, rtt_state, ipa_align
+// Conformance: RMI_RTT_CREATE level_bound, level_bound<rtt_walk, level_bound<rtte_state
+// Conformance: RMI_RTT_CREATE ipa_bound, ipa_bound<rtt_walk, ipa_bound<rtte_state
+// Conformance: RMI_RTT_DESTROY rtt
+// Conformance: Bugs others fixed ipa_outside
 fn create_wrong() -> Check {
     let zoo = Zoo::new()?;
     let (rd, rtt) = (zoo.realm.rd, zoo.delegated);
@@ -122,6 +130,7 @@ fn create_wrong() -> Check {
     zoo.finish()
 }
 
+// Conformance: RMI_RTT_CREATE rtt_walk, rtte_state, rtt_state
 fn create_walk() -> Check {
     let mut realm = Realm::new(&Config::default())?;
     let spare = pool::take_delegated()?;
@@ -143,6 +152,11 @@ fn create_walk() -> Check {
     realm.finish()
 }
 
+// Conformance: RMI_RTT_DESTROY rd_align, rd_bound, rd_state, rd<rtt_walk, rd<rtte_state
+// Conformance: RMI_RTT_DESTROY rd<rtt_live
+// Conformance: RMI_RTT_DESTROY ipa_align, level_bound, level_bound<rtt_walk
+// Conformance: RMI_RTT_DESTROY level_bound<rtte_state
+// Conformance: RMI_RTT_DESTROY ipa_bound, ipa_bound<rtt_walk, ipa_bound<rtte_state
 fn destroy_wrong() -> Check {
     let zoo = Zoo::new()?;
     let rd = zoo.realm.rd;
@@ -172,6 +186,7 @@ fn destroy_wrong() -> Check {
 }
 
 /// Where the walk ends, and `top`: the next thing that lives in the table reached.
+// Conformance: RMI_RTT_DESTROY rtt_walk, rtte_state, top
 fn destroy_walk() -> Check {
     let mut realm = Realm::new(&Config::default())?;
     let top_of = |realm: &Realm, ipa, level, reached, what: &str| {
@@ -204,6 +219,7 @@ fn destroy_walk() -> Check {
     realm.finish()
 }
 
+// Conformance: RMI_RTT_DESTROY rtt_live
 fn destroy_live() -> Check {
     let mut realm = Realm::new(&Config::default())?;
     realm.add_tables(0, 3)?;
@@ -223,6 +239,7 @@ fn destroy_live() -> Check {
 }
 
 /// A table goes whatever RIPAS its entries have, and with the Host's pages in it.
+// Conformance: RMI_RTT_DESTROY protected, unprotected
 fn destroy_mixed() -> Check {
     let mut realm = Realm::new(&Config::default())?;
     let half = realm.config.unprotected();
@@ -243,6 +260,10 @@ fn destroy_mixed() -> Check {
     realm.finish()
 }
 
+// Conformance: RMI_RTT_READ_ENTRY unassigned, assigned, unassigned_ns, table, early
+// Conformance: RMI_DATA_CREATE rtte
+// Conformance: RMI_DATA_CREATE_UNKNOWN ripas
+// Conformance: RMI_DATA_DESTROY ripas_ram, ripas_empty, ripas_destroyed
 fn read_entry() -> Check {
     let mut realm = Realm::new(&Config::default())?;
     let half = realm.config.unprotected();
@@ -277,6 +298,8 @@ fn read_entry() -> Check {
     realm.finish()
 }
 
+// Conformance: RMI_RTT_READ_ENTRY rd_align, rd_bound, rd_state, level_bound, ipa_align, ipa_bound
+// Conformance: RMI_RTT_READ_ENTRY outputs
 fn read_entry_wrong() -> Check {
     let zoo = Zoo::new()?;
     let rd = zoo.realm.rd;
@@ -308,6 +331,8 @@ fn read_entry_wrong() -> Check {
     zoo.finish()
 }
 
+// Conformance: RMI_RTT_INIT_RIPAS ram, out_top
+// Conformance: RMI_RTT_CREATE unassigned
 fn init_ripas() -> Check {
     let mut realm = Realm::new(&Config::default())?;
     let rd = realm.rd;
@@ -340,6 +365,9 @@ fn init_ripas() -> Check {
     realm.finish()
 }
 
+// Conformance: RMI_RTT_INIT_RIPAS rd_align, rd_bound, rd_state, rd<others, size_valid, top_bound
+// Conformance: RMI_RTT_INIT_RIPAS top_gran_align
+// Conformance: RMI_RTT_INIT_RIPAS realm_state, top_gran_align<no_progress
 fn init_ripas_wrong() -> Check {
     let zoo = Zoo::new()?;
     let rd = zoo.realm.rd;
@@ -369,6 +397,7 @@ fn init_ripas_wrong() -> Check {
     zoo.finish()
 }
 
+// Conformance: RMI_RTT_INIT_RIPAS base_align, rtte_state, no_progress
 fn init_ripas_walk() -> Check {
     let mut realm = Realm::new(&Config::default())?;
     let rd = realm.rd;

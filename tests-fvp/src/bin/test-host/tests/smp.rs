@@ -108,6 +108,8 @@ fn while_running(realm: &Realm, during: impl FnOnce() -> Check) -> Check {
 }
 
 /// What a running REC refuses.
+// Conformance: RMI_REC_ENTER rec_state
+// Conformance: RMI_REC_DESTROY rec_state
 fn running_rec() -> Check {
     let realm = two()?;
     let (first, second) = (realm.recs[0].clone(), realm.recs[1].clone());
@@ -184,6 +186,7 @@ fn rec_moves() -> Check {
 }
 
 /// A Host page disappears under a REC that reads it on the other CPU.
+// Conformance: RMI_RTT_UNMAP_UNPROTECTED tlb
 fn unmap_while_used() -> Check {
     let mut realm = two()?;
     let ipa = realm.config.unprotected();
@@ -213,6 +216,7 @@ fn unmap_while_used() -> Check {
 }
 
 /// A page of the Realm disappears under a REC that uses it on the other CPU.
+// Conformance: RMI_DATA_DESTROY tlb
 fn remove_while_used() -> Check {
     let mut realm = two()?;
     let first = realm.recs[0].clone();

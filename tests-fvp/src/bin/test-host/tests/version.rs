@@ -15,6 +15,7 @@ pub const TESTS: &[Test] = &[
     ("features.other_registers", other_registers),
 ];
 
+// Conformance: RMI_VERSION supported
 fn supported() -> Check {
     let out = rmi::version(RMI_VERSION_1_0).ok("request of 1.0")?;
     ensure_eq!(out[0], RMI_VERSION_1_0, "lower");
@@ -23,6 +24,7 @@ fn supported() -> Check {
     Ok(())
 }
 
+// Conformance: RMI_VERSION unsupported
 fn unsupported() -> Check {
     let highest = rmi::version(RMI_VERSION_1_0).ok("request of 1.0")?[1];
     // All supported revisions are greater, or none is.
@@ -35,6 +37,7 @@ fn unsupported() -> Check {
     Ok(())
 }
 
+// Conformance: RMI calls unknown
 fn unknown_calls() -> Check {
     let unassigned = [
         0xC400_0156,
@@ -52,6 +55,7 @@ fn unknown_calls() -> Check {
     Ok(())
 }
 
+// Conformance: RMI calls sve_hint
 fn sve_hint() -> Check {
     // SAFETY: RMI_VERSION touches no memory.
     let answer = unsafe { rmi::call(0xC401_0150, &[RMI_VERSION_1_0]) };
@@ -60,6 +64,7 @@ fn sve_hint() -> Check {
     Ok(())
 }
 
+// Conformance: RMI_FEATURES register_0
 fn register_0() -> Check {
     let value = rmi::features(0).ok("RMI_FEATURES")?[0];
     ensure_eq!(value >> 42, 0, "reserved bits");
@@ -89,6 +94,7 @@ fn register_0() -> Check {
     Ok(())
 }
 
+// Conformance: RMI_FEATURES other_registers
 fn other_registers() -> Check {
     for index in [1, 2, 63, 1 << 32, u64::MAX] {
         let value = rmi::features(index).ok("RMI_FEATURES")?[0];
