@@ -2,6 +2,7 @@
 //! Tools of the build machine. `rmm-tools <command> …`; each command explains itself when its
 //! arguments are wrong.
 
+mod conformance;
 mod cpio;
 mod guest;
 mod pack;
@@ -18,6 +19,7 @@ type Outcome = Result<ExitCode, Box<dyn std::error::Error>>;
 type Command = (&'static str, fn(&[String]) -> Outcome);
 
 const COMMANDS: &[Command] = &[
+    ("conformance", conformance::main),
     ("cpio", cpio::main),
     ("pack", pack::main),
     ("run", run::main),

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! The page.
+
+use super::rows::{Kind, Row, Subject};
+use std::fmt::Write;
+
+const HEAD: &str = "\
+# Conformance: which test shows what
+
+Made by `make conformance` from the tests, which name their rows in comments (`Conformance: ...`); the rows
+are in `tools/src/conformance/rows.txt`. Do not edit.
+
+Rows are what the RMM specification 1.0-rel0 demands: each failure condition and effect of each command of
+RMI, RSI and PSCI, each REC exit. `a<b` is an order: where both conditions hold, the status of `a` is seen.
+`core::rmi::data::x` is a test of the build machine (crate, file, function), `data.x` one of the test Host under
+TF-A on QEMU. The sequences of `core::model` hold every row of RMI, and the rows of RSI and PSCI that they
+reach, against a model of the specification; they are named here only where nothing else shows a row.
+";
+
+/// How many rows are shown where.
+#[derive(Clone, Copy, Default)]
+struct Figures {
+    rows: usize,
+    host: usize,
+    target: usize,
+    both: usize,
+    none: usize,
+}
+
+impl Figures {
+    fn of<'a>(rows: impl Iterator<Item = &'a Row>) -> Self {
+        let mut figures = Self::default();
+        for row in rows {
+            figures.rows += 1;
+            let count = match (row.host.is_empty(), row.target.is_empty()) {
+                (false, true) => &mut figures.host,
+                (true, false) => &mut figures.target,
+                (false, false) => &mut figures.both,
+                (true, true) => &mut figures.none,
+            };
+            *count += 1;
+        }
+        figures
+    }
+
+    fn cells(self) -> String {
+        let Self {
+            rows,
+            host,
+            target,
+            both,
+            none,
+        } = self;
+        format!("{rows} | {both} | {host} | {target} | {none}")
+    }
+}
+
+/// The page, and its figures in a line.
+pub fn page(subjects: &[Subject]) -> (String, String) {
+    let is_bug = |subject: &&Subject| subject.rows.iter().any(|row| row.kind == Kind::Bug);
+    let (bugs, rest): (Vec<&Subject>, Vec<&Subject>) = subjects.iter().partition(is_bug);
+    let mut text = String::from(HEAD);
+    text += "\n## Figures\n\n| | rows | both | build machine only | target only | no test |\n|---|---|---|---|---|---|\n";
+    for subject in &rest {
+        let cells = Figures::of(subject.rows.iter()).cells();
+        line(&mut text, &format!("| {} | {cells} |", subject.name));
+    }
+    let all = Figures::of(rest.iter().flat_map(|subject| &subject.rows));
+    line(&mut text, &format!("| **all** | {} |", all.cells()));
+    without(&mut text, &rest);
+    for subject in rest {
+        table(&mut text, subject);
+    }
+    for subject in bugs {
+        table(&mut text, subject);
+    }
+    let figures = format!(
+        "{} rows: {} on both, {} on the build machine only, {} on the target only, {} without a test",
+        all.rows, all.both, all.host, all.target, all.none
+    );
+    (text, figures)
+}
+
+/// Rows that nothing shows.
+fn without(text: &mut String, subjects: &[&Subject]) {
+    line(text, "\n## Rows without a test\n");
+    for subject in subjects {
+        for row in subject.rows.iter().filter(|row| is_bare(row)) {
+            let reason = row.reason.as_deref().unwrap_or("no test yet");
+            let label = &row.label;
+            line(text, &format!("- {} `{label}`: {reason}", subject.name));
+        }
+    }
+}
+
+fn is_bare(row: &Row) -> bool {
+    row.host.is_empty() && row.target.is_empty()
+}
+
+fn table(text: &mut String, subject: &Subject) {
+    line(
+        text,
+        &format!("\n## {} ({})\n", subject.name, subject.section),
+    );
+    line(
+        text,
+        "| | row | what | build machine | target |\n|---|---|---|---|---|",
+    );
+    for row in &subject.rows {
+        let kind = match row.kind {
+            Kind::Failure => "fails",
+            Kind::Effect => "does",
+            Kind::Order => "order",
+            Kind::Exit => "exit",
+            Kind::Bug => "bug",
+        };
+        let what = match (&row.reason, is_bare(row)) {
+            (Some(reason), true) => format!("{}. No test: {reason}", row.text),
+            _ => row.text.clone(),
+        };
+        let (host, target) = (tests(&row.host), tests(&row.target));
+        let label = &row.label;
+        line(
+            text,
+            &format!("| {kind} | `{label}` | {what} | {host} | {target} |"),
+        );
+    }
+}
+
+fn tests(names: &[String]) -> String {
+    let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+    names.join(", ")
+}
+
+fn line(text: &mut String, line: &str) {
+    writeln!(text, "{line}").expect("memory");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conformance::rows::parse;
+
+    #[test]
+    fn figures_add_up() {
+        let mut subjects =
+            parse("= A, B\n- one\n- two\n- three\n- four: why\n? because\n").expect("rows");
+        let rows = &mut subjects[0].rows;
+        rows[0].host.push("h".into());
+        rows[1].target.push("t".into());
+        rows[2].host.push("h".into());
+        rows[2].target.push("t".into());
+        let (text, figures) = page(&subjects);
+        assert!(text.contains("| **all** | 4 | 1 | 1 | 1 | 1 |"), "{text}");
+        assert!(text.contains("- A `four`: because"), "{text}");
+        assert!(figures.starts_with("4 rows: 1 on both"), "{figures}");
+    }
+}

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Rows, and the tests that show them.
+
+use super::scan::Tag;
+
+/// What a row is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A failure condition.
+    Failure,
+    /// What a success does.
+    Effect,
+    /// An order of two conditions.
+    Order,
+    /// A REC exit.
+    Exit,
+    /// A mistake that another monitor had.
+    Bug,
+}
+
+/// One row.
+pub struct Row {
+    pub kind: Kind,
+    pub label: String,
+    pub text: String,
+    /// Why there is no test.
+    pub reason: Option<String>,
+    /// Tests on the build machine.
+    pub host: Vec<String>,
+    /// Tests on the target.
+    pub target: Vec<String>,
+}
+
+/// A command, or whatever else rows are about.
+pub struct Subject {
+    pub name: String,
+    pub section: String,
+    pub rows: Vec<Row>,
+}
+
+/// Reads subjects and rows.
+pub fn parse(text: &str) -> Result<Vec<Subject>, String> {
+    let mut subjects: Vec<Subject> = Vec::new();
+    let lines = text.lines().enumerate();
+    for (n, line) in lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#')) {
+        let wrong = || format!("line {}: {line}", n + 1);
+        let (marker, rest) = line.split_once(' ').ok_or_else(wrong)?;
+        let rows = subjects.last_mut().map(|subject| &mut subject.rows);
+        let kind = match marker {
+            "=" => {
+                let (name, section) = rest.rsplit_once(", ").ok_or_else(wrong)?;
+                subjects.push(Subject {
+                    name: name.into(),
+                    section: section.into(),
+                    rows: Vec::new(),
+                });
+                continue;
+            }
+            "?" => {
+                let row = rows.and_then(|rows| rows.last_mut()).ok_or_else(wrong)?;
+                row.reason = Some(rest.into());
+                continue;
+            }
+            "-" => Kind::Failure,
+            "+" => Kind::Effect,
+            "<" => Kind::Order,
+            "!" => Kind::Exit,
+            "*" => Kind::Bug,
+            _ => return Err(wrong()),
+        };
+        let (label, text) = rest.split_once(": ").unwrap_or((rest, ""));
+        let rows = rows.ok_or_else(wrong)?;
+        if rows.iter().any(|row| row.label == label) {
+            return Err(format!("twice: {}", wrong()));
+        }
+        rows.push(Row {
+            kind,
+            label: label.into(),
+            text: text.into(),
+            reason: None,
+            host: Vec::new(),
+            target: Vec::new(),
+        });
+    }
+    Ok(subjects)
+}
+
+/// Gives each row the tests that name it.
+pub fn assign(subjects: &mut [Subject], tags: &[Tag]) -> Result<(), String> {
+    for tag in tags {
+        let wrong = |what: &str| format!("{}: {what}: {}", tag.place, tag.text);
+        let mut subject = None;
+        for part in tag.text.split(',').map(str::trim) {
+            let (name, label) = match part.rsplit_once(' ') {
+                Some((name, label)) => (Some(name), label),
+                None => (None, part),
+            };
+            if let Some(name) = name {
+                subject = subjects.iter().position(|subject| subject.name == name);
+            }
+            let subject = subject.ok_or_else(|| wrong("no such subject"))?;
+            let rows = &mut subjects[subject].rows;
+            let row = rows.iter_mut().find(|row| row.label == label);
+            let row = row.ok_or_else(|| wrong(&format!("no row {label}")))?;
+            let tests = if tag.on_target {
+                &mut row.target
+            } else {
+                &mut row.host
+            };
+            if tests.contains(&tag.test) {
+                return Err(wrong(&format!("{label} twice")));
+            }
+            tests.push(tag.test.clone());
+        }
+    }
+    let rows = subjects.iter().flat_map(|subject| &subject.rows);
+    for row in rows.filter(|row| !row.host.is_empty() || !row.target.is_empty()) {
+        if let Some(reason) = &row.reason {
+            return Err(format!("{} has a test, and yet: {reason}", row.label));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "# comment\n\n= A call, B1\n- one: first\n< one<two\n? because\n+ two\n";
+
+    fn tag(text: &str, on_target: bool) -> Tag {
+        Tag {
+            text: text.into(),
+            test: "a test".into(),
+            on_target,
+            place: "somewhere".into(),
+        }
+    }
+
+    #[test]
+    fn rows_are_read() {
+        let subjects = parse(TEXT).expect("rows");
+        let rows = &subjects[0].rows;
+        assert_eq!((subjects[0].name.as_str(), rows.len()), ("A call", 3));
+        assert_eq!(
+            (rows[0].kind, rows[0].text.as_str()),
+            (Kind::Failure, "first")
+        );
+        assert_eq!(rows[1].reason.as_deref(), Some("because"));
+        for wrong in [
+            "- no subject: x",
+            "= no section",
+            "= A, B\nx what",
+            "= A, B\n- a\n- a",
+        ] {
+            assert!(parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn tests_find_their_rows() {
+        let mut subjects = parse(TEXT).expect("rows");
+        let tags = [tag("A call one, two", false), tag("A call two", true)];
+        assign(&mut subjects, &tags).expect("rows");
+        let rows = &subjects[0].rows;
+        assert_eq!((rows[0].host.len(), rows[0].target.len()), (1, 0));
+        assert_eq!((rows[2].host.len(), rows[2].target.len()), (1, 1));
+        for wrong in [
+            "A call three",
+            "B one",
+            "one",
+            "A call one<two",
+            "A call one, one",
+        ] {
+            let mut subjects = parse(TEXT).expect("rows");
+            assert!(
+                assign(&mut subjects, &[tag(wrong, false)]).is_err(),
+                "{wrong}"
+            );
+        }
+    }
+}
