@@ -129,6 +129,7 @@ impl ArchCpu {
 
     /// As [`Self::forget_windows`]; returns those that are open.
     #[cold]
+    #[inline(never)]
     fn recycle_windows(&self) -> u64 {
         forget_windows();
         let open = |used: u64, n: usize| used | u64::from(entry(private::WINDOWS + n) != 0) << n;

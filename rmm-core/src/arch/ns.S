@@ -9,8 +9,9 @@
     .type   rmm_ns_copy, @function
 rmm_ns_copy:
 copy_start:
-    subs    x2, x2, #64
+    cmp     x2, #64
     b.lo    2f
+    sub     x2, x2, #64
 1:  ldp     x3, x4, [x1], #64
     ldp     x5, x6, [x1, #-48]
     ldp     x7, x8, [x1, #-32]
@@ -21,22 +22,22 @@ copy_start:
     stp     x9, x10, [x0, #-16]
     subs    x2, x2, #64
     b.hs    1b
-2:  adds    x2, x2, #64
-    b.eq    5f
-    subs    x2, x2, #8
+    add     x2, x2, #64
+2:  subs    x2, x2, #8
     b.lo    4f
 3:  ldr     x3, [x1], #8
     str     x3, [x0], #8
     subs    x2, x2, #8
     b.hs    3b
 4:  adds    x2, x2, #8
-    b.eq    5f
+    b.ne    6f
+5:  mov     x0, #0
+    ret
 6:  ldrb    w3, [x1], #1
     strb    w3, [x0], #1
     subs    x2, x2, #1
     b.ne    6b
-5:  mov     x0, #0
-    ret
+    b       5b
 copy_end:
 copy_fixup:
     mov     x0, #1
