@@ -53,7 +53,8 @@ help:
 	@echo 'make test-host    the tests that need nothing but cargo'
 	@echo 'make test-target  the tests on QEMU'
 	@echo 'make loom         the granule lock in all interleavings of CPUs; part of test, test-host'
-	@echo 'make lint         format and clippy'
+	@echo 'make lint         format and clippy, and that docs/conformance.md is up to date'
+	@echo 'make conformance  makes docs/conformance.md from the tests'
 	@echo 'make fuzz, miri   where a nightly Rust with them is installed'
 	@echo 'make clean        removes what was built; distclean: the downloads too'
 	@echo
@@ -157,12 +158,16 @@ loom:
 test-target: flash
 	@$(TOOL) test --target-only $(ON_QEMU)
 
+conformance:
+	@$(TOOL) conformance
+
 lint: rust
 	@cargo fmt --all --check
 	@cargo clippy -q $(HOST_CRATES) --all-targets -- -D warnings
 	@cargo clippy -q $(TARGET_CRATES:%=-p %) --release --target $(RUST_TARGET) -- -D warnings
 	@if command -v shellcheck >/dev/null; then shellcheck -x tools/setup/*.sh .ci/run guest/init; \
 	else echo 'skipped: shellcheck is not installed'; fi
+	@$(TOOL) conformance --check
 	@echo 'lint: ok'
 
 NIGHTLY = RUSTUP_AUTO_INSTALL=0 cargo +nightly

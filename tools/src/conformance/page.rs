@@ -15,6 +15,7 @@ RMI, RSI and PSCI, each REC exit. `a<b` is an order: where both conditions hold,
 `core::rmi::data::x` is a test of the build machine (crate, file, function), `data.x` one of the test Host under
 TF-A on QEMU. The sequences of `core::model` hold every row of RMI, and the rows of RSI and PSCI that they
 reach, against a model of the specification; they are named here only where nothing else shows a row.
+`rsi::token` has a stand-in for the maker of tokens.
 ";
 
 /// How many rows are shown where.
