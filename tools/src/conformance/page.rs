@@ -115,11 +115,12 @@ fn table(text: &mut String, subject: &Subject) {
             Kind::Exit => "exit",
             Kind::Bug => "bug",
         };
-        let what = match (&row.reason, is_bare(row)) {
-            (Some(reason), true) => format!("{}. No test: {reason}", row.text),
-            _ => row.text.clone(),
+        let what = &row.text;
+        let host = tests(&row.host);
+        let target = match &row.reason {
+            Some(reason) => format!("none: {reason}"),
+            None => tests(&row.target),
         };
-        let (host, target) = (tests(&row.host), tests(&row.target));
         let label = &row.label;
         line(
             text,
