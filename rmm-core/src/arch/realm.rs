@@ -15,7 +15,7 @@
 //! | ICH_LR*, ICH_AP*, ICH_VMCR, ICH_HCR | `realm_gic` | its own affair; ICH_HCR_EL2.En is 0 for it |
 //! | ICC_SRE_EL2, ICH_HCR_EL2, ICH_VMCR_EL2 from interface 2.0 on | `realm_gic` | `realm_gic` |
 //! | Z, Q, P, FFR, FPSR, FPCR, PSTATE.SM | `simd`, when the Realm uses them | `simd` |
-//! | VMPIDR_EL2, VTTBR_EL2, VTCR_EL2 | [`enter`] loads | EL3 |
+//! | VMPIDR_EL2, VTTBR_EL2, VTCR_EL2 | [`enter`] loads; VTCR_EL2.VS is always that of the CPU | EL3 |
 //! | HCR_EL2 | [`enter`] loads; VSE is kept in the REC | EL3; the monitor's own by [`leave`] |
 //! | CPTR_EL2 | [`enter`] traps all, `simd` opens | EL3; the monitor's own by [`leave`] |
 //! | VSESR_EL2 | [`enter`], [`pend_serror`] | [`enter`], [`leave`]: EL3 without RAS does not |
@@ -216,6 +216,9 @@ impl HostState {
         // These registers decide on traps from EL1 and EL0 and on what those levels read; each
         // exists if its feature does.
         MDCR_EL2.set(mdcr(MDCR_EL2.get(), dfr0, has_fgt));
+        // `VS`: invalidation, too, knows a VMID of 16 bits only with it, before the first REC runs
+        // here or after.
+        VTCR_EL2.set(self.vtcr);
         CNTHCTL_EL2.set(CNTHCTL_BASE);
         CNTVOFF_EL2.set(0);
         VPIDR_EL2.set(MIDR_EL1.get());
