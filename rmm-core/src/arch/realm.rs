@@ -39,6 +39,7 @@
 //! exception left them. TPIDR_EL2 is not used. The monitor runs on SP_EL2.
 
 use super::exception::fatal;
+use super::fixup;
 use super::optional::Optional;
 use super::realm_debug::HostDebug;
 use super::realm_gic::GicInterface;
@@ -408,20 +409,39 @@ fn forget_other_recs() {
     }
 }
 
-/// Translates a VA by stage 1 of the REC entered.
+/// Translates a VA by stage 1 of the REC entered. None: its tables do not translate it, or cannot
+/// be read.
 ///
 /// # Safety
 /// A REC is entered on this CPU.
 pub unsafe fn resolve_ipa(va: u64) -> Option<Ipa> {
     const PA: u64 = (1 << 52) - (1 << 12);
     let saved = PAR_EL1.get();
-    // SAFETY: translates, and changes nothing but PAR_EL1.
-    unsafe { asm!("at s1e1r, {}", in(reg) va, options(nostack, preserves_flags)) };
-    isb();
+    let mut is_translated = 0_u64;
+    // The Realm's tables may lie where Host or Realm have external aborts answer the walk: an
+    // exception of this instruction, expected by the entry in the table.
+    // SAFETY: translates, and changes nothing but PAR_EL1. After the exception all registers are
+    // as they were, but those of EL2 that tell of it, whose values `run` has returned.
+    unsafe {
+        asm!(
+            "2: at s1e1r, {va}",
+            "isb",
+            "3: mov {is_translated}, #1",
+            "4:",
+            ".pushsection .fixups, \"a\"",
+            ".balign 8",
+            ".quad 2b, 3b, 4b, {walk_abort}",
+            ".popsection",
+            va = in(reg) va,
+            is_translated = inout(reg) is_translated,
+            walk_abort = const fixup::WALK_ABORT,
+            options(nostack, preserves_flags)
+        );
+    }
     let par = PAR_EL1.get();
     // It is the Realm's.
     PAR_EL1.set(saved);
-    (!PAR_EL1::F.is_set(par)).then_some(Ipa(par & PA))
+    (is_translated != 0 && !PAR_EL1::F.is_set(par)).then_some(Ipa(par & PA))
 }
 
 /// Runs the Realm until the next exception that is taken to the monitor. General registers, PC

@@ -5,6 +5,7 @@ mod context;
 mod data;
 mod debug;
 mod exit;
+mod external;
 mod features;
 mod fold;
 mod granule;
@@ -50,6 +51,7 @@ const GROUPS: &[&[Test]] = &[
     rec::TESTS,
     exit::TESTS,
     mmio::TESTS,
+    external::TESTS,
     irq::TESTS,
     virt::TESTS,
     rsi::TESTS,

@@ -31,7 +31,7 @@ const DATA: [u64; 2] = [page(6), page(7)];
 const WORDS: [u64; 2] = [0x1111, 0x2222];
 
 /// The first address of the upper half, 39 bits.
-const UPPER: u64 = 0xFFFF_FF80_0000_0000;
+pub const UPPER: u64 = 0xFFFF_FF80_0000_0000;
 const TTBR1: Register = Register(3, 0, 2, 0, 1);
 const TCR: Register = Register(3, 0, 2, 0, 2);
 /// `tlbi vmalle1`: of this CPU.
@@ -64,7 +64,7 @@ fn two() -> Check<Realm> {
 }
 
 /// The entry at level 3 that maps a page: Normal memory, Inner Shareable, Access Flag.
-const fn leaf(page: u64, more: u64) -> u64 {
+pub const fn leaf(page: u64, more: u64) -> u64 {
     page | 1 << 10 | 3 << 8 | 3 | more
 }
 
@@ -73,7 +73,12 @@ fn map(rec: &Rec, tables: u64, page: u64, more: u64) -> Check {
     rec.store(tables, (tables + GRANULE) | 3)?;
     rec.store(tables + GRANULE, (tables + 2 * GRANULE) | 3)?;
     rec.store(tables + 2 * GRANULE, leaf(page, more))?;
-    TTBR1.write(rec, tables)?;
+    translate_upper(rec, tables)
+}
+
+/// Has a REC translate the upper half by a table of level 1.
+pub fn translate_upper(rec: &Rec, table: u64) -> Check {
+    TTBR1.write(rec, table)?;
     // EPD1 off; T1SZ 25, 4 KiB granules, Inner Shareable Write-Back walks.
     let upper = 2 << 30 | 3 << 28 | 1 << 26 | 1 << 24 | 25 << 16;
     let tcr = TCR.read(rec)?;

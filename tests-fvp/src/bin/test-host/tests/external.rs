@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! A Realm whose stage 1 table the Host has moved to where nothing answers.
+
+use super::Test;
+use super::exit::{DATA_ABORT, DATA_ABORT_SAME};
+use super::smp::on_second;
+use super::stage1::{UPPER, leaf, translate_upper};
+use super::zoo::without_memory;
+use crate::check::{Check, ensure, ensure_eq, fail};
+use crate::pool::{self, GRANULE};
+use crate::realm::{Config, Realm};
+use crate::rec::{Rec, Step, command, describe, enter_with};
+use crate::{cpu1, rmi};
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicBool, Ordering};
+use rmm_abi::rmi::{RMI_SUCCESS, RecEnterFlags, RecExitReason};
+use tests_fvp::protocol::{Access, MODE_COMMANDS, Op, layout};
+
+pub const TESTS: &[Test] = &[("race.stage1_table", stage1_table)];
+
+/// Writes of the Realm.
+const WRITES: u64 = 10_000;
+/// What the page holds.
+const WORD: u64 = 0xA0A0_1B1B;
+/// Memory attributes: Normal; S2AP: none, read only, read and write.
+const NORMAL: u64 = 6 << 2;
+const READ_ONLY: u64 = 1 << 6 | NORMAL;
+const READ_WRITE: u64 = 3 << 6 | NORMAL;
+/// Fault statuses: external abort on a walk, permission fault, both at level 3, and translation
+/// fault at level 3.
+const WALK_ABORT_3: u64 = 0x17;
+const PERMISSION_3: u64 = 0xF;
+const TRANSLATION_3: u64 = 7;
+
+/// The Realm writes where stage 2 lets it read only, so that the monitor asks stage 1 where that
+/// is; its table of level 3 comes and goes meanwhile. The monitor outlives what it meets there.
+// Conformance: REC exits emulatable_permission
+fn stage1_table() -> Check {
+    let Some(nothing) = without_memory() else {
+        return super::not_offered("an address without memory");
+    };
+    let mut realm = Realm::loaded(&Config::default())?;
+    let half = realm.config.unprotected();
+    let upper = layout::BASE + layout::SIZE;
+    realm.init_ripas(upper, upper + 2 * GRANULE)?;
+    realm.add_unknown(upper)?;
+    realm.add_unknown(upper + GRANULE)?;
+    realm.add_rec(true, &[MODE_COMMANDS, half])?;
+    realm.activate()?;
+    let rec = realm.boot()?.clone();
+
+    let (table, page) = (pool::take_one()?, pool::take_one()?);
+    let rd = realm.rd;
+    realm.add_tables(half, 3)?;
+    let map = move |ipa: u64, desc: u64| rmi::rtt_map_unprotected(rd, ipa, 3, desc);
+    map(half, table | READ_WRITE).ok("map of the table")?;
+    map(half + GRANULE, page | READ_ONLY).ok("map of the page")?;
+    pool::write(page, WORD);
+    pool::write(table, leaf(half + GRANULE, 0));
+    rec.store(upper, (upper + GRANULE) | 3)?;
+    rec.store(upper + GRANULE, half | 3)?;
+    translate_upper(&rec, upper)?;
+
+    let over = Arc::new(AtomicBool::new(false));
+    let his_over = over.clone();
+    let slot = on_second(&rec, move |rec| {
+        let seen = writes(rec);
+        his_over.store(true, Ordering::Release);
+        seen
+    })?;
+    let mut moved = Ok(());
+    while moved.is_ok() && !over.load(Ordering::Acquire) {
+        for place in [nothing, table] {
+            let unmapped = rmi::rtt_unmap_unprotected(rd, half, 3);
+            let mapped = map(half, place | READ_WRITE);
+            if (unmapped.status, mapped.status) != (RMI_SUCCESS, RMI_SUCCESS) {
+                moved = Err("the table cannot be moved");
+            }
+        }
+    }
+    cpu1::finish()?;
+    moved?;
+    let (refused, aborted) = slot.lock().take().ok_or("the second CPU has no result")??;
+    ensure!(refused > 0, "no permission fault");
+    ensure!(aborted > 0, "no external abort");
+    ensure_eq!(pool::read(page), WORD, "what the Realm may only read");
+    pool::give(table, 1);
+    pool::give(page, 1);
+    realm.finish()
+}
+
+/// Has the Realm write; returns how often stage 2 refused, and how often the walk met nothing.
+fn writes(rec: &Rec) -> Check<(u64, u64)> {
+    let (mut refused, mut aborted) = (0, 0);
+    for n in 0..WRITES {
+        let mut next = command(Op::Write, &[UPPER, Access::Double as u64, n]);
+        loop {
+            match rec.step(&next)? {
+                Step::Done(reply) if reply.esr == 0 => break,
+                Step::Done(reply) => {
+                    let seen = reply.esr & (0x3F << 26 | 0x3F);
+                    ensure_eq!(seen, DATA_ABORT_SAME << 26 | WALK_ABORT_3, "ESR_EL1");
+                    aborted += 1;
+                    break;
+                }
+                Step::Exit(exit) if exit.exit_reason == RecExitReason::Irq as u8 => {
+                    next = enter_with(RecEnterFlags::empty());
+                }
+                Step::Exit(exit) => {
+                    next = enter_with(match exit.esr & 0x3F {
+                        PERMISSION_3 => {
+                            refused += 1;
+                            RecEnterFlags::EMUL_MMIO
+                        }
+                        // Told of by EL2 where the CPU has it so; or there is no table just now.
+                        WALK_ABORT_3 | TRANSLATION_3 => RecEnterFlags::empty(),
+                        _ => fail!("{}", describe(&exit)),
+                    });
+                    ensure_eq!(exit.esr >> 26, DATA_ABORT, "EC");
+                }
+            }
+        }
+    }
+    Ok((refused, aborted))
+}
