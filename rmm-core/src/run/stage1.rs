@@ -147,13 +147,19 @@ pub fn overflow_level(
             descriptor
         };
         let output = regime.output(descriptor);
-        match descriptor & 3 {
-            1 | 3 if beyond(output) => {
-                return i8::try_from(level).map_or(Overflow::Unknown, Overflow::At);
-            }
-            3 if level < 3 => table = output,
+        let (is_table, next) = match (descriptor & 3, level) {
+            (3, ..3) => (true, output),
+            // A block may be larger than the IPA space: what counts is where `va` is in it.
+            (3, _) | (1, ..3) => (false, output | va & ((1 << regime.shift(level)) - 1)),
             _ => return Overflow::Nowhere,
+        };
+        if beyond(next) {
+            return i8::try_from(level).map_or(Overflow::Unknown, Overflow::At);
         }
+        if !is_table {
+            return Overflow::Nowhere;
+        }
+        table = next;
     }
     Overflow::Nowhere
 }
@@ -177,8 +183,12 @@ mod tests {
     }
 
     fn level(el1: &El1State, va: u64, entries: &[(u64, u64)]) -> Overflow {
+        level_of(el1, va, 40, entries)
+    }
+
+    fn level_of(el1: &El1State, va: u64, ipa_width: u8, entries: &[(u64, u64)]) -> Overflow {
         let memory: HashMap<u64, u64> = entries.iter().copied().collect();
-        overflow_level(el1, va, 40, |ipa| memory.get(&ipa).copied())
+        overflow_level(el1, va, ipa_width, |ipa| memory.get(&ipa).copied())
     }
 
     #[test]
@@ -259,6 +269,25 @@ mod tests {
                 &[(0x1028, 0x2000 | TABLE), (0x2000, 1 << 45 | BLOCK)]
             ),
             Overflow::At(0)
+        );
+    }
+
+    #[test]
+    fn blocks_larger_than_the_ipa_space() {
+        // 512 GiB at level 0, 52-bit addresses.
+        let four_kib = el1(16 | TCR_DS, 0x1000);
+        let entries = [(0x1000, BLOCK)];
+        assert_eq!(level_of(&four_kib, 1 << 36, 36, &entries), Overflow::At(0));
+        assert_eq!(
+            level_of(&four_kib, (1 << 36) - 1, 36, &entries),
+            Overflow::Nowhere
+        );
+        // 4 TiB at level 1.
+        let sixty_four_kib = el1(1 << 14 | 16, 0x1_0000);
+        let entries = [(0x1_0000, BLOCK)];
+        assert_eq!(
+            level_of(&sixty_four_kib, 1 << 40, 40, &entries),
+            Overflow::At(1)
         );
     }
 
