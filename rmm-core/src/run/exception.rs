@@ -71,6 +71,12 @@ impl<M: Machine> Running<'_, M> {
         let id_register = |crm, op2| idreg::read(crm, op2, hardware, resources);
         match trap.action(&self.rec.context, id_register) {
             Action::Read(value) => trap.set_target(&mut self.rec.context, value),
+            Action::Undefined if trap.is_unimplemented_id() => {
+                self.save_el1();
+                inject::unimplemented_id(&mut self.rec.context, hardware, esr);
+                self.load_el1();
+                return Next::Resume;
+            }
             Action::Undefined => return self.undefined(),
             Action::Exit(value) => {
                 self.exit.gprs[0] = value;

@@ -117,6 +117,15 @@ pub fn undefined(rec: &mut RecContext, id: &IdRegisters) {
     take(rec, id, with_class(ec::UNKNOWN) | IL);
 }
 
+/// The trap of a read of an ID register that does not exist, with this `ESR_EL2`: as itself where
+/// the CPU has it so (FEAT_IDST), else an Undefined Instruction exception.
+pub fn unimplemented_id(rec: &mut RecContext, id: &IdRegisters, esr: u64) {
+    if id.mmfr2 >> 36 & 0xF == 0 {
+        return undefined(rec, id);
+    }
+    take(rec, id, esr);
+}
+
 fn from_el0(spsr: u64) -> bool {
     spsr & 0b1_0000 != 0 || spsr & 0b1100 == 0
 }
@@ -212,6 +221,21 @@ mod tests {
             undefined(&mut rec, &IdRegisters::default());
             assert_eq!(rec.pc, 0x8_0000 + offset);
             assert_eq!(rec.el1.esr, 0x0200_0000);
+        }
+    }
+
+    #[test]
+    fn id_registers_that_do_not_exist() {
+        // MRS X5, SMIDR_EL1.
+        let esr = with_class(ec::SYSREG) | IL | 3 << 20 | 6 << 17 | 1 << 14 | 5 << 5 | 1;
+        let with_idst = IdRegisters {
+            mmfr2: 1 << 36,
+            ..IdRegisters::default()
+        };
+        for (id, seen) in [(with_idst, esr), (IdRegisters::default(), IL)] {
+            let mut rec = rec(0x3C5);
+            unimplemented_id(&mut rec, &id, esr);
+            assert_eq!((rec.el1.esr, rec.pc), (seen, 0x8_0200));
         }
     }
 

@@ -82,6 +82,14 @@ impl Trap {
         self.op0() == 3 && self.op1() == 0 && self.0 >> 10 & 0xF == 0
     }
 
+    /// Whether the architecture has a read of this register that does not exist told by its own
+    /// syndrome (FEAT_IDST): op0 3, op1 1 or 3, CRn 0, CRm 0 to 7.
+    #[must_use]
+    pub const fn is_unimplemented_id(self) -> bool {
+        let (crn, crm) = (self.0 >> 10 & 0xF, self.0 >> 1 & 0xF);
+        self.is_read() && self.op0() == 3 && matches!((self.op1(), crn, crm), (1 | 3, 0, ..8))
+    }
+
     /// CRm and op2 of a register in the ID space.
     const fn id(self) -> (u64, u64) {
         (self.0 >> 1 & 0xF, self.0 >> 17 & 7)
