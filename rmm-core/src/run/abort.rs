@@ -104,6 +104,16 @@ impl<M: Machine> Running<'_, M> {
             // Alignment, unsupported exclusive or atomic access: stage 2 made the memory what it
             // is, but the access is the Realm's.
             0x21 | 0x35 => return Err(self.fault_injected(esr, far, status)),
+            // TLB conflict: without the translations that contradict each other the access is tried
+            // again.
+            0x30 => {
+                let stage2 = &self.head.stage2;
+                let size = 1 << stage2.ipa_width;
+                self.cx
+                    .machine
+                    .invalidate_stage2(stage2.vmid, Ipa(0), size, 3);
+                return Err(Next::Resume);
+            }
             _ => return Err(self.external_abort_injected(esr, far)),
         };
         // HPFAR_EL2 is not valid for a permission fault, unless it met the walk of stage 1.
