@@ -33,9 +33,10 @@ const fn uses_pmu(pmu: &PmuState) -> bool {
     pmu.pmcr & PMCR_E != 0
 }
 
-/// `pmu_ovf_status` (A8.1): an overflow asserts the PMU's interrupt.
+/// `pmu_ovf_status` (A8.1): an overflow asserts the PMU's interrupt, whether or not its counter
+/// still counts.
 pub const fn pmu_overflow(pmu: &PmuState) -> bool {
-    uses_pmu(pmu) && pmu.ovsset & pmu.intenset & pmu.cntenset != 0
+    uses_pmu(pmu) && pmu.ovsset & pmu.intenset != 0
 }
 
 impl<M: Machine> Running<'_, M> {
