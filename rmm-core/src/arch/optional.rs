@@ -9,7 +9,7 @@ use super::fixup::UNDEFINED;
 use super::realm_pmu;
 use super::registers::*;
 use super::simd::{CPTR_FP, CPTR_SME, CPTR_SVE};
-use crate::boot::El3Interface;
+use crate::boot::{BootError, El3Interface};
 use core::arch::asm;
 
 /// Features of this CPU that EL3 leaves open to Realm world.
@@ -25,6 +25,10 @@ pub struct Optional {
     pub pmu: bool,
     /// `HFG*_EL2` and `HDFG*_EL2`.
     pub fgt: bool,
+    /// `HFG*2_EL2` and `HDFG*2_EL2`.
+    pub fgt2: bool,
+    /// Guarded Control Stacks.
+    pub gcs: bool,
     /// `HCRX_EL2`.
     pub hcx: bool,
     /// Branch records.
@@ -43,6 +47,7 @@ impl Optional {
         let pfr0 = ID_AA64PFR0_EL1.get();
         let has_sve = ID_AA64PFR0_EL1::SVE.is_set(pfr0);
         let has_sme = ID_AA64PFR1_EL1.is_set(PFR1_SME);
+        let fgt = MMFR0_FGT.read(ID_AA64MMFR0_EL1.get());
         let has_mpam = ID_AA64PFR0_EL1.is_set(PFR0_MPAM) || ID_AA64PFR1_EL1.is_set(PFR1_MPAM_frac);
         let monitor_cptr = CPTR_EL2.get();
         let mut opened = monitor_cptr | CPTR_FP;
@@ -60,7 +65,9 @@ impl Optional {
             sme: has_sme && probe(&TPIDR2_EL0) && probe(&SVCR),
             fpmr: ID_AA64PFR2_EL1.is_set(ID_AA64PFR2_EL1::FPMR) && probe(&FPMR),
             pmu: realm_pmu::is_implemented() && probe(&PMCR_EL0),
-            fgt: ID_AA64MMFR0_EL1.is_set(MMFR0_FGT) && probe(&HFGRTR_EL2),
+            fgt: fgt > 0 && probe(&HFGRTR_EL2),
+            fgt2: fgt > 1 && probe(&HFGRTR2_EL2),
+            gcs: ID_AA64PFR1_EL1.is_set(PFR1_GCS) && probe(&GCSCR_EL12),
             hcx: ID_AA64MMFR1_EL1.is_set(MMFR1_HCX) && probe(&HCRX_EL2),
             brbe: ID_AA64DFR0_EL1.is_set(ID_AA64DFR0_EL1::BRBE) && probe(&BRBCR_EL12),
             // Before that version EL3 keeps it closed, and may not survive the trap.
@@ -69,6 +76,18 @@ impl Optional {
         CPTR_EL2.set(monitor_cptr);
         isb();
         open
+    }
+
+    /// Whether Realms can be kept from what is hidden from them: of features that are newer than
+    /// `HFGRTR_EL2` most registers are trapped by it alone.
+    ///
+    /// # Errors
+    /// The CPU has it, and EL3 keeps it closed.
+    pub fn judge(&self) -> Result<(), BootError> {
+        if !self.fgt && ID_AA64MMFR0_EL1.is_set(MMFR0_FGT) {
+            return Err(BootError::Other("EL3 keeps the fine-grained traps closed"));
+        }
+        Ok(())
     }
 }
 

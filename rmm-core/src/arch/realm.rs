@@ -23,11 +23,13 @@
 //! | BRBCR_EL1 | 0: no branch records of a Realm | [`enter`], [`leave`] |
 //! | CNTHCTL_EL2 | [`mask_timers`] | EL3 |
 //! | DBGBVR*, DBGBCR*, DBGWVR*, DBGWCR*_EL1, the OS lock | `realm_debug`, when the Realm uses them | `realm_debug` |
-//! | PM*_EL0, PMINTEN*_EL1 | `realm_pmu`, when a Realm with a PMU uses them | `realm_pmu` |
+//! | PMUSERENR_EL0 | [`enter`], [`leave`]: it acts before the traps | [`enter`], [`leave`] |
+//! | other PM*_EL0, PMINTEN*_EL1 | `realm_pmu`, when a Realm with a PMU uses them | `realm_pmu` |
+//! | GCSCR_EL1 | 0: its EXLOCKEN acts without HCRX_EL2.GCSEn | [`enter`], [`leave`] |
 //! | MDCR_EL2 | `realm_debug` and `realm_pmu` open it | EL3; the monitor's own by them |
-//! | VPIDR_EL2, HSTR_EL2, CNTVOFF_EL2, HCRX_EL2, HFG*_EL2, MPAM2_EL2, MPAMHCR_EL2 | constant, [`HostState::init`] | EL3 |
+//! | VPIDR_EL2, HSTR_EL2, CNTVOFF_EL2, HCRX_EL2, HFG*_EL2, HDFG*_EL2, MPAM2_EL2, MPAMHCR_EL2 | constant, [`HostState::init`] | EL3 |
 //! | CNTPOFF_EL2 | without effect: CNTHCTL_EL2.ECV is 0 | EL3 |
-//! | SCTLR2_EL1, TCR2_EL1, PIR*_EL1, POR_EL*, GCS*, SCXTNUM_EL*, MTE, SME, LORegions, MPAM, AMU, trace, SPE, BRBE registers, TPIDR2_EL0 | trapped and without effect | in place |
+//! | SCTLR2_EL1, TCR2_EL1, PIR*_EL1, POR_EL*, other GCS*, SCXTNUM_EL*, MTE, SME, LORegions, MPAM, AMU, trace, SPE, BRBE registers, TPIDR2_EL0 | trapped and without effect | in place |
 //! | other debug registers | trapped | in place |
 //! | ACTLR_EL1 | trapped: reads as zero, and writes are ignored | in place |
 //! | ICC_PMR_EL1, EL2 timers | the Host's go on working | in place |
@@ -155,6 +157,7 @@ pub struct HostState {
     vsesr: u64,
     disr: u64,
     brbcr: u64,
+    gcscr: u64,
     /// `HCR_EL2` of the monitor.
     monitor_hcr: u64,
     /// `CPTR_EL2` of the monitor.
@@ -171,6 +174,8 @@ pub struct HostState {
     has_keys: bool,
     /// There are branch records.
     has_brbe: bool,
+    /// There are Guarded Control Stacks.
+    has_gcs: bool,
 }
 
 impl HostState {
@@ -190,6 +195,7 @@ impl HostState {
             || ID_AA64ISAR2_EL1.is_set(ID_AA64ISAR2_EL1::APA3);
         self.has_keys = has_pauth && el3.banks_pauth_keys();
         self.has_brbe = open.brbe;
+        self.has_gcs = open.gcs;
 
         self.hcr = HCR_BASE;
         if self.has_keys {
@@ -233,12 +239,21 @@ impl HostState {
             HFGWTR_EL2.set(0);
             HFGITR_EL2.set(0);
             // These trap also while the Realm has the breakpoints: they are the external
-            // debugger's.
-            HDFGRTR_EL2.set(set!(HDFGRTR_EL2: OSECCR_EL1 | DBGPRCR_EL1 | DBGCLAIM));
+            // debugger's. And the names of trace and profiling buffers, which nothing else traps.
+            let buffers = set!(HDFGRTR_EL2: PMBIDR_EL1 | TRBIDR_EL1);
+            HDFGRTR_EL2.set(buffers | set!(HDFGRTR_EL2: OSECCR_EL1 | DBGPRCR_EL1 | DBGCLAIM));
             HDFGWTR_EL2.set(set!(HDFGWTR_EL2: OSECCR_EL1 | DBGPRCR_EL1 | DBGCLAIM));
         }
+        if open.fgt2 {
+            HFGRTR2_EL2.set(0);
+            HFGWTR2_EL2.set(0);
+            HFGITR2_EL2.set(0);
+            HDFGRTR2_EL2.set(0);
+            HDFGWTR2_EL2.set(0);
+        }
         if open.mpam {
-            MPAM2_EL2.set(set!(MPAM2_EL2: TRAPMPAM0EL1 | TRAPMPAM1EL1));
+            // TIDR is RES0 where it is not.
+            MPAM2_EL2.set(set!(MPAM2_EL2: TIDR | TRAPMPAM0EL1 | TRAPMPAM1EL1));
             if MPAMIDR_EL1.is_set(MPAMIDR_EL1::HAS_HCR) {
                 MPAMHCR_EL2.set(set!(MPAMHCR_EL2: TRAP_MPAMIDR_EL1));
             }
@@ -331,7 +346,7 @@ pub unsafe fn enter(
     unsafe { realm_save_el1(&raw mut host.el1) };
     save_timers(&mut host.timers);
     // SAFETY: a REC is being entered.
-    unsafe { host.pmu.stop() };
+    unsafe { host.pmu.stop(&rec.pmu) };
     host.vsesr = VSESR_EL2.get();
     host.disr = DISR_EL1.get();
     DISR_EL1.set(0);
@@ -339,6 +354,10 @@ pub unsafe fn enter(
     if host.has_brbe {
         host.brbcr = BRBCR_EL12.get();
         BRBCR_EL12.set(0);
+    }
+    if host.has_gcs {
+        host.gcscr = GCSCR_EL12.get();
+        GCSCR_EL12.set(0);
     }
     host.monitor_hcr = HCR_EL2.get();
     host.monitor_cptr = CPTR_EL2.get();
@@ -505,7 +524,7 @@ pub unsafe fn leave(host: &mut HostState, rec: &mut RecContext) {
 
         realm_load_el1(&raw const host.el1);
         load_timers(&host.timers);
-        host.pmu.go_on();
+        host.pmu.go_on(&mut rec.pmu);
     }
     VSESR_EL2.set(host.vsesr);
     // An SError that is left is not the Realm's to know any more.
@@ -514,6 +533,9 @@ pub unsafe fn leave(host: &mut HostState, rec: &mut RecContext) {
     }
     if host.has_brbe {
         BRBCR_EL12.set(host.brbcr);
+    }
+    if host.has_gcs {
+        GCSCR_EL12.set(host.gcscr);
     }
     CPTR_EL2.set(host.monitor_cptr);
     HCR_EL2.set(host.monitor_hcr);

@@ -4,6 +4,9 @@
 //! A Realm with a PMU gets it when it first touches one of its registers after an entry, or at the
 //! entry if `PMCR_EL0.E` says that it counts. It sees the event counters it was promised
 //! (`MDCR_EL2.HPMN`); the others stand still (`MDCR_EL2.HPME` = 0). All of the Host's are saved.
+//!
+//! `PMUSERENR_EL0` is switched at each entry: it decides before `MDCR_EL2` does whether an access of
+//! EL0 traps, and to EL1.
 
 use super::optional::Optional;
 use super::registers::*;
@@ -21,6 +24,8 @@ pub(super) struct HostPmu {
     state: PmuState,
     /// `PMCNTENSET_EL0` of the Host while a REC is entered.
     enabled: u64,
+    /// `PMUSERENR_EL0` of the Host while a REC is entered.
+    userenr: u64,
     /// `MDCR_EL2` while no Realm has the PMU.
     mdcr: u64,
     /// This CPU has a PMU.
@@ -58,15 +63,18 @@ impl HostPmu {
         self.counters = counters.unwrap_or(0).into();
     }
 
-    /// Stops the Host's counters, so that they neither tell of a Realm nor interrupt it.
+    /// Stops the Host's counters, so that they neither tell of a Realm nor interrupt it, and has
+    /// EL0 trap as the REC wants it.
     ///
     /// # Safety
     /// A REC is being entered on this CPU.
     #[inline(always)]
-    pub(super) unsafe fn stop(&mut self) {
+    pub(super) unsafe fn stop(&mut self, rec: &PmuState) {
         if self.exists {
             self.enabled = PMCNTENSET_EL0.get();
             PMCNTENCLR_EL0.set(ALL_COUNTERS);
+            self.userenr = PMUSERENR_EL0.get();
+            PMUSERENR_EL0.set(rec.userenr);
         }
     }
 
@@ -75,8 +83,10 @@ impl HostPmu {
     /// # Safety
     /// The REC is being left that [`HostPmu::stop`] was called for.
     #[inline(always)]
-    pub(super) unsafe fn go_on(&self) {
+    pub(super) unsafe fn go_on(&self, rec: &mut PmuState) {
         if self.exists {
+            rec.userenr = PMUSERENR_EL0.get();
+            PMUSERENR_EL0.set(self.userenr);
             PMCNTENSET_EL0.set(self.enabled);
         }
     }
@@ -101,7 +111,6 @@ impl HostPmu {
         to.intenset = PMINTENSET_EL1.get();
         to.ovsset = PMOVSSET_EL0.get();
         to.selr = PMSELR_EL0.get();
-        to.userenr = PMUSERENR_EL0.get();
         for_counters!(counters, counter);
     }
 
@@ -124,7 +133,6 @@ impl HostPmu {
         PMOVSCLR_EL0.set(!from.ovsset & ALL_COUNTERS);
         PMOVSSET_EL0.set(from.ovsset);
         PMSELR_EL0.set(from.selr);
-        PMUSERENR_EL0.set(from.userenr);
         // Resets of counters are no state.
         PMCR_EL0.set(from.pmcr & !set!(PMCR_EL0: P | C));
         PMCNTENCLR_EL0.set(!from.cntenset & ALL_COUNTERS);

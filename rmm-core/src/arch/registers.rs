@@ -130,8 +130,14 @@ registers! {
     FPCR           3 3  4  4 0;
     FPMR           3 3  4  4 2;
     FPSR           3 3  4  4 1;
+    GCSCR_EL12     3 5  2  5 0;
     HCRX_EL2       3 4  1  2 2;
+    HDFGRTR2_EL2   3 4  3  1 0;
+    HDFGWTR2_EL2   3 4  3  1 1;
+    HFGITR2_EL2    3 4  3  1 7;
     HFGRTR_EL2     3 4  1  1 4;
+    HFGRTR2_EL2    3 4  3  1 2;
+    HFGWTR2_EL2    3 4  3  1 3;
     HSTR_EL2       3 4  1  1 3;
     ICC_HPPIR1_EL1 3 0 12 12 2;
     ID_AA64ISAR2_EL1 3 0 0 6 2: ID_AA64ISAR2_EL1;
@@ -241,6 +247,7 @@ register_bitfields! {u64,
         FA64 OFFSET(63) NUMBITS(1) []
     ],
     pub MPAM2_EL2 [
+        TIDR OFFSET(58) NUMBITS(1) [],
         TRAPMPAM0EL1 OFFSET(49) NUMBITS(1) [],
         TRAPMPAM1EL1 OFFSET(48) NUMBITS(1) []
     ],
@@ -289,6 +296,7 @@ fields! {
     MMFR0_TGran4_2 40 4 of ID_AA64MMFR0_EL1;
     MMFR1_HCX 40 4 of ID_AA64MMFR1_EL1;
     PFR0_MPAM 40 4 of ID_AA64PFR0_EL1;
+    PFR1_GCS 44 4 of ID_AA64PFR1_EL1;
     PFR1_SME 24 4 of ID_AA64PFR1_EL1;
     PFR1_MPAM_frac 16 4 of ID_AA64PFR1_EL1;
     SCTLR_LSMAOE 29 1 of SCTLR_EL2;

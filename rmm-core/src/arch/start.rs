@@ -50,6 +50,7 @@ fn boot(board: &Board, arguments: [u64; 5], image: Extent) -> Result<Infallible,
     percpu::data().index.set(args.cpu);
     // SAFETY: this CPU boots.
     let open = unsafe { Optional::find(args.el3) };
+    open.judge()?;
     let features = FEATURES.call_once(|| features::read(args.el3, &open));
     // SAFETY: this CPU boots.
     let cpu = unsafe { ArchCpu::new(features, args.el3, &open) };
@@ -164,6 +165,9 @@ pub extern "C" fn warm(x0: u64, x1: u64) -> ! {
     };
     // SAFETY: this CPU boots.
     let open = unsafe { Optional::find(monitor.el3) };
+    if let Err(why) = open.judge() {
+        refuse(why);
+    }
     if !features::match_those(features, &features::read(monitor.el3, &open)) {
         refuse(BootError::Other("this CPU differs from the boot CPU"));
     }
