@@ -129,23 +129,27 @@ impl<'h> Zoo<'h> {
         all
     }
 
-    /// Addresses that the Host cannot give for memory of its own: `_align`, `_bound`, `_pas`.
+    /// Addresses that the Host cannot give for memory of its own: `_align`, `_bound`, `_pas`. The
+    /// memory there, or around it, has this content, unless it is a Realm's or there is none.
     #[must_use]
-    pub fn bad_ns(&self) -> Vec<BadGranule> {
+    pub fn bad_ns(&self, content: &[u8]) -> Vec<BadGranule> {
+        let host = self.host;
+        host.write(self.undelegated, content);
+        host.write(host.board().config.reserved[0].base, content);
         let mut all = self.bad(GranuleState::Undelegated);
-        let hole = self.host.board().config.holes[0].base;
+        let hole = host.board().config.holes[0].base;
         all.push(BadGranule {
             what: "no RAM",
             pa: hole,
         });
         for (what, pas) in [("Secure PAS", Pas::Secure), ("Root PAS", Pas::Root)] {
-            let pa = self.host.page();
-            self.host.move_to(pa, pas);
+            let pa = host.page_with(content);
+            host.move_to(pa, pas);
             all.push(BadGranule { what, pa });
         }
         // In Realm PAS although the monitor did not put it there.
-        let pa = self.host.page();
-        self.host.move_to(pa, Pas::Realm);
+        let pa = host.page_with(content);
+        host.move_to(pa, Pas::Realm);
         all.push(BadGranule {
             what: "Realm PAS",
             pa,

@@ -10,7 +10,7 @@ use rmm_core::fake::{Host, Status, Zoo};
 fn a_bad_record_precedes_a_running_rec() {
     let host = Host::new();
     let zoo = Zoo::new(&host);
-    let bad: Vec<u64> = zoo.bad_ns().into_iter().map(|bad| bad.pa).collect();
+    let bad: Vec<u64> = zoo.bad_ns(&[]).into_iter().map(|bad| bad.pa).collect();
     let realm = host.realm().active(1);
     let rec = realm.rec_pa(0);
     realm.script(0, move |cpu| async move {
@@ -34,7 +34,7 @@ fn a_bad_record_precedes_a_pending_psci_request() {
     realm.may_be_unfinished();
     let _exit = realm.enter(0);
     let rec = realm.rec_pa(0);
-    for bad in zoo.bad_ns() {
+    for bad in zoo.bad_ns(&[]) {
         assert_eq!(host.rec_enter(rec, bad.pa), Status::Input, "{bad:x?}");
     }
     assert_eq!(realm.try_enter(0, |_| ()).0, Status::Rec);

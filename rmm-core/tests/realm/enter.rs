@@ -19,7 +19,7 @@ fn run_align_bound_pas() {
     let host = Host::new();
     let zoo = Zoo::new(&host);
     let (new, ready) = (zoo.realm.rec_pa(0), with_page(&host));
-    for bad in zoo.bad_ns() {
+    for bad in zoo.bad_ns(&[]) {
         // Precedes realm_new.
         for rec in [new, ready.rec_pa(0)] {
             assert_eq!(host.rec_enter(rec, bad.pa), Status::Input, "{bad:x?}");

@@ -9,29 +9,33 @@ use rmm_granule::{Bank, GranuleState, Pa};
 
 addresses! {
     // Conformance: RMI_DATA_CREATE src_align, src_bound, src_pas
-    create_src_align_bound_pas: Undelegated, |host, zoo, pa| {
+    create_src_align_bound_pas: Undelegated => Status::Success, |host, zoo, pa| {
         host.data_create(zoo.realm.rd, zoo.delegated, PAGE, pa, 0)
     };
     // Conformance: RMI_DATA_CREATE data_align, data_bound, data_state
-    create_data_align_bound_state: Delegated, |host, zoo, pa| {
+    create_data_align_bound_state: Delegated => Status::Success, |host, zoo, pa| {
         host.data_create(zoo.realm.rd, pa, PAGE, zoo.undelegated, 0)
     };
     // Conformance: RMI_DATA_CREATE rd_align, rd_bound, rd_state
-    create_rd_align_bound_state: Rd, |host, zoo, pa| {
+    create_rd_align_bound_state: Rd => Status::Success, |host, zoo, pa| {
         host.data_create(pa, zoo.delegated, PAGE, zoo.undelegated, 0)
     };
     // Conformance: RMI_DATA_CREATE_UNKNOWN data_align, data_bound, data_state
-    create_unknown_data_align_bound_state: Delegated, |host, zoo, pa| {
+    create_unknown_data_align_bound_state: Delegated => Status::Success, |host, zoo, pa| {
         host.data_create_unknown(zoo.realm.rd, pa, PAGE)
     };
     // Conformance: RMI_DATA_CREATE_UNKNOWN rd_align, rd_bound, rd_state
-    create_unknown_rd_align_bound_state: Rd, |host, zoo, pa| {
+    create_unknown_rd_align_bound_state: Rd => Status::Success, |host, zoo, pa| {
         host.data_create_unknown(pa, zoo.delegated, PAGE)
     };
-    // Conformance: RMI_DATA_DESTROY rd_align, rd_bound, rd_state
-    destroy_rd_align_bound_state: Rd, |host, zoo, pa| {
+    // Conformance: RMI_DATA_DESTROY rd_align, rd_bound, rd_state, outputs
+    destroy_rd_align_bound_state: Rd => Status::Success, |host, zoo, pa| {
         let _ = zoo;
-        host.data_destroy(pa, 0).0
+        let (status, data, top) = host.data_destroy(pa, 0);
+        if status != Status::Success {
+            assert_eq!((data, top), (0, 0));
+        }
+        status
     };
 }
 
@@ -286,7 +290,7 @@ fn create_at_the_last_protected_page() {
     }
 }
 
-// Conformance: RMI_DATA_DESTROY ipa_align, ipa_bound
+// Conformance: RMI_DATA_DESTROY ipa_align, ipa_bound, outputs
 #[test]
 fn destroy_ipa_align_bound() {
     let host = Host::new();

@@ -7,10 +7,13 @@
 //! each call, and by the drop of its Realms and its machine that everything comes back wiped.
 
 /// Tests of addresses that do not designate what a command wants: `_align`, `_bound` and `_state`
-/// at once; for a page of the Host's `_align`, `_bound` and `_pas`. All else is right, and with the
-/// right address the command succeeds or, where it says so, would destroy what others need.
+/// at once; for a page of the Host's `_align`, `_bound` and `_pas`. All else is right: with the
+/// right address, tried last, the answer is the one given, which is not INPUT.
 macro_rules! addresses {
-    ($($name:ident: $wanted:ident, |$host:ident, $zoo:ident, $pa:ident| $call:expr;)*) => {$(
+    ($(
+        $name:ident: $wanted:ident => $answer:expr,
+        |$host:ident, $zoo:ident, $pa:ident| $call:expr;
+    )*) => {$(
         #[test]
         fn $name() {
             let host = rmm_core::fake::Host::new();
@@ -19,9 +22,11 @@ macro_rules! addresses {
                 let ($host, $zoo) = (&host, &zoo);
                 $call
             };
-            for bad in crate::bad(&zoo, rmm_granule::GranuleState::$wanted) {
+            let wanted = rmm_granule::GranuleState::$wanted;
+            for bad in crate::bad(&zoo, wanted) {
                 assert_eq!(call(bad.pa), rmm_core::fake::Status::Input, "{bad:x?}");
             }
+            assert_eq!(call(zoo.good(wanted)), $answer, "the right address");
         }
     )*};
 }
@@ -53,7 +58,7 @@ const NO_LEVELS: [i64; 6] = [4, 5, -2, 0x100, i64::MAX, i64::MIN];
 
 fn bad(zoo: &Zoo<'_>, wanted: GranuleState) -> Vec<BadGranule> {
     if wanted == GranuleState::Undelegated {
-        zoo.bad_ns()
+        zoo.bad_ns(&[])
     } else {
         zoo.bad(wanted)
     }

@@ -3,8 +3,9 @@
 
 use super::{EMPTY, GIB};
 use rmm_abi::rmi::{RealmFlags, RealmParams};
-use rmm_core::fake::{Config, EntryReport, Host, PAGE, Status, features};
+use rmm_core::fake::{Config, EntryReport, Host, PAGE, Status, Zoo, features};
 use rmm_core::machine::CpuFeatures;
+use rmm_granule::fake::Pas;
 use rmm_granule::{Bank, GranuleState};
 use zerocopy::IntoBytes;
 
@@ -42,37 +43,64 @@ fn accepts(host: &Host, rd: u64, params: &RealmParams) {
     assert_eq!(host.realm_destroy(rd), Status::Success);
 }
 
+/// REALM_CREATE; if it succeeds, the Realm is destroyed.
+fn create_and_destroy(host: &Host, rd: u64, params: &RealmParams) -> Status {
+    let status = create(host, rd, params);
+    if status == Status::Success {
+        assert_eq!(host.realm_destroy(rd), Status::Success);
+    }
+    status
+}
+
 addresses! {
-    // Conformance: RMI_REALM_CREATE params_align, params_bound, params_pas
-    create_params_align_bound_pas: Undelegated, |host, zoo, pa| {
-        host.realm_create(zoo.delegated, pa)
-    };
     // Conformance: RMI_REALM_CREATE rd_align, rd_bound, rd_state
-    create_rd_align_bound_state: Delegated, |host, zoo, pa| {
+    create_rd_align_bound_state: Delegated => Status::Success, |host, zoo, pa| {
         let _ = zoo;
-        create(host, pa, &host.realm().prepared())
+        create_and_destroy(host, pa, &host.realm().prepared())
     };
     // Conformance: RMI_REALM_CREATE rtt_state
-    create_rtt_state: Delegated, |host, zoo, pa| {
-        let mut params = host.realm().prepared();
+    create_rtt_state: Delegated => Status::Success, |host, zoo, pa| {
+        let _ = zoo;
+        let mut params = host.realm().given();
         params.rtt_base = pa;
-        create(host, zoo.delegated, &params)
+        create_and_destroy(host, host.granule(), &params)
     };
     // Conformance: RMI_REALM_ACTIVATE rd_align, rd_bound, rd_state, rd<realm_state
-    activate_rd_align_bound_state: Rd, |host, zoo, pa| {
+    activate_rd_align_bound_state: Rd => Status::Success, |host, zoo, pa| {
         let _ = zoo;
         host.realm_activate(pa)
     };
     // Conformance: RMI_REALM_DESTROY rd_align, rd_bound, rd_state, rd<realm_live
-    destroy_rd_align_bound_state: Rd, |host, zoo, pa| {
+    destroy_rd_align_bound_state: Rd => Status::Realm(0), |host, zoo, pa| {
         let _ = zoo;
         host.realm_destroy(pa)
     };
-    // Conformance: RMI_REC_AUX_COUNT rd_align, rd_bound, rd_state
-    aux_count_rd_align_bound_state: Rd, |host, zoo, pa| {
+    // Conformance: RMI_REC_AUX_COUNT rd_align, rd_bound, rd_state, outputs
+    aux_count_rd_align_bound_state: Rd => Status::Success, |host, zoo, pa| {
         let _ = zoo;
-        host.rec_aux_count(pa).0
+        let (status, count) = host.rec_aux_count(pa);
+        assert_eq!(count == 0, status == Status::Input);
+        status
     };
+}
+
+// Conformance: RMI_REALM_CREATE params_align, params_bound, params_pas
+#[test]
+fn create_params_align_bound_pas() {
+    let host = Host::new();
+    let zoo = Zoo::new(&host);
+    let (rd, params) = (zoo.delegated, host.realm().prepared());
+    for bad in zoo.bad_ns(params.as_bytes()) {
+        assert_eq!(host.realm_create(rd, bad.pa), Status::Input, "{bad:x?}");
+    }
+    let page = host.page_with(params.as_bytes());
+    for pas in [Pas::Secure, Pas::Root, Pas::Realm] {
+        host.move_to(page, pas);
+        assert_eq!(host.realm_create(rd, page), Status::Input, "{pas:?}");
+    }
+    host.move_to(page, Pas::NonSecure);
+    assert_eq!(host.realm_create(rd, page), Status::Success);
+    assert_eq!(host.realm_destroy(rd), Status::Success);
 }
 
 /// A change to parameters that are right, and its name.

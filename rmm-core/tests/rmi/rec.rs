@@ -5,6 +5,7 @@ use rmm_abi::rmi::{RecParams, index_to_mpidr};
 use rmm_core::fake::{Config, Host, PAGE, Status, TestRealm, Zoo, audit, features};
 use rmm_core::machine::CpuFeatures;
 use rmm_granule::GranuleState;
+use rmm_granule::fake::Pas;
 use zerocopy::IntoBytes;
 
 fn create(realm: &TestRealm<'_>, rec: u64, params: &RecParams) -> Status {
@@ -37,33 +38,57 @@ fn sve_realm(host: &Host) -> TestRealm<'_> {
         .create()
 }
 
+/// REC_CREATE; if it succeeds, the REC is destroyed.
+fn create_and_destroy(host: &Host, rd: u64, rec: u64, params: &RecParams) -> Status {
+    let status = host.rec_create(rd, rec, host.page_with(params.as_bytes()));
+    if status == Status::Success {
+        assert_eq!(host.rec_destroy(rec), Status::Success);
+    }
+    status
+}
+
 addresses! {
-    // Conformance: RMI_REC_CREATE params_align, params_bound, params_pas
-    create_params_align_bound_pas: Undelegated, |host, zoo, pa| {
-        host.rec_create(zoo.realm.rd, zoo.delegated, pa)
-    };
     // Conformance: RMI_REC_CREATE rec_align, rec_bound, rec_state
-    create_rec_align_bound_state: Delegated, |host, zoo, pa| {
-        let _ = host;
-        create(&zoo.realm, pa, &zoo.realm.rec_params(1, true))
+    create_rec_align_bound_state: Delegated => Status::Success, |host, zoo, pa| {
+        let realm = &zoo.realm;
+        create_and_destroy(host, realm.rd, pa, &realm.rec_params(1, true))
     };
     // Conformance: RMI_REC_CREATE rd_align, rd_bound, rd_state, rd<num_recs
-    create_rd_align_bound_state: Rd, |host, zoo, pa| {
-        let params = host.page_with(zoo.realm.rec_params(1, true).as_bytes());
-        host.rec_create(pa, zoo.delegated, params)
+    create_rd_align_bound_state: Rd => Status::Success, |host, zoo, pa| {
+        create_and_destroy(host, pa, zoo.delegated, &zoo.realm.rec_params(1, true))
     };
-    // Conformance: RMI_REC_CREATE aux_align, aux_state
-    create_aux_align_state: Delegated, |host, zoo, pa| {
-        let _ = host;
-        let mut params = zoo.realm.rec_params(1, true);
+    // Conformance: RMI_REC_CREATE aux_align, aux_bound, aux_state
+    create_aux_align_bound_state: Delegated => Status::Success, |host, zoo, pa| {
+        let realm = &zoo.realm;
+        let mut params = realm.rec_params(1, true);
         params.aux[0] = pa;
-        create(&zoo.realm, zoo.delegated, &params)
+        create_and_destroy(host, realm.rd, realm.granule(), &params)
     };
     // Conformance: RMI_REC_DESTROY rec_align, rec_bound, rec_gran_state, rec<rec_state
-    destroy_rec_align_bound_gran_state: Rec, |host, zoo, pa| {
+    destroy_rec_align_bound_gran_state: Rec => Status::Success, |host, zoo, pa| {
         let _ = zoo;
         host.rec_destroy(pa)
     };
+}
+
+// Conformance: RMI_REC_CREATE params_align, params_bound, params_pas
+#[test]
+fn create_params_align_bound_pas() {
+    let host = Host::new();
+    let zoo = Zoo::new(&host);
+    let (rd, rec) = (zoo.realm.rd, zoo.delegated);
+    let params = zoo.realm.rec_params(1, true);
+    for bad in zoo.bad_ns(params.as_bytes()) {
+        assert_eq!(host.rec_create(rd, rec, bad.pa), Status::Input, "{bad:x?}");
+    }
+    let page = host.page_with(params.as_bytes());
+    for pas in [Pas::Secure, Pas::Root, Pas::Realm] {
+        host.move_to(page, pas);
+        assert_eq!(host.rec_create(rd, rec, page), Status::Input, "{pas:?}");
+    }
+    host.move_to(page, Pas::NonSecure);
+    assert_eq!(host.rec_create(rd, rec, page), Status::Success);
+    assert_eq!(host.rec_destroy(rec), Status::Success);
 }
 
 // Conformance: RMI_REC_CREATE aux_align, aux_state

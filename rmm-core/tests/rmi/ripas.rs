@@ -5,20 +5,13 @@ use super::{DESTROYED, EMPTY, GIB, MIB, RAM};
 use rmm_abi::rmi::RecExitReason;
 use rmm_abi::{psci, rsi};
 use rmm_core::fake::{EntryReport, Host, PAGE, Status, TestRealm, Zoo};
+use rmm_granule::GranuleState;
 
 addresses! {
     // Conformance: RMI_RTT_INIT_RIPAS rd_align, rd_bound, rd_state
-    init_rd_align_bound_state: Rd, |host, zoo, pa| {
+    init_rd_align_bound_state: Rd => Status::Success, |host, zoo, pa| {
         let _ = zoo;
         host.rtt_init_ripas(pa, PAGE, 2 * PAGE).0
-    };
-    // Conformance: RMI_RTT_SET_RIPAS rd_align, rd_bound, rd_state
-    set_rd_align_bound_state: Rd, |host, zoo, pa| {
-        host.rtt_set_ripas(pa, zoo.realm.rec_pa(0), 0, PAGE).0
-    };
-    // Conformance: RMI_RTT_SET_RIPAS rec_align, rec_bound, rec_gran_state
-    set_rec_align_bound_gran_state: Rec, |host, zoo, pa| {
-        host.rtt_set_ripas(zoo.realm.rd, pa, 0, PAGE).0
     };
 }
 
@@ -258,6 +251,27 @@ fn set_size_valid_and_top_gran_align() {
     for top in [0, 1, PAGE - 1, PAGE + 8] {
         assert_eq!(set(&realm, 0, top), failed(Status::Input), "{top:#x}");
     }
+}
+
+// Conformance: RMI_RTT_SET_RIPAS rd_align, rd_bound, rd_state
+// Conformance: RMI_RTT_SET_RIPAS rec_align, rec_bound, rec_gran_state
+#[test]
+fn set_rd_and_rec_align_bound_state() {
+    let host = Host::new();
+    let zoo = Zoo::new(&host);
+    let realm = &zoo.realm;
+    realm.activate();
+    request(realm, PAGE, 2 * PAGE, RAM, 0);
+    let by = |rd, rec| host.rtt_set_ripas(rd, rec, PAGE, 2 * PAGE);
+    for bad in zoo.bad(GranuleState::Rd) {
+        let (rd, rec) = (bad.pa, realm.rec_pa(0));
+        assert_eq!(by(rd, rec), failed(Status::Input), "{bad:x?}");
+    }
+    for bad in zoo.bad(GranuleState::Rec) {
+        let (rd, rec) = (realm.rd, bad.pa);
+        assert_eq!(by(rd, rec), failed(Status::Input), "{bad:x?}");
+    }
+    assert_eq!(set(realm, PAGE, 2 * PAGE), done(2 * PAGE));
 }
 
 // Conformance: RMI_RTT_SET_RIPAS rec_state

@@ -8,22 +8,22 @@ use rmm_granule::{Bank, GranuleState};
 
 addresses! {
     // Conformance: RMI_RTT_CREATE rd_align, rd_bound, rd_state
-    create_rd_align_bound_state: Rd, |host, zoo, pa| {
+    create_rd_align_bound_state: Rd => Status::Success, |host, zoo, pa| {
         host.rtt_create(pa, zoo.delegated, 2 * MIB, 3)
     };
     // Conformance: RMI_RTT_CREATE rtt_align, rtt_bound, rtt_state
-    create_rtt_align_bound_state: Delegated, |host, zoo, pa| {
+    create_rtt_align_bound_state: Delegated => Status::Success, |host, zoo, pa| {
         host.rtt_create(zoo.realm.rd, pa, 2 * MIB, 3)
     };
-    // Conformance: RMI_RTT_DESTROY rd_align, rd_bound, rd_state
-    destroy_rd_align_bound_state: Rd, |host, zoo, pa| {
+    // Conformance: RMI_RTT_DESTROY rd_align, rd_bound, rd_state, outputs
+    destroy_rd_align_bound_state: Rd => Status::Rtt(2), |host, zoo, pa| {
         let _ = zoo;
-        let (status, rtt, top) = host.rtt_destroy(pa, 0, 3);
-        assert_eq!((rtt, top), (0, 0));
+        let (status, rtt, top) = host.rtt_destroy(pa, 2 * MIB, 3);
+        assert_eq!((rtt, top == 0), (0, status == Status::Input));
         status
     };
     // Conformance: RMI_RTT_FOLD rd_align, rd_bound, rd_state
-    fold_rd_align_bound_state: Rd, |host, zoo, pa| {
+    fold_rd_align_bound_state: Rd => Status::Rtt(3), |host, zoo, pa| {
         let _ = zoo;
         host.rtt_fold(pa, 0, 3).0
     };
@@ -60,7 +60,7 @@ fn all_input(realm: &TestRealm<'_>, ipa: u64, level: i64) {
 }
 
 // Conformance: RMI_RTT_CREATE level_bound, level_bound<rtt_walk, level_bound<rtte_state
-// Conformance: RMI_RTT_DESTROY level_bound, level_bound<rtt_walk, level_bound<rtte_state
+// Conformance: RMI_RTT_DESTROY level_bound, level_bound<rtt_walk, level_bound<rtte_state, outputs
 // Conformance: RMI_RTT_FOLD level_bound, level_bound<rtt_walk, level_bound<rtte_state
 #[test]
 fn level_bound() {
@@ -74,7 +74,7 @@ fn level_bound() {
 }
 
 // Conformance: RMI_RTT_CREATE ipa_align
-// Conformance: RMI_RTT_DESTROY ipa_align
+// Conformance: RMI_RTT_DESTROY ipa_align, outputs
 // Conformance: RMI_RTT_FOLD ipa_align
 #[test]
 fn ipa_align() {

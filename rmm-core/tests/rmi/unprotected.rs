@@ -13,16 +13,19 @@ const PA: u64 = 0x40_0000_0000;
 
 addresses! {
     // Conformance: RMI_RTT_MAP_UNPROTECTED rd_align, rd_bound, rd_state
-    map_rd_align_bound_state: Rd, |host, zoo, pa| {
+    map_rd_align_bound_state: Rd => Status::Success, |host, zoo, pa| {
         let ipa = zoo.realm.unprotected();
         zoo.realm.tables(ipa, 3);
         host.rtt_map_unprotected(pa, ipa, 3, PA | WB_RW)
     };
-    // Conformance: RMI_RTT_UNMAP_UNPROTECTED rd_align, rd_bound, rd_state
-    unmap_rd_align_bound_state: Rd, |host, zoo, pa| {
+    // Conformance: RMI_RTT_UNMAP_UNPROTECTED rd_align, rd_bound, rd_state, outputs
+    unmap_rd_align_bound_state: Rd => Status::Success, |host, zoo, pa| {
         let ipa = zoo.realm.unprotected();
+        if zoo.realm.entry(ipa, 3).state == 0 {
+            zoo.realm.share(ipa, zoo.undelegated);
+        }
         let (status, top) = host.rtt_unmap_unprotected(pa, ipa, 3);
-        assert_eq!(top, 0);
+        assert_eq!(top == 0, status == Status::Input);
         status
     };
 }
@@ -163,7 +166,7 @@ fn level_bound() {
 }
 
 // Conformance: RMI_RTT_MAP_UNPROTECTED ipa_align
-// Conformance: RMI_RTT_UNMAP_UNPROTECTED ipa_align
+// Conformance: RMI_RTT_UNMAP_UNPROTECTED ipa_align, outputs
 #[test]
 fn ipa_align() {
     let host = Host::new();
