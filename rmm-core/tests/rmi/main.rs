@@ -33,6 +33,7 @@ macro_rules! addresses {
 
 mod any;
 mod data;
+mod fold;
 mod granule;
 mod read_entry;
 mod realm;

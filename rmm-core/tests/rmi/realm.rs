@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! RMI_REALM_CREATE, RMI_REALM_ACTIVATE, RMI_REALM_DESTROY and RMI_REC_AUX_COUNT.
 
-use super::{EMPTY, GIB};
+use super::{EMPTY, GIB, MIB};
 use rmm_abi::rmi::{RealmFlags, RealmParams};
 use rmm_core::fake::{Config, EntryReport, Host, PAGE, Status, Zoo, features};
 use rmm_core::machine::CpuFeatures;
@@ -465,21 +465,42 @@ fn destroy_in_each_state() {
 fn destroy_realm_live() {
     let host = Host::new();
     let realm = host.realm().create();
-    let live = |what| assert_eq!(host.realm_destroy(realm.rd), Status::Realm(0), "{what}");
-
     let _rec = realm.rec(false);
-    live("a REC");
+    assert_eq!(host.realm_destroy(realm.rd), Status::Realm(0), "a REC");
     assert_eq!(host.rec_destroy(realm.rec_pa(0)), Status::Success);
-
-    realm.tables(0, 1);
-    live("a table");
-    assert_eq!(host.rtt_destroy(realm.rd, 0, 1).0, Status::Success);
-
-    realm.tables(realm.unprotected(), 1);
-    live("a table of the Unprotected half");
+    assert_eq!(host.realm_destroy(realm.rd), Status::Success);
+    realm.is_gone();
 }
 
-// Conformance: RMI_REALM_DESTROY realm_live
+// Conformance: RMI_REALM_DESTROY realm_live_table
+#[test]
+fn destroy_realm_live_by_a_table() {
+    let host = Host::new();
+    let realm = host.realm().create();
+    for ipa in [0, realm.unprotected()] {
+        realm.tables(ipa, 1);
+        assert_eq!(host.realm_destroy(realm.rd), Status::Realm(0), "{ipa:#x}");
+        assert_eq!(host.rtt_destroy(realm.rd, ipa, 1).0, Status::Success);
+    }
+    assert_eq!(host.realm_destroy(realm.rd), Status::Success);
+    realm.is_gone();
+}
+
+// Conformance: RMI_REALM_DESTROY realm_live_assigned
+#[test]
+fn destroy_realm_live_by_a_block() {
+    let host = Host::new();
+    let realm = host.realm().ipa(34, 2, 16).create();
+    let ipa = GIB + 2 * MIB;
+    let base = realm.block(ipa);
+    // An entry of the second of the start-level RTTs.
+    let block = EntryReport::assigned(2, base, EMPTY);
+    assert_eq!(realm.entry(ipa, 2), block);
+    assert_eq!(host.realm_destroy(realm.rd), Status::Realm(0));
+    assert_eq!(realm.entry(ipa, 2), block);
+}
+
+// Conformance: RMI_REALM_DESTROY realm_live_table
 #[test]
 fn destroy_realm_live_by_any_start_level_rtt() {
     let host = Host::new();

@@ -91,9 +91,10 @@ fn create_params_align_bound_pas() {
     assert_eq!(host.rec_destroy(rec), Status::Success);
 }
 
-// Conformance: RMI_REC_CREATE aux_align, aux_state
+// Conformance: RMI_REC_CREATE aux_align, aux_bound, aux_state
+// Conformance: Bugs others fixed lock_on_error
 #[test]
-fn create_aux_state_of_each() {
+fn create_aux_align_bound_state_of_each() {
     let host = sve_host();
     let realm = sve_realm(&host);
     let rec = realm.granule();
@@ -101,15 +102,15 @@ fn create_aux_state_of_each() {
     let count = usize::try_from(good.num_aux).expect("at most 16");
     for n in 0..count {
         let mut params = good;
-        params.aux[n] = host.page();
-        assert_eq!(create(&realm, rec, &params), Status::Input, "{n}");
-        params.aux[n] = good.aux[n] + 8;
-        assert_eq!(create(&realm, rec, &params), Status::Input, "{n}");
+        for bad in [host.page(), good.aux[n] + 8, 0x0900_0000] {
+            params.aux[n] = bad;
+            assert_eq!(create(&realm, rec, &params), Status::Input, "{n}");
+        }
     }
     accepts(&realm, rec, &good);
 }
 
-// Conformance: RMI_REC_CREATE aux_alias
+// Conformance: RMI_REC_CREATE aux_alias, aux_alias_rec
 // Conformance: Bugs others fixed alias
 #[test]
 fn create_aux_alias() {
@@ -218,7 +219,8 @@ fn create_order() {
     }
 }
 
-// Conformance: RMI_REC_CREATE num_recs
+// Conformance: RMI_REC_CREATE num_recs, num_recs_more
+// Conformance: RMI_REC_DESTROY num_recs_less
 #[test]
 fn create_num_recs() {
     let host = Host::new();
@@ -234,8 +236,12 @@ fn create_num_recs() {
     let index = most as u64;
     let (rec, params) = (realm.granule(), realm.rec_params(index, false));
     assert_eq!(create(&realm, rec, &params), Status::Realm(0));
+    // One less, one more, and there is room for no other.
     assert_eq!(host.rec_destroy(realm.rec_pa(5)), Status::Success);
-    accepts(&realm, rec, &params);
+    assert_eq!(create(&realm, rec, &params), Status::Success);
+    let params = realm.rec_params(index + 1, false);
+    assert_eq!(create(&realm, realm.granule(), &params), Status::Realm(0));
+    assert_eq!(host.rec_destroy(rec), Status::Success);
 }
 
 // Conformance: RMI_REC_CREATE granules

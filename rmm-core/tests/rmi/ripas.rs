@@ -325,7 +325,6 @@ fn set_top_bound() {
     let host = Host::new();
     let realm = host.realm().active(1);
     realm.tables(0, 3);
-    assert_eq!(set(&realm, 0, PAGE), failed(Status::Input), "no request");
     request(&realm, 0, 8 * PAGE, RAM, 0);
     for top in [9 * PAGE, GIB, u64::MAX - (PAGE - 1)] {
         assert_eq!(set(&realm, 0, top), failed(Status::Input));
@@ -334,7 +333,20 @@ fn set_top_bound() {
     assert_eq!(set(&realm, 8 * PAGE, 9 * PAGE), failed(Status::Input));
 }
 
-// Conformance: RMI_RTT_SET_RIPAS top_bound
+// Conformance: RMI_RTT_SET_RIPAS no_request
+// Conformance: RMI_REC_CREATE nothing_pending
+#[test]
+fn set_no_request() {
+    let host = Host::new();
+    let realm = host.realm().active(1);
+    realm.tables(0, 3);
+    assert_eq!(set(&realm, 0, PAGE), failed(Status::Input), "never entered");
+    let _exit = realm.enter(0);
+    assert_eq!(set(&realm, 0, PAGE), failed(Status::Input), "IRQ");
+    unassigned(&realm, 0, EMPTY);
+}
+
+// Conformance: RMI_RTT_SET_RIPAS no_request
 #[test]
 fn set_after_another_exit() {
     let host = Host::new();
@@ -478,7 +490,7 @@ fn set_success_stops_at_destroyed() {
     }
 }
 
-// Conformance: RMI_RTT_SET_RIPAS stops, out_top
+// Conformance: RMI_RTT_SET_RIPAS stops_table, stops_end, out_top
 #[test]
 fn set_success_stops_at_a_table_and_at_the_end() {
     let host = Host::new();

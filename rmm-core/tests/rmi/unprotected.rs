@@ -153,14 +153,19 @@ fn map_addr_align() {
 
 // Conformance: RMI_RTT_MAP_UNPROTECTED level_bound, level_bound<rtt_walk, level_bound<rtte_state
 // Conformance: RMI_RTT_UNMAP_UNPROTECTED level_bound, level_bound<rtt_walk
-// Conformance: RMI_RTT_UNMAP_UNPROTECTED level_bound<rtte_state
+// Conformance: RMI_RTT_UNMAP_UNPROTECTED level_bound<rtte_state, outputs
 #[test]
 fn level_bound() {
     let host = Host::new();
     for (s2sz, start, num) in [(40, 0, 1), (40, 1, 2), (34, 2, 16)] {
         let realm = host.realm().ipa(s2sz, start, num).create();
-        for level in (-1..start.max(1)).chain(NO_LEVELS) {
-            both_input(&realm, realm.unprotected(), level);
+        let ipa = realm.unprotected();
+        // Before a walk to level 4 would end early, and before one to level 0 would end at a TABLE.
+        for table in [start, 3] {
+            realm.tables(ipa, table);
+            for level in (-1..start.max(1)).chain(NO_LEVELS) {
+                both_input(&realm, ipa, level);
+            }
         }
     }
 }
@@ -181,7 +186,7 @@ fn ipa_align() {
 }
 
 // Conformance: RMI_RTT_MAP_UNPROTECTED ipa_bound, ipa_bound<rtte_state
-// Conformance: RMI_RTT_UNMAP_UNPROTECTED ipa_bound, ipa_bound<rtte_state
+// Conformance: RMI_RTT_UNMAP_UNPROTECTED ipa_bound, ipa_bound<rtte_state, outputs
 #[test]
 fn ipa_bound() {
     let host = Host::new();

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! RMI_VERSION, RMI_FEATURES, and what is no command.
+//! RMI_VERSION, RMI_FEATURES, what is no command, and what holds of all commands.
 
-use rmm_abi::rmi::FeatureRegister0;
+use super::MIB;
+use rmm_abi::rmi::{FeatureRegister0, fid};
 use rmm_core::fake::{Config, Host, Status, features};
 use rmm_core::machine::CpuFeatures;
+use zerocopy::IntoBytes;
 
 const V1_0: u64 = 0x1_0000;
 
@@ -101,4 +103,52 @@ fn sve_hint_is_ignored() {
     assert_eq!((reply.status, reply.x[1]), (Status::Success, 0));
     let reply = host.call_that_may_run(0xC401_0151, &[host.page()]);
     assert_eq!(reply.status, Status::Success);
+}
+
+// Conformance: RMI calls unused_inputs
+#[test]
+fn unused_inputs_are_ignored() {
+    for unused in [0, 1, u64::MAX] {
+        let host = Host::new();
+        let call = |function, inputs: &[u64]| {
+            let mut args = [unused; 7];
+            args[..inputs.len()].copy_from_slice(inputs);
+            let status = host.call(function, &args).status;
+            assert_eq!(status, Status::Success, "{function:#x}, {unused:#x}");
+        };
+        let page = host.page();
+        call(fid::RMI_VERSION, &[V1_0]);
+        call(fid::RMI_FEATURES, &[0]);
+        call(fid::RMI_GRANULE_DELEGATE, &[page]);
+        call(fid::RMI_GRANULE_UNDELEGATE, &[page]);
+
+        let realm = host.realm().prepared();
+        let (rd, params) = (host.granule(), host.page_with(realm.as_bytes()));
+        call(fid::RMI_REALM_CREATE, &[rd, params]);
+        call(fid::RMI_REALM_DESTROY, &[rd]);
+
+        let realm = host.realm().create();
+        let (rd, ipa) = (realm.rd, realm.unprotected());
+        let (rec, run) = (realm.granule(), host.page());
+        let params = host.page_with(realm.rec_params(0, true).as_bytes());
+        call(fid::RMI_REC_AUX_COUNT, &[rd]);
+        call(fid::RMI_REC_CREATE, &[rd, rec, params]);
+        realm.tables(0, 2);
+        call(fid::RMI_RTT_CREATE, &[rd, realm.granule(), 0, 3]);
+        call(fid::RMI_RTT_INIT_RIPAS, &[rd, 0, 2 * MIB]);
+        call(fid::RMI_RTT_FOLD, &[rd, 0, 3]);
+        call(fid::RMI_RTT_CREATE, &[rd, realm.granule(), 0, 3]);
+        call(fid::RMI_DATA_CREATE, &[rd, realm.granule(), 0, page, 0]);
+        call(fid::RMI_DATA_DESTROY, &[rd, 0]);
+        call(fid::RMI_DATA_CREATE_UNKNOWN, &[rd, realm.granule(), 0]);
+        call(fid::RMI_DATA_DESTROY, &[rd, 0]);
+        call(fid::RMI_RTT_DESTROY, &[rd, 0, 3]);
+        realm.tables(ipa, 3);
+        call(fid::RMI_RTT_MAP_UNPROTECTED, &[rd, ipa, 3, page | 6 << 2]);
+        call(fid::RMI_RTT_READ_ENTRY, &[rd, ipa, 3]);
+        call(fid::RMI_RTT_UNMAP_UNPROTECTED, &[rd, ipa, 3]);
+        call(fid::RMI_REALM_ACTIVATE, &[rd]);
+        call(fid::RMI_REC_ENTER, &[rec, run]);
+        call(fid::RMI_REC_DESTROY, &[rec]);
+    }
 }

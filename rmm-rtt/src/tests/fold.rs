@@ -105,6 +105,7 @@ fn assigned_children_must_agree() {
     assert!(realm.fold(ipa, 3).is_ok());
 }
 
+// Conformance: RMI_RTT_FOLD rtt_homo_alignment
 #[test]
 fn assigned_children_must_be_aligned() {
     let realm = Realm::plain();
@@ -190,6 +191,7 @@ fn level_2_blocks_fold_to_level_1() {
     }
 }
 
+// Conformance: RMI_RTT_FOLD rtt_homo_level, rtt_homo_level_assigned
 #[test]
 fn level_1_blocks_do_not_fold() {
     let realm = Realm::plain();
