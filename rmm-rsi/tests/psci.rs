@@ -12,6 +12,7 @@ use rmm_rsi::{Exit, Outcome, PsciEffect};
 const SMCCC_VERSION: u64 = 0x8000_0000;
 const SVE_HINT: u64 = 1 << 16;
 
+// Conformance: RSI calls smccc_version, sve_hint
 #[test]
 fn smccc_version_is_the_platforms() {
     let realm = &mut Realm::new();

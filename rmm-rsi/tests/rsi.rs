@@ -38,6 +38,7 @@ fn version_supports_1_0_alone() {
 }
 
 // Conformance: RSI_FEATURES zero
+// Conformance: RSI calls unused_outputs
 #[test]
 fn features_are_zero() {
     for index in [0, 1, u64::MAX] {
@@ -45,6 +46,7 @@ fn features_are_zero() {
     }
 }
 
+// Conformance: RSI calls sve_hint
 #[test]
 fn function_is_w0_without_the_sve_hint() {
     let realm = &mut Realm::new();

@@ -31,7 +31,7 @@ fn begun() -> Realm {
     realm
 }
 
-// Conformance: RSI_ATTESTATION_TOKEN_INIT size
+// Conformance: RSI_ATTESTATION_TOKEN_INIT size, challenge
 #[test]
 fn init_takes_the_challenge_in_memory_order() {
     let realm = begun();
@@ -71,6 +71,7 @@ fn init_ends_the_generation_in_progress() {
 }
 
 // Conformance: RSI_ATTESTATION_TOKEN_CONTINUE addr_align, addr_bound, offset_bound, size_bound
+// Conformance: RSI_ATTESTATION_TOKEN_CONTINUE size_overflow
 #[test]
 fn continue_refuses_bad_inputs() {
     for realm in [begun(), Realm::new()] {
@@ -167,7 +168,8 @@ fn interrupt_exits_and_the_call_goes_on_later() {
     assert_returns(&mut realm, CONTINUE, &args, &[RSI_INCOMPLETE, 16]);
 }
 
-// Conformance: RSI_ATTESTATION_TOKEN_CONTINUE not_mapped
+// Conformance: RSI_ATTESTATION_TOKEN_CONTINUE empty, not_mapped
+// Conformance: RSI calls retry
 #[test]
 fn memory_that_is_not_there() {
     let mut realm = begun();

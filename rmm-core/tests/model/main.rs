@@ -20,7 +20,6 @@ mod guest;
 mod invariants;
 mod ops;
 mod program;
-mod rows;
 mod rtt_commands;
 mod run;
 mod scenes;

@@ -41,7 +41,7 @@ fn fiq() {
     assert_record(&realm.enter(0), RecExitReason::Irq, |_| ());
 }
 
-// Conformance: REC exits wfi, wfe, wfit
+// Conformance: REC exits wfi, wfe, wfit, wfet
 // Conformance: RMI_REC_ENTER trap_wfi, trap_wfe
 #[test]
 fn wfi_and_wfe_where_trapped() {

@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! The virtual GIC interface at entry and exit (A6.1).
 
-use super::{assert_reason, assert_record, with_page, with_recs};
-use rmm_abi::rmi::RecExitReason;
+use super::{
+    assert_reason, assert_record, for_each_exit, leave_for_each_reason, with_page, with_recs,
+};
+use rmm_abi::rmi::{RecEnter, RecExitReason};
 use rmm_core::fake::Host;
 
 const PENDING: u64 = 1 << 62;
 const GROUP_1: u64 = 1 << 60;
 
 // Conformance: RMI_REC_ENTER gic_entry
+// Conformance: Virtual GIC and timers eoi_count
 #[test]
 fn list_registers_come_and_go() {
     let host = Host::new();
@@ -71,54 +74,17 @@ fn each_bit_of_hcr_that_is_the_hosts() {
 #[test]
 fn every_exit_reports() {
     let host = Host::new();
-    let realm = with_recs(&host, 2);
+    let realm = with_page(&host);
     let device = realm.unprotected();
     realm.script(0, move |cpu| async move {
         cpu.gic(|gic| gic.vmcr = 0x55);
-        cpu.irq().await;
-        cpu.fiq().await;
-        cpu.read(device).await.expect("emulated");
-        let set = rmm_abi::rsi::fid::RSI_IPA_STATE_SET;
-        let _gprs = cpu.smc(&[set, 0, 4096, 1, 0]).await;
-        let _gprs = cpu.smc(&[rmm_abi::rsi::fid::RSI_HOST_CALL, 0]).await;
-        let _gprs = cpu.smc(&[rmm_abi::psci::fid::PSCI_CPU_SUSPEND]).await;
-        cpu.serror(0x2F << 26 | 6 << 10 | 0x11).await;
+        leave_for_each_reason(&cpu, device).await;
     });
-    for (reason, flags) in [
-        (RecExitReason::Irq, 0),
-        (RecExitReason::Fiq, 0),
-        (RecExitReason::Sync, 0),
-        (RecExitReason::RipasChange, 1),
-        (RecExitReason::HostCall, 0),
-        (RecExitReason::Psci, 0),
-        (RecExitReason::SError, 0),
-    ] {
-        let exit = realm.enter_with(0, |enter| {
-            enter.flags = flags;
-            enter.gicv3_lrs[1] = PENDING | 99;
-        });
-        assert_reason(&exit, reason);
+    let fill = |enter: &mut RecEnter| enter.gicv3_lrs[1] = PENDING | 99;
+    for_each_exit(&realm, fill, |exit, reason| {
         assert_eq!(exit.gicv3_lrs[1], PENDING | 99, "{reason:?}");
         assert_eq!(exit.gicv3_vmcr, 0x55, "{reason:?}");
-    }
-    assert_reason(&realm.enter(0), RecExitReason::Irq);
-}
-
-#[test]
-fn an_exit_without_a_run_reports_what_the_host_gave() {
-    let host = Host::new();
-    let realm = with_page(&host);
-    realm.script(0, |cpu| async move {
-        cpu.gic(|gic| gic.vmcr = 0x66);
-        let _gprs = cpu.smc(&[rmm_abi::rsi::fid::RSI_HOST_CALL, 0]).await;
     });
-    assert_reason(&realm.enter(0), RecExitReason::HostCall);
-    let (_, data, _) = host.data_destroy(realm.rd, 0);
-    assert_ne!(data, 0);
-    let exit = realm.enter_with(0, |enter| enter.gicv3_lrs[0] = PENDING | 7);
-    assert_reason(&exit, RecExitReason::Sync);
-    assert_eq!((exit.gicv3_lrs[0], exit.gicv3_vmcr), (PENDING | 7, 0x66));
-    realm.may_be_unfinished();
 }
 
 #[test]

@@ -12,6 +12,7 @@ mod gic;
 mod host_call;
 mod measurement;
 mod mmio;
+mod order;
 mod psci;
 mod reuse;
 mod ripas;
@@ -19,8 +20,10 @@ mod rsi;
 mod state;
 mod timers;
 
+use rmm_abi::psci::fid::PSCI_CPU_SUSPEND;
 use rmm_abi::rmi::{RecEnter, RecEnterFlags, RecExit, RecExitReason};
-use rmm_core::fake::{Host, PAGE, TestRealm};
+use rmm_abi::rsi::fid::{RSI_HOST_CALL, RSI_IPA_STATE_SET};
+use rmm_core::fake::{Host, PAGE, RealmCpu, Status, TestRealm};
 use zerocopy::{FromZeros, IntoBytes};
 
 const MIB: u64 = 1 << 20;
@@ -95,3 +98,48 @@ fn with_recs(host: &Host, count: usize) -> TestRealm<'_> {
 
 /// An IPA beyond what [`with_page`] maps, in the same table.
 const NEXT: u64 = PAGE;
+
+/// What REC 0 of [`with_page`] does for [`for_each_exit`]: leaves once for each reason, and at last
+/// by a host call whose answer cannot be written. `device` is an Unprotected IPA.
+async fn leave_for_each_reason(cpu: &RealmCpu, device: u64) {
+    cpu.irq().await;
+    cpu.fiq().await;
+    cpu.read(device).await.expect("emulated");
+    let set = [RSI_IPA_STATE_SET, 0, PAGE, RAM, 0];
+    let _gprs = cpu.smc(&set).await;
+    let _gprs = cpu.smc(&[PSCI_CPU_SUSPEND]).await;
+    cpu.serror(0x2F << 26 | 6 << 10 | 0x11).await;
+    let _never = cpu.smc(&[RSI_HOST_CALL, 0]).await;
+}
+
+/// Enters REC 0, which does [`leave_for_each_reason`], with what `fill` writes, and shows `check`
+/// the record of each exit, the one of an entry that does not run the Realm among them.
+fn for_each_exit(
+    realm: &TestRealm<'_>,
+    fill: impl Fn(&mut RecEnter),
+    check: impl Fn(&RecExit, RecExitReason),
+) {
+    realm.may_be_unfinished();
+    let enter = |reason, flags: RecEnterFlags| {
+        let exit = realm.enter_with(0, |enter| {
+            fill(enter);
+            enter.flags = flags.bits();
+        });
+        assert_reason(&exit, reason);
+        check(&exit, reason);
+    };
+    for reason in [RecExitReason::Irq, RecExitReason::Fiq, RecExitReason::Sync] {
+        enter(reason, RecEnterFlags::empty());
+    }
+    enter(RecExitReason::RipasChange, RecEnterFlags::EMUL_MMIO);
+    for reason in [
+        RecExitReason::Psci,
+        RecExitReason::SError,
+        RecExitReason::HostCall,
+    ] {
+        enter(reason, RecEnterFlags::empty());
+    }
+    let (status, ..) = realm.host.data_destroy(realm.rd, 0);
+    assert_eq!(status, Status::Success);
+    enter(RecExitReason::Sync, RecEnterFlags::empty());
+}

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The RIM through the commands that make it, against vectors computed by other means.
+//! The RIM through the commands that make it, and REMs through the calls that extend them, against
+//! vectors computed by other means.
 
 use super::{MIB, assert_reason};
 use rmm_abi::rmi::{HashAlgorithm, RecExitReason};
-use rmm_abi::rsi::fid::RSI_MEASUREMENT_READ;
+use rmm_abi::rsi::RSI_SUCCESS;
+use rmm_abi::rsi::fid::{RSI_MEASUREMENT_EXTEND, RSI_MEASUREMENT_READ};
 use rmm_core::fake::{Host, PAGE, Status, TestRealm};
 use rmm_core::realm::Realm;
 use rmm_granule::Pa;
@@ -168,4 +170,58 @@ fn flags_are_measured_as_given() {
     assert!(rims[0].is_some());
     assert!(rims[1].is_none() || rims[1] != rims[0]);
     assert!(rims[2].is_none() || rims[2] != rims[0]);
+}
+
+/// A new REM extended by nothing, then by bytes 0 to 4, then by 64 bytes of 0xFF; SHA-256.
+const REM_SHA_256: [&str; 3] = [
+    "66687aadf862bd776c8fc18b8e9f8e20089714856ee233b3902a591d0d5f2925",
+    "73a5f44a325787128f76e25955cbcde790c917d5406985c55cca9c0a495c5f5d",
+    "e4299c49214f7067ab574a0155bb63327d30f8ac8793250e3115d7929b3b4b0a",
+];
+
+/// The same; SHA-512.
+const REM_SHA_512: [&str; 3] = [
+    "7be9fda48f4179e611c698a73cff09faf72869431efee6eaad14de0cb44bbf66\
+     503f752b7a8eb17083355f3ce6eb7d2806f236b25af96a24e22b887405c20081",
+    "273359b44514011b3301e091bffd6598d05a00b18232bb618d1929a9a844afa3\
+     cf5e4334b4cf9180f2a683cb5e46cb3dcc73570ad27d84a391fdd3cb352da7b5",
+    "62d63a8797162a446bd81798c05a9fcd811fa6e1f1940986b3c06f47b989fb85\
+     a89bd317a4602dd09c4c144ad19df95193bb5aef0c246e267c1cec3dac6e0714",
+];
+
+fn rem_vectors(algorithm: HashAlgorithm, expected: [&'static str; 3]) {
+    let host = Host::new();
+    let realm = host.realm().hash(algorithm).active(1);
+    realm.script(0, move |cpu| async move {
+        for index in [1, 4] {
+            // Beyond its size a value may be anything.
+            for ((size, first), expected) in
+                [(0, u64::MAX), (5, 0xFFFF_FF04_0302_0100), (64, u64::MAX)]
+                    .into_iter()
+                    .zip(expected)
+            {
+                let mut args = [u64::MAX; 11];
+                args[..4].copy_from_slice(&[RSI_MEASUREMENT_EXTEND, index, size, first]);
+                assert_eq!(cpu.smc(&args).await[0], RSI_SUCCESS);
+                let gprs = cpu.smc(&[RSI_MEASUREMENT_READ, index]).await;
+                let bytes: Vec<u8> = gprs[1..9].iter().flat_map(|x| x.to_le_bytes()).collect();
+                assert_eq!(bytes, hex(expected), "{size} bytes");
+            }
+        }
+    });
+    assert_reason(&realm.enter(0), RecExitReason::Irq);
+}
+
+// Conformance: RSI_MEASUREMENT_EXTEND value
+// Conformance: RSI_MEASUREMENT_READ value
+#[test]
+fn rem_sha_256() {
+    rem_vectors(HashAlgorithm::Sha256, REM_SHA_256);
+}
+
+// Conformance: RSI_MEASUREMENT_EXTEND value
+// Conformance: RSI_MEASUREMENT_READ value
+#[test]
+fn rem_sha_512() {
+    rem_vectors(HashAlgorithm::Sha512, REM_SHA_512);
 }

@@ -80,6 +80,7 @@ fn calls_that_do_not_exit() {
     assert_record(&realm.enter(0), RecExitReason::Irq, |_| ());
 }
 
+// Conformance: RSI calls sve_hint
 #[test]
 fn sve_hint() {
     let host = Host::new();
@@ -310,16 +311,22 @@ fn complete_calling_and_target_align_bound_state() {
     let zoo = Zoo::new(&host);
     let realm = realm(&host, 2);
     pending(&realm, [PSCI_CPU_ON, 1, 0, 0]);
-    for bad in zoo.bad(GranuleState::Rec) {
-        let status = host.psci_complete(bad.pa, realm.rec_pa(1), 0);
-        assert_eq!(status, Status::Input, "{bad:x?}");
-        let status = host.psci_complete(realm.rec_pa(0), bad.pa, 0);
-        assert_eq!(status, Status::Input, "{bad:x?}");
+    // Next to a REC that waits, and to the one that it names.
+    let (calling, target) = (realm.rec_pa(0), realm.rec_pa(1));
+    let others = zoo.bad(GranuleState::Rec);
+    for bad in others.iter().chain(&Zoo::unaligned(calling)) {
+        let status = host.psci_complete(bad.pa, target, 0);
+        assert_eq!(status, Status::Input, "calling {bad:x?}");
+    }
+    for bad in others.iter().chain(&Zoo::unaligned(target)) {
+        let status = host.psci_complete(calling, bad.pa, 0);
+        assert_eq!(status, Status::Input, "target {bad:x?}");
     }
     assert_eq!(complete(&realm, 1, 0), Status::Success);
 }
 
 // Conformance: RMI_PSCI_COMPLETE pending
+// Conformance: RMI_REC_CREATE nothing_pending
 #[test]
 fn complete_pending() {
     let host = Host::new();

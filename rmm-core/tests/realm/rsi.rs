@@ -23,6 +23,7 @@ async fn call(cpu: &RealmCpu, args: &[u64], results: usize) -> Vec<u64> {
 
 // Conformance: RSI_VERSION supported, unsupported
 // Conformance: RSI_FEATURES zero
+// Conformance: RSI calls unused_outputs
 #[test]
 fn version_and_features() {
     let host = Host::new();
@@ -67,6 +68,7 @@ fn calls_of_nobody() {
     assert_record(&realm.enter(0), RecExitReason::Irq, |_| ());
 }
 
+// Conformance: RSI calls smccc_version
 #[test]
 fn smccc_version() {
     let version = |pfr0: u64, pfr1: u64, expected: u64| {
@@ -90,6 +92,8 @@ fn smccc_version() {
 }
 
 // Conformance: RSI_REALM_CONFIG ipa_align, ipa_bound, empty, content
+// Conformance: RMI_REALM_CREATE config
+// Conformance: RSI calls unused_outputs
 #[test]
 fn realm_config() {
     let host = Host::new();
@@ -121,6 +125,7 @@ fn realm_config() {
 }
 
 // Conformance: RSI_REALM_CONFIG not_mapped
+// Conformance: RSI calls retry
 #[test]
 fn realm_config_where_memory_is_missing() {
     let host = Host::new();
@@ -227,6 +232,8 @@ fn ipa_state_get() {
     assert_record(&realm.enter(0), RecExitReason::Irq, |_| ());
 }
 
+// Conformance: RMI_REC_CREATE nothing_pending
+// Conformance: RSI_ATTESTATION_TOKEN_CONTINUE size_overflow
 #[test]
 fn attestation_token_without_a_token() {
     let host = Host::new();

@@ -3,7 +3,7 @@
 //!
 //! That the Host's are back after each exit is checked at every call.
 
-use super::{assert_reason, with_recs};
+use super::{assert_reason, for_each_exit, leave_for_each_reason, with_recs};
 use rmm_abi::rmi::{RealmFlags, RecExitReason};
 use rmm_core::fake::{Config, Host, RealmCpu, TestRealm, features};
 use rmm_core::machine::CpuFeatures;
@@ -183,7 +183,7 @@ fn sve() {
         |cpu, rec| async move {
             cpu.sve(|z, rest| {
                 assert!(z.iter().all(|half| half.0 == [0; 4096]));
-                assert_eq!((rest.p, rest.zcr), ([0; 512], 0));
+                assert_eq!((rest.p, rest.ffr, rest.zcr), ([0; 512], [0; 32], 0));
                 z.iter_mut().for_each(|half| fill(half, rec));
                 fill(rest, rec);
             })
@@ -271,6 +271,10 @@ fn pmu() {
         &rich_realm(&host),
         |cpu, rec| async move {
             cpu.pmu(|pmu| {
+                // Nothing of the Host's, whose registers all have values.
+                assert_eq!((pmu.ccntr, pmu.evcntr), (0, [0; 31]));
+                assert_eq!((pmu.ovsset, pmu.intenset, pmu.cntenset), (0, 0, 0));
+                assert_eq!((pmu.selr, pmu.ccfiltr, pmu.evtyper), (0, 0, [0; 31]));
                 fill(pmu, rec);
                 pmu.pmcr &= !1;
             })
@@ -322,6 +326,32 @@ fn pmu_overflow_status() {
         assert_eq!(realm.enter(0).pmu_ovf_status, status);
     }
     assert_reason(&realm.enter(0), RecExitReason::Irq);
+}
+
+// Conformance: REC exits always
+#[test]
+fn pmu_overflow_at_every_exit() {
+    let host = rich();
+    for status in [0, 1] {
+        let realm = rich_realm(&host);
+        let device = realm.unprotected();
+        realm.script(0, move |cpu| async move {
+            cpu.pmu(|pmu| {
+                (pmu.pmcr, pmu.ovsset) = (1, status);
+                (pmu.intenset, pmu.cntenset) = (1, 1);
+            })
+            .await
+            .expect("PMU");
+            leave_for_each_reason(&cpu, device).await;
+        });
+        for_each_exit(
+            &realm,
+            |_| (),
+            |exit, reason| {
+                assert_eq!(u64::from(exit.pmu_ovf_status), status, "{reason:?}");
+            },
+        );
+    }
 }
 
 // Conformance: Exceptions and accesses that do not exit pmu, sve

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! A Realm's EL1 timers (A6.2).
 
-use super::{assert_record, with_recs};
+use super::{assert_record, for_each_exit, leave_for_each_reason, with_page, with_recs};
 use rmm_abi::rmi::{RecExit, RecExitReason};
 use rmm_core::fake::{Host, Timer};
 
@@ -146,31 +146,22 @@ fn each_rec_has_its_own_and_the_hosts_are_back() {
 #[test]
 fn every_exit_reports() {
     let host = Host::new();
-    let realm = with_recs(&host, 1);
+    let realm = with_page(&host);
     let due = host.board().now() + 1_000_000;
     let device = realm.unprotected();
     realm.script(0, move |cpu| async move {
         cpu.set_timer(Timer::Physical, ENABLE, due);
-        cpu.fiq().await;
-        cpu.read(device).await.expect("emulated");
-        let _gprs = cpu.smc(&[rmm_abi::rsi::fid::RSI_HOST_CALL, 0]).await;
+        cpu.set_timer(Timer::Virtual, ENABLE | IMASK, due + 1);
+        leave_for_each_reason(&cpu, device).await;
     });
-    for (reason, flags) in [
-        (RecExitReason::Fiq, 0),
-        (RecExitReason::Sync, 0),
-        (RecExitReason::HostCall, 1),
-    ] {
-        let exit = realm.enter_with(0, |enter| enter.flags = flags);
-        assert_eq!(exit.exit_reason, reason as u8);
-        assert_eq!((exit.cntp_ctl, exit.cntp_cval), (ENABLE, due));
-    }
-    // Nor is it forgotten where the Realm does not run.
-    assert_eq!(
-        host.data_destroy(realm.rd, 0).0,
-        rmm_core::fake::Status::Success
+    for_each_exit(
+        &realm,
+        |_| (),
+        |exit, reason| {
+            let physical = (exit.cntp_ctl, exit.cntp_cval);
+            assert_eq!(physical, (ENABLE, due), "{reason:?}");
+            let virt = (exit.cntv_ctl, exit.cntv_cval);
+            assert_eq!(virt, (ENABLE | IMASK, due + 1), "{reason:?}");
+        },
     );
-    let exit = realm.enter(0);
-    assert_eq!(exit.exit_reason, RecExitReason::Sync as u8);
-    assert_eq!((exit.cntp_ctl, exit.cntp_cval), (ENABLE, due));
-    realm.may_be_unfinished();
 }

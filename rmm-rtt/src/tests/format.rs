@@ -84,6 +84,7 @@ fn entry_sizes_are_those_of_the_architecture() {
     assert_eq!(sizes, [256 * 1024 * GIB, 512 * GIB, GIB, 2 * MIB, 4 * KIB]);
 }
 
+// Conformance: Memory attributes and caches protected
 #[test]
 fn descriptors_have_the_architectures_bits() {
     let s2 = PLAIN;
@@ -177,6 +178,7 @@ fn the_hosts_descriptor_is_checked_bit_by_bit() {
     }
 }
 
+// Conformance: Memory attributes and caches unprotected
 // Conformance: Bugs others fixed host_attributes
 #[test]
 fn the_monitor_decides_the_rest_of_the_hosts_descriptor() {
