@@ -19,7 +19,7 @@ use tests_fvp::protocol::{Access, MODE_COMMANDS, Op, layout};
 pub const TESTS: &[Test] = &[("race.stage1_table", stage1_table)];
 
 /// Writes of the Realm.
-const WRITES: u64 = 10_000;
+const WRITES: u64 = 3_000;
 /// What the page holds.
 const WORD: u64 = 0xA0A0_1B1B;
 /// Memory attributes: Normal; S2AP: none, read only, read and write.
