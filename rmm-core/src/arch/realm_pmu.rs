@@ -3,7 +3,8 @@
 //!
 //! A Realm with a PMU gets it when it first touches one of its registers after an entry, or at the
 //! entry if `PMCR_EL0.E` says that it counts. It sees the event counters it was promised
-//! (`MDCR_EL2.HPMN`); the others stand still (`MDCR_EL2.HPME` = 0). All of the Host's are saved.
+//! (`MDCR_EL2.HPMN`); the others stand still (`MDCR_EL2.HPME` = 0) at zero. All of the Host's are
+//! saved.
 //!
 //! `PMUSERENR_EL0` is switched at each entry: it decides before `MDCR_EL2` does whether an access of
 //! EL0 traps, and to EL1.
@@ -142,15 +143,17 @@ impl HostPmu {
     /// Saves the Host's PMU, loads the REC's and lets the Realm use it.
     ///
     /// # Safety
-    /// A REC is entered on this CPU, which has a PMU with at least `counters` event counters, and
-    /// the PMU is the Host's.
+    /// A REC is entered on this CPU, which has a PMU with at least `counters` event counters, of
+    /// which `rec` has no more, and the PMU is the Host's.
     pub(super) unsafe fn give(&mut self, counters: u8, rec: &PmuState) {
         self.mdcr = MDCR_EL2.get();
         let mut host = PmuState::new_zeroed();
         // SAFETY: by the contract.
         unsafe {
             Self::save(&mut host, self.counters);
-            Self::load(rec, counters.into());
+            // All: what the REC has none of is zero. Where a CPU lets EL1 read a counter beyond
+            // HPMN, as it may without FEAT_FGT, the Realm finds nothing of the Host's there.
+            Self::load(rec, self.counters);
         }
         // Traps are taken away from a Realm that has a PMU.
         MDCR_EL2.set(self.mdcr & !MDCR_PMU | MDCR_EL2::HPMN.val(counters.into()).value);
