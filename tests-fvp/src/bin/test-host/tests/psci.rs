@@ -317,7 +317,7 @@ fn system_off() -> Check {
 // Conformance: RMI_PSCI_COMPLETE pending, owner, status
 // Conformance: Bugs others fixed alias
 fn complete_wrong() -> Check {
-    let zoo = Zoo::new()?;
+    let mut zoo = Zoo::new()?;
     let realm = two_recs()?;
     let [first, second] = &realm.recs[..] else {
         crate::check::fail!("not two RECs")
@@ -333,7 +333,15 @@ fn complete_wrong() -> Check {
     }
     rmi::psci_complete(first.pa, first.pa, SUCCESS).input("calling is target")?;
     rmi::psci_complete(second.pa, first.pa, SUCCESS).input("exchanged")?;
-    rmi::psci_complete(first.pa, zoo.realm.recs[0].pa, SUCCESS).input("REC of another Realm")?;
+    for offset in [1, 8, 0xFFF] {
+        rmi::psci_complete(first.pa + offset, second.pa, SUCCESS)
+            .input("inside the calling REC")?;
+        rmi::psci_complete(first.pa, second.pa + offset, SUCCESS).input("inside the target REC")?;
+    }
+    // Of the index that the request names.
+    let foreign = zoo.realm.add_rec(false, &[])?;
+    let foreign = zoo.realm.recs[foreign].pa;
+    rmi::psci_complete(first.pa, foreign, SUCCESS).input("REC of another Realm")?;
     for code in [
         1,
         2,

@@ -156,6 +156,11 @@ fn create_wrong() -> Check {
         let what = format!("params {kind:?} {address:#x}");
         rmi::realm_create(bench.rd, address).input(&what)?;
     }
+    // In the page of parameters that are accepted in the end.
+    for offset in [1, 8, 0x800, 0xFFF] {
+        let what = format!("params at {offset:#x}");
+        rmi::realm_create(bench.rd, bench.page + offset).input(&what)?;
+    }
     if let Some(address) = without_memory() {
         rmi::realm_create(bench.rd, address).input("params without memory")?;
         bench.refuses(

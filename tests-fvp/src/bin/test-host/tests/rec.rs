@@ -102,6 +102,10 @@ fn create_wrong() -> Check {
     for (kind, address) in zoo.except(&[Kind::Undelegated]) {
         rmi::rec_create(rd, rec, address).input(&format!("params {kind:?} {address:#x}"))?;
     }
+    // In the page of parameters that are accepted in the end.
+    for offset in [1, 8, 0x800, 0xFFF] {
+        rmi::rec_create(rd, rec, page + offset).input(&format!("params at {offset:#x}"))?;
+    }
     rmi::rec_create(rd, rd, page).input("rec is rd")?;
     rmi::rec_create(rec, rec, page).input("rd is rec")?;
     if let Some(address) = without_memory() {

@@ -246,6 +246,10 @@ fn set_ripas_wrong() -> Check {
         let what = format!("rec {kind:?} {address:#x}");
         rmi::rtt_set_ripas(rd, address, PAGE, top).input(&what)?;
     }
+    for offset in [1, 8, 0xFFF] {
+        rmi::rtt_set_ripas(rd, rec.pa + offset, PAGE, top).input("inside the REC")?;
+        rmi::rtt_set_ripas(rd + offset, rec.pa, PAGE, top).input("inside the RD")?;
+    }
     rmi::rtt_set_ripas(zoo.realm.rd, rec.pa, PAGE, top).rec("REC of another Realm")?;
     for (base, top) in [
         (PAGE, PAGE),

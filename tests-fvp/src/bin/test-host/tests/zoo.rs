@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 /// Kinds of addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Inside a delegated granule, not at its begin.
+    /// Inside a granule, not at its begin.
     Unaligned,
     /// Non-secure memory of the Host.
     Undelegated,
@@ -96,6 +96,8 @@ impl Zoo {
         all.extend(self.realm.tables.last().map(|table| (Kind::Rtt, table.2)));
         all.extend(page.map(|page| (Kind::Data, page.1)));
         all.extend(rec.map(|rec| (Kind::Rec, rec.pa)));
+        all.extend(rec.map(|rec| (Kind::Unaligned, rec.pa + 8)));
+        all.extend(rec.map(|rec| (Kind::Unaligned, rec.pa + 0xFFF)));
         all.extend(aux.map(|aux| (Kind::RecAux, *aux)));
         all.retain(|(kind, _)| !right.contains(kind));
         all
