@@ -2,6 +2,7 @@
 //! Exits for synchronous exceptions: what the Host is told, what not, and how the Realm goes on.
 
 use super::Test;
+use super::instruct::{Register, SEED, instruct, kept};
 use crate::check::{Check, ensure, ensure_eq, fail};
 use crate::pool::{self, GRANULE};
 use crate::realm::{Config, Realm, entry_size};
@@ -10,7 +11,9 @@ use crate::rmi;
 use alloc::format;
 use rmm_abi::rmi::{RecEnterFlags, RecExit, RecExitReason};
 use rmm_abi::rsi;
-use tests_fvp::protocol::{Access, IMM_NEXT, MODE_COMMANDS, Op, Reply, SysReg, Wait, layout};
+use tests_fvp::protocol::{
+    Access, IMM_NEXT, MODE_COMMANDS, Op, Reply, SysReg, Wait, layout, pattern,
+};
 
 pub const TESTS: &[Test] = &[
     ("exit.host_call", host_call),
@@ -387,6 +390,12 @@ fn sgi() -> Check {
     check_exit(&rest, &exit_record(RecExitReason::Sync))?;
     let reply = rec.finish_with(&enter())?;
     ensure_eq!(reply.esr, 0, "exception");
+    // By a register other than X0, which the Host is not told.
+    let icc_sgi1r = Register(3, 0, 12, 11, 5);
+    let exit = rec.exit_of_entry(&instruct(icc_sgi1r.msr() | 5, 0, 0))?;
+    ensure_eq!(exit.esr >> 5 & 0x1F, 0, "Rt of X5, esr {:#x}", exit.esr);
+    ensure_eq!(exit.gprs[0], pattern(SEED, 5), "value written by X5");
+    kept(rec.finish_with(&enter())?)?;
     realm.finish()
 }
 
