@@ -87,7 +87,7 @@ pub enum Op {
     ReadFlat = 19,
     /// As [`Op::FpSet`], for the SVE registers.
     SveSet = 20,
-    /// As [`Op::FpCheck`], for the SVE registers.
+    /// As [`Op::FpCheck`], for the SVE registers. Value 1: how many of them are not zero.
     SveCheck = 21,
     /// Execute the instruction word 1 with X0 = 2, X1 = 3 and the pattern of seed 4 in X2 to X29
     /// but X16, from [`Place`] 5. Value 0: X0; value 1: X1; value 2: the instruction's address;

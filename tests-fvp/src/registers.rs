@@ -172,12 +172,16 @@ pub unsafe fn vectors_check(seed: u64) -> u64 {
         + u64::from((fpsr ^ pattern(seed, 65)) & FPSR != 0)
 }
 
-/// Bytes of Z0 to Z31 at the longest vector length.
-const SVE_BYTES: usize = 32 * 256;
+/// Bytes of the longest vector.
+const SVE_LONGEST: usize = 256;
 
-/// Content of the SVE registers: Z0 to Z31 one after the other, in the current length.
+/// Content of the SVE registers in the current length: Z0 to Z31 one after the other; P0 to P15
+/// likewise, and FFR behind them.
 #[repr(C, align(16))]
-struct Sve([u64; SVE_BYTES / 8]);
+struct Sve {
+    z: [u64; 32 * SVE_LONGEST / 8],
+    p: [u8; 17 * SVE_LONGEST / 8],
+}
 
 /// Bytes of a vector in the current length.
 fn sve_length() -> usize {
@@ -190,58 +194,107 @@ fn sve_length() -> usize {
     bytes
 }
 
-/// Writes the pattern of a seed to Z0 to Z31, and all ones to P0 to P15 and FFR.
+impl Sve {
+    /// What a seed makes of the registers at a vector length.
+    fn pattern(seed: u64, length: usize) -> Self {
+        let mut sve = Self {
+            z: core::array::from_fn(|n| pattern(seed, n as u64)),
+            p: core::array::from_fn(|n| pattern(seed, 0x1000 + n as u64).to_le_bytes()[1]),
+        };
+        // FFR has ones below zeroes: not none of them, nor all.
+        let ones = 1 + (pattern(seed, 0x2000) >> 8) as usize % (length - 1);
+        for (n, byte) in sve.p.iter_mut().skip(16 * length / 8).enumerate() {
+            let bits = (0..8).filter(|bit| 8 * n + bit < ones);
+            *byte = bits.fold(0, |byte, bit| byte | 1 << bit);
+        }
+        sve
+    }
+
+    /// What the registers hold.
+    ///
+    /// # Safety
+    ///
+    /// SVE must not trap.
+    unsafe fn read() -> Self {
+        let mut sve = Self {
+            z: [0; 32 * SVE_LONGEST / 8],
+            p: [0; 17 * SVE_LONGEST / 8],
+        };
+        // SAFETY: writes the arrays alone; P0, which FFR goes through, is loaded again.
+        unsafe {
+            asm!(
+                ".arch_extension sve",
+                ".irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31",
+                "str z\\n, [{0}, #\\n, mul vl]",
+                ".endr",
+                ".irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15",
+                "str p\\n, [{1}, #\\n, mul vl]",
+                ".endr",
+                "rdffr p0.b", "str p0, [{1}, #16, mul vl]", "ldr p0, [{1}]",
+                ".arch_extension nosve",
+                in(reg) &raw mut sve.z,
+                in(reg) &raw mut sve.p,
+                options(nostack),
+            );
+        }
+        sve
+    }
+}
+
+/// Writes the pattern of a seed to Z0 to Z31, P0 to P15 and FFR.
 ///
 /// # Safety
 ///
 /// SVE must not trap, and the caller's code must not use it.
 pub unsafe fn sve_set(seed: u64) {
-    let sve = Sve(core::array::from_fn(|n| pattern(seed, n as u64)));
-    // SAFETY: reads the array; the caller has no use for the registers.
+    let sve = Sve::pattern(seed, sve_length());
+    // SAFETY: reads the arrays; the caller has no use for the registers.
     unsafe {
         asm!(
             ".arch_extension sve",
-            "ptrue p0.b", "setffr", "ptrue p7.b", "ptrue p15.b",
+            "ldr p0, [{1}, #16, mul vl]", "wrffr p0.b",
+            ".irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15",
+            "ldr p\\n, [{1}, #\\n, mul vl]",
+            ".endr",
             ".irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31",
             "ldr z\\n, [{0}, #\\n, mul vl]",
             ".endr",
             ".arch_extension nosve",
-            in(reg) &raw const sve,
+            in(reg) &raw const sve.z,
+            in(reg) &raw const sve.p,
             options(nostack),
         );
     }
 }
 
-/// How many words of Z0 to Z31, and bytes of P0, P7, P15 and FFR, differ from what
-/// [`sve_set`] wrote.
+/// How many words of Z0 to Z31, and bytes of P0 to P15 and FFR, differ from the pattern of a
+/// seed.
 ///
 /// # Safety
 ///
 /// SVE must not trap.
 #[must_use]
 pub unsafe fn sve_check(seed: u64) -> u64 {
-    let mut sve = Sve([0; SVE_BYTES / 8]);
-    let mut predicates = [0u8; 4 * 32];
     let length = sve_length();
-    // SAFETY: writes the arrays alone; P1 holds nothing.
-    unsafe {
-        asm!(
-            ".arch_extension sve",
-            ".irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31",
-            "str z\\n, [{0}, #\\n, mul vl]",
-            ".endr",
-            "str p0, [{1}, #0, mul vl]", "str p7, [{1}, #1, mul vl]", "str p15, [{1}, #2, mul vl]",
-            "rdffr p1.b", "str p1, [{1}, #3, mul vl]",
-            ".arch_extension nosve",
-            in(reg) &raw mut sve,
-            in(reg) &raw mut predicates,
-            options(nostack),
-        );
-    }
-    let words = sve.0.iter().take(32 * length / 8).zip(0..);
-    let different = words
-        .filter(|(word, n)| **word != pattern(seed, *n))
-        .count();
-    let bytes = predicates.iter().take(4 * length / 8);
-    (different + bytes.filter(|byte| **byte != 0xFF).count()) as u64
+    // SAFETY: as the caller promises.
+    let found = unsafe { Sve::read() };
+    let wanted = Sve::pattern(seed, length);
+    let z = found.z.iter().zip(&wanted.z).take(32 * length / 8);
+    let p = found.p.iter().zip(&wanted.p).take(17 * length / 8);
+    (z.filter(|(a, b)| a != b).count() + p.filter(|(a, b)| a != b).count()) as u64
+}
+
+/// How many words of Z0 to Z31, and bytes of P0 to P15 and FFR, are not zero.
+///
+/// # Safety
+///
+/// SVE must not trap.
+#[must_use]
+pub unsafe fn sve_used() -> u64 {
+    let length = sve_length();
+    // SAFETY: as the caller promises.
+    let found = unsafe { Sve::read() };
+    let z = found.z.iter().take(32 * length / 8);
+    let p = found.p.iter().take(17 * length / 8);
+    (z.filter(|z| **z != 0).count() + p.filter(|p| **p != 0).count()) as u64
 }

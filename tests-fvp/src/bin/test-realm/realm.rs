@@ -193,8 +193,13 @@ fn perform(op: Op, a: &[u64; 11]) -> Reply {
             unsafe { registers::sve_set(a[0]) };
             Reply::default()
         }
-        // SAFETY: CPACR_EL1 does not trap SVE, which the Host has given this Realm.
-        Op::SveCheck => value(unsafe { registers::sve_check(a[0]) }),
+        Op::SveCheck => {
+            // SAFETY: CPACR_EL1 does not trap SVE, which the Host has given this Realm.
+            let (different, used) = unsafe { (registers::sve_check(a[0]), registers::sve_used()) };
+            let mut reply = value(different);
+            reply.values[1] = used;
+            reply
+        }
         Op::CountNonZero => {
             let words = (a[0]..a[0] + a[1]).step_by(8);
             // SAFETY: memory that the Host has set aside for this.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Realms with LPA2, SVE or a PMU, if the monitor offers them.
 
+use super::instruct::{Register, UNDEFINED, run};
 use super::rtt::check_entry;
 use super::{Test, not_offered};
 use crate::arch::{isb, mrs, msr};
@@ -132,8 +133,15 @@ fn sve() -> Check {
         ensure_eq!(id >> 32 & 0xF, 1, "ID_AA64PFR0_EL1.SVE");
         // As long as may be; the Realm's length is what it was created with.
         rec.value_of(Op::Msr, &[SysReg::Zcr as u64, 0xF])?;
+        // SAFETY: the Host is built without vectors, which CPTR_EL2 does not trap.
+        unsafe { registers::sve_set(100) };
+        ensure_eq!(
+            rec.values_of(Op::SveCheck, &[100])?[1],
+            0,
+            "SVE registers at the first use that are not zero"
+        );
         for seed in 1..3 {
-            // SAFETY: the Host is built without vectors, which CPTR_EL2 does not trap.
+            // SAFETY: as above.
             unsafe { registers::sve_set(100 + seed) };
             rec.value_of(Op::SveSet, &[seed])?;
             rec.enter(&command(Op::Nop, &[]))?;
@@ -212,6 +220,16 @@ fn pmu_overflow() -> Check {
     realm.finish()
 }
 
+/// What the Host leaves something in, and a Realm finds empty.
+const SEEN: [(&str, Register); 5] = [
+    ("PMCNTENSET_EL0", Register(3, 3, 9, 12, 1)),
+    ("PMCCNTR_EL0", Register(3, 3, 9, 13, 0)),
+    ("PMEVCNTR0_EL0", Register(3, 3, 14, 8, 0)),
+    ("PMOVSSET_EL0", Register(3, 3, 9, 14, 3)),
+    ("PMSELR_EL0", Register(3, 3, 9, 12, 5)),
+];
+const PMEVCNTR1: Register = Register(3, 3, 14, 8, 1);
+
 /// A Realm's counters are its own.
 // Conformance: Bugs others fixed pmu_host
 fn pmu_of_host() -> Check {
@@ -226,7 +244,9 @@ fn pmu_of_host() -> Check {
     msr!("pmcntenset_el0", 2);
     msr!("pmovsset_el0", 2);
     msr!("pmselr_el0", 3);
-    let seen = rec.value_of(Op::Mrs, &[SysReg::PmCntenSet as u64]);
+    let seen = SEEN.map(|(name, register)| (name, run(rec, register.mrs(), 0x77, 0)));
+    // Of a counter that the Realm has not got.
+    let beyond = run(rec, PMEVCNTR1.mrs(), 0x77, 0);
     let written = rec.value_of(Op::Msr, &[SysReg::PmCcntr as u64, 0x1111]);
     let values = [
         ("PMCCNTR_EL0", mrs!("pmccntr_el0"), 0xABCD_0000),
@@ -238,8 +258,19 @@ fn pmu_of_host() -> Check {
     ];
     msr!("pmcntenclr_el0", 2);
     msr!("pmovsclr_el0", 2);
-    ensure_eq!(seen?, 0, "the Realm's PMCNTENSET_EL0");
     written?;
+    for (name, reply) in seen {
+        let reply = reply?;
+        ensure_eq!(reply.esr, 0, "the Realm's {name}: exception");
+        ensure_eq!(reply.values[0], 0, "the Realm's {name}");
+    }
+    let beyond = beyond?;
+    ensure!(
+        beyond.esr == UNDEFINED || beyond.esr == 0 && beyond.values[0] == 0,
+        "a counter beyond the Realm's: esr {:#x}, {:#x}",
+        beyond.esr,
+        beyond.values[0]
+    );
     for (name, found, wanted) in values {
         ensure_eq!(found, wanted, "{name}");
     }
