@@ -27,6 +27,7 @@ pub const TESTS: &[Test] = &[
     ("psci.cpu_suspend", cpu_suspend),
     ("psci.system_off", system_off),
     ("psci.complete_wrong", complete_wrong),
+    ("psci.complete_target", complete_target),
 ];
 
 /// A Realm with two RECs, the first of which waits for commands.
@@ -139,6 +140,7 @@ pub fn check_start(reply: &Reply, context: u64) -> Check {
 // Conformance: PSCI_CPU_ON exit
 // Conformance: RMI_PSCI_COMPLETE cpu_on, cpu_on_already, caller, status
 // Conformance: RMI_REC_ENTER rec_psci, psci_answer
+// Conformance: RMI_REC_CREATE mpidr
 // Conformance: REC exits psci
 fn cpu_on() -> Check {
     let realm = two_recs()?;
@@ -358,4 +360,26 @@ fn complete_wrong() -> Check {
     ensure_eq!(resumed(first)?, SUCCESS, "PSCI_CPU_ON");
     realm.finish()?;
     zoo.finish()
+}
+
+/// Another REC of the same Realm than the one that the request names.
+// Conformance: RMI_PSCI_COMPLETE target
+fn complete_target() -> Check {
+    let realm = Realm::running(&Config::default(), 3, MODE_COMMANDS)?;
+    let first = realm.boot()?;
+    let [_, second, third] = &realm.recs[..] else {
+        crate::check::fail!("not three RECs")
+    };
+    let entry = first.value_of(Op::EntryPoint, &[])?;
+    for (request, result) in [
+        ([fid::PSCI_CPU_ON, 1, entry, 0], SUCCESS),
+        ([fid::PSCI_AFFINITY_INFO, 1, 0, 0], AFFINITY_ON),
+    ] {
+        first.exit_of(Op::Smc, &request)?;
+        rmi::psci_complete(first.pa, third.pa, SUCCESS).input("REC 2 instead of REC 1")?;
+        rmi::psci_complete(first.pa, second.pa, SUCCESS).ok("REC 1")?;
+        ensure_eq!(resumed(first)?, result, "{request:x?}");
+    }
+    third.try_enter(&enter()).rec("REC 2 is off")?;
+    realm.finish()
 }
