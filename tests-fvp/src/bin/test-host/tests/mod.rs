@@ -16,6 +16,7 @@ mod irq;
 mod leak;
 mod migrate;
 mod mmio;
+mod order;
 mod psci;
 mod race;
 mod random;
@@ -49,6 +50,7 @@ const GROUPS: &[&[Test]] = &[
     fold::TESTS,
     data::TESTS,
     rec::TESTS,
+    order::TESTS,
     exit::TESTS,
     mmio::TESTS,
     external::TESTS,

@@ -2,6 +2,7 @@
 //! Both CPUs at once, with one Realm.
 
 use super::Test;
+use super::order::check_misplaced;
 use crate::check::{Check, ensure, ensure_eq};
 use crate::pool::GRANULE;
 use crate::realm::{Config, Realm};
@@ -11,13 +12,14 @@ use alloc::sync::Arc;
 use arch::ticks;
 
 use rmm_abi::psci::{SUCCESS, fid};
-use rmm_abi::rmi::{RMI_ERROR_REC, RMI_SUCCESS, RecExitReason};
+use rmm_abi::rmi::{RMI_ERROR_INPUT, RMI_ERROR_REC, RMI_SUCCESS, RecExitReason};
 use spin::Mutex;
 use tests_fvp::protocol::{Access, MODE_COMMANDS, Op, layout};
 
 pub const TESTS: &[Test] = &[
     ("smp.two_recs", two_recs),
     ("smp.running_rec", running_rec),
+    ("smp.record_taken", record_taken),
     ("smp.one_rec_two_cpus", one_rec_two_cpus),
     ("smp.rec_moves", rec_moves),
     ("smp.unmap_while_used", unmap_while_used),
@@ -82,6 +84,14 @@ fn two_recs() -> Check {
     realm.finish()
 }
 
+/// Waits until a REC runs on the second CPU. Returns whether it does.
+fn wait_running(realm: &Realm, rec: &Rec) -> bool {
+    arch::wait_until(5_000, || {
+        // No RIPAS change is pending: without effect, and never in the other CPU's way.
+        rmi::rtt_set_ripas(realm.rd, rec.pa, 0, GRANULE).status == RMI_ERROR_REC
+    })
+}
+
 /// Lets a REC spin on the second CPU until the first CPU calls it back, and does something.
 fn while_running(realm: &Realm, during: impl FnOnce() -> Check) -> Check {
     let first = &realm.recs[0];
@@ -89,10 +99,7 @@ fn while_running(realm: &Realm, during: impl FnOnce() -> Check) -> Check {
     let slot = on_second(first, |rec| {
         rec.exit_of(Op::Spin, &[PAGE, 1, ticks(10_000)])
     })?;
-    let running = arch::wait_until(5_000, || {
-        // No RIPAS change is pending: without effect, and never in the other CPU's way.
-        rmi::rtt_set_ripas(realm.rd, first.pa, 0, GRANULE).status == RMI_ERROR_REC
-    });
+    let running = wait_running(realm, first);
     let outcome = if running { during() } else { Ok(()) };
     gic::send_sgi(board::SECOND_CPU);
     let exit = result(&slot)??;
@@ -108,13 +115,16 @@ fn while_running(realm: &Realm, during: impl FnOnce() -> Check) -> Check {
 }
 
 /// What a running REC refuses.
-// Conformance: RMI_REC_ENTER rec_state
+// Conformance: RMI_REC_ENTER rec_state, run<rec_state, rec_align<rec_state
 // Conformance: RMI_REC_DESTROY rec_state
+// Conformance: RMI_RTT_SET_RIPAS rec_state
 fn running_rec() -> Check {
     let realm = two()?;
     let (first, second) = (realm.recs[0].clone(), realm.recs[1].clone());
     while_running(&realm, || {
         first_is_busy(&first)?;
+        let answer = rmi::rtt_set_ripas(realm.rd, first.pa, 0, GRANULE);
+        answer.rec("RMI_RTT_SET_RIPAS of a running REC")?;
         rmi::psci_complete(first.pa, second.pa, SUCCESS).input("RMI_PSCI_COMPLETE")?;
         rmi::realm_destroy(realm.rd).realm("RMI_REALM_DESTROY")?;
         rmi::undelegate(first.pa).input("RMI_GRANULE_UNDELEGATE")?;
@@ -132,7 +142,39 @@ fn first_is_busy(first: &Rec) -> Check {
     pool::fill(run, 1, 0);
     let answer = rmi::rec_enter(first.pa, run);
     pool::give(run, 1);
-    answer.rec("RMI_REC_ENTER of a running REC").map(drop)
+    answer.rec("RMI_REC_ENTER of a running REC")?;
+    let delegated = pool::take_delegated()?;
+    let misplaced = check_misplaced(first, delegated, "running REC");
+    pool::give_delegated(delegated)?;
+    misplaced
+}
+
+/// The Host takes the record away while the Realm runs: the exit is lost, the REC is not.
+// Conformance: RMI_REC_ENTER run_late
+fn record_taken() -> Check {
+    let realm = two()?;
+    let (mut first, second) = (realm.recs[0].clone(), &realm.recs[1]);
+    first.store(PAGE, 1)?;
+    let slot = on_second(&first, |rec| {
+        rec.try_enter(&command(Op::Spin, &[PAGE, 1, ticks(10_000)]))
+            .status
+    })?;
+    let running = wait_running(&realm, &first);
+    let taken = rmi::delegate(first.run).ok("RMI_GRANULE_DELEGATE");
+    gic::send_sgi(board::SECOND_CPU);
+    let status = result(&slot)?;
+    taken?;
+    // Nothing was written where the Realm's state would now be.
+    rmi::undelegate(first.run).ok("RMI_GRANULE_UNDELEGATE")?;
+    pool::check_zero(first.run)?;
+    ensure!(running, "the REC does not run");
+    ensure_eq!(status, RMI_ERROR_INPUT, "status without a record");
+    second.store(PAGE, 2)?;
+    first.run = pool::take_one()?;
+    let reply = first.finish_with(&enter());
+    pool::give(first.run, 1);
+    ensure_eq!(reply?.values[0], 2, "word that the REC saw");
+    realm.finish()
 }
 
 /// Both CPUs enter the same REC again and again: one of them, at most, succeeds at a
