@@ -10,11 +10,14 @@ use crate::pool::{self, GRANULE};
 use crate::realm::{Config, Realm, entry_size};
 use crate::rmi;
 use alloc::format;
+use tests_fvp::protocol::layout;
 
 pub const TESTS: &[Test] = &[
     ("fold.unassigned", unassigned),
     ("fold.assigned", assigned),
     ("fold.not_homogeneous", not_homogeneous),
+    ("fold.misaligned", misaligned),
+    ("fold.level_1", level_1),
     ("fold.wrong", wrong),
     ("fold.unprotected", unprotected),
     ("unprotected.map", map),
@@ -35,6 +38,29 @@ fn fold(realm: &mut Realm, ipa: u64, level: u64) -> Check {
     let rtt = realm.forget_table(level, ipa)?;
     ensure_eq!(out[0], rtt, "RTT given back");
     pool::give_delegated(rtt)
+}
+
+/// Makes 2 MiB of a Realm's memory, at an IPA that a level 3 table begins at, one block.
+/// Returns its address.
+pub fn add_block(realm: &mut Realm, ipa: u64) -> Check<u64> {
+    let block = pool::take_delegated_row(512, MIB_2)?;
+    for offset in (0..MIB_2).step_by(GRANULE as usize) {
+        let answer = rmi::data_create_unknown(realm.rd, block + offset, ipa + offset);
+        answer.ok("RMI_DATA_CREATE_UNKNOWN")?;
+    }
+    fold(realm, ipa, 3)?;
+    Ok(block)
+}
+
+/// Takes a block apart, and gives its memory and its table back.
+pub fn remove_block(realm: &mut Realm, ipa: u64, block: u64) -> Check {
+    realm.add_table(ipa, 3)?;
+    for offset in (0..MIB_2).step_by(GRANULE as usize) {
+        let out = rmi::data_destroy(realm.rd, ipa + offset).ok("RMI_DATA_DESTROY")?;
+        ensure_eq!(out[0], block + offset, "data");
+        pool::give_delegated(block + offset)?;
+    }
+    realm.remove_table(ipa, 3).map(drop)
 }
 
 // Conformance: RMI_RTT_FOLD unassigned, unassigned_ns, rtt, state
@@ -144,6 +170,47 @@ fn not_homogeneous() -> Check {
     realm.finish()
 }
 
+/// Pages in a row, the first of which is not where a block could begin.
+// Conformance: RMI_RTT_FOLD rtt_homo_alignment
+fn misaligned() -> Check {
+    let mut realm = Realm::new(&Config::default())?;
+    let half = realm.config.unprotected();
+    let rd = realm.rd;
+    realm.add_tables(0, 3)?;
+    let row = pool::take_delegated_row(513, MIB_2)?;
+    for n in 0..512 {
+        let answer = rmi::data_create_unknown(rd, row + (n + 1) * GRANULE, n * GRANULE);
+        answer.ok("RMI_DATA_CREATE_UNKNOWN")?;
+    }
+    rmi::rtt_fold(rd, 0, 3).rtt(3, "pages from the second of a block")?;
+    for n in 0..512 {
+        rmi::data_destroy(rd, n * GRANULE).ok("RMI_DATA_DESTROY")?;
+    }
+    pool::give_delegated_row(row, 513)?;
+    realm.add_tables(half, 3)?;
+    for n in 0..512 {
+        let desc = (0x8000_1000 + n * GRANULE) | ATTRIBUTES;
+        rmi::rtt_map_unprotected(rd, half + n * GRANULE, 3, desc).ok("RMI_RTT_MAP_UNPROTECTED")?;
+    }
+    rmi::rtt_fold(rd, half, 3).rtt(3, "the Host's pages from the second of a block")?;
+    realm.finish()
+}
+
+/// There are no blocks of level 0.
+// Conformance: RMI_RTT_FOLD rtt_homo_level
+fn level_1() -> Check {
+    let mut realm = Realm::new(&Config::default())?;
+    let half = realm.config.unprotected();
+    realm.add_table(half, 1)?;
+    for offset in (0..512).map(|n| n * GIB) {
+        let desc = offset | ATTRIBUTES;
+        rmi::rtt_map_unprotected(realm.rd, half + offset, 1, desc).ok("a block of 1 GiB")?;
+    }
+    rmi::rtt_fold(realm.rd, half, 1).rtt(1, "512 blocks of 1 GiB")?;
+    check_entry(&realm, half, 1, [1, 1, ATTRIBUTES, 0])?;
+    realm.finish()
+}
+
 // Conformance: RMI_RTT_FOLD rd_align, rd_bound, rd_state, rd<rtt_walk, rd<rtte_state, rd<rtt_homo
 // Conformance: RMI_RTT_FOLD ipa_align, rtt_walk, rtte_state
 // Conformance: RMI_RTT_FOLD level_bound, level_bound<rtt_walk, level_bound<rtte_state
@@ -227,7 +294,7 @@ fn map() -> Check {
 // Conformance: RMI_RTT_MAP_UNPROTECTED rd_align, rd_bound, rd_state, rd<rtt_walk, rd<rtte_state
 // Conformance: RMI_RTT_MAP_UNPROTECTED ipa_align, rtt_walk, rtte_state, level_bound
 // Conformance: RMI_RTT_MAP_UNPROTECTED level_bound<rtt_walk, level_bound<rtte_state
-// Conformance: RMI_RTT_MAP_UNPROTECTED ipa_bound, ipa_bound<rtt_walk
+// Conformance: RMI_RTT_MAP_UNPROTECTED ipa_bound, ipa_bound<rtt_walk, ipa_bound<rtte_state
 fn map_wrong() -> Check {
     let mut zoo = Zoo::new()?;
     let rd = zoo.realm.rd;
@@ -246,6 +313,9 @@ fn map_wrong() -> Check {
         (half + GRANULE, 2),
         (half + MIB_2, 1),
         (0, 3),
+        // Pages of the image, and a table.
+        (layout::BASE, 3),
+        (layout::BASE, 2),
         (half - GRANULE, 3),
         (2 * half, 3),
         (1 << 52, 3),
@@ -332,7 +402,8 @@ fn unmap() -> Check {
 // Conformance: RMI_RTT_UNMAP_UNPROTECTED rd_align, rd_bound, rd_state, rd<rtt_walk, rd<rtte_state
 // Conformance: RMI_RTT_UNMAP_UNPROTECTED ipa_align, level_bound, level_bound<rtt_walk
 // Conformance: RMI_RTT_UNMAP_UNPROTECTED level_bound<rtte_state
-// Conformance: RMI_RTT_UNMAP_UNPROTECTED ipa_bound, ipa_bound<rtt_walk
+// Conformance: RMI_RTT_UNMAP_UNPROTECTED ipa_bound, ipa_bound<rtt_walk, ipa_bound<rtte_state
+// Conformance: RMI_RTT_UNMAP_UNPROTECTED outputs
 fn unmap_wrong() -> Check {
     let zoo = Zoo::new()?;
     let rd = zoo.realm.rd;
@@ -352,6 +423,9 @@ fn unmap_wrong() -> Check {
         (half + 1, 3),
         (half + GRANULE, 2),
         (0, 3),
+        // Pages of the image, and a table.
+        (layout::BASE, 3),
+        (layout::BASE, 2),
         (half - GRANULE, 3),
         (2 * half, 3),
         (1 << 52, 3),

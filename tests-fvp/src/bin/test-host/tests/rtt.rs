@@ -2,6 +2,7 @@
 //! RMI_RTT_CREATE, RMI_RTT_DESTROY, RMI_RTT_READ_ENTRY, RMI_RTT_INIT_RIPAS.
 
 use super::Test;
+use super::fold::{add_block, remove_block};
 use super::zoo::{Kind, Zoo, without_memory};
 use crate::check::{Check, ensure_eq};
 use crate::pool::{self, GRANULE};
@@ -17,10 +18,12 @@ pub const TESTS: &[Test] = &[
     ("rtt.destroy_wrong", destroy_wrong),
     ("rtt.destroy_walk", destroy_walk),
     ("rtt.destroy_live", destroy_live),
+    ("rtt.destroy_live_block", destroy_live_block),
     ("rtt.destroy_mixed", destroy_mixed),
     ("rtt.read_entry", read_entry),
     ("rtt.read_entry_wrong", read_entry_wrong),
     ("rtt.init_ripas", init_ripas),
+    ("rtt.init_ripas_over_page", init_ripas_over_page),
     ("rtt.init_ripas_wrong", init_ripas_wrong),
     ("rtt.init_ripas_walk", init_ripas_walk),
 ];
@@ -156,15 +159,15 @@ fn create_walk() -> Check {
 // Conformance: RMI_RTT_DESTROY rd<rtt_live
 // Conformance: RMI_RTT_DESTROY ipa_align, level_bound, level_bound<rtt_walk
 // Conformance: RMI_RTT_DESTROY level_bound<rtte_state
-// Conformance: RMI_RTT_DESTROY ipa_bound, ipa_bound<rtt_walk, ipa_bound<rtte_state
+// Conformance: RMI_RTT_DESTROY ipa_bound, ipa_bound<rtt_walk, ipa_bound<rtte_state, outputs
 fn destroy_wrong() -> Check {
     let zoo = Zoo::new()?;
     let rd = zoo.realm.rd;
     let end = 2 * zoo.realm.config.unprotected();
     let refused = |rd, ipa, level, what: &str| {
         let out = rmi::rtt_destroy(rd, ipa, level).input(what)?;
-        ensure_eq!(out[1], 0, "{what}: top");
-        Ok::<(), crate::check::Fail>(())
+        crate::check::ensure!(out[..3] == [0; 3], "{what}: results {out:x?}");
+        Check::Ok(())
     };
     for (kind, address) in zoo.except(&[Kind::Rd]) {
         refused(address, GIB, 2, &format!("rd {kind:?} {address:#x}"))?;
@@ -219,22 +222,44 @@ fn destroy_walk() -> Check {
     realm.finish()
 }
 
-// Conformance: RMI_RTT_DESTROY rtt_live
+/// A table that is live must be refused.
+fn refuses_live(realm: &Realm, ipa: u64, level: u64, what: &str) -> Check {
+    let out = rmi::rtt_destroy(realm.rd, ipa, level).rtt(level, what)?;
+    ensure_eq!(out[0], 0, "{what}: rtt");
+    ensure_eq!(out[1], ipa, "{what}: top");
+    Ok(())
+}
+
+// Conformance: RMI_RTT_DESTROY rtt_live, rtt_live_table
 fn destroy_live() -> Check {
     let mut realm = Realm::new(&Config::default())?;
-    realm.add_tables(0, 3)?;
-    let refused = |realm: &Realm, ipa, level, what: &str| {
-        let out = rmi::rtt_destroy(realm.rd, ipa, level).rtt(level, what)?;
-        ensure_eq!(out[1], ipa, "{what}: top");
-        Check::Ok(())
-    };
-    refused(&realm, 0, 1, "a table in the level 1 table")?;
-    refused(&realm, 0, 2, "a table in the level 2 table")?;
-    realm.add_unknown(511 * GRANULE)?;
-    refused(&realm, 0, 3, "a page in the level 3 table")?;
-    realm.remove_page(511 * GRANULE)?;
-    realm.remove_table(0, 3)?;
-    realm.remove_table(0, 2)?;
+    let half = realm.config.unprotected();
+    for base in [GIB, half + GIB] {
+        let (level_1, level_3) = (base - GIB, base + 511 * MIB_2);
+        realm.add_tables(level_3, 3)?;
+        refuses_live(&realm, level_1, 1, "a table in the level 1 table")?;
+        refuses_live(&realm, base, 2, "a table in the level 2 table")?;
+        if base < half {
+            let page = level_3 + 511 * GRANULE;
+            realm.add_unknown(page)?;
+            refuses_live(&realm, level_3, 3, "a page in the level 3 table")?;
+            realm.remove_page(page)?;
+        }
+        realm.remove_table(level_3, 3)?;
+        realm.remove_table(base, 2)?;
+    }
+    realm.finish()
+}
+
+// Conformance: RMI_RTT_DESTROY rtt_live_block
+fn destroy_live_block() -> Check {
+    let mut realm = Realm::new(&Config::default())?;
+    let ipa = GIB + 511 * MIB_2;
+    realm.add_tables(ipa, 3)?;
+    let block = add_block(&mut realm, ipa)?;
+    refuses_live(&realm, GIB, 2, "a block in the level 2 table")?;
+    check_entry(&realm, ipa, 3, [2, ASSIGNED, block, EMPTY])?;
+    remove_block(&mut realm, ipa, block)?;
     realm.finish()
 }
 
@@ -362,6 +387,22 @@ fn init_ripas() -> Check {
     // Again: nothing changes but the measurement.
     let out = rmi::rtt_init_ripas(rd, 4 * MIB_2, 6 * MIB_2).ok("RAM again")?;
     ensure_eq!(out[0], 6 * MIB_2, "out_top of RAM");
+    realm.finish()
+}
+
+/// A page behind the first entry becomes RAM too.
+// Conformance: RMI_RTT_INIT_RIPAS over_assigned
+fn init_ripas_over_page() -> Check {
+    let mut realm = Realm::new(&Config::default())?;
+    realm.add_tables(0, 3)?;
+    let data = realm.add_unknown(GRANULE)?;
+    check_entry(&realm, GRANULE, 3, [3, ASSIGNED, data, EMPTY])?;
+    let out = rmi::rtt_init_ripas(realm.rd, 0, 3 * GRANULE).ok("RMI_RTT_INIT_RIPAS")?;
+    ensure_eq!(out[0], 3 * GRANULE, "out_top");
+    check_entry(&realm, 0, 3, [3, UNASSIGNED, 0, RAM])?;
+    check_entry(&realm, GRANULE, 3, [3, ASSIGNED, data, RAM])?;
+    check_entry(&realm, 2 * GRANULE, 3, [3, UNASSIGNED, 0, RAM])?;
+    check_entry(&realm, 3 * GRANULE, 3, [3, UNASSIGNED, 0, EMPTY])?;
     realm.finish()
 }
 
