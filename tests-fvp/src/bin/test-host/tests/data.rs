@@ -29,7 +29,7 @@ const GIB: u64 = entry_size(1);
 const IPA: u64 = layout::BASE + layout::SIZE;
 
 /// The Realm finds what the Host gave, and only there.
-// Conformance: RMI_DATA_CREATE content
+// Conformance: RMI_DATA_CREATE content, state
 // Conformance: RMI_DATA_DESTROY state
 // Conformance: RMI_GRANULE_UNDELEGATE gran_content
 // Conformance: Exceptions and accesses that do not exit ram
@@ -44,6 +44,7 @@ fn content() -> Check {
     for (page, flags) in [(IPA, 0), (IPA + GRANULE, 1)] {
         let data = realm.add_page(page, &bytes, flags)?;
         pool::check_protected(data)?;
+        rmi::undelegate(data).input("undelegate of a page")?;
     }
     realm.add_rec(true, &[MODE_COMMANDS, realm.config.unprotected()])?;
     realm.activate()?;
@@ -109,12 +110,15 @@ fn vmid_again() -> Check {
 // Conformance: RMI_DATA_CREATE rd_align, rd_bound, rd_state, rd<realm_state, rd<rtt_walk
 // Conformance: RMI_DATA_CREATE rd<rtte_state
 // Conformance: RMI_DATA_CREATE src_align, src_bound, src_pas, data_align, data_bound, data_state
-// Conformance: RMI_DATA_CREATE ipa_align, ipa_bound, ipa_bound<rtt_walk, realm_state
+// Conformance: RMI_DATA_CREATE ipa_align, ipa_bound, ipa_bound<rtt_walk, ipa_bound<rtte_state
+// Conformance: RMI_DATA_CREATE realm_state
 // Conformance: Bugs others fixed alias, ipa_outside
 fn create_wrong() -> Check {
-    let zoo = Zoo::new()?;
+    let mut zoo = Zoo::new()?;
     let (rd, data, src) = (zoo.realm.rd, zoo.delegated, zoo.undelegated);
     let half = zoo.realm.config.unprotected();
+    // UNASSIGNED_NS at level 3 at the one, at level 0 at the other end of the Unprotected half.
+    zoo.realm.add_tables(half, 3)?;
     for (kind, address) in zoo.except(&[Kind::Rd]) {
         let what = format!("rd {kind:?} {address:#x}");
         rmi::data_create(address, data, IPA, src, 0).input(&what)?;
@@ -177,12 +181,14 @@ fn create_walk() -> Check {
 
 // Conformance: RMI_DATA_CREATE_UNKNOWN rd_align, rd_bound, rd_state, rd<rtt_walk, rd<rtte_state
 // Conformance: RMI_DATA_CREATE_UNKNOWN data_align, data_bound, data_state, ipa_align, ipa_bound
-// Conformance: RMI_DATA_CREATE_UNKNOWN ipa_bound<rtt_walk, any_state
-// Conformance: RMI_DATA_DESTROY data
+// Conformance: RMI_DATA_CREATE_UNKNOWN ipa_bound<rtt_walk, ipa_bound<rtte_state, any_state
+// Conformance: RMI_DATA_DESTROY data, any_state
 fn create_unknown_wrong() -> Check {
-    let zoo = Zoo::new()?;
+    let mut zoo = Zoo::new()?;
     let (rd, data) = (zoo.realm.rd, zoo.delegated);
     let half = zoo.realm.config.unprotected();
+    // UNASSIGNED_NS at level 3.
+    zoo.realm.add_tables(half, 3)?;
     for (kind, address) in zoo.except(&[Kind::Rd]) {
         let what = format!("rd {kind:?} {address:#x}");
         rmi::data_create_unknown(address, data, IPA).input(&what)?;
@@ -208,7 +214,7 @@ fn create_unknown_wrong() -> Check {
 }
 
 /// `top`: the next thing that lives in the table reached.
-// Conformance: RMI_DATA_DESTROY rtt_walk, rtte_state, top
+// Conformance: RMI_DATA_DESTROY rtt_walk, rtte_state, top, any_state
 fn destroy_top() -> Check {
     let mut realm = Realm::new(&Config::default())?;
     let rd = realm.rd;
@@ -241,13 +247,14 @@ fn destroy_top() -> Check {
 
 // Conformance: RMI_DATA_DESTROY rd_align, rd_bound, rd_state, rd<rtt_walk, rd<rtte_state
 // Conformance: RMI_DATA_DESTROY ipa_align, ipa_bound, ipa_bound<rtt_walk, ipa_bound<rtte_state
+// Conformance: RMI_DATA_DESTROY outputs
 fn destroy_wrong() -> Check {
     let zoo = Zoo::new()?;
     let rd = zoo.realm.rd;
     let half = zoo.realm.config.unprotected();
     let refused = |rd, ipa, what: &str| {
         let out = rmi::data_destroy(rd, ipa).input(what)?;
-        ensure!(out[..2] == [0, 0], "{what}: results {out:x?}");
+        ensure!(out[..3] == [0; 3], "{what}: results {out:x?}");
         Check::Ok(())
     };
     for (kind, address) in zoo.except(&[Kind::Rd]) {

@@ -300,6 +300,7 @@ fn cpu_suspend() -> Check {
 // Conformance: RMI_REC_ENTER system_off
 // Conformance: RMI_REALM_DESTROY any_state
 // Conformance: RMI_REC_DESTROY any_state
+// Conformance: RMI_DATA_DESTROY any_state
 fn system_off() -> Check {
     for function in [fid::PSCI_SYSTEM_OFF, fid::PSCI_SYSTEM_RESET] {
         let realm = two_recs()?;
