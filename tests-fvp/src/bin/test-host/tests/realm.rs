@@ -2,12 +2,13 @@
 //! RMI_REALM_CREATE, RMI_REALM_ACTIVATE, RMI_REALM_DESTROY.
 
 use super::Test;
+use super::fold::{add_block, remove_block};
 use super::rtt::check_entry;
 use super::zoo::{Kind, Zoo, without_memory};
 use crate::arch::mrs;
 use crate::check::{Check, ensure};
 use crate::pool::{self, GRANULE};
-use crate::realm::{Config, Realm};
+use crate::realm::{Config, Realm, entry_size};
 use crate::rmi::{self, Answer};
 use alloc::format;
 use rmm_abi::rmi::{FeatureRegister0, RealmParams};
@@ -25,9 +26,14 @@ pub const TESTS: &[Test] = &[
     ("realm.activate", activate),
     ("realm.destroy_wrong", destroy_wrong),
     ("realm.destroy_live", destroy_live),
+    ("realm.destroy_live_tables", destroy_live_tables),
+    ("realm.destroy_live_block", destroy_live_block),
     ("realm.destroy_unprotected", destroy_unprotected),
     ("realm.aux_count_wrong", aux_count_wrong),
 ];
+
+const MIB_2: u64 = entry_size(2);
+const GIB: u64 = entry_size(1);
 
 fn features() -> Check<FeatureRegister0> {
     Ok(FeatureRegister0::from_bits(
@@ -142,7 +148,8 @@ fn shapes() -> Check {
 }
 
 // Conformance: RMI_REALM_CREATE rd_align, rd_bound, rd_state, params_align, params_bound
-// Conformance: RMI_REALM_CREATE params_pas, rtt_align, rtt_state
+// Conformance: RMI_REALM_CREATE params_pas, rtt_align, rtt_state, vmid_kept
+// Conformance: Bugs others fixed vmid_leak
 fn create_wrong() -> Check {
     let zoo = Zoo::new()?;
     let bench = Bench::new(1)?;
@@ -163,15 +170,21 @@ fn create_wrong() -> Check {
     }
     if let Some(address) = without_memory() {
         rmi::realm_create(bench.rd, address).input("params without memory")?;
-        bench.refuses(
-            &Config::default().params(address),
-            "rtt_base without memory",
-        )?;
+        let params = RealmParams {
+            rtt_base: address,
+            ..params
+        };
+        bench.refuses(&params, "rtt_base without memory")?;
     }
     for (kind, address) in zoo.except(&[Kind::Delegated]) {
         let what = format!("rtt_base {kind:?} {address:#x}");
-        bench.refuses(&Config::default().params(address), &what)?;
+        let params = RealmParams {
+            rtt_base: address,
+            ..params
+        };
+        bench.refuses(&params, &what)?;
     }
+    // With the VMID of all the failures.
     bench.accepts(&params, "after all those")?;
     bench.finish()?;
     zoo.finish()
@@ -314,13 +327,27 @@ fn create_feature_wrong() -> Check {
     bench.finish()
 }
 
-/// Should-be-zero bits, and numbers that mean nothing without their flag.
+/// Should-be-zero bits and bytes, and numbers that mean nothing without their flag.
+// Conformance: RMI_REALM_CREATE reserved
 fn create_ignores_reserved() -> Check {
     let bench = Bench::new(1)?;
     let mut params = Config::default().params(bench.rtt);
     params.sve_vl = 255;
     params.pmu_num_ctrs = 255;
     bench.accepts(&params, "numbers without their flags")?;
+    // LPA2, SVE and PMU are the flags that there are.
+    params.flags = !7;
+    bench.accepts(&params, "reserved flags")?;
+    params._reserved0.fill(0xFF);
+    params._reserved1.fill(0xFF);
+    params._reserved2.fill(0xFF);
+    params._reserved3.fill(0xFF);
+    params._reserved4.fill(0xFF);
+    params._reserved5.fill(0xFF);
+    params._reserved6.fill(0xFF);
+    params._reserved7.fill(0xFF);
+    params._reserved8.fill(0xFF);
+    bench.accepts(&params, "reserved bytes")?;
     bench.finish()
 }
 
@@ -373,7 +400,7 @@ fn destroy_wrong() -> Check {
     zoo.finish()
 }
 
-// Conformance: RMI_REALM_DESTROY realm_live
+// Conformance: RMI_REALM_DESTROY realm_live, realm_live_table
 // Conformance: RMI_REC_DESTROY any_state
 fn destroy_live() -> Check {
     let mut realm = Realm::new(&Config::default())?;
@@ -391,18 +418,50 @@ fn destroy_live() -> Check {
     realm.finish()
 }
 
+/// 4 GiB from level 2, in four tables.
+const FOUR_TABLES: Config = Config {
+    s2sz: 32,
+    level: 2,
+    tables: 4,
+    hash: 0,
+    flags: 0,
+    sve_vl: 0,
+    pmu_num_ctrs: 0,
+    rpv: [0x5A; 64],
+    vmid: None,
+};
+
+/// A table keeps a Realm alive in whichever start level table its entry is.
+// Conformance: RMI_REALM_DESTROY realm_live_table
+fn destroy_live_tables() -> Check {
+    let mut realm = Realm::new(&FOUR_TABLES)?;
+    for ipa in [0, GIB + MIB_2, 2 * GIB, 4 * GIB - MIB_2] {
+        realm.add_table(ipa, 3)?;
+        rmi::realm_destroy(realm.rd).realm("Realm with an RTT")?;
+        realm.remove_table(ipa, 3)?;
+    }
+    realm.finish()
+}
+
+// Conformance: RMI_REALM_DESTROY realm_live_assigned
+fn destroy_live_block() -> Check {
+    let mut realm = Realm::new(&FOUR_TABLES)?;
+    for ipa in [0, 2 * GIB - MIB_2] {
+        realm.add_table(ipa, 3)?;
+        let block = add_block(&mut realm, ipa)?;
+        rmi::realm_destroy(realm.rd).realm("Realm with a block")?;
+        check_entry(&realm, ipa, 2, [2, 1, block, 0])?;
+        remove_block(&mut realm, ipa, block)?;
+    }
+    realm.finish()
+}
+
 /// Mappings of the Host's own memory do not keep a Realm alive.
 // Conformance: RMI_REALM_DESTROY assigned_ns
 fn destroy_unprotected() -> Check {
-    let config = Config {
-        s2sz: 32,
-        level: 2,
-        tables: 4,
-        ..Config::default()
-    };
-    let realm = Realm::new(&config)?;
+    let realm = Realm::new(&FOUR_TABLES)?;
     let memory = pool::take(512, 512 * GRANULE)?;
-    let ipa = config.unprotected();
+    let ipa = realm.config.unprotected();
     let desc = memory | 3 << 6 | 6 << 2;
     rmi::rtt_map_unprotected(realm.rd, ipa, 2, desc).ok("RMI_RTT_MAP_UNPROTECTED")?;
     realm.finish()?;
@@ -411,11 +470,12 @@ fn destroy_unprotected() -> Check {
     Ok(())
 }
 
-// Conformance: RMI_REC_AUX_COUNT rd_align, rd_bound, rd_state, aux_count
+// Conformance: RMI_REC_AUX_COUNT rd_align, rd_bound, rd_state, aux_count, outputs
 fn aux_count_wrong() -> Check {
     let zoo = Zoo::new()?;
     for (kind, address) in zoo.except(&[Kind::Rd]) {
-        rmi::rec_aux_count(address).input(&format!("rd {kind:?} {address:#x}"))?;
+        let out = rmi::rec_aux_count(address).input(&format!("rd {kind:?} {address:#x}"))?;
+        ensure!(out[..3] == [0; 3], "results {out:x?}");
     }
     let counts = [
         rmi::rec_aux_count(zoo.realm.rd).ok("RMI_REC_AUX_COUNT")?,
