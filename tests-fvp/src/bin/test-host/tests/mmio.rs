@@ -146,7 +146,7 @@ fn mmio_inject_sea() -> Check {
 
 /// An access without syndrome: the Host learns where, not how; it can only inject an abort.
 // Conformance: REC exits non_emulatable_unprotected
-// Conformance: RMI_REC_ENTER inject_sea, rec_mmio
+// Conformance: RMI_REC_ENTER inject_sea, rec_mmio, rec_mmio_both
 fn mmio_not_emulatable() -> Check {
     let realm = running()?;
     let rec = &realm.recs[0];
@@ -155,6 +155,8 @@ fn mmio_not_emulatable() -> Check {
     check_exit(&exit, &abort_record(DATA_ABORT, 4, ipa))?;
     let emulate = enter_with(RecEnterFlags::EMUL_MMIO);
     rec.try_enter(&emulate).rec("emul_mmio without syndrome")?;
+    let both = enter_with(RecEnterFlags::EMUL_MMIO | RecEnterFlags::INJECT_SEA);
+    rec.try_enter(&both).rec("both flags without syndrome")?;
     let reply = rec.finish_with(&enter_with(RecEnterFlags::INJECT_SEA))?;
     ensure_eq!(reply.esr >> 26, DATA_ABORT_SAME, "EC, esr {:#x}", reply.esr);
     ensure_eq!(

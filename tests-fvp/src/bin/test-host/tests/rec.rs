@@ -2,17 +2,24 @@
 //! RMI_REC_CREATE, RMI_REC_DESTROY, and what keeps RMI_REC_ENTER from entering.
 
 use super::Test;
+use super::instruct::{instruct, kept};
 use super::psci::check_start;
 use super::zoo::{Kind, Zoo, without_memory};
-use crate::check::{Check, ensure_eq};
+use crate::arch::ticks;
+use crate::check::{Check, ensure, ensure_eq};
+use crate::gic;
 use crate::pool::{self, GRANULE};
 use crate::realm::{Config, Realm, rec_params};
-use crate::rec::{Step, command, enter, enter_with};
+use crate::rec::{Step, check_exit, command, enter, enter_with, exit_record};
 use crate::rmi;
 use alloc::format;
 use alloc::vec::Vec;
-use rmm_abi::rmi::{FeatureRegister0, RMI_ERROR_REALM, RecEnter, RecEnterFlags, RecParams, status};
-use tests_fvp::protocol::{MODE_COMMANDS, Op};
+use rmm_abi::rmi::{
+    FeatureRegister0, RMI_ERROR_REALM, RealmFlags, RecEnter, RecEnterFlags, RecExitReason,
+    RecParams, status,
+};
+use rmm_abi::{psci, rsi};
+use tests_fvp::protocol::{MODE_COMMANDS, Op, layout};
 use zerocopy::IntoBytes;
 
 pub const TESTS: &[Test] = &[
@@ -20,10 +27,14 @@ pub const TESTS: &[Test] = &[
     ("rec.create_aux_wrong", create_aux_wrong),
     ("rec.create_params_wrong", create_params_wrong),
     ("rec.many", many),
+    ("rec.most", most),
+    ("rec.nothing_pending", nothing_pending),
     ("rec.destroy_wrong", destroy_wrong),
     ("rec.first_entry", first_entry),
     ("rec.enter_wrong", enter_wrong),
     ("rec.enter_states", enter_states),
+    ("rec.enter_other_fields", enter_other_fields),
+    ("rec.enter_registers_kept", enter_registers_kept),
     ("rec.enter_gic_wrong", enter_gic_wrong),
     ("rec.enter_emulation_wrong", enter_emulation_wrong),
     (
@@ -31,6 +42,12 @@ pub const TESTS: &[Test] = &[
         failed_enter_changes_nothing,
     ),
 ];
+
+fn features() -> Check<FeatureRegister0> {
+    Ok(FeatureRegister0::from_bits(
+        rmi::features(0).ok("RMI_FEATURES")?[0],
+    ))
+}
 
 /// Granules and a page of parameters, to create a REC by hand.
 struct Bench {
@@ -123,10 +140,22 @@ fn create_wrong() -> Check {
     zoo.finish()
 }
 
-// Conformance: RMI_REC_CREATE aux_align, aux_state, aux_alias, num_aux
+// Conformance: RMI_REC_CREATE aux_align, aux_bound, aux_state, aux_alias, aux_alias_rec, num_aux
 // Conformance: Bugs others fixed alias
 fn create_aux_wrong() -> Check {
-    let zoo = Zoo::new()?;
+    create_aux_wrong_in(&Config::default())?;
+    if !features()?.sve_en() {
+        return Ok(());
+    }
+    // More of them, for the vectors.
+    create_aux_wrong_in(&Config {
+        flags: RealmFlags::SVE.bits(),
+        ..Config::default()
+    })
+}
+
+fn create_aux_wrong_in(config: &Config) -> Check {
+    let zoo = Zoo::with(config)?;
     let bench = Bench::new(&zoo.realm)?;
     let good = bench.params(1);
     let count = bench.aux.len();
@@ -202,6 +231,51 @@ fn many() -> Check {
     realm.finish()
 }
 
+/// As many RECs as there may be at a time, and one more.
+// Conformance: RMI_REC_CREATE num_recs, num_recs_more
+// Conformance: RMI_REC_DESTROY num_recs_less
+fn most() -> Check {
+    let most = (1 << features()?.max_recs_order()) - 1;
+    if most > 4000 {
+        return super::not_offered("a number of RECs that the pool has granules for");
+    }
+    let mut realm = Realm::new(&Config::default())?;
+    for _ in 0..most {
+        realm.add_rec(false, &[])?;
+    }
+    let bench = Bench::new(&realm)?;
+    // With the right index and with another.
+    for index in [most, 0] {
+        pool::write_bytes(bench.page, bench.params(index).as_bytes());
+        rmi::rec_create(realm.rd, bench.rec, bench.page).realm("one REC more")?;
+    }
+    realm.recs.swap_remove(7).destroy()?;
+    bench.accepts(&realm, &bench.params(most))?;
+    bench.finish()?;
+    realm.finish()
+}
+
+/// A new REC has no business with the Host.
+// Conformance: RMI_REC_CREATE nothing_pending
+fn nothing_pending() -> Check {
+    let mut realm = Realm::loaded(&Config::default())?;
+    realm.add_rec(true, &[MODE_COMMANDS, realm.config.unprotected()])?;
+    realm.add_rec(false, &[])?;
+    realm.activate()?;
+    let [first, second] = &realm.recs[..] else {
+        crate::check::fail!("not two RECs")
+    };
+    rmi::rtt_set_ripas(realm.rd, first.pa, 0, GRANULE).input("RIPAS change")?;
+    rmi::psci_complete(first.pa, second.pa, psci::SUCCESS).input("PSCI request")?;
+    // The answer to a host call would go to the address in X1, which has no memory.
+    let mut answer = enter();
+    answer.gprs.fill(u64::MAX);
+    check_start(&first.finish_with(&answer)?, MODE_COMMANDS)?;
+    let token = [rsi::fid::RSI_ATTESTATION_TOKEN_CONTINUE, layout::BASE, 0, 0];
+    ensure_eq!(first.call(&token)?[0], rsi::RSI_ERROR_STATE, "token");
+    realm.finish()
+}
+
 // Conformance: RMI_REC_DESTROY rec_align, rec_bound, rec_gran_state, rec<rec_state
 fn destroy_wrong() -> Check {
     let zoo = Zoo::new()?;
@@ -248,11 +322,65 @@ fn enter_states() -> Check {
         .try_enter(&enter())
         .rec("REC is not runnable")?;
     let rec = realm.boot()?;
-    let exit = rec.exit_of(Op::Smc, &[rmm_abi::psci::fid::PSCI_SYSTEM_OFF])?;
-    ensure_eq!(exit.gprs[0], rmm_abi::psci::fid::PSCI_SYSTEM_OFF, "exit");
+    let exit = rec.exit_of(Op::Smc, &[psci::fid::PSCI_SYSTEM_OFF])?;
+    ensure_eq!(exit.gprs[0], psci::fid::PSCI_SYSTEM_OFF, "exit");
     rec.try_enter(&enter())
         .is(status(RMI_ERROR_REALM, 1), "Realm is SYSTEM_OFF")?;
     rmi::realm_activate(realm.rd).realm("RMI_REALM_ACTIVATE of SYSTEM_OFF")?;
+    realm.finish()
+}
+
+/// What no rule reads at this entry: reserved flags and bytes, the answer to another exit.
+// Conformance: RMI_REC_ENTER other_fields, inject_sea_ignored
+// Conformance: Virtual GIC and timers spare_list_registers
+fn enter_other_fields() -> Check {
+    let realm = Realm::running(&Config::default(), 1, MODE_COMMANDS)?;
+    let rec = realm.boot()?;
+    let entry_point = rec.value_of(Op::EntryPoint, &[])?;
+    let list_registers = features()?.gicv3_num_lrs() as usize + 1;
+    let used = RecEnterFlags::EMUL_MMIO | RecEnterFlags::TRAP_WFI | RecEnterFlags::TRAP_WFE;
+    let mut full = command(Op::EntryPoint, &[]);
+    full.flags = !used.bits();
+    full._reserved0.fill(0xFF);
+    full._reserved1.fill(0xFF);
+    full._reserved2.fill(0xFF);
+    full.gprs[12..].fill(u64::MAX);
+    full.gicv3_lrs[list_registers..].fill(u64::MAX);
+    let reply = rec.finish_with(&full)?;
+    ensure_eq!(reply.esr, 0, "exception");
+    ensure_eq!(reply.values[0], entry_point, "value of the command");
+    let lrs = rec.last_exit().gicv3_lrs;
+    ensure!(lrs == [0; 16], "list registers {lrs:x?}");
+    // After an exit that takes no answer.
+    rec.exit_of(Op::Smc, &[psci::fid::PSCI_CPU_SUSPEND])?;
+    full.gprs.fill(u64::MAX);
+    let reply = rec.finish_with(&full)?;
+    ensure!(
+        reply.values[..4] == [psci::SUCCESS, 0, 0, 0],
+        "X0 to X3: {:x?}",
+        reply.values
+    );
+    realm.finish()
+}
+
+/// A Realm that waits is stopped by an interrupt, and finds its registers.
+// Conformance: RMI_REC_ENTER registers_kept
+fn enter_registers_kept() -> Check {
+    const WFI: u64 = 0xD503_207F;
+    let realm = Realm::running(&Config::default(), 1, MODE_COMMANDS)?;
+    let rec = realm.boot()?;
+    gic::start_timer(ticks(20));
+    let exit = rec.exit_of_entry(&instruct(WFI, 0x5EC2, 0x5EC3));
+    gic::stop_timer_if(exit.is_err());
+    check_exit(&exit?, &exit_record(RecExitReason::Irq))?;
+    let taken = gic::taken().unwrap_or(0);
+    ensure_eq!(taken, gic::EL2_TIMER, "interrupt taken by the Host");
+    let mut answer = enter();
+    answer.gprs.fill(u64::MAX);
+    let reply = kept(rec.finish_with(&answer)?)?;
+    ensure_eq!(reply.esr, 0, "exception");
+    ensure_eq!(reply.values[0], 0x5EC2, "X0");
+    ensure_eq!(reply.values[1], 0x5EC3, "X1");
     realm.finish()
 }
 
@@ -270,8 +398,7 @@ fn enter_gic_wrong() -> Check {
     for bit in (0..64).filter(|bit| free >> bit & 1 == 0) {
         refused(&format!("gicv3_hcr bit {bit}"), &|e| e.gicv3_hcr = 1 << bit)?;
     }
-    let features = FeatureRegister0::from_bits(rmi::features(0).ok("RMI_FEATURES")?[0]);
-    let last = features.gicv3_num_lrs() as usize;
+    let last = features()?.gicv3_num_lrs() as usize;
     for n in [0, last] {
         // HW, in every state: invalid, pending, active, both.
         for state in 0..4 {
@@ -302,7 +429,7 @@ fn enter_gic_wrong() -> Check {
 }
 
 /// emul_mmio needs an Emulatable Data Abort; inject_sea without one does nothing.
-// Conformance: RMI_REC_ENTER rec_mmio, inject_sea_ignored
+// Conformance: RMI_REC_ENTER rec_mmio, rec_mmio_both, inject_sea_ignored
 fn enter_emulation_wrong() -> Check {
     let realm = Realm::running(&Config::default(), 1, MODE_COMMANDS)?;
     let rec = &realm.recs[0];
