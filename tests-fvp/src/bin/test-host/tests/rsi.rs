@@ -7,7 +7,10 @@ use crate::check::{Check, ensure, ensure_eq};
 use crate::pool::GRANULE;
 use crate::realm::{Config, Realm};
 use crate::rec::{Rec, check_exit, enter, enter_with, exit_record};
-use rmm_abi::rmi::{DataFlags, RecEnterFlags, RecExitReason};
+use crate::rmi;
+use alloc::format;
+use alloc::string::String;
+use rmm_abi::rmi::{DataFlags, FeatureRegister0, RecEnterFlags, RecExitReason};
 use rmm_abi::{rsi, smccc};
 use rsi::fid;
 use rsi::{RSI_ERROR_INPUT, RSI_ERROR_STATE, RSI_ERROR_UNKNOWN, RSI_INCOMPLETE, RSI_SUCCESS};
@@ -23,7 +26,9 @@ pub const TESTS: &[Test] = &[
     ("rsi.host_call_wrong", host_call_wrong),
     ("rsi.host_call_not_mapped", host_call_not_mapped),
     ("rsi.measurements", measurements),
+    ("rsi.extensions", extensions),
     ("rsi.rim", rim),
+    ("rsi.rim_of_steps", rim_of_steps),
     ("rsi.token_wrong", token_wrong),
     ("rsi.token_fails", token_fails),
 ];
@@ -44,10 +49,15 @@ pub fn with_pages(count: u64, config: &Config) -> Check<Realm> {
     Ok(realm)
 }
 
-/// A call that must fail, with no results.
+/// A call without results: this is its status, and X1 to X3 are zero.
 pub fn refused(rec: &Rec, arguments: &[u64], status: u64) -> Check {
     let values = rec.call(arguments)?;
     ensure_eq!(values[0], status, "call {arguments:x?}");
+    ensure!(
+        values[1..4] == [0; 3],
+        "call {arguments:x?}: X1 to X3 {:x?}",
+        &values[1..4]
+    );
     Ok(())
 }
 
@@ -72,18 +82,20 @@ fn version() -> Check {
 }
 
 // Conformance: RSI_FEATURES zero
+// Conformance: RSI calls unused_outputs
 fn features() -> Check {
     let realm = running()?;
     for index in [0, 1, 1 << 32, u64::MAX] {
         let values = realm.recs[0].call(&[fid::RSI_FEATURES, index])?;
         ensure_eq!(values[0], RSI_SUCCESS, "index {index:#x}");
-        ensure_eq!(values[1], 0, "value of {index:#x}");
+        ensure!(values[1..4] == [0; 3], "value of {index:#x}, X2, X3");
     }
     realm.finish()
 }
 
 /// Calls that are no RSI: unassigned, RMI, SMC32 forms, others' services.
 // Conformance: Exceptions and accesses that do not exit other_smc
+// Conformance: RSI calls sve_hint, smccc_version
 fn not_supported() -> Check {
     let realm = running()?;
     let rec = &realm.recs[0];
@@ -118,10 +130,14 @@ fn not_supported() -> Check {
 }
 
 // Conformance: RSI_REALM_CONFIG content
+// Conformance: RMI_REALM_CREATE config
 fn realm_config() -> Check {
-    for hash in [0, 1] {
+    let features = FeatureRegister0::from_bits(rmi::features(0).ok("RMI_FEATURES")?[0]);
+    let wide = features.s2sz().min(44) as u8;
+    for (hash, s2sz) in [(0, 40), (1, wide)] {
         let mut config = Config {
             hash,
+            s2sz,
             ..Config::default()
         };
         for (n, byte) in (0..).zip(&mut config.rpv) {
@@ -153,6 +169,7 @@ fn realm_config() -> Check {
 }
 
 // Conformance: RSI_REALM_CONFIG ipa_align, ipa_bound, empty
+// Conformance: RSI calls unused_outputs
 fn realm_config_wrong() -> Check {
     let realm = running()?;
     let half = realm.config.unprotected();
@@ -182,6 +199,7 @@ fn realm_config_wrong() -> Check {
 
 /// RAM that the Host has not provided: it is asked for, as by a load.
 // Conformance: RSI_REALM_CONFIG not_mapped
+// Conformance: RSI calls retry
 fn realm_config_not_mapped() -> Check {
     let mut realm = Realm::loaded(&Config::default())?;
     realm.init_ripas(PAGE, PAGE + GRANULE)?;
@@ -197,8 +215,11 @@ fn realm_config_not_mapped() -> Check {
         .rec("emul_mmio")?;
     check_exit(&rec.exit_of_entry(&enter())?, &wanted)?;
     realm.add_unknown(PAGE)?;
-    let reply = rec.finish_with(&enter())?;
+    let mut answer = enter();
+    answer.gprs.fill(u64::MAX);
+    let reply = rec.finish_with(&answer)?;
     ensure_eq!(reply.values[0], RSI_SUCCESS, "RSI_REALM_CONFIG");
+    ensure_eq!(reply.values[9], 0, "registers that changed");
     ensure_eq!(rec.load(PAGE)?, 40, "ipa_width");
     realm.finish()
 }
@@ -265,6 +286,59 @@ fn extend(rec: &Rec, index: u64, size: u64, word: u64) -> Check<u64> {
     let mut arguments = [word; 11];
     arguments[..3].copy_from_slice(&[fid::RSI_MEASUREMENT_EXTEND, index, size]);
     Ok(rec.call(&arguments)?[0])
+}
+
+/// A REM of zeroes extended by nothing, then by bytes 0 to 4, then by 64 bytes of 0xFF: SHA-256
+/// and SHA-512, made by an independent program.
+const EXTENDED: [[&str; 3]; 2] = [
+    [
+        "66687aadf862bd776c8fc18b8e9f8e20089714856ee233b3902a591d0d5f2925",
+        "73a5f44a325787128f76e25955cbcde790c917d5406985c55cca9c0a495c5f5d",
+        "e4299c49214f7067ab574a0155bb63327d30f8ac8793250e3115d7929b3b4b0a",
+    ],
+    [
+        "7be9fda48f4179e611c698a73cff09faf72869431efee6eaad14de0cb44bbf66\
+         503f752b7a8eb17083355f3ce6eb7d2806f236b25af96a24e22b887405c20081",
+        "273359b44514011b3301e091bffd6598d05a00b18232bb618d1929a9a844afa3\
+         cf5e4334b4cf9180f2a683cb5e46cb3dcc73570ad27d84a391fdd3cb352da7b5",
+        "62d63a8797162a446bd81798c05a9fcd811fa6e1f1940986b3c06f47b989fb85\
+         a89bd317a4602dd09c4c144ad19df95193bb5aef0c246e267c1cec3dac6e0714",
+    ],
+];
+
+/// A measurement as it lies in memory, in hexadecimal.
+fn hex(words: &[u64; 8]) -> String {
+    let bytes = words.iter().flat_map(|word| word.to_le_bytes());
+    bytes.map(|byte| format!("{byte:02x}")).collect()
+}
+
+// Conformance: RSI_MEASUREMENT_EXTEND value
+// Conformance: RSI_MEASUREMENT_READ value
+fn extensions() -> Check {
+    for (hash, expected) in (0..).zip(EXTENDED) {
+        let config = Config {
+            hash,
+            ..Config::default()
+        };
+        let realm = with_pages(0, &config)?;
+        let rec = &realm.recs[0];
+        // What lies above the bytes given does not matter.
+        let five = 0xEEEE_EE04_0302_0100;
+        for ((size, word), expected) in [(0, 0x77), (5, five), (64, u64::MAX)]
+            .into_iter()
+            .zip(expected)
+        {
+            ensure_eq!(extend(rec, 3, size, word)?, RSI_SUCCESS, "extend by {size}");
+            let found = hex(&measurement(rec, 3)?);
+            let wanted = format!("{expected:0<128}");
+            ensure!(
+                found == wanted,
+                "REM of algorithm {hash} after {size} bytes: {found}, wanted {wanted}"
+            );
+        }
+        realm.finish()?;
+    }
+    Ok(())
 }
 
 // Conformance: RSI_MEASUREMENT_READ index, value
@@ -372,9 +446,51 @@ fn rim() -> Check {
     Ok(())
 }
 
+/// Which steps of a Realm's making are measured, and that one RMI_RTT_INIT_RIPAS of two entries
+/// is measured like two of one.
+// Conformance: RMI_REC_CREATE rim_runnable, rim_not_runnable
+// Conformance: RMI_DATA_CREATE_UNKNOWN rim
+// Conformance: RMI_RTT_INIT_RIPAS rim
+fn rim_of_steps() -> Check {
+    fn init(realm: &Realm, base: u64, top: u64) -> Check {
+        let out = rmi::rtt_init_ripas(realm.rd, base, top).ok("RMI_RTT_INIT_RIPAS")?;
+        ensure_eq!(out[0], top, "out_top");
+        Ok(())
+    }
+    let rim_of = |steps: fn(&mut Realm) -> Check| {
+        let mut realm = Realm::loaded(&Config::default())?;
+        realm.add_rec(true, &[MODE_COMMANDS, realm.config.unprotected()])?;
+        steps(&mut realm)?;
+        realm.activate()?;
+        let rim = measurement(realm.boot()?, 0)?;
+        realm.finish()?;
+        Check::Ok(rim)
+    };
+    let plain = rim_of(|_| Ok(()))?;
+    let not_runnable = rim_of(|realm| realm.add_rec(false, &[7]).map(drop))?;
+    ensure!(not_runnable == plain, "a REC not runnable is measured");
+    let runnable = rim_of(|realm| realm.add_rec(true, &[7]).map(drop))?;
+    ensure!(runnable != plain, "a runnable REC is not measured");
+    let unknown = rim_of(|realm| realm.add_unknown(PAGE).map(drop))?;
+    ensure!(unknown == plain, "a page without content is measured");
+    let twice = rim_of(|realm| {
+        init(realm, PAGE, PAGE + GRANULE)?;
+        init(realm, PAGE + GRANULE, PAGE + 2 * GRANULE)
+    })?;
+    ensure!(twice != plain, "RMI_RTT_INIT_RIPAS is not measured");
+    let at_once = rim_of(|realm| init(realm, PAGE, PAGE + 2 * GRANULE))?;
+    ensure!(at_once == twice, "two entries are not measured one by one");
+    let again = rim_of(|realm| {
+        init(realm, PAGE, PAGE + 2 * GRANULE)?;
+        init(realm, PAGE + GRANULE, PAGE + 2 * GRANULE)
+    })?;
+    ensure!(again != at_once, "an entry that is RAM is not measured");
+    Ok(())
+}
+
 // Conformance: RSI_ATTESTATION_TOKEN_INIT size
 // Conformance: RSI_ATTESTATION_TOKEN_CONTINUE addr_align, addr_bound, offset_bound, size_bound
-// Conformance: RSI_ATTESTATION_TOKEN_CONTINUE state
+// Conformance: RSI_ATTESTATION_TOKEN_CONTINUE size_overflow, state
 fn token_wrong() -> Check {
     let realm = with_pages(1, &Config::default())?;
     let rec = &realm.recs[0];
