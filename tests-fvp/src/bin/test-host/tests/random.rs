@@ -8,7 +8,7 @@ use crate::params;
 use crate::pool::{self, GRANULE};
 use crate::rmi;
 use alloc::vec::Vec;
-use rmm_abi::rmi::{fid, status_code};
+use rmm_abi::rmi::{RMI_SUCCESS, fid, status_code};
 use tests_fvp::protocol::{layout, pattern};
 
 pub const TESTS: &[Test] = &[("random.calls", calls), ("random.registers", registers)];
@@ -55,8 +55,9 @@ const COMMANDS: [u64; 13] = [
 ];
 
 /// Every command with arguments of every kind. Success is possible and harmless, but for what
-/// would take away granules, which the commands above cannot.
-// Conformance: RMI calls unused_outputs
+/// would take away granules, which the commands above cannot. A call that failed fails again.
+// Conformance: RMI calls unused_outputs, deterministic
+// Conformance: Bugs others fixed lock_on_error
 fn calls() -> Check {
     let zoo = Zoo::new()?;
     let mut values: Vec<u64> = zoo
@@ -96,6 +97,16 @@ fn calls() -> Check {
             "call {fid:#x} {arguments:x?}: X0 = {:#x}",
             answer.status
         );
+        if answer.status != RMI_SUCCESS {
+            // SAFETY: as above.
+            let again = unsafe { rmi::call(fid, &arguments) };
+            ensure!(
+                again.status == answer.status,
+                "call {fid:#x} {arguments:x?}: X0 = {:#x}, the second time {:#x}",
+                answer.status,
+                again.status
+            );
+        }
     }
     for (kind, address) in zoo.except(&[Kind::Delegated]) {
         let object = matches!(

@@ -3,14 +3,17 @@
 
 use super::Test;
 use crate::check::{Check, ensure, ensure_eq};
-use crate::rmi;
-use rmm_abi::rmi::{FeatureRegister0, RMI_ERROR_INPUT, RMI_VERSION_1_0, SMCCC_NOT_SUPPORTED};
+use crate::realm::{Config, Realm};
+use crate::{pool, rmi};
+use alloc::format;
+use rmm_abi::rmi::{FeatureRegister0, RMI_ERROR_INPUT, RMI_VERSION_1_0, SMCCC_NOT_SUPPORTED, fid};
 
 pub const TESTS: &[Test] = &[
     ("version.1_0", supported),
     ("version.others", unsupported),
     ("version.unknown_calls", unknown_calls),
     ("version.sve_hint", sve_hint),
+    ("version.unused_inputs", unused_inputs),
     ("features.register_0", register_0),
     ("features.other_registers", other_registers),
 ];
@@ -62,6 +65,34 @@ fn sve_hint() -> Check {
     ensure_eq!(answer.status, 0, "RMI_VERSION with the SVE hint");
     ensure_eq!(answer.out[0], RMI_VERSION_1_0, "lower");
     Ok(())
+}
+
+/// Whatever lies in the registers behind the inputs.
+// Conformance: RMI calls unused_inputs
+fn unused_inputs() -> Check {
+    let realm = Realm::new(&Config::default())?;
+    let granule = pool::take_one()?;
+    let register_0 = rmi::features(0).ok("RMI_FEATURES")?[0];
+    for junk in [0, 1, realm.rd, granule, granule + 1, 1 << 63, u64::MAX] {
+        let call = |fid: u64, inputs: &[u64]| {
+            let mut x = [junk; 17];
+            x[..inputs.len()].copy_from_slice(inputs);
+            // SAFETY: the commands take no memory but the granule, which nothing refers to.
+            let answer = unsafe { rmi::call(fid, &x) };
+            answer.ok(&format!("{fid:#x} with {junk:#x} behind its inputs"))
+        };
+        let out = call(fid::RMI_VERSION, &[RMI_VERSION_1_0])?;
+        ensure_eq!(out[0], RMI_VERSION_1_0, "lower");
+        let out = call(fid::RMI_FEATURES, &[0])?;
+        ensure_eq!(out[0], register_0, "register 0");
+        call(fid::RMI_GRANULE_DELEGATE, &[granule])?;
+        call(fid::RMI_GRANULE_UNDELEGATE, &[granule])?;
+        call(fid::RMI_REC_AUX_COUNT, &[realm.rd])?;
+        let out = call(fid::RMI_RTT_READ_ENTRY, &[realm.rd, 0, 0])?;
+        ensure!(out == [0; 4], "entry {out:x?}");
+    }
+    pool::give(granule, 1);
+    realm.finish()
 }
 
 // Conformance: RMI_FEATURES register_0
