@@ -50,6 +50,7 @@ fn pending_at_entry() -> Check {
 
 /// The Realm spins; the Host's timer ends it.
 // Conformance: REC exits irq
+// Conformance: Virtual GIC and timers host_timer
 fn host_timer() -> Check {
     let realm = running()?;
     let rec = &realm.recs[0];
@@ -102,6 +103,7 @@ fn wfi() -> Check {
 }
 
 /// An interrupt that ICC_PMR_EL1 keeps from the Host does not stop the Realm either.
+// Conformance: Virtual GIC and timers priority_mask
 fn masked_priority() -> Check {
     let realm = running()?;
     let rec = &realm.recs[0];

@@ -210,6 +210,7 @@ fn exits_of(realm: &Realm, rec: &Rec) -> Check {
 }
 
 // Conformance: REC exits zero
+// Conformance: Virtual GIC and timers host_interface
 // Conformance: Invariants quiet
 // Conformance: Bugs others fixed exit_state
 fn every_exit() -> Check {

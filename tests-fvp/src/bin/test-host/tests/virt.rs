@@ -161,6 +161,7 @@ fn maintenance() -> Check {
 }
 
 /// The end of an interrupt that is in no list register is counted for the Host.
+// Conformance: Virtual GIC and timers eoi_count
 fn eoi_count() -> Check {
     /// `gicv3_hcr`: LRENPIE.
     const LRENP: u64 = 1 << 2;
