@@ -6,6 +6,7 @@ use super::exit::{
     DATA_ABORT, DATA_ABORT_SAME, EA, EXTERNAL, MIB_2, TRANSLATION_3, abort_record, check_exception,
     check_pstate, running, syndrome,
 };
+use super::instruct::{Register, run};
 use crate::check::{Check, ensure_eq};
 use crate::pool::{self, GRANULE};
 use crate::rec::{check_exit, enter, enter_with};
@@ -23,6 +24,7 @@ pub const TESTS: &[Test] = &[
     ("mmio.read_only", mmio_read_only),
     ("shared.memory", shared_memory),
     ("shared.range", shared_range),
+    ("shared.attributes", shared_attributes),
     ("shared.delegated", shared_delegated),
 ];
 
@@ -218,6 +220,52 @@ fn shared_memory() -> Check {
     check_exit(&exit, &wanted)?;
     rec.finish_with(&enter_with(RecEnterFlags::EMUL_MMIO))?;
     pool::give(memory, 1);
+    realm.finish()
+}
+
+/// The type of memory that the Host chooses is the Realm's: Device memory takes no access that is
+/// not aligned, of pages and of blocks, also after they were folded and unfolded.
+// Conformance: Memory attributes and caches unprotected
+fn shared_attributes() -> Check {
+    /// Device-nGnRnE, Normal Non-cacheable, Normal Write-Back.
+    const DEVICE: u64 = 0;
+    const NON_CACHEABLE: u64 = 5;
+    const WRITE_BACK: u64 = 6;
+    /// Alignment fault.
+    const ALIGNMENT: u64 = 0x21;
+    let mut realm = running()?;
+    let rec = realm.recs[0].clone();
+    let memory = pool::take(512, MIB_2)?;
+    pool::fill(memory, 1, 0x0101_0101_0101_0101);
+    // The Realm's own wish, for both of its types: Normal Write-Back. Then `tlbi vmalle1`.
+    Register(3, 0, 10, 2, 0).write(&rec, 0xFFFF)?;
+    run(&rec, 0xD508_871F, 0, 0)?;
+    let half = realm.config.unprotected();
+    realm.add_tables(half, 3)?;
+    for (level, memory_type) in [
+        (3, WRITE_BACK),
+        (3, DEVICE),
+        (3, NON_CACHEABLE),
+        (2, DEVICE),
+        (2, WRITE_BACK),
+    ] {
+        if level == 2 && realm.table(3, half).is_some() {
+            realm.remove_table(half, 3)?;
+        }
+        let desc = memory | 3 << 6 | memory_type << 2;
+        rmi::rtt_map_unprotected(realm.rd, half, level, desc).ok("RMI_RTT_MAP_UNPROTECTED")?;
+        ensure_eq!(rec.load(half)?, 0x0101_0101_0101_0101, "aligned");
+        let reply = rec.reply_of(Op::Read, &[half + 1, Access::Double as u64])?;
+        let what = format!("level {level} type {memory_type}: esr {:#x}", reply.esr);
+        if memory_type == DEVICE {
+            ensure_eq!(reply.esr >> 26, DATA_ABORT_SAME, "{what}: EC");
+            ensure_eq!(reply.esr & 0x3F, ALIGNMENT, "{what}: fault status");
+        } else {
+            ensure_eq!(reply.esr, 0, "{what}: exception");
+        }
+        rmi::rtt_unmap_unprotected(realm.rd, half, level).ok("RMI_RTT_UNMAP_UNPROTECTED")?;
+    }
+    pool::give(memory, 512);
     realm.finish()
 }
 
