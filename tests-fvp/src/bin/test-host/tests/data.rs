@@ -78,7 +78,7 @@ fn unknown_content() -> Check {
 }
 
 /// Translations of a Realm that is gone do not lead into the one that has its VMID now.
-// Conformance: Invariants no_stale
+// Conformance: Invariants no_stale, own_memory
 fn vmid_again() -> Check {
     let config = Config {
         vmid: Some(0xDD),

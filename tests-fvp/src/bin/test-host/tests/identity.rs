@@ -301,7 +301,6 @@ fn with_pmu() -> Check {
 
 /// MIDR_EL1 is the CPU's, MPIDR_EL1 the REC's. The rest of CRm 0 does not exist, but for
 /// REVIDR_EL1; where ID_AA64MMFR2_EL1.IDS says so, such a read is told by its own syndrome.
-// Conformance: Bugs others fixed vmpidr_aff3
 fn cpu() -> Check {
     let mut realm = Realm::loaded(&Config::default())?;
     // Not the first index of its kind: Aff1 is not zero.

@@ -45,6 +45,7 @@ fn both<T: Send + 'static>(
 }
 
 /// Both CPUs create and destroy tables and pages of one Realm, where the dice send them.
+// Conformance: Invariants conservation, progress
 fn tables() -> Check {
     const GRANULES: usize = 24;
     let realm = Realm::new(&Config::default())?;

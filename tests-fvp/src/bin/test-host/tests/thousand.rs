@@ -24,6 +24,7 @@ const CODE: [u32; 2] = [0xF940_0001, 0x1400_0000];
 const LOAD_EXIT: u64 = 0x24 << 26 | 1 << 24 | 3 << 22 | 1 << 15 | 4;
 
 /// Each Realm has RTTs, a page, a REC, and one entry. Whoever takes a granule back finds it zero.
+// Conformance: Invariants wiped
 fn thousand() -> Check {
     // ID_AA64MMFR1_EL1.VMIDBits
     let vmids = if mrs!("id_aa64mmfr1_el1") >> 4 & 0xF == 2 {
