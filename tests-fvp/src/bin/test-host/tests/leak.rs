@@ -3,22 +3,23 @@
 
 use super::Test;
 use super::instruct::{LOAD, Register, SEED, SMC, STORE, instruct};
-use crate::arch::{isb, mrs, msr};
+use crate::arch::{isb, mrs, msr, now};
 use crate::check::{Check, ensure, ensure_eq};
-use crate::gic;
 use crate::pool::GRANULE;
 use crate::realm::{Config, Realm};
 use crate::rec::{Rec, command, enter, enter_with};
+use crate::{gic, rmi};
 use alloc::vec::Vec;
 use rmm_abi::psci;
-use rmm_abi::rmi::{RecEnter, RecEnterFlags, RecExit, RecExitReason};
+use rmm_abi::rmi::{FeatureRegister0, RealmFlags, RecEnter, RecEnterFlags, RecExit, RecExitReason};
 use rmm_abi::rsi;
-use tests_fvp::protocol::{MODE_COMMANDS, Op, layout, pattern};
+use tests_fvp::protocol::{MODE_COMMANDS, Op, SysReg, layout, pattern};
 use tests_fvp::registers::{self, EL1_NAMES, HOST_NAMES};
 use zerocopy::IntoBytes;
 
 pub const TESTS: &[Test] = &[
     ("leak.every_exit", every_exit),
+    ("exit.timers_and_pmu", timers_and_pmu),
     ("leak.active_priorities", active_priorities),
 ];
 
@@ -254,6 +255,87 @@ fn every_exit() -> Check {
     msr!("mdccint_el1", saved.3);
     isb();
     result?;
+    realm.finish()
+}
+
+/// A Realm with a page, whose timers are masked and, if it may have a PMU, whose cycle counter
+/// has overflowed. Returns the time that the timers were set for.
+fn with_timers_and_pmu(pmu: bool) -> Check<(Realm, u64)> {
+    let config = Config {
+        flags: if pmu { RealmFlags::PMU.bits() } else { 0 },
+        pmu_num_ctrs: u8::from(pmu),
+        ..Config::default()
+    };
+    let mut realm = Realm::loaded(&config)?;
+    realm.init_ripas(PAGE, PAGE + GRANULE)?;
+    realm.add_rec(true, &[MODE_COMMANDS, config.unprotected()])?;
+    realm.activate()?;
+    let rec = realm.boot()?;
+    let time = now();
+    let cycle_counter = 1 << 31;
+    let registers = [
+        (SysReg::CntvCval, time),
+        (SysReg::CntpCval, time + 1),
+        // ENABLE and IMASK.
+        (SysReg::CntvCtl, 3),
+        (SysReg::CntpCtl, 3),
+        (SysReg::PmOvsSet, cycle_counter),
+        (SysReg::PmIntenSet, cycle_counter),
+        (SysReg::PmCntenSet, cycle_counter),
+        (SysReg::Pmcr, 1),
+    ];
+    for (register, value) in &registers[..if pmu { 8 } else { 4 }] {
+        rec.value_of(Op::Msr, &[*register as u64, *value])?;
+    }
+    Ok((realm, time))
+}
+
+/// The exit tells of timers and PMU as [`with_timers_and_pmu`] has set them.
+fn check_timers_and_pmu(exit: &RecExit, time: u64, pmu: bool, name: &str) -> Check {
+    // ISTATUS too.
+    ensure_eq!(exit.cntv_ctl, 7, "{name}: cntv_ctl");
+    ensure_eq!(exit.cntv_cval, time, "{name}: cntv_cval");
+    ensure_eq!(exit.cntp_ctl, 7, "{name}: cntp_ctl");
+    ensure_eq!(exit.cntp_cval, time + 1, "{name}: cntp_cval");
+    let overflow = u8::from(pmu);
+    ensure_eq!(exit.pmu_ovf_status, overflow, "{name}: pmu_ovf_status");
+    Ok(())
+}
+
+/// Whatever the exit, also that of an answer to a host call that cannot be written.
+// Conformance: REC exits always
+fn timers_and_pmu() -> Check {
+    let features = FeatureRegister0::from_bits(rmi::features(0).ok("RMI_FEATURES")?[0]);
+    let pmu = features.pmu_en();
+    let (realm, time) = with_timers_and_pmu(pmu)?;
+    let rec = &realm.recs[0];
+    for kind in kinds(realm.config.unprotected()) {
+        let interrupt = kind.reason == RecExitReason::Irq;
+        if interrupt {
+            gic::send_sgi(mrs!("mpidr_el1"));
+        }
+        let exit = rec.exit_of_entry(&kind.entry);
+        if interrupt {
+            gic::taken();
+        }
+        let exit = exit.map_err(|why| alloc::format!("{}: {why}", kind.name))?;
+        ensure_eq!(exit.exit_reason, kind.reason as u8, "{}: reason", kind.name);
+        check_timers_and_pmu(&exit, time, pmu, kind.name)?;
+        if kind.name != "fetch" {
+            rec.finish_with(&kind.answer)?;
+        }
+    }
+    realm.finish()?;
+    let (mut realm, time) = with_timers_and_pmu(pmu)?;
+    let rec = realm.recs[0].clone();
+    realm.add_unknown(PAGE)?;
+    let exit = rec.enter(&command(Op::Smc, &[rsi::fid::RSI_HOST_CALL, PAGE]))?;
+    ensure_eq!(exit.exit_reason, RecExitReason::HostCall as u8, "reason");
+    check_timers_and_pmu(&exit, time, pmu, "host call")?;
+    realm.remove_page(PAGE)?;
+    let exit = rec.exit_of_entry(&enter())?;
+    ensure_eq!(exit.exit_reason, RecExitReason::Sync as u8, "reason");
+    check_timers_and_pmu(&exit, time, pmu, "answer to a host call")?;
     realm.finish()
 }
 
