@@ -3,13 +3,15 @@
 
 use crate::{arch, board, gic};
 use alloc::boxed::Box;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use spin::Mutex;
 
 type Job = Box<dyn FnOnce() + Send>;
 
 /// What the second CPU is to do next.
 static JOB: Mutex<Option<Job>> = Mutex::new(None);
+/// Whether the SGI for that has been sent.
+static CALLED: AtomicBool = AtomicBool::new(false);
 /// [`OFF`], [`IDLE`], [`BUSY`] or [`LOST`].
 static STATE: AtomicU32 = AtomicU32::new(OFF);
 const OFF: u32 = 0;
@@ -28,6 +30,11 @@ pub extern "C" fn secondary_main() -> ! {
     loop {
         let job = JOB.lock().take();
         if let Some(job) = job {
+            // The SGI that comes with the job would stop a Realm that the job runs.
+            while !CALLED.swap(false, Ordering::AcqRel) {
+                core::hint::spin_loop();
+            }
+            gic::taken();
             job();
             STATE.store(IDLE, Ordering::Release);
         } else {
@@ -62,6 +69,7 @@ pub fn start(job: impl FnOnce() + Send + 'static) -> Result<(), &'static str> {
     STATE.store(BUSY, Ordering::Release);
     *JOB.lock() = Some(Box::new(job));
     gic::send_sgi(board::SECOND_CPU);
+    CALLED.store(true, Ordering::Release);
     Ok(())
 }
 
