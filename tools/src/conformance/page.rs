@@ -87,7 +87,7 @@ fn without(text: &mut String, subjects: &[&Subject]) {
     line(text, "\n## Rows without a test\n");
     for subject in subjects {
         for row in subject.rows.iter().filter(|row| is_bare(row)) {
-            let reason = row.reason.as_deref().unwrap_or("no test yet");
+            let reason = row.reason.as_deref().unwrap_or_default();
             let label = &row.label;
             line(text, &format!("- {} `{label}`: {reason}", subject.name));
         }

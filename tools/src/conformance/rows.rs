@@ -86,6 +86,9 @@ pub fn parse(text: &str) -> Result<Vec<Subject>, String> {
 }
 
 /// Gives each row the tests that name it.
+///
+/// # Errors
+/// A test names what there is not, or a row has neither a test on the target nor a reason for that.
 pub fn assign(subjects: &mut [Subject], tags: &[Tag]) -> Result<(), String> {
     for tag in tags {
         let wrong = |what: &str| format!("{}: {what}: {}", tag.place, tag.text);
@@ -114,12 +117,16 @@ pub fn assign(subjects: &mut [Subject], tags: &[Tag]) -> Result<(), String> {
         }
     }
     let rows = subjects.iter().flat_map(|subject| &subject.rows);
-    for row in rows.filter(|row| !row.target.is_empty()) {
-        if let Some(reason) = &row.reason {
-            return Err(format!(
-                "{} has a test on the target, and yet: {reason}",
-                row.label
-            ));
+    for row in rows {
+        let label = &row.label;
+        match (&row.reason, row.target.is_empty()) {
+            (Some(reason), false) => {
+                return Err(format!(
+                    "{label} has a test on the target, and yet: {reason}"
+                ));
+            }
+            (None, true) => return Err(format!("no target test, and no reason why: {label}")),
+            _ => {}
         }
     }
     Ok(())
@@ -163,22 +170,30 @@ mod tests {
     #[test]
     fn tests_find_their_rows() {
         let mut subjects = parse(TEXT).expect("rows");
-        let tags = [tag("A call one, two", false), tag("A call two", true)];
+        let tags = [tag("A call one, two", true), tag("A call two", false)];
         assign(&mut subjects, &tags).expect("rows");
         let rows = &subjects[0].rows;
-        assert_eq!((rows[0].host.len(), rows[0].target.len()), (1, 0));
+        assert_eq!((rows[0].host.len(), rows[0].target.len()), (0, 1));
         assert_eq!((rows[2].host.len(), rows[2].target.len()), (1, 1));
-        for (on_target, is_right) in [(false, true), (true, false)] {
+    }
+
+    #[test]
+    fn tests_and_reasons_fit() {
+        let assigned = |text: &str, on_target: bool| {
             let mut subjects = parse(TEXT).expect("rows");
-            let assigned = assign(&mut subjects, &[tag("A call one<two", on_target)]);
-            assert_eq!(assigned.is_ok(), is_right, "a test where there is none");
-        }
+            let good = tag("A call one, two", true);
+            assign(&mut subjects, &[good, tag(text, on_target)])
+        };
+        assert!(assigned("A call one<two", false).is_ok(), "on one machine");
+        assert!(
+            assigned("A call one<two", true).is_err(),
+            "and yet a reason"
+        );
         for wrong in ["A call three", "B one", "one", "A call one, one"] {
-            let mut subjects = parse(TEXT).expect("rows");
-            assert!(
-                assign(&mut subjects, &[tag(wrong, false)]).is_err(),
-                "{wrong}"
-            );
+            assert!(assigned(wrong, false).is_err(), "{wrong}");
         }
+        let mut subjects = parse(TEXT).expect("rows");
+        let lacking = [tag("A call one", true), tag("A call two", false)];
+        assert!(assign(&mut subjects, &lacking).is_err(), "and no reason");
     }
 }
