@@ -287,6 +287,22 @@ mod tests {
 
     const ZFR0_SHOWN: u64 = 0x0FF0_FF0F_0FFF_F0FF;
 
+    /// Whole registers of a CPU that has everything.
+    #[test]
+    fn nothing_but_what_is_allowed() {
+        for (crm, op2, shown) in [
+            (6, 0, 0xFFFF_FFFF_F0FF_FFF0),
+            (6, 1, 0x00FF_FFFF_FFFF_FFFF),
+            (6, 2, 0x0011_0100_1110_FF12),
+            (7, 0, 0x0000_1000_FFF1_01FF),
+            (7, 1, 0x1001_10F0_0030_2002),
+            (7, 2, 0x1021_0011_1011_0011),
+        ] {
+            let value = read(crm, op2, &ALL, &Resources::default());
+            assert_eq!(value, shown, "CRm {crm} op2 {op2}: {value:#x}");
+        }
+    }
+
     #[test]
     fn shown_up_to_what_is_supported() {
         assert_eq!(field(4, 0, 0), 1, "EL0 in AArch64 alone");

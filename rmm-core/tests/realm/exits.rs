@@ -176,6 +176,15 @@ fn registers_that_do_not_exist_for_a_realm() {
         ] {
             undefined(&cpu, register).await;
         }
+        // SMIDR_EL1, GMID_EL1: reads have their own syndrome, writes have not.
+        for (op1, op2) in [(1, 6), (1, 4)] {
+            let register = [3, op1, 0, 0, op2];
+            let taken = cpu.mrs(register).await.expect_err("hidden");
+            let syndrome = SYSREG | IL | 3 << 20 | op2 << 17 | op1 << 14;
+            assert_eq!((taken.esr, taken.vector), (syndrome | 2 << 5 | 1, 0x200));
+            let taken = cpu.msr(register, 0).await.expect_err("no write");
+            assert_eq!((taken.esr, taken.vector), (IL, 0x200));
+        }
         // ID registers are for reading.
         cpu.mrs([3, 0, 0, 4, 0]).await.expect("ID_AA64PFR0_EL1");
         assert!(cpu.msr([3, 0, 0, 4, 0], 0).await.is_err());

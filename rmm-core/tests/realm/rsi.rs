@@ -258,6 +258,10 @@ fn attestation_token_without_a_token() {
         }
         let results = call(&cpu, &proceed(0, 0, 0), 2).await;
         assert_eq!(results[..2], [RSI_INCOMPLETE, 0]);
+        let results = call(&cpu, &proceed(0, 0, PAGE), 2).await;
+        assert_eq!(results[..2], [RSI_ERROR_UNKNOWN, 0], "nobody makes tokens");
+        let results = call(&cpu, &proceed(0, 0, PAGE), 2).await;
+        assert_eq!(results[..2], [RSI_ERROR_STATE, 0], "ended by the failure");
     });
     assert_record(&realm.enter(0), RecExitReason::Irq, |_| ());
 }

@@ -5,8 +5,10 @@
 
 use super::{assert_reason, for_each_exit, leave_for_each_reason, with_recs};
 use rmm_abi::rmi::{RealmFlags, RecExitReason};
-use rmm_core::fake::{Config, Host, RealmCpu, TestRealm, features};
+use rmm_core::fake::{After, Config, Host, RealmCpu, TestRealm, features};
 use rmm_core::machine::CpuFeatures;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
 use zerocopy::{FromBytes, IntoBytes};
 
 /// Fills a structure of registers with values of this REC's.
@@ -240,6 +242,49 @@ fn breakpoints_that_act_are_there_from_the_entry_on() {
     for _ in 0..3 {
         assert_reason(&realm.enter(0), RecExitReason::Irq);
     }
+}
+
+/// What the Realm has been given traps no more, so what still does is for nobody.
+#[test]
+fn traps_of_what_has_been_given() {
+    let host = Host::new();
+    let realm = with_recs(&host, 1);
+    realm.script(0, |cpu| async move {
+        cpu.el1(|el1| el1.vbar = 0x8_0000);
+        cpu.simd(|_| ()).await.expect("FP/SIMD");
+        for class in [0x07, 0x19, 0x1D] {
+            let After::Taken(taken) = cpu.sync(class << 26 | 1 << 25, 0, 0).await else {
+                panic!("class {class:#x}: undefined");
+            };
+            assert_eq!((taken.esr, taken.vector), (1 << 25, 0x200));
+        }
+        cpu.debug(|_| ()).await.expect("debug registers");
+        // The OS lock: a write is ignored, and changes no register; it reads as open.
+        let (oslar, oslsr) = ([2, 0, 1, 0, 4], [2, 0, 1, 1, 4]);
+        cpu.msr(oslar, 0x5EC_0001).await.expect("ignored");
+        assert_eq!(cpu.gprs()[2], 0x5EC_0001);
+        assert_eq!(cpu.mrs(oslsr).await.expect("OSLSR_EL1"), 1 << 3);
+    });
+    assert_reason(&realm.enter(0), RecExitReason::Irq);
+}
+
+/// The world switch knows by it whose translations a CPU holds.
+#[test]
+fn each_rec_has_a_serial_number() {
+    let host = Host::new();
+    let seen = Arc::new(Mutex::new(HashSet::new()));
+    for _ in 0..2 {
+        let realm = with_recs(&host, 2);
+        for rec in 0..2 {
+            let seen = seen.clone();
+            realm.script(rec, |cpu| async move {
+                let serial = cpu.context(|context| context.serial);
+                assert!(seen.lock().expect("a set").insert(serial), "{serial} again");
+            });
+            assert_reason(&realm.enter(rec), RecExitReason::Irq);
+        }
+    }
+    assert_eq!(seen.lock().expect("a set").len(), 4);
 }
 
 #[test]

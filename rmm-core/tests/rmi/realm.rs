@@ -163,6 +163,17 @@ fn create_params_supp() {
 }
 
 #[test]
+fn create_with_a_pmu_without_event_counters() {
+    let mut features = rich();
+    features.id.dfr0 |= 1 << 60;
+    let host = machine(features);
+    let realm = host
+        .realm()
+        .params(|p| (p.flags, p.pmu_num_ctrs) = (PMU, 0));
+    let _realm = realm.create();
+}
+
+#[test]
 fn create_with_all_there_is() {
     let host = machine(rich());
     let rd = host.granule();
