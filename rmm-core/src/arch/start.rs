@@ -50,7 +50,6 @@ fn boot(board: &Board, arguments: [u64; 5], image: Extent) -> Result<Infallible,
     percpu::data().index.set(args.cpu);
     // SAFETY: this CPU boots.
     let open = unsafe { Optional::find(args.el3) };
-    open.judge()?;
     let features = FEATURES.call_once(|| features::read(args.el3, &open));
     // SAFETY: this CPU boots.
     let cpu = unsafe { ArchCpu::new(features, args.el3, &open) };
@@ -70,6 +69,8 @@ fn boot(board: &Board, arguments: [u64; 5], image: Extent) -> Result<Infallible,
             console::open(registers, info);
         }
     }
+    // Here the log can tell why.
+    open.judge()?;
     let (el3, version) = (args.el3.version(), manifest.version);
     info!(
         "{} {}: interface {}.{}, manifest {}.{}, {} CPUs",
