@@ -131,15 +131,21 @@ impl Hand<'_> {
     /// An IPA with memory behind it, or any.
     fn mapped_ipa(&mut self, rd: u64) -> u64 {
         let offset = self.draw.of(&[0, 8, 0x100, 0xFF8]);
-        if self.draw.once_in(3) {
-            let end = self.world.lock().realms[&rd].tables.end();
-            let ipa = self.ipa(rd) | offset;
-            // The CPU has no wider addresses than these.
-            return if ipa < 1 << 52 { ipa } else { end - 4096 };
-        }
-        let mapped = |entry: &Entry| matches!(entry, Entry::Assigned(..) | Entry::AssignedNs(..));
-        let (base, _) = self.entry(rd, mapped);
-        (base + self.draw.of(&[0, 0, 4096])) | offset
+        let page = if self.draw.once_in(3) {
+            self.ipa(rd)
+        } else {
+            let mapped =
+                |entry: &Entry| matches!(entry, Entry::Assigned(..) | Entry::AssignedNs(..));
+            let (base, _) = self.entry(rd, mapped);
+            base + self.draw.of(&[0, 0, 4096])
+        };
+        // The CPU has no wider addresses than these.
+        let page = if page < 1 << 52 {
+            page
+        } else {
+            self.world.lock().realms[&rd].tables.end() - 4096
+        };
+        page | offset
     }
 
     /// An IPA in RAM with a DATA Granule behind it, mostly.
@@ -152,7 +158,7 @@ impl Hand<'_> {
     }
 
     fn memory(&mut self, rd: u64) -> Memory {
-        let ipa = self.mapped_ipa(rd).min((1 << 52) - 8);
+        let ipa = self.mapped_ipa(rd);
         let bytes = self.draw.of(&[8, 8, 4, 2, 1]);
         let store = self.draw.once_in(2).then(|| self.draw.bits());
         let signed = store.is_none() && bytes < 8 && self.draw.once_in(3);
