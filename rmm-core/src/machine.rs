@@ -230,6 +230,8 @@ impl CpuFeatures {
 #[allow(missing_docs, reason = "each field is the register of its name")]
 pub struct IdRegisters {
     pub midr: u64,
+    /// `CTR_EL0`: what concerns instruction caches.
+    pub ctr: u64,
     pub pfr0: u64,
     pub pfr1: u64,
     pub zfr0: u64,

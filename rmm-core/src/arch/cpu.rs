@@ -21,6 +21,8 @@ pub type Page = [u8; GRANULE_SIZE];
 /// This CPU.
 pub struct ArchCpu {
     pub(super) features: &'static CpuFeatures,
+    /// `BRBCR_EL2` is the Host's also while the monitor runs.
+    pub(super) shares_branch_records: bool,
     /// Windows are this CPU's: the value must not leave it.
     not_send: PhantomData<*const ()>,
 }
@@ -34,6 +36,7 @@ impl ArchCpu {
     pub unsafe fn new(features: &'static CpuFeatures, el3: El3Interface, open: &Optional) -> Self {
         let cpu = Self {
             features,
+            shares_branch_records: open.brbe && !el3.banks_branch_records(),
             not_send: PhantomData,
         };
         // SAFETY: EL2 with E2H is where the entry code left this CPU; the state is its own, and
@@ -283,9 +286,11 @@ unsafe impl Memory for ArchCpu {
         // The entries of the EL1&0 regime are addressed by the VMID in VTTBR_EL2, and only while
         // TGE is clear. No stage 2 translation happens at EL2, whatever VTTBR_EL2 says.
         let (hcr, vttbr) = (HCR_EL2.get(), VTTBR_EL2.get());
+        // The tables were written before, and walks of EL1 and EL0 that go on at EL2 (R_LFHQG) end
+        // before the registers change.
+        barrier::dsb(barrier::ISH);
         HCR_EL2.set(hcr & !set!(HCR_EL2: TGE));
         VTTBR_EL2.write(VTTBR_EL2::VMID.val(vmid.into()));
-        barrier::dsb(barrier::ISHST);
         isb();
         if (1..=MOST).contains(&entries) {
             for entry in 0..entries {

@@ -143,16 +143,10 @@ enable_mmu:
     ldr     x0, ={cptr}
     msr     cptr_el2, x0
 
-    // MDCR_EL2: all PMU counters are EL1's. No counters: no PMCR_EL0.
-    mov     x0, #0
-    mrs     x1, id_aa64dfr0_el1
-    ubfx    x1, x1, #8, #4
-    add     x2, x1, #1
-    tst     x2, #0xe
-    b.eq    1f
-    mrs     x0, pmcr_el0
-    ubfx    x0, x0, #11, #5
-1:  msr     mdcr_el2, x0
+    // MDCR_EL2: no traps. HPMN stays until it is known whether EL3 leaves the PMU open.
+    mrs     x0, mdcr_el2
+    and     x0, x0, #0x1f
+    msr     mdcr_el2, x0
     isb
 
     ldr     x0, ={sctlr}

@@ -8,6 +8,14 @@ use super::{realm_pmu, simd};
 use crate::boot::El3Interface;
 use crate::machine::{CpuFeatures, IdRegisters};
 
+/// What of `CTR_EL0` [`cache`](super::cache) goes by, and Realms on behalf of other CPUs.
+const INSTRUCTION_CACHES: u64 = {
+    let lines = CTR_EL0::DminLine.mask << CTR_EL0::DminLine.shift;
+    let lines = lines | CTR_EL0::IminLine.mask << CTR_EL0::IminLine.shift;
+    let kind = CTR_EL0::L1Ip.mask << CTR_EL0::L1Ip.shift;
+    set!(CTR_EL0: DIC | IDC) | lines | kind
+};
+
 /// Reads the features of this CPU; `open` are those of which EL3 has a say.
 #[must_use]
 pub fn read(el3: El3Interface, open: &Optional) -> CpuFeatures {
@@ -22,6 +30,7 @@ pub fn read(el3: El3Interface, open: &Optional) -> CpuFeatures {
     }
     let mut id = IdRegisters {
         midr: MIDR_EL1.get(),
+        ctr: CTR_EL0.get() & INSTRUCTION_CACHES,
         pfr0: ID_AA64PFR0_EL1.get(),
         pfr1: ID_AA64PFR1_EL1.get(),
         zfr0: ID_AA64ZFR0_EL1.get(),
@@ -95,8 +104,9 @@ pub fn match_those(promised: &CpuFeatures, here: &CpuFeatures) -> bool {
             features.gic_ext_range.into(),
         ];
         let id = [
-            id.pfr0, id.pfr1, id.zfr0, id.dfr0, id.dfr1, id.isar0, id.isar1, id.isar2, id.mmfr0,
-            id.mmfr1, id.mmfr2, id.mmfr3,
+            // A page of instructions is published as the CPU has it that does so.
+            id.ctr, id.pfr0, id.pfr1, id.zfr0, id.dfr0, id.dfr1, id.isar0, id.isar1, id.isar2,
+            id.mmfr0, id.mmfr1, id.mmfr2, id.mmfr3,
         ];
         (id, gic, features.sve_vl)
     };

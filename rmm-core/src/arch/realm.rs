@@ -21,6 +21,7 @@
 //! | VSESR_EL2 | [`enter`], [`pend_serror`] | [`enter`], [`leave`]: EL3 without RAS does not |
 //! | DISR_EL1 | [`enter`] has none pending; [`run`] takes what the Realm left behind | [`enter`], [`leave`] |
 //! | BRBCR_EL1 | 0: no branch records of a Realm | [`enter`], [`leave`] |
+//! | BRBCR_EL2 | 0: nor of the monitor | EL3; `start` where it does not |
 //! | CNTHCTL_EL2 | [`mask_timers`] | EL3 |
 //! | DBGBVR*, DBGBCR*, DBGWVR*, DBGWCR*_EL1, the OS lock | `realm_debug`, when the Realm uses them | `realm_debug` |
 //! | PMUSERENR_EL0 | [`enter`], [`leave`]: it acts before the traps | [`enter`], [`leave`] |
@@ -195,6 +196,9 @@ impl HostState {
             || ID_AA64ISAR2_EL1.is_set(ID_AA64ISAR2_EL1::APA3);
         self.has_keys = has_pauth && el3.banks_pauth_keys();
         self.has_brbe = open.brbe;
+        if open.brbe {
+            BRBCR_EL2.set(0);
+        }
         self.has_gcs = open.gcs;
 
         self.hcr = HCR_BASE;
@@ -222,7 +226,7 @@ impl HostState {
 
         // These registers decide on traps from EL1 and EL0 and on what those levels read; each
         // exists if its feature does.
-        MDCR_EL2.set(mdcr(MDCR_EL2.get(), dfr0, has_fgt));
+        MDCR_EL2.set(mdcr(self.pmu.counters(), dfr0, has_fgt));
         // `VS`: invalidation, too, knows a VMID of 16 bits only with it, before the first REC runs
         // here or after.
         VTCR_EL2.set(self.vtcr);
@@ -290,12 +294,12 @@ fn vttbr(stage2: &Stage2) -> u64 {
     vmid | base & 0xFFFF_FFFF_F000 | base >> 46 & 0x3C
 }
 
-/// `MDCR_EL2`: no debug, PMU, trace or profiling for Realms, and no counting in the monitor. HPMN
-/// stays. `dfr0` is the ID register of this name; with FEAT_FGT there is TDCC.
-fn mdcr(current: u64, dfr0: u64, has_fgt: bool) -> u64 {
+/// `MDCR_EL2`: no debug, PMU, trace or profiling for Realms, and no counting in the monitor. All
+/// `counters` are EL1's. `dfr0` is the ID register of this name; with FEAT_FGT there is TDCC.
+fn mdcr(counters: usize, dfr0: u64, has_fgt: bool) -> u64 {
     use ID_AA64DFR0_EL1::{MTPMU, PMSVer, PMUVer, TraceFilt};
     // Zero, with intent: TDE, and E2PB and E2TB, which then trap the buffer registers.
-    let mut value = current & set!(MDCR_EL2: HPMN);
+    let mut value = MDCR_EL2::HPMN.val(counters as u64).value;
     value |= set!(MDCR_EL2: TDA | TDOSA | TDRA | TPM | TPMCR);
     // 0xF: a PMU of another architecture.
     let pmu = PMUVer.read(dfr0);
@@ -521,6 +525,9 @@ pub unsafe fn leave(host: &mut HostState, rec: &mut RecContext) {
         rec.hcr_extra = HCR_EL2.get() & HCR_VSE;
         save_timers(&mut rec.timers);
         host.gic.leave(&mut rec.gic);
+        // A walk that the Realm's EL1 or EL0 began may go on at EL2 (R_LFHQG), and must not meet
+        // the Host's registers: its end would be kept as the Realm's.
+        barrier::dsb(barrier::NSH);
 
         realm_load_el1(&raw const host.el1);
         load_timers(&host.timers);

@@ -89,7 +89,11 @@ impl GicInterface {
             self.sre = ICC_SRE_EL2.get();
             self.hcr = ICH_HCR_EL2.get();
             self.vmcr = ICH_VMCR_EL2.get();
-            ICC_SRE_EL2.set(SRE_ON);
+            if self.sre & SRE_ON != SRE_ON {
+                ICC_SRE_EL2.set(SRE_ON);
+                // The others exist from here on.
+                isb();
+            }
         }
         ICH_VMCR_EL2.set(gic.vmcr);
         for_list_registers!(self.list_registers, load_list);

@@ -64,6 +64,11 @@ impl HostPmu {
         self.counters = counters.unwrap_or(0).into();
     }
 
+    /// Event counters of this CPU.
+    pub(super) fn counters(&self) -> usize {
+        self.counters
+    }
+
     /// Stops the Host's counters, so that they neither tell of a Realm nor interrupt it, and has
     /// EL0 trap as the REC wants it.
     ///

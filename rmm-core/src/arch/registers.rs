@@ -117,6 +117,7 @@ macro_rules! registers {
 
 registers! {
     BRBCR_EL12     2 5  9  0 0;
+    BRBCR_EL2      2 4  9  0 0;
     CNTHCTL_EL2    3 4 14  1 0: CNTHCTL_EL2;
     CNTKCTL_EL12   3 5 14  1 0;
     CNTP_CTL_EL02  3 5 14  2 1: CNTP_CTL_EL0;
@@ -211,6 +212,10 @@ register_bitfields! {u64,
         DIC OFFSET(29) NUMBITS(1) [],
         /// Data need not be cleaned for instructions to see it.
         IDC OFFSET(28) NUMBITS(1) [],
+        /// How level 1 instruction caches find a line.
+        L1Ip OFFSET(14) NUMBITS(2) [],
+        /// log2 of the smallest line of instruction caches in 4-byte words.
+        IminLine OFFSET(0) NUMBITS(4) [],
         /// log2 of the smallest line of data caches in 4-byte words.
         DminLine OFFSET(16) NUMBITS(4) []
     ],

@@ -4,6 +4,7 @@
 use super::cpu::ArchCpu;
 use super::optional::Optional;
 use super::percpu::{self, CpuBlock};
+use super::registers::*;
 use super::{console, el3, entry, features, paging};
 use crate::board::Board;
 use crate::boot::{BootError, ColdBoot, Extent, Home, Manifest, Plan, WarmBoot};
@@ -185,10 +186,29 @@ pub extern "C" fn warm(x0: u64, x1: u64) -> ! {
 
 /// Serves RMI calls on this CPU.
 fn serve(monitor: &Monitor, cpu: &ArchCpu, token: u64) -> ! {
+    if cpu.shares_branch_records {
+        serve_calls::<true>(monitor, cpu, token)
+    } else {
+        serve_calls::<false>(monitor, cpu, token)
+    }
+}
+
+/// The loop of [`serve`]. With `SHARED_RECORDS` the Host's `BRBCR_EL2` is put aside meanwhile: it
+/// could have the monitor's own branches recorded.
+fn serve_calls<const SHARED_RECORDS: bool>(monitor: &Monitor, cpu: &ArchCpu, token: u64) -> ! {
     let mut call = el3::boot_complete(rmm_abi::el3::boot::SUCCESS, token);
     loop {
+        let mut brbcr = 0;
+        if SHARED_RECORDS {
+            brbcr = BRBCR_EL2.get();
+            BRBCR_EL2.set(0);
+            isb();
+        }
         let results = monitor.handle(cpu, call);
         cpu.forget_all_windows();
+        if SHARED_RECORDS {
+            BRBCR_EL2.set(brbcr);
+        }
         call = el3::request_complete(results);
     }
 }

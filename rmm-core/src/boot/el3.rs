@@ -54,6 +54,12 @@ impl El3Interface {
         self.at_least(0, 2)
     }
 
+    /// `BRBCR_EL2` is banked, or branch records are kept from Realm world.
+    #[must_use]
+    pub const fn banks_branch_records(self) -> bool {
+        self.at_least(0, 4)
+    }
+
     /// MPAM is not kept from Realm world as a matter of course.
     #[must_use]
     pub const fn opens_mpam(self) -> bool {

@@ -191,6 +191,7 @@ mod tests {
 
     const ALL: IdRegisters = IdRegisters {
         midr: !0,
+        ctr: !0,
         pfr0: !0,
         pfr1: !0,
         zfr0: !0,
