@@ -255,6 +255,27 @@ mod tests {
     }
 
     #[test]
+    fn sixteen_kib_in_both_ranges() {
+        let va = 1 << 36 | 2 << 25 | 3 << 14;
+        let entries = |last| {
+            [
+                (0x4008, 0x8000 | TABLE),
+                (0x8010, 0xC000 | TABLE),
+                (0xC018, last),
+            ]
+        };
+        let lower = el1(2 << 14 | 17, 0x4000);
+        let mut upper = el1(17 << 16 | 1 << 30, 0);
+        upper.ttbr1 = 0x4000;
+        for (el1, va) in [(&lower, va), (&upper, 0xFFFF_8000_0000_0000 | va)] {
+            let beyond = 1 << 40 | PAGE;
+            assert_eq!(level(el1, va, &entries(beyond)), Overflow::At(3));
+            let within = 0x1_0000 | PAGE;
+            assert_eq!(level(el1, va, &entries(within)), Overflow::Nowhere);
+        }
+    }
+
+    #[test]
     fn level_minus_1_with_lpa2() {
         let el1 = el1(12 | TCR_DS, 0x1000);
         let va = 5 << 48;

@@ -266,6 +266,16 @@ fn traps_of_what_has_been_given() {
         assert_eq!(cpu.mrs(oslsr).await.expect("OSLSR_EL1"), 1 << 3);
     });
     assert_reason(&realm.enter(0), RecExitReason::Irq);
+
+    let host = rich();
+    let realm = rich_realm(&host);
+    realm.script(0, |cpu| async move {
+        cpu.el1(|el1| el1.vbar = 0x8_0000);
+        cpu.pmu(|_| ()).await.expect("PMU");
+        let taken = cpu.mrs([3, 3, 9, 12, 0]).await.expect_err("undefined");
+        assert_eq!((taken.esr, taken.vector), (1 << 25, 0x200));
+    });
+    assert_reason(&realm.enter(0), RecExitReason::Irq);
 }
 
 /// The world switch knows by it whose translations a CPU holds.
