@@ -3,6 +3,7 @@
 
 use super::cpu::ArchCpu;
 use super::realm::{self, HostState};
+use super::realm_timers;
 use super::{cache, el3, exception};
 use crate::machine::{
     CpuFeatures, DebugState, EntryControls, Exception, Machine, PmuState, RecContext, SimdState,
@@ -94,7 +95,7 @@ impl Machine for ArchCpu {
 
     #[inline(always)]
     fn mask_timers(&self, _: &RecContext) -> TimerLines {
-        realm::mask_timers()
+        realm_timers::mask()
     }
 
     unsafe fn load_simd(&self, simd: &SimdState) {

@@ -32,6 +32,7 @@ pub mod realm;
 mod realm_debug;
 mod realm_gic;
 mod realm_pmu;
+mod realm_timers;
 mod registers;
 mod simd;
 pub mod space;

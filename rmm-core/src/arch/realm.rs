@@ -22,7 +22,7 @@
 //! | DISR_EL1 | [`enter`] has none pending; [`run`] takes what the Realm left behind | [`enter`], [`leave`] |
 //! | BRBCR_EL1 | 0: no branch records of a Realm | [`enter`], [`leave`] |
 //! | BRBCR_EL2 | 0: nor of the monitor | EL3; `start` where it does not |
-//! | CNTHCTL_EL2 | [`mask_timers`] | EL3 |
+//! | CNTHCTL_EL2 | `realm_timers` | EL3 |
 //! | DBGBVR*, DBGBCR*, DBGWVR*, DBGWCR*_EL1, the OS lock | `realm_debug`, when the Realm uses them | `realm_debug` |
 //! | PMUSERENR_EL0 | [`enter`], [`leave`]: it acts before the traps | [`enter`], [`leave`] |
 //! | other PM*_EL0, PMINTEN*_EL1 | `realm_pmu`, when a Realm with a PMU uses them | `realm_pmu` |
@@ -47,10 +47,11 @@ use super::optional::Optional;
 use super::realm_debug::HostDebug;
 use super::realm_gic::GicInterface;
 use super::realm_pmu::HostPmu;
+use super::realm_timers;
 use super::registers::*;
 use super::simd::{CPTR_ALL_TRAPPED, HostSimd};
 use crate::boot::El3Interface;
-use crate::machine::{El1State, EntryControls, Exception, RecContext, TimerLines, TimerState};
+use crate::machine::{El1State, EntryControls, Exception, RecContext, TimerState};
 use core::arch::{asm, global_asm};
 use core::mem::offset_of;
 use rmm_granule::Ipa;
@@ -126,21 +127,6 @@ const VTCR_BASE: u64 = {
     let walks = SH0::Inner.value | ORGN0::NormalWBRAWA.value | IRGN0::NormalWBRAWA.value;
     set!(VTCR_EL2: RES1 | NSA) | TG0::Granule4KB.value | walks
 };
-
-/// `CNTHCTL_EL2`: EL1 and EL0 use counters and EL1 timers freely; no offsets.
-const CNTHCTL_BASE: u64 = set!(CNTHCTL_EL2: EL1PTEN | EL1PCTEN);
-/// The signal of the EL1 virtual timer is masked.
-const CNTVMASK: u64 = set!(CNTHCTL_EL2: CNTVMASK);
-/// The signal of the EL1 physical timer is masked.
-const CNTPMASK: u64 = set!(CNTHCTL_EL2: CNTPMASK);
-/// INTID of the EL1 virtual timer.
-const VIRTUAL_TIMER_PPI: u64 = 27;
-/// INTID of the EL1 physical timer.
-const PHYSICAL_TIMER_PPI: u64 = 30;
-/// How often to look whether a masked timer's interrupt is gone from the CPU interface. It takes
-/// the time of a message between redistributor and CPU; if it should ever take longer, the Realm
-/// leaves to the Host once more than it need.
-const MAX_POLLS: u32 = 1000;
 
 /// VMIDs, by their lowest bits, for which a CPU remembers the REC that ran last.
 const LAST_RECS: usize = 16;
@@ -230,8 +216,7 @@ impl HostState {
         // `VS`: invalidation, too, knows a VMID of 16 bits only with it, before the first REC runs
         // here or after.
         VTCR_EL2.set(self.vtcr);
-        CNTHCTL_EL2.set(CNTHCTL_BASE);
-        CNTVOFF_EL2.set(0);
+        realm_timers::init();
         VPIDR_EL2.set(MIDR_EL1.get());
         HSTR_EL2.set(0);
         if open.hcx {
@@ -348,7 +333,7 @@ pub unsafe fn enter(
     }
     // SAFETY: the state is this CPU's own.
     unsafe { realm_save_el1(&raw mut host.el1) };
-    save_timers(&mut host.timers);
+    realm_timers::save(&mut host.timers);
     // SAFETY: a REC is being entered.
     unsafe { host.pmu.stop(&rec.pmu) };
     host.vsesr = VSESR_EL2.get();
@@ -381,7 +366,7 @@ pub unsafe fn enter(
         if host.has_keys {
             realm_load_keys(&raw const rec.pauth);
         }
-        load_timers(&rec.timers);
+        realm_timers::load(&rec.timers);
         host.gic.enter(&rec.gic);
     }
     // So that the first look at the timers sees what was loaded.
@@ -523,14 +508,14 @@ pub unsafe fn leave(host: &mut HostState, rec: &mut RecContext) {
             realm_save_keys(&raw mut rec.pauth);
         }
         rec.hcr_extra = HCR_EL2.get() & HCR_VSE;
-        save_timers(&mut rec.timers);
+        realm_timers::save(&mut rec.timers);
         host.gic.leave(&mut rec.gic);
         // A walk that the Realm's EL1 or EL0 began may go on at EL2 (R_LFHQG), and must not meet
         // the Host's registers: its end would be kept as the Realm's.
         barrier::dsb(barrier::NSH);
 
         realm_load_el1(&raw const host.el1);
-        load_timers(&host.timers);
+        realm_timers::load(&host.timers);
         host.pmu.go_on(&mut rec.pmu);
     }
     VSESR_EL2.set(host.vsesr);
@@ -575,68 +560,4 @@ pub unsafe fn pend_serror(rec: &mut RecContext, syndrome: u64) {
     rec.vsesr = syndrome;
     VSESR_EL2.set(syndrome);
     HCR_EL2.modify(HCR_EL2::VSE::SET);
-}
-
-/// Masks the hardware signal of each EL1 timer of the entered REC that is asserted and unmasks
-/// that of the others; returns which are asserted.
-#[inline(always)]
-#[must_use]
-pub fn mask_timers() -> TimerLines {
-    let lines = TimerLines {
-        virt: CNTV_CTL_EL02.matches_all(
-            CNTV_CTL_EL0::ENABLE::SET + CNTV_CTL_EL0::IMASK::CLEAR + CNTV_CTL_EL0::ISTATUS::SET,
-        ),
-        phys: CNTP_CTL_EL02.matches_all(
-            CNTP_CTL_EL0::ENABLE::SET + CNTP_CTL_EL0::IMASK::CLEAR + CNTP_CTL_EL0::ISTATUS::SET,
-        ),
-    };
-    let mut cnthctl = CNTHCTL_BASE;
-    if lines.virt {
-        cnthctl |= CNTVMASK;
-    }
-    if lines.phys {
-        cnthctl |= CNTPMASK;
-    }
-    let before = CNTHCTL_EL2.get();
-    if cnthctl != before {
-        set_masks(cnthctl, before);
-    }
-    lines
-}
-
-/// Changes the masks; waits until the CPU interface has seen a new one.
-#[cold]
-fn set_masks(cnthctl: u64, before: u64) {
-    CNTHCTL_EL2.set(cnthctl);
-    isb();
-    let new = cnthctl & !before;
-    for _ in 0..MAX_POLLS {
-        let still_pending = match ICC_HPPIR1_EL1.get() {
-            VIRTUAL_TIMER_PPI => new & CNTVMASK != 0,
-            PHYSICAL_TIMER_PPI => new & CNTPMASK != 0,
-            _ => false,
-        };
-        if !still_pending {
-            break;
-        }
-    }
-}
-
-#[inline(always)]
-fn save_timers(timers: &mut TimerState) {
-    timers.cntkctl = CNTKCTL_EL12.get();
-    timers.cntp_ctl = CNTP_CTL_EL02.get();
-    timers.cntp_cval = CNTP_CVAL_EL02.get();
-    timers.cntv_ctl = CNTV_CTL_EL02.get();
-    timers.cntv_cval = CNTV_CVAL_EL02.get();
-}
-
-/// The timers only raise interrupts. Compare values come before the controls.
-#[inline(always)]
-fn load_timers(timers: &TimerState) {
-    CNTKCTL_EL12.set(timers.cntkctl);
-    CNTP_CVAL_EL02.set(timers.cntp_cval);
-    CNTP_CTL_EL02.set(timers.cntp_ctl);
-    CNTV_CVAL_EL02.set(timers.cntv_cval);
-    CNTV_CTL_EL02.set(timers.cntv_ctl);
 }

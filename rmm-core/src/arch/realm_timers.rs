@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! The EL1 timers in the world switch (specification A6.2).
+//!
+//! A timer of a Realm that is asserted would interrupt the run again at once: its signal is masked
+//! until it is not asserted any more, and the run loop tells the Host of each change.
+
+use super::registers::*;
+use crate::machine::{TimerLines, TimerState};
+
+/// `CNTHCTL_EL2`: EL1 and EL0 use counters and EL1 timers freely; no offsets.
+const CNTHCTL_BASE: u64 = set!(CNTHCTL_EL2: EL1PTEN | EL1PCTEN);
+/// The signal of the EL1 virtual timer is masked.
+const CNTVMASK: u64 = set!(CNTHCTL_EL2: CNTVMASK);
+/// The signal of the EL1 physical timer is masked.
+const CNTPMASK: u64 = set!(CNTHCTL_EL2: CNTPMASK);
+/// INTID of the EL1 virtual timer.
+const VIRTUAL_TIMER_PPI: u64 = 27;
+/// INTID of the EL1 physical timer.
+const PHYSICAL_TIMER_PPI: u64 = 30;
+/// How often to look whether a masked timer's interrupt is gone from the CPU interface. It takes
+/// the time of a message between redistributor and CPU; if it should ever take longer, the Realm
+/// leaves to the Host once more than it need.
+const MAX_POLLS: u32 = 1000;
+
+/// Sets what no REC changes.
+pub(super) fn init() {
+    CNTHCTL_EL2.set(CNTHCTL_BASE);
+    CNTVOFF_EL2.set(0);
+}
+
+/// Masks the hardware signal of each EL1 timer of the entered REC that is asserted and unmasks
+/// that of the others; returns which are asserted.
+#[inline(always)]
+#[must_use]
+pub fn mask() -> TimerLines {
+    let lines = TimerLines {
+        virt: CNTV_CTL_EL02.matches_all(
+            CNTV_CTL_EL0::ENABLE::SET + CNTV_CTL_EL0::IMASK::CLEAR + CNTV_CTL_EL0::ISTATUS::SET,
+        ),
+        phys: CNTP_CTL_EL02.matches_all(
+            CNTP_CTL_EL0::ENABLE::SET + CNTP_CTL_EL0::IMASK::CLEAR + CNTP_CTL_EL0::ISTATUS::SET,
+        ),
+    };
+    let mut cnthctl = CNTHCTL_BASE;
+    if lines.virt {
+        cnthctl |= CNTVMASK;
+    }
+    if lines.phys {
+        cnthctl |= CNTPMASK;
+    }
+    let before = CNTHCTL_EL2.get();
+    if cnthctl != before {
+        set_masks(cnthctl, before);
+    }
+    lines
+}
+
+/// Changes the masks; waits until the CPU interface has seen a new one.
+#[cold]
+fn set_masks(cnthctl: u64, before: u64) {
+    CNTHCTL_EL2.set(cnthctl);
+    isb();
+    let new = cnthctl & !before;
+    for _ in 0..MAX_POLLS {
+        let still_pending = match ICC_HPPIR1_EL1.get() {
+            VIRTUAL_TIMER_PPI => new & CNTVMASK != 0,
+            PHYSICAL_TIMER_PPI => new & CNTPMASK != 0,
+            _ => false,
+        };
+        if !still_pending {
+            break;
+        }
+    }
+}
+
+/// Saves the EL1 timers.
+#[inline(always)]
+pub(super) fn save(timers: &mut TimerState) {
+    timers.cntkctl = CNTKCTL_EL12.get();
+    timers.cntp_ctl = CNTP_CTL_EL02.get();
+    timers.cntp_cval = CNTP_CVAL_EL02.get();
+    timers.cntv_ctl = CNTV_CTL_EL02.get();
+    timers.cntv_cval = CNTV_CVAL_EL02.get();
+}
+
+/// Loads the EL1 timers, which only raise interrupts. Compare values come before the controls.
+#[inline(always)]
+pub(super) fn load(timers: &TimerState) {
+    CNTKCTL_EL12.set(timers.cntkctl);
+    CNTP_CVAL_EL02.set(timers.cntp_cval);
+    CNTP_CTL_EL02.set(timers.cntp_ctl);
+    CNTV_CVAL_EL02.set(timers.cntv_cval);
+    CNTV_CTL_EL02.set(timers.cntv_ctl);
+}
