@@ -333,6 +333,12 @@ fn serror_implementation_defined() {
 
 #[test]
 #[should_panic(expected = "uncontained SError")]
+fn serror_that_only_looks_restartable() {
+    dies_of(serror(2) | 1 << 24);
+}
+
+#[test]
+#[should_panic(expected = "uncontained SError")]
 fn serror_uncategorised() {
     dies_of(0x2F << 26 | IL);
 }
