@@ -43,21 +43,24 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self {
-            s2sz: 40,
-            level: 0,
-            tables: 1,
-            hash: 0,
-            flags: 0,
-            sve_vl: 0,
-            pmu_num_ctrs: 0,
-            rpv: [0x5A; 64],
-            vmid: None,
-        }
+        Self::DEFAULT
     }
 }
 
 impl Config {
+    /// 40 bits from one table of level 0, SHA-256, nothing optional.
+    pub const DEFAULT: Self = Self {
+        s2sz: 40,
+        level: 0,
+        tables: 1,
+        hash: 0,
+        flags: 0,
+        sve_vl: 0,
+        pmu_num_ctrs: 0,
+        rpv: [0x5A; 64],
+        vmid: None,
+    };
+
     /// RmiRealmParams with the start level tables at an address.
     pub fn params(&self, rtt_base: u64) -> RealmParams {
         let mut params = RealmParams::new_zeroed();

@@ -423,12 +423,7 @@ const FOUR_TABLES: Config = Config {
     s2sz: 32,
     level: 2,
     tables: 4,
-    hash: 0,
-    flags: 0,
-    sve_vl: 0,
-    pmu_num_ctrs: 0,
-    rpv: [0x5A; 64],
-    vmid: None,
+    ..Config::DEFAULT
 };
 
 /// A table keeps a Realm alive in whichever start level table its entry is.
