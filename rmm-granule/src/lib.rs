@@ -42,6 +42,7 @@
 #![cfg_attr(not(any(test, feature = "fake")), no_std)]
 
 mod addr;
+mod bug;
 mod data;
 mod fill;
 mod lock;
