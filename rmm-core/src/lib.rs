@@ -17,9 +17,13 @@ pub mod board;
 pub mod boot;
 #[cfg(all(feature = "fake", not(target_os = "none")))]
 pub mod fake;
+mod gic;
 pub mod machine;
 pub mod monitor;
+mod pas;
 pub mod realm;
 pub mod rec;
 pub mod rmi;
-pub mod run;
+mod run;
+mod stored;
+mod vmid;

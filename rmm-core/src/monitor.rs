@@ -1,24 +1,23 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The state all CPUs share, and the entry of an RMI call.
+//! The state that all CPUs share.
 
 use crate::boot::El3Interface;
-use crate::machine::{CpuFeatures, Machine};
-use crate::realm::VmidSet;
-use crate::rmi;
+use crate::machine::CpuFeatures;
+use crate::vmid::VmidSet;
 use core::sync::atomic::{AtomicU64, Ordering};
 use rmm_granule::GranuleTable;
 
-/// The monitor: everything that outlives an RMI call and is not in a Host's Granules.
+/// The monitor: everything that outlives an RMI call and is not in a Granule that a Host donated.
 pub struct Monitor {
     /// State of every Granule.
     pub granules: GranuleTable,
     /// VMIDs in use.
     pub vmids: VmidSet,
-    /// Dialect of EL3.
+    /// Version of the RMM-EL3 interface that EL3 speaks.
     pub el3: El3Interface,
-    /// What a Realm may have: the CPUs' features.
+    /// What all CPUs can do.
     pub features: CpuFeatures,
-    /// RECs that there have been.
+    /// Number of RECs created since boot.
     recs: AtomicU64,
 }
 
@@ -35,41 +34,28 @@ impl Monitor {
         }
     }
 
-    /// Number of a new REC.
+    /// Serial number of a new REC, from 1 on; no other REC since boot has it.
     pub(crate) fn next_rec(&self) -> u64 {
+        // 2^64 RECs are never created: at one a nanosecond they take 584 years.
         self.recs.fetch_add(1, Ordering::Relaxed).wrapping_add(1)
-    }
-
-    /// Serves one RMI call on this CPU: X0 to X7 in, X0 to X7 out.
-    ///
-    /// X1 to X3 are zero unless the command declares them as outputs; X4 up come back as they were
-    /// unless it does.
-    pub fn handle<M: Machine>(&self, machine: &M, call: [u64; 8]) -> [u64; 8] {
-        rmi::dispatch(
-            &Cx {
-                monitor: self,
-                machine,
-            },
-            call,
-        )
     }
 }
 
-/// What a command works with: the monitor, on this CPU.
-pub struct Cx<'a, M> {
-    /// Shared state.
+/// The monitor on this CPU, for the length of an RMI call.
+pub struct ThisCpu<'a, M> {
+    /// State that all CPUs share.
     pub monitor: &'a Monitor,
     /// This CPU.
     pub machine: &'a M,
 }
 
-impl<M> Cx<'_, M> {
+impl<M> ThisCpu<'_, M> {
     /// The granule table.
     pub fn granules(&self) -> &GranuleTable {
         &self.monitor.granules
     }
 
-    /// The CPUs' features.
+    /// What all CPUs can do.
     pub fn features(&self) -> &CpuFeatures {
         &self.monitor.features
     }

@@ -1,19 +1,23 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The Realm descriptor (RD) and the VMIDs in use.
+//! Realms: the Realm descriptor (RD), and how a Realm comes and goes.
 
-use core::sync::atomic::{AtomicU64, Ordering};
+use crate::machine::Machine;
+use crate::monitor::ThisCpu;
+use crate::stored::{Stored, stored_as_byte};
+use crate::vmid::Vmid;
 use rmm_abi::rmi::{HashAlgorithm, MAX_REC_AUX};
 use rmm_attest::Measurement;
+use rmm_granule::{Delegated, DelegatedSet, Locked, Rd};
 use rmm_rtt::Stage2;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// log2 of one more than the RECs a Realm can have (`MAX_RECS_ORDER`).
+/// log2 of one more than the number of RECs that a Realm can have (`MAX_RECS_ORDER`).
 pub const MAX_RECS_ORDER: u64 = 10;
 
 /// Most RECs of a Realm at one time. They are counted by the RD's reference count.
 pub const MAX_RECS: u16 = (1 << MAX_RECS_ORDER) - 1;
 
-/// What of a CPU each REC of a Realm has.
+/// The optional CPU resources that each REC of a Realm has.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
@@ -23,9 +27,9 @@ pub struct Resources {
     pub breakpoints: u8,
     /// Watchpoints minus 1.
     pub watchpoints: u8,
-    /// SVE vector length in units of 128 bits; 0: no SVE.
+    /// SVE vector length in units of 128 bits; 0 without SVE.
     sve_units: u8,
-    /// PMU event counters plus 1; 0: no PMU.
+    /// PMU event counters plus 1; 0 without PMU.
     pmu: u8,
 }
 
@@ -48,20 +52,20 @@ impl Resources {
         }
     }
 
-    /// SVE vector length in units of 128 bits minus 1; none: no SVE.
+    /// SVE vector length in units of 128 bits minus 1; `None` without SVE.
     #[must_use]
     pub const fn sve_vl(&self) -> Option<u8> {
         self.sve_units.checked_sub(1)
     }
 
-    /// PMU event counters; none: no PMU.
+    /// PMU event counters; `None` without PMU.
     #[must_use]
     pub const fn pmu_counters(&self) -> Option<u8> {
         self.pmu.checked_sub(1)
     }
 
-    /// Auxiliary Granules of a REC: for Q0 to Q31, or for the halves of Z0 to Z31 and the rest of
-    /// SVE.
+    /// Auxiliary Granules of a REC: one for Q0 to Q31, or with SVE two for Z0 to Z31 and one for
+    /// the other SVE registers.
     #[must_use]
     pub const fn aux_count(&self) -> usize {
         if self.sve_units == 0 { 1 } else { 3 }
@@ -72,21 +76,26 @@ const _: () = assert!(MAX_REC_AUX >= 3);
 
 /// Lifecycle state of a Realm (specification A2.1.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
 pub enum RealmState {
     /// Under construction: the Host may add measured content.
-    New,
+    New = 0,
     /// May run; the RIM does not change any more.
-    Active,
-    /// The Realm has ended itself; it can only be destroyed.
-    SystemOff,
+    Active = 1,
+    /// The Realm has switched itself off; it can only be destroyed.
+    SystemOff = 2,
 }
+
+stored_as_byte!(RealmState {
+    New,
+    Active,
+    SystemOff
+});
 
 /// Content of an RD Granule.
 #[derive(FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Realm {
-    /// [`RealmState`]; see [`Realm::state`].
-    state: u64,
     /// Index that the next REC must have.
     pub rec_index: u64,
     /// Stage 2 translation.
@@ -95,9 +104,9 @@ pub struct Realm {
     pub measurements: [Measurement; 5],
     /// Realm Personalization Value.
     pub rpv: [u8; 64],
-    /// `RmiHashAlgorithm`; see [`Realm::hash_algorithm`].
-    hash_algo: u8,
-    _zero: [u8; 3],
+    state: Stored<RealmState>,
+    hash_algorithm: Stored<HashAlgorithm>,
+    _zero: [u8; 2],
     /// What each REC has.
     pub resources: Resources,
 }
@@ -117,39 +126,21 @@ pub struct NewRealm {
 }
 
 impl Realm {
-    /// Fills an RD, all zero before.
-    pub fn init(&mut self, new: &NewRealm) {
-        self.set_state(RealmState::New);
-        self.stage2 = new.stage2;
-        self.measurements[0] = new.rim;
-        self.rpv = new.rpv;
-        self.hash_algo = new.hash_algorithm as u8;
-        self.resources = new.resources;
-    }
-
     /// Lifecycle state.
     #[must_use]
     pub fn state(&self) -> RealmState {
-        match self.state {
-            0 => RealmState::New,
-            1 => RealmState::Active,
-            _ => RealmState::SystemOff,
-        }
+        self.state.get()
     }
 
     /// Changes the lifecycle state.
     pub fn set_state(&mut self, state: RealmState) {
-        self.state = match state {
-            RealmState::New => 0,
-            RealmState::Active => 1,
-            RealmState::SystemOff => 2,
-        };
+        self.state = Stored::new(state);
     }
 
     /// Algorithm of all measurements.
     #[must_use]
     pub fn hash_algorithm(&self) -> HashAlgorithm {
-        algorithm(self.hash_algo)
+        self.hash_algorithm.get()
     }
 
     /// The Realm Initial Measurement.
@@ -158,87 +149,43 @@ impl Realm {
     }
 }
 
-/// The algorithm that a byte written by the monitor stands for.
-pub(crate) fn algorithm(byte: u8) -> HashAlgorithm {
-    HashAlgorithm::try_from(byte).unwrap_or(HashAlgorithm::Sha256)
+/// Creates a Realm, NEW, whose RD is `rd` and whose start-level RTTs are `tables`, those of
+/// `new.stage2`. The Realm keeps the VMID.
+pub fn create<M: Machine>(
+    cpu: &ThisCpu<'_, M>,
+    rd: Locked<'_, Delegated>,
+    tables: DelegatedSet<'_>,
+    vmid: Vmid<'_>,
+    new: &NewRealm,
+) {
+    vmid.keep();
+    rmm_rtt::init_start_tables(&new.stage2, tables, cpu.machine);
+    let mut realm = rd.fill::<_, Realm>(cpu.machine);
+    realm.set_state(RealmState::New);
+    realm.stage2 = new.stage2;
+    realm.measurements[0] = new.rim;
+    realm.rpv = new.rpv;
+    realm.hash_algorithm = Stored::new(new.hash_algorithm);
+    realm.resources = new.resources;
+    let _rd = realm.commit::<Rd>();
 }
 
-/// The VMIDs that Realms have, one bit each.
-pub struct VmidSet {
-    words: [AtomicU64; 1 << 10],
-}
+/// The Realm owns a REC, or one of its start-level RTTs is live (specification A2.1.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LiveRealm;
 
-impl VmidSet {
-    /// No VMID in use.
-    #[must_use]
-    pub const fn new() -> Self {
-        Self {
-            words: [const { AtomicU64::new(0) }; 1 << 10],
-        }
+/// Destroys a Realm: its RD and start-level RTTs become DELEGATED, its VMID is free.
+///
+/// # Errors
+/// The Realm is live; nothing has changed.
+pub fn destroy<M: Machine>(cpu: &ThisCpu<'_, M>, mut rd: Locked<'_, Rd>) -> Result<(), LiveRealm> {
+    let stage2 = rd.map::<_, Realm>(cpu.machine).stage2;
+    if rd.refs() != 0 {
+        return Err(LiveRealm);
     }
-
-    fn bit(&self, vmid: u16) -> Option<(&AtomicU64, u64)> {
-        let word = self.words.get(usize::from(vmid >> 6))?;
-        Some((word, 1 << (vmid & 63)))
-    }
-
-    /// Takes `vmid`, if it is free. The reservation ends with [`Vmid::drop`] unless it is kept.
-    pub fn reserve(&self, vmid: u16) -> Option<Vmid<'_>> {
-        let (word, bit) = self.bit(vmid)?;
-        let free = word.fetch_or(bit, Ordering::Acquire) & bit == 0;
-        // Made only if it is free: the drop would free it for others.
-        free.then(|| Vmid { set: self, vmid })
-    }
-
-    /// Gives `vmid` back.
-    pub fn release(&self, vmid: u16) {
-        if let Some((word, bit)) = self.bit(vmid) {
-            word.fetch_and(!bit, Ordering::Release);
-        }
-    }
-}
-
-impl Default for VmidSet {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-/// A VMID taken for a Realm that may yet fail to be created; the drop gives it back.
-pub struct Vmid<'a> {
-    set: &'a VmidSet,
-    vmid: u16,
-}
-
-impl Vmid<'_> {
-    /// Keeps the VMID until [`VmidSet::release`].
-    pub fn keep(self) {
-        core::mem::forget(self);
-    }
-}
-
-impl Drop for Vmid<'_> {
-    fn drop(&mut self) {
-        self.set.release(self.vmid);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_vmid_is_taken_once() {
-        static SET: VmidSet = VmidSet::new();
-        for vmid in [0, 63, 64, 0xFFFF] {
-            let taken = SET.reserve(vmid).expect("free");
-            assert!(SET.reserve(vmid).is_none());
-            assert!(SET.reserve(vmid).is_none(), "still");
-            drop(taken);
-            SET.reserve(vmid).expect("given back").keep();
-            assert!(SET.reserve(vmid).is_none());
-            SET.release(vmid);
-            assert!(SET.reserve(vmid).is_some());
-        }
-    }
+    rmm_rtt::destroy_start_tables(&stage2, cpu.granules(), cpu.machine)
+        .map_err(|_live_rtt| LiveRealm)?;
+    let _delegated = rd.wipe_into_delegated(cpu.machine);
+    cpu.monitor.vmids.release(stage2.vmid);
+    Ok(())
 }

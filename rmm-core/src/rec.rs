@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The Realm Execution Context (REC).
+//! Realm Execution Contexts (RECs): their content, and how a REC comes and goes.
 
-use crate::machine::RecContext;
-use crate::realm::{self, Resources};
+use crate::gic;
+use crate::machine::{Machine, RecContext};
+use crate::monitor::ThisCpu;
+use crate::realm::{Realm, Resources};
+use crate::stored::{Stored, stored_as_byte};
+use core::mem::offset_of;
 use rmm_abi::mpidr::index_to_mpidr_el1;
-use rmm_abi::rmi::{HashAlgorithm, MAX_REC_AUX, RecCreateFlags, RecParams, Ripas};
-use rmm_granule::{Pa, REC_BODY_SIZE, REC_HEAD_SIZE, RecWindow};
+use rmm_abi::rmi::{HashAlgorithm, MAX_REC_AUX, REC_CREATE_NR_GPRS, Ripas};
+use rmm_granule::{Delegated, Locked, Pa, REC_BODY_SIZE, REC_HEAD_SIZE, Rec, RecAux, bug};
 use rmm_rtt::Stage2;
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
-
-/// A REC whose content is open.
-pub type OpenRec<'a, M> = RecWindow<'a, M, RecHead, Rec>;
 
 /// What is fixed at RMI_REC_CREATE; readable while the REC is RUNNING.
 #[derive(Clone, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -23,37 +24,23 @@ pub struct RecHead {
     /// Index of the REC within its Realm.
     pub index: u64,
     /// Physical addresses of the auxiliary Granules.
-    pub aux: [u64; MAX_REC_AUX],
-    hash_algo: u8,
+    aux: [u64; MAX_REC_AUX],
+    hash_algorithm: Stored<HashAlgorithm>,
     _zero: [u8; 3],
-    /// What of a CPU the REC has.
+    /// The optional CPU resources of the REC.
     pub resources: Resources,
 }
 
 const _: () = assert!(size_of::<RecHead>() <= REC_HEAD_SIZE);
 
 impl RecHead {
-    /// The head of a REC of the Realm at `rd`.
-    #[must_use]
-    pub fn new(rd: Pa, realm: &realm::Realm, index: u64, aux: [u64; MAX_REC_AUX]) -> Self {
-        Self {
-            rd: rd.as_u64(),
-            stage2: realm.stage2,
-            index,
-            aux,
-            hash_algo: realm.hash_algorithm() as u8,
-            _zero: [0; 3],
-            resources: realm.resources,
-        }
-    }
-
     /// RD of the Realm.
     #[must_use]
     pub const fn rd(&self) -> Pa {
         Pa(self.rd)
     }
 
-    /// The auxiliary Granules in use.
+    /// The auxiliary Granules.
     #[must_use]
     pub fn aux(&self) -> &[u64] {
         self.aux.split_at(self.resources.aux_count()).0
@@ -62,62 +49,113 @@ impl RecHead {
     /// Auxiliary Granule `n`, less than [`Resources::aux_count`].
     #[must_use]
     pub fn aux_granule(&self, n: usize) -> Pa {
-        Pa(self.aux.get(n).copied().unwrap_or(0))
+        match self.aux.get(n) {
+            Some(&aux) => Pa(aux),
+            None => bug!("a REC has fewer auxiliary Granules"),
+        }
     }
 
     /// Algorithm of the Realm's measurements.
     #[must_use]
     pub fn hash_algorithm(&self) -> HashAlgorithm {
-        realm::algorithm(self.hash_algo)
+        self.hash_algorithm.get()
     }
 }
 
-/// What the last exit of a REC was, as far as the next entry asks.
+/// The last exit of a REC, as far as it decides what the next entry may do (specification A4.2.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
 pub enum LastExit {
-    /// Nothing the Host could answer with `emul_mmio` or `inject_sea`; or never entered.
-    Other,
+    /// Nothing that the Host could answer with `emul_mmio` or `inject_sea`; or never entered.
+    Other = 0,
     /// A Non-emulatable Data Abort at an Unprotected IPA.
-    UnprotectedAbort,
+    UnprotectedAbort = 1,
     /// An Emulatable Data Abort.
-    EmulatableAbort,
+    EmulatableAbort = 2,
 }
 
-/// A pending RIPAS change (`ripas_addr` and friends); all zero when there is none.
+stored_as_byte!(LastExit {
+    Other,
+    UnprotectedAbort,
+    EmulatableAbort
+});
+
+/// A RIPAS change that the Realm has requested (`ripas_addr` and its siblings); all zero if none
+/// is pending.
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
-pub struct RipasChange {
-    /// First IPA that is not changed yet.
+pub struct PendingRipasChange {
+    /// First IPA that has not changed yet.
     pub addr: u64,
-    /// First IPA beyond the request.
+    /// IPA after the last one of the request.
     pub top: u64,
-    /// `RmiRipas` asked for.
-    pub value: u8,
-    /// 1: entries may leave DESTROYED.
-    pub destroyed: u8,
-    /// 1: a request is pending.
-    pub pending: u8,
+    ripas: Stored<Ripas>,
+    change_destroyed: u8,
+    is_pending: u8,
     _zero: [u8; 5],
 }
 
-/// What changes in a REC; belongs to whoever runs it, or has it locked while it is READY.
+impl PendingRipasChange {
+    /// A request for `base` up to `top`. With `change_destroyed` the RIPAS of an entry may change
+    /// from DESTROYED.
+    #[must_use]
+    pub fn new(base: u64, top: u64, ripas: Ripas, change_destroyed: bool) -> Self {
+        Self {
+            addr: base,
+            top,
+            ripas: Stored::new(ripas),
+            change_destroyed: u8::from(change_destroyed),
+            is_pending: 1,
+            _zero: [0; 5],
+        }
+    }
+
+    /// RIPAS that the Realm requests.
+    #[must_use]
+    pub fn ripas(&self) -> Ripas {
+        self.ripas.get()
+    }
+
+    /// Whether the RIPAS of an entry may change from DESTROYED.
+    #[must_use]
+    pub const fn changes_destroyed(&self) -> bool {
+        self.change_destroyed != 0
+    }
+
+    /// Whether there is a request.
+    #[must_use]
+    pub const fn is_pending(&self) -> bool {
+        self.is_pending != 0
+    }
+}
+
+/// What changes in a REC. It belongs to the CPU that runs the REC or, while the REC is READY, to
+/// the CPU that has it locked.
 #[derive(Clone, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
-pub struct Rec {
+pub struct RecBody {
     /// Registers.
     pub context: RecContext,
+    /// Everything else.
+    pub attributes: RecAttributes,
+}
+
+/// Attributes of a REC that change (specification A2.3.1).
+#[derive(Clone, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct RecAttributes {
     /// The pending RIPAS change.
-    pub ripas: RipasChange,
-    /// Raw `ESR_EL2` of the last exit, if it can be answered.
-    pub last_esr: u64,
-    /// Raw `FAR_EL2` of the last exit, likewise.
-    pub last_far: u64,
+    pub ripas_change: PendingRipasChange,
+    /// Raw `ESR_EL2` of the last exit, unless [`LastExit::Other`].
+    last_esr: u64,
+    /// Raw `FAR_EL2` of the last exit, unless [`LastExit::Other`].
+    last_far: u64,
     /// Attestation token.
     pub attest: Attest,
-    runnable: u8,
-    host_call_pending: u8,
-    psci_pending: u8,
-    last_exit: u8,
+    is_runnable: u8,
+    is_host_call_pending: u8,
+    is_psci_pending: u8,
+    last_exit: Stored<LastExit>,
     _zero: [u8; 4],
 }
 
@@ -127,17 +165,17 @@ pub struct Rec {
 pub struct Attest {
     /// Challenge of the token in progress.
     challenge: [u8; 64],
-    in_progress: u64,
+    is_in_progress: u64,
 }
 
 impl Attest {
     /// Begins a token for this challenge.
     pub fn begin(&mut self, challenge: &[u8; 64]) {
         self.challenge = *challenge;
-        self.in_progress = 1;
+        self.is_in_progress = 1;
     }
 
-    /// Nothing is in progress any more.
+    /// Ends the generation, if one is in progress.
     pub fn end(&mut self) {
         *self = Self::new_zeroed();
     }
@@ -145,11 +183,11 @@ impl Attest {
     /// Whether a token is being generated.
     #[must_use]
     pub const fn is_in_progress(&self) -> bool {
-        self.in_progress != 0
+        self.is_in_progress != 0
     }
 }
 
-const _: () = assert!(size_of::<Rec>() <= REC_BODY_SIZE);
+const _: () = assert!(size_of::<RecBody>() <= REC_BODY_SIZE);
 
 /// PSTATE of a PE that leaves reset into EL1: EL1h, D, A, I and F masked.
 const RESET_PSTATE: u64 = 0x3C5;
@@ -162,17 +200,7 @@ const RESET_MDSCR: u64 = 1 << 12;
 /// `PMCR_EL0`: LC, DP; counting is off.
 const RESET_PMCR: u64 = 0x60;
 
-impl Rec {
-    /// Fills a REC, all zero before.
-    pub fn init(&mut self, serial: u64, index: u64, params: &RecParams) {
-        self.context.serial = serial;
-        self.reset(index, params.pc);
-        for (to, from) in self.context.gprs.iter_mut().zip(params.gprs) {
-            *to = from;
-        }
-        self.set_runnable(params.rec_flags().contains(RecCreateFlags::RUNNABLE));
-    }
-
+impl RecBody {
     /// Registers as after a reset of the PE, with this PC.
     fn reset(&mut self, index: u64, pc: u64) {
         let serial = self.context.serial;
@@ -183,85 +211,148 @@ impl Rec {
         self.context.vmpidr = index_to_mpidr_el1(index);
         self.context.el1.sctlr = RESET_SCTLR;
         self.context.el1.mdscr = RESET_MDSCR;
-        self.context.gic.hcr = crate::run::gic::HCR_FORCED;
+        self.context.gic.hcr = gic::HCR_FORCED;
         self.context.pmu.pmcr = RESET_PMCR;
-        self.set_last_exit(LastExit::Other);
+        self.attributes.forget_exit();
     }
 
-    /// Registers after a successful PSCI_CPU_ON: reset, with the caller's endianness.
+    /// A successful PSCI_CPU_ON of this REC: registers as after a reset, with the endianness of the
+    /// caller, whose `SCTLR_EL1` is given; runnable.
     pub fn turn_on(&mut self, index: u64, entry_point: u64, context_id: u64, caller_sctlr: u64) {
         self.reset(index, entry_point);
         self.context.gprs[0] = context_id;
         self.context.el1.sctlr |= caller_sctlr & SCTLR_EE;
-        self.set_runnable(true);
+        self.attributes.set_runnable(true);
     }
+}
 
+impl RecAttributes {
     /// Whether the REC may be entered (`runnable` flag).
     #[must_use]
     pub const fn is_runnable(&self) -> bool {
-        self.runnable != 0
+        self.is_runnable != 0
     }
 
     /// Sets the `runnable` flag.
     pub fn set_runnable(&mut self, runnable: bool) {
-        self.runnable = u8::from(runnable);
+        self.is_runnable = u8::from(runnable);
     }
 
     /// Whether a host call waits for its answer.
     #[must_use]
     pub const fn is_host_call_pending(&self) -> bool {
-        self.host_call_pending != 0
+        self.is_host_call_pending != 0
     }
 
     /// Sets whether a host call waits for its answer.
     pub fn set_host_call_pending(&mut self, pending: bool) {
-        self.host_call_pending = u8::from(pending);
+        self.is_host_call_pending = u8::from(pending);
     }
 
     /// Whether a PSCI request waits for RMI_PSCI_COMPLETE.
     #[must_use]
     pub const fn is_psci_pending(&self) -> bool {
-        self.psci_pending != 0
+        self.is_psci_pending != 0
     }
 
     /// Sets whether a PSCI request waits for RMI_PSCI_COMPLETE.
     pub fn set_psci_pending(&mut self, pending: bool) {
-        self.psci_pending = u8::from(pending);
+        self.is_psci_pending = u8::from(pending);
     }
 
-    /// What the last exit was.
+    /// Kind of the last exit.
     #[must_use]
-    pub const fn last_exit(&self) -> LastExit {
-        match self.last_exit {
-            1 => LastExit::UnprotectedAbort,
-            2 => LastExit::EmulatableAbort,
-            _ => LastExit::Other,
+    pub fn last_exit(&self) -> LastExit {
+        self.last_exit.get()
+    }
+
+    /// Raw `ESR_EL2` and `FAR_EL2` of the last exit; zero if it was [`LastExit::Other`].
+    #[must_use]
+    pub const fn last_syndrome(&self) -> (u64, u64) {
+        (self.last_esr, self.last_far)
+    }
+
+    /// Records an exit that the next entry may answer.
+    pub fn record_exit(&mut self, exit: LastExit, esr: u64, far: u64) {
+        self.last_exit = Stored::new(exit);
+        self.last_esr = esr;
+        self.last_far = far;
+    }
+
+    /// The last exit is none that the next entry may answer.
+    pub fn forget_exit(&mut self) {
+        self.record_exit(LastExit::Other, 0, 0);
+    }
+}
+
+/// What a new REC is made of.
+pub struct NewRec<'a> {
+    /// X0 to X7 at the first entry; the other general registers are zero.
+    pub gprs: &'a [u64; REC_CREATE_NR_GPRS],
+    /// PC at the first entry.
+    pub pc: u64,
+    /// Whether the REC may be entered without a PSCI_CPU_ON of another REC.
+    pub is_runnable: bool,
+}
+
+/// A REC Granule as it is created.
+#[derive(FromBytes, IntoBytes, KnownLayout)]
+#[repr(C)]
+struct RecContent {
+    head: RecHead,
+    _zero: [u8; REC_HEAD_SIZE - size_of::<RecHead>()],
+    body: RecBody,
+}
+
+const _: () = assert!(offset_of!(RecContent, body) == REC_HEAD_SIZE);
+
+/// Creates the next REC of the Realm at `rd`, READY. `aux` are its auxiliary Granules, as many as
+/// [`Resources::aux_count`] demands. The caller counts the REC as one of the Realm's.
+pub fn create<'t, M: Machine>(
+    cpu: &ThisCpu<'_, M>,
+    rd: Pa,
+    realm: &mut Realm,
+    rec: Locked<'_, Delegated>,
+    aux: impl Iterator<Item = Locked<'t, Delegated>>,
+    new: &NewRec<'_>,
+) {
+    let mut aux_granules = [0; MAX_REC_AUX];
+    for (slot, granule) in aux_granules.iter_mut().zip(aux) {
+        *slot = granule.pa().as_u64();
+        let _aux = granule.transition::<RecAux>();
+    }
+    let mut content = rec.fill::<_, RecContent>(cpu.machine);
+    content.head = RecHead {
+        rd: rd.as_u64(),
+        stage2: realm.stage2,
+        index: realm.rec_index,
+        aux: aux_granules,
+        hash_algorithm: Stored::new(realm.hash_algorithm()),
+        _zero: [0; 3],
+        resources: realm.resources,
+    };
+    let body = &mut content.body;
+    body.context.serial = cpu.monitor.next_rec();
+    body.reset(realm.rec_index, new.pc);
+    for (to, from) in body.context.gprs.iter_mut().zip(new.gprs) {
+        *to = *from;
+    }
+    body.attributes.set_runnable(new.is_runnable);
+    let _rec = content.commit::<Rec>();
+    realm.rec_index += 1;
+}
+
+/// Destroys a REC that is not RUNNING: it and its auxiliary Granules become DELEGATED.
+pub fn destroy<M: Machine>(cpu: &ThisCpu<'_, M>, rec: Locked<'_, Rec>) {
+    let head = rec.head::<_, RecHead>(cpu.machine).clone();
+    for &aux in head.aux() {
+        // Only the owner of this REC knows the Granule as REC_AUX, and no other command takes it
+        // out of that state.
+        match cpu.granules().lock::<RecAux>(aux) {
+            Ok(aux) => drop(aux.wipe_into_delegated(cpu.machine)),
+            Err(_) => bug!("a REC without its auxiliary Granules"),
         }
     }
-
-    /// Notes what the last exit was.
-    pub fn set_last_exit(&mut self, exit: LastExit) {
-        self.last_exit = match exit {
-            LastExit::Other => 0,
-            LastExit::UnprotectedAbort => 1,
-            LastExit::EmulatableAbort => 2,
-        };
-    }
-
-    /// Notes a RIPAS change that the Realm asks for.
-    pub fn set_ripas(&mut self, base: u64, top: u64, value: Ripas, destroyed: bool) {
-        self.ripas = RipasChange {
-            addr: base,
-            top,
-            value: value as u8,
-            destroyed: u8::from(destroyed),
-            pending: 1,
-            _zero: [0; 5],
-        };
-    }
-
-    /// Forgets the pending RIPAS change.
-    pub fn clear_ripas(&mut self) {
-        self.ripas = RipasChange::new_zeroed();
-    }
+    let _delegated = rec.wipe_into_delegated(cpu.machine);
+    cpu.granules().put_rec_of(head.rd());
 }

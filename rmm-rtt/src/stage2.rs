@@ -17,7 +17,7 @@ pub(crate) const PAGE_LEVEL: i8 = 3;
 const INDEX_BITS: u32 = 9;
 
 /// Narrowest IPA space in bits.
-const MIN_IPA_WIDTH: u8 = 32;
+pub const MIN_IPA_WIDTH: u8 = 32;
 
 /// Concatenated start-level tables resolve up to this many more bits than one table.
 const CONCATENATED_BITS: i32 = 4;

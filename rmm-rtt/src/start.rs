@@ -6,7 +6,7 @@ use crate::walk::lock_table;
 use rmm_granule::{Delegated, GRANULE_SIZE, GranuleTable, Ipa, Locked, Memory, Pa};
 
 /// Most concatenated start-level RTTs.
-const MAX_START_TABLES: usize = 16;
+pub const MAX_START_TABLES: usize = 16;
 
 /// A start-level RTT is live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

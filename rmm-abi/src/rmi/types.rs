@@ -25,6 +25,12 @@ macro_rules! enum8 {
             }
         }
 
+        impl From<$name> for u8 {
+            fn from(value: $name) -> u8 {
+                value as u8
+            }
+        }
+
         impl From<$name> for u64 {
             fn from(value: $name) -> u64 {
                 u64::from(value as u8)

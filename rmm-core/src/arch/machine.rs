@@ -4,10 +4,10 @@
 use super::cpu::ArchCpu;
 use super::realm::{self, HostState};
 use super::realm_timers;
-use super::{cache, el3, exception};
+use super::{cache, el3};
 use crate::machine::{
-    CpuFeatures, DebugState, EntryControls, Exception, Machine, PmuState, RecContext, SimdState,
-    SveState, TimerLines, ZRegisters,
+    CpuFeatures, EntryControls, Exception, Machine, OnCpu, RecContext, SimdState, SveState,
+    TimerLines, ZRegisters,
 };
 use rmm_attest::{Hash, SoftHash};
 use rmm_granule::{GRANULE_SIZE, Ipa};
@@ -45,102 +45,95 @@ impl Machine for ArchCpu {
         el3::call(fid, args)
     }
 
+    #[inline]
+    fn publish_instructions(&self, granule: &[u8; GRANULE_SIZE]) {
+        cache::publish_instructions(granule);
+    }
+
     unsafe fn enter_realm(&self, rec: &mut RecContext, stage2: &Stage2, controls: EntryControls) {
         // SAFETY: the state is this CPU's own, made when it booted; a REC is entered once, and its
         // tables are the Realm's while one of its RECs runs, by the trait's contract.
         unsafe { realm::enter(self.host(), rec, stage2, controls) }
     }
 
-    #[inline(always)]
-    unsafe fn run_realm(&self, rec: &mut RecContext) -> Exception {
-        // SAFETY: the REC is entered, by the trait's contract.
-        unsafe { realm::run(rec) }
-    }
-
-    unsafe fn leave_realm(&self, rec: &mut RecContext) {
-        // SAFETY: the REC is entered, by the trait's contract, with this state of the Host.
+    unsafe fn leave_realm(&self, rec: &mut OnCpu<'_>) {
+        // SAFETY: the REC is entered with this state of the Host; what was lent has been reclaimed,
+        // by the trait's contract.
         unsafe { realm::leave(self.host(), rec) }
     }
 
-    unsafe fn save_el1(&self, rec: &mut RecContext) {
-        // SAFETY: the REC is entered, by the trait's contract.
-        unsafe { realm::save_el1(rec) }
+    #[inline(always)]
+    fn run_realm(&self, rec: &mut OnCpu<'_>) -> Exception {
+        realm::run(rec)
     }
 
-    unsafe fn load_el1(&self, rec: &RecContext) {
-        // SAFETY: the REC is entered, by the trait's contract.
-        unsafe { realm::load_el1(rec) }
+    fn save_el1(&self, rec: &mut OnCpu<'_>) {
+        realm::save_el1(rec);
     }
 
-    unsafe fn resolve_ipa(&self, va: u64) -> Option<Ipa> {
-        // SAFETY: the REC is entered, by the trait's contract.
-        unsafe { realm::resolve_ipa(va) }
+    fn load_el1(&self, rec: &OnCpu<'_>) {
+        realm::load_el1(rec);
+    }
+
+    fn resolve_ipa(&self, rec: &OnCpu<'_>, va: u64) -> Option<Ipa> {
+        realm::resolve_ipa(rec, va)
     }
 
     #[inline(always)]
-    unsafe fn is_streaming(&self) -> bool {
-        // SAFETY: as for `load_simd`.
+    fn is_streaming(&self, _: &OnCpu<'_>) -> bool {
+        // SAFETY: a REC is entered, and nothing is lent to it yet.
         unsafe { self.host().simd.is_streaming() }
     }
 
-    #[inline]
-    fn publish_instructions(&self, granule: &[u8; GRANULE_SIZE]) {
-        cache::publish_instructions(granule);
-    }
-
-    unsafe fn pend_serror(&self, rec: &mut RecContext, syndrome: u64) {
-        // SAFETY: the REC is entered, by the trait's contract.
-        unsafe { realm::pend_serror(rec, syndrome) }
+    fn pend_serror(&self, rec: &mut OnCpu<'_>, syndrome: u64) {
+        realm::pend_serror(rec, syndrome);
     }
 
     #[inline(always)]
-    fn mask_timers(&self, _: &RecContext) -> TimerLines {
+    fn mask_timers(&self, _: &OnCpu<'_>) -> TimerLines {
         realm_timers::mask()
     }
 
-    unsafe fn load_simd(&self, simd: &SimdState) {
-        // SAFETY: a REC is entered with this state of the Host, by the trait's contract.
-        unsafe { self.host().simd.give(simd) }
+    fn lend_simd(&self, _: &OnCpu<'_>, simd: &SimdState) {
+        // SAFETY: a REC is entered with this state of the Host.
+        unsafe { self.host().simd.lend(simd) }
     }
 
-    unsafe fn save_simd(&self, simd: &mut SimdState) {
-        // SAFETY: a REC is entered, and `load_simd` came before, by the trait's contract.
-        unsafe { self.host().simd.take(simd) }
+    fn reclaim_simd(&self, _: &OnCpu<'_>, simd: &mut SimdState) {
+        // SAFETY: a REC is entered with this state of the Host.
+        unsafe { self.host().simd.reclaim(simd) }
     }
 
-    unsafe fn load_sve(&self, vl: u8, z: [&ZRegisters; 2], rest: &SveState) {
-        // SAFETY: as for `load_simd`; a Realm has SVE only where the CPU has it.
-        unsafe { self.host().simd.give_sve(vl, z, rest) }
+    fn lend_sve(&self, _: &OnCpu<'_>, vl: u8, z: [&ZRegisters; 2], rest: &SveState) {
+        // SAFETY: a REC is entered with this state of the Host; a Realm has SVE only where the CPU
+        // has it.
+        unsafe { self.host().simd.lend_sve(vl, z, rest) }
     }
 
-    unsafe fn save_sve(&self, _: u8, z: [&mut ZRegisters; 2], rest: &mut SveState) {
-        // SAFETY: as for `save_simd`, and `load_sve` came before.
-        unsafe { self.host().simd.take_sve(z, rest) }
+    fn reclaim_sve(&self, _: &OnCpu<'_>, _: u8, z: [&mut ZRegisters; 2], rest: &mut SveState) {
+        // SAFETY: as for `lend_sve`, which came before.
+        unsafe { self.host().simd.reclaim_sve(z, rest) }
     }
 
-    unsafe fn load_debug(&self, debug: &DebugState) {
-        // SAFETY: as for `load_simd`.
-        unsafe { self.host().debug.give(debug) }
+    fn lend_debug(&self, rec: &OnCpu<'_>) {
+        // SAFETY: a REC is entered with this state of the Host.
+        unsafe { self.host().debug.lend(&rec.debug) }
     }
 
-    unsafe fn save_debug(&self, debug: &mut DebugState) {
-        // SAFETY: as for `save_simd`.
-        unsafe { self.host().debug.take(debug) }
+    fn reclaim_debug(&self, rec: &mut OnCpu<'_>) {
+        // SAFETY: a REC is entered with this state of the Host.
+        unsafe { self.host().debug.reclaim(&mut rec.debug) }
     }
 
-    unsafe fn load_pmu(&self, counters: u8, pmu: &PmuState) {
-        // SAFETY: as for `load_simd`; a Realm has a PMU only where the CPU has one, and no more
-        // counters.
-        unsafe { self.host().pmu.give(counters, pmu) }
+    fn lend_pmu(&self, rec: &OnCpu<'_>, counters: u8) {
+        // SAFETY: a REC is entered with this state of the Host; a Realm has a PMU only where the
+        // CPU has one, and no more counters.
+        unsafe { self.host().pmu.lend(counters, &rec.pmu) }
     }
 
-    unsafe fn save_pmu(&self, counters: u8, pmu: &mut PmuState) {
-        // SAFETY: as for `save_simd`.
-        unsafe { self.host().pmu.take(counters, pmu) }
-    }
-
-    fn fatal(&self, why: &str) -> ! {
-        exception::fatal(format_args!("{why}"))
+    fn reclaim_pmu(&self, rec: &mut OnCpu<'_>, counters: u8) {
+        // SAFETY: as for `lend_pmu`, which came before.
+        unsafe { self.host().pmu.reclaim(counters, &mut rec.pmu) }
     }
 }
 

@@ -51,7 +51,7 @@ use super::realm_timers;
 use super::registers::*;
 use super::simd::{CPTR_ALL_TRAPPED, HostSimd};
 use crate::boot::El3Interface;
-use crate::machine::{El1State, EntryControls, Exception, RecContext, TimerState};
+use crate::machine::{El1State, EntryControls, Exception, OnCpu, RecContext, TimerState};
 use core::arch::{asm, global_asm};
 use core::mem::offset_of;
 use rmm_granule::Ipa;
@@ -417,12 +417,9 @@ fn forget_other_recs() {
     }
 }
 
-/// Translates a VA by stage 1 of the REC entered. None: its tables do not translate it, or cannot
-/// be read.
-///
-/// # Safety
-/// A REC is entered on this CPU.
-pub unsafe fn resolve_ipa(va: u64) -> Option<Ipa> {
+/// Translates a VA by stage 1 of the REC that is entered. `None` if its tables do not translate it,
+/// or cannot be read.
+pub fn resolve_ipa(_: &OnCpu<'_>, va: u64) -> Option<Ipa> {
     const PA: u64 = (1 << 52) - (1 << 12);
     let saved = PAR_EL1.get();
     let mut is_translated = 0_u64;
@@ -454,14 +451,12 @@ pub unsafe fn resolve_ipa(va: u64) -> Option<Ipa> {
 
 /// Runs the Realm until the next exception that is taken to the monitor. General registers, PC
 /// and PSTATE are in `rec` before and after.
-///
-/// # Safety
-/// The REC of `rec` is entered on this CPU.
 #[inline(always)]
-pub unsafe fn run(rec: &mut RecContext) -> Exception {
+pub fn run(rec: &mut OnCpu<'_>) -> Exception {
+    let context: &mut RecContext = rec;
     // SAFETY: the REC is entered, so that what the Realm reaches is its own. `realm_run` comes
     // back with the stack and the registers as any function does.
-    match unsafe { realm_run(&raw mut *rec) } {
+    match unsafe { realm_run(&raw mut *context) } {
         SYNC => Exception::Sync {
             esr: ESR_EL2.get(),
             far: FAR_EL2.get(),
@@ -535,28 +530,19 @@ pub unsafe fn leave(host: &mut HostState, rec: &mut RecContext) {
 }
 
 /// Brings `rec.el1` up to date.
-///
-/// # Safety
-/// The REC of `rec` is entered on this CPU.
-pub unsafe fn save_el1(rec: &mut RecContext) {
+pub fn save_el1(rec: &mut OnCpu<'_>) {
     // SAFETY: the fields are those that `realm_switch.S` assumes.
     unsafe { realm_save_el1(&raw mut rec.el1) }
 }
 
 /// Loads `rec.el1` after a change to it.
-///
-/// # Safety
-/// The REC of `rec` is entered on this CPU.
-pub unsafe fn load_el1(rec: &RecContext) {
+pub fn load_el1(rec: &OnCpu<'_>) {
     // SAFETY: EL1's registers are the Realm's.
     unsafe { realm_load_el1(&raw const rec.el1) }
 }
 
 /// Pends a virtual SError for the Realm; `syndrome` as in `VSESR_EL2`.
-///
-/// # Safety
-/// The REC of `rec` is entered on this CPU.
-pub unsafe fn pend_serror(rec: &mut RecContext, syndrome: u64) {
+pub fn pend_serror(rec: &mut OnCpu<'_>, syndrome: u64) {
     rec.vsesr = syndrome;
     VSESR_EL2.set(syndrome);
     HCR_EL2.modify(HCR_EL2::VSE::SET);

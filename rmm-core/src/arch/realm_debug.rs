@@ -77,7 +77,7 @@ impl HostDebug {
     ///
     /// # Safety
     /// A REC is entered on this CPU and the registers are the Host's.
-    pub(super) unsafe fn give(&mut self, rec: &DebugState) {
+    pub(super) unsafe fn lend(&mut self, rec: &DebugState) {
         let mut host = DebugState::new_zeroed();
         self.save(&mut host);
         self.state = host;
@@ -93,8 +93,8 @@ impl HostDebug {
     /// Saves the REC's registers, loads the Host's and traps them again.
     ///
     /// # Safety
-    /// A REC is entered on this CPU and the registers are its, by [`HostDebug::give`].
-    pub(super) unsafe fn take(&mut self, rec: &mut DebugState) {
+    /// A REC is entered on this CPU and the registers are its, by [`HostDebug::lend`].
+    pub(super) unsafe fn reclaim(&mut self, rec: &mut DebugState) {
         self.save(rec);
         self.load(&self.state);
         if self.locked {

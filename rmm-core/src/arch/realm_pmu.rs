@@ -150,7 +150,7 @@ impl HostPmu {
     /// # Safety
     /// A REC is entered on this CPU, which has a PMU with at least `counters` event counters, of
     /// which `rec` has no more, and the PMU is the Host's.
-    pub(super) unsafe fn give(&mut self, counters: u8, rec: &PmuState) {
+    pub(super) unsafe fn lend(&mut self, counters: u8, rec: &PmuState) {
         self.mdcr = MDCR_EL2.get();
         let mut host = PmuState::new_zeroed();
         // SAFETY: by the contract.
@@ -169,9 +169,9 @@ impl HostPmu {
     /// Saves the REC's PMU, loads the Host's and traps it again.
     ///
     /// # Safety
-    /// A REC is entered on this CPU and the PMU is its, by [`HostPmu::give`] with the same
+    /// A REC is entered on this CPU and the PMU is its, by [`HostPmu::lend`] with the same
     /// `counters`.
-    pub(super) unsafe fn take(&mut self, counters: u8, rec: &mut PmuState) {
+    pub(super) unsafe fn reclaim(&mut self, counters: u8, rec: &mut PmuState) {
         // SAFETY: by the contract.
         unsafe { Self::save(rec, counters.into()) };
         MDCR_EL2.set(MDCR_EL2.get() & !MDCR_PMU | self.mdcr & MDCR_PMU);

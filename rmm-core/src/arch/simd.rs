@@ -232,7 +232,7 @@ impl HostSimd {
     ///
     /// # Safety
     /// A REC is entered on this CPU and the vector registers are the Host's.
-    pub(super) unsafe fn give(&mut self, rec: &SimdState) {
+    pub(super) unsafe fn lend(&mut self, rec: &SimdState) {
         // SAFETY: the REC does not run here; its Realm has no SVE.
         unsafe {
             self.open();
@@ -248,9 +248,9 @@ impl HostSimd {
     /// Saves the REC's state, loads the Host's and traps FP/SIMD again.
     ///
     /// # Safety
-    /// A REC is entered on this CPU and the vector registers are its, by [`HostSimd::give`].
-    pub(super) unsafe fn take(&mut self, rec: &mut SimdState) {
-        // SAFETY: as in `give`.
+    /// A REC is entered on this CPU and the vector registers are its, by [`HostSimd::lend`].
+    pub(super) unsafe fn reclaim(&mut self, rec: &mut SimdState) {
+        // SAFETY: as in `lend`.
         unsafe {
             self.open();
             rec.fpsr = FPSR.get();
@@ -260,12 +260,12 @@ impl HostSimd {
         }
     }
 
-    /// As [`HostSimd::give`], for a Realm with SVE; `vl` as in `ZCR_EL2.LEN`.
+    /// As [`HostSimd::lend`], for a Realm with SVE; `vl` as in `ZCR_EL2.LEN`.
     ///
     /// # Safety
     /// A REC is entered on this CPU, which has SVE, and the vector registers are the Host's.
-    pub(super) unsafe fn give_sve(&mut self, vl: u8, z: [&ZRegisters; 2], rest: &SveState) {
-        // SAFETY: as in `give`. Half of the vectors fit a Granule at the greatest length.
+    pub(super) unsafe fn lend_sve(&mut self, vl: u8, z: [&ZRegisters; 2], rest: &SveState) {
+        // SAFETY: as in `lend`. Half of the vectors fit a Granule at the greatest length.
         unsafe {
             self.open();
             self.save_host(true);
@@ -284,14 +284,14 @@ impl HostSimd {
         }
     }
 
-    /// As [`HostSimd::take`], for a Realm with SVE.
+    /// As [`HostSimd::reclaim`], for a Realm with SVE.
     ///
     /// # Safety
-    /// A REC is entered on this CPU and the vector registers are its, by [`HostSimd::give_sve`]
+    /// A REC is entered on this CPU and the vector registers are its, by [`HostSimd::lend_sve`]
     /// with the same `vl`.
-    pub(super) unsafe fn take_sve(&mut self, z: [&mut ZRegisters; 2], rest: &mut SveState) {
+    pub(super) unsafe fn reclaim_sve(&mut self, z: [&mut ZRegisters; 2], rest: &mut SveState) {
         let [low, high] = z;
-        // SAFETY: as in `give_sve`. `ZCR_EL2` still has the Realm's length.
+        // SAFETY: as in `lend_sve`. `ZCR_EL2` still has the Realm's length.
         unsafe {
             self.open();
             rest.fpsr = FPSR.get();

@@ -10,6 +10,7 @@ use crate::board::Board;
 use crate::boot::{BootError, ColdBoot, Extent, Home, Manifest, Plan, WarmBoot};
 use crate::machine::CpuFeatures;
 use crate::monitor::Monitor;
+use crate::rmi;
 use core::convert::Infallible;
 use log::{error, info, warn};
 use rmm_abi::el3::{error as el3_error, fid};
@@ -204,7 +205,7 @@ fn serve_calls<const SHARED_RECORDS: bool>(monitor: &Monitor, cpu: &ArchCpu, tok
             BRBCR_EL2.set(0);
             isb();
         }
-        let results = monitor.handle(cpu, call);
+        let results = rmi::handle(monitor, cpu, call);
         cpu.forget_all_windows();
         if SHARED_RECORDS {
             BRBCR_EL2.set(brbcr);

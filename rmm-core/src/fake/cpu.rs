@@ -6,8 +6,8 @@ use super::check::digest;
 use super::registers::{Registers, poison};
 use super::script::{Core, FaultAddress, Given, Script};
 use crate::machine::{
-    CpuFeatures, DebugState, EntryControls, Exception, Machine, PmuState, RecContext, SimdState,
-    SveState, TimerLines, ZRegisters,
+    CpuFeatures, EntryControls, Exception, Machine, OnCpu, RecContext, SimdState, SveState,
+    TimerLines, ZRegisters,
 };
 use core::ptr::NonNull;
 use rmm_attest::{Hash, SoftHash};
@@ -178,7 +178,7 @@ impl Machine for FakeCpu {
         assert_eq!(registers.gic.hcr & 0x8101, 0x8101, "En, vSGIEOICount, DVIM");
     }
 
-    unsafe fn resolve_ipa(&self, va: u64) -> Option<Ipa> {
+    fn resolve_ipa(&self, _: &OnCpu<'_>, va: u64) -> Option<Ipa> {
         // Stage 1 of a scripted Realm is what the script says it is.
         self.with(|_, entered| {
             let fault = entered.fault.expect("no fault to find the IPA of");
@@ -187,7 +187,7 @@ impl Machine for FakeCpu {
         })
     }
 
-    unsafe fn is_streaming(&self) -> bool {
+    fn is_streaming(&self, _: &OnCpu<'_>) -> bool {
         self.with(|_, _| self.board.is_streaming.load(Ordering::SeqCst))
     }
 
@@ -197,7 +197,7 @@ impl Machine for FakeCpu {
         published.insert(digest(granule));
     }
 
-    unsafe fn run_realm(&self, rec: &mut RecContext) -> Exception {
+    fn run_realm(&self, rec: &mut OnCpu<'_>) -> Exception {
         let lines = &self.board.lines[self.index];
         self.with(|registers, entered| {
             let masked = entered.masked.take();
@@ -223,7 +223,7 @@ impl Machine for FakeCpu {
                 exception: None,
             };
             let (core, exception) = entered.script.resume(core);
-            *rec = core.context;
+            **rec = core.context;
             *registers = core.registers;
             entered.fault = core.fault;
             poison(rec);
@@ -231,7 +231,7 @@ impl Machine for FakeCpu {
         })
     }
 
-    unsafe fn leave_realm(&self, rec: &mut RecContext) {
+    unsafe fn leave_realm(&self, rec: &mut OnCpu<'_>) {
         let entered = self.entered.borrow_mut().take();
         let entered = entered.expect("no REC is entered");
         assert_eq!(entered.given, Given::default(), "not taken back");
@@ -245,21 +245,21 @@ impl Machine for FakeCpu {
             .put_script(entered.key.0, entered.key.1, entered.script);
     }
 
-    unsafe fn save_el1(&self, rec: &mut RecContext) {
+    fn save_el1(&self, rec: &mut OnCpu<'_>) {
         self.with(|registers, entered| {
             rec.el1 = registers.el1.clone();
             entered.el1_saved = true;
         });
     }
 
-    unsafe fn load_el1(&self, rec: &RecContext) {
+    fn load_el1(&self, rec: &OnCpu<'_>) {
         self.with(|registers, entered| {
             assert!(entered.el1_saved, "EL1 registers that were never saved");
             registers.el1 = rec.el1.clone();
         });
     }
 
-    unsafe fn pend_serror(&self, rec: &mut RecContext, syndrome: u64) {
+    fn pend_serror(&self, rec: &mut OnCpu<'_>, syndrome: u64) {
         self.with(|registers, _| {
             registers.vsesr = syndrome;
             rec.vsesr = syndrome;
@@ -267,7 +267,7 @@ impl Machine for FakeCpu {
         });
     }
 
-    fn mask_timers(&self, _: &RecContext) -> TimerLines {
+    fn mask_timers(&self, _: &OnCpu<'_>) -> TimerLines {
         self.with(|registers, entered| {
             let lines = registers.timer_lines(self.board.now());
             entered.masked = Some(lines);
@@ -275,14 +275,14 @@ impl Machine for FakeCpu {
         })
     }
 
-    unsafe fn load_simd(&self, simd: &SimdState) {
+    fn lend_simd(&self, _: &OnCpu<'_>, simd: &SimdState) {
         self.with(|registers, entered| {
             entered.given.give_simd(None);
             registers.simd = simd.clone();
         });
     }
 
-    unsafe fn save_simd(&self, simd: &mut SimdState) {
+    fn reclaim_simd(&self, _: &OnCpu<'_>, simd: &mut SimdState) {
         self.with(|registers, entered| {
             entered.given.take_simd(None);
             *simd = registers.simd.clone();
@@ -290,7 +290,7 @@ impl Machine for FakeCpu {
         });
     }
 
-    unsafe fn load_sve(&self, vl: u8, [low, high]: [&ZRegisters; 2], rest: &SveState) {
+    fn lend_sve(&self, _: &OnCpu<'_>, vl: u8, [low, high]: [&ZRegisters; 2], rest: &SveState) {
         self.with(|registers, entered| {
             entered.given.give_simd(Some(vl));
             *registers.z = [low.clone(), high.clone()];
@@ -299,7 +299,13 @@ impl Machine for FakeCpu {
         });
     }
 
-    unsafe fn save_sve(&self, vl: u8, [low, high]: [&mut ZRegisters; 2], rest: &mut SveState) {
+    fn reclaim_sve(
+        &self,
+        _: &OnCpu<'_>,
+        vl: u8,
+        [low, high]: [&mut ZRegisters; 2],
+        rest: &mut SveState,
+    ) {
         self.with(|registers, entered| {
             entered.given.take_simd(Some(vl));
             [*low, *high] = *registers.z.clone();
@@ -310,40 +316,36 @@ impl Machine for FakeCpu {
         });
     }
 
-    unsafe fn load_debug(&self, debug: &DebugState) {
+    fn lend_debug(&self, rec: &OnCpu<'_>) {
         self.with(|registers, entered| {
             assert!(!entered.given.debug, "given twice");
             entered.given.debug = true;
-            registers.debug = debug.clone();
+            registers.debug = rec.debug.clone();
         });
     }
 
-    unsafe fn save_debug(&self, debug: &mut DebugState) {
+    fn reclaim_debug(&self, rec: &mut OnCpu<'_>) {
         self.with(|registers, entered| {
             assert!(entered.given.debug, "never given");
             entered.given.debug = false;
-            *debug = registers.debug.clone();
+            rec.debug = registers.debug.clone();
             registers.debug = entered.host.debug.clone();
         });
     }
 
-    unsafe fn load_pmu(&self, counters: u8, pmu: &PmuState) {
+    fn lend_pmu(&self, rec: &OnCpu<'_>, counters: u8) {
         self.with(|registers, entered| {
             assert_eq!(entered.given.pmu, None, "given twice");
             entered.given.pmu = Some(counters);
-            registers.pmu = pmu.clone();
+            registers.pmu = rec.pmu.clone();
         });
     }
 
-    unsafe fn save_pmu(&self, counters: u8, pmu: &mut PmuState) {
+    fn reclaim_pmu(&self, rec: &mut OnCpu<'_>, counters: u8) {
         self.with(|registers, entered| {
             assert_eq!(entered.given.pmu.take(), Some(counters), "never given");
-            *pmu = registers.pmu.clone();
+            rec.pmu = registers.pmu.clone();
             registers.pmu = entered.host.pmu.clone();
         });
-    }
-
-    fn fatal(&self, why: &str) -> ! {
-        panic!("the monitor stops: {why}");
     }
 }

@@ -5,6 +5,7 @@ use super::board::{Board, Config};
 use super::check::Snapshot;
 use super::command::Status;
 use super::{FakeCpu, RealmBuilder, RealmCpu};
+use crate::rmi;
 use rmm_abi::mpidr::index_to_mpidr_el1;
 use rmm_abi::rmi::fid;
 use rmm_granule::fake::Pas;
@@ -113,7 +114,7 @@ impl Host {
         let mut call = core::array::from_fn(|n| UNUSED | n as u64);
         call[0] = function;
         call[1..=args.len()].copy_from_slice(args);
-        let x = self.board.monitor.handle(&self.cpu, call);
+        let x = rmi::handle(&self.board.monitor, &self.cpu, call);
         self.cpu.assert_quiet();
 
         let declared = outputs(function);

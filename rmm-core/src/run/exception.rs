@@ -2,39 +2,32 @@
 //! Exceptions taken from a Realm, other than aborts (A4.3.4, A4.3.10).
 
 use super::inject::{self, ec};
-use super::rsi::RsiContext;
-use super::sysreg::{Action, ISS_RT, Trap};
-use super::{Next, PSTATE_AARCH32, Running, idreg};
+use super::rsi::{RsiContext, with_realm};
+use super::sysreg::{Action, Trap};
+use super::{Exit, Next, PSTATE_AARCH32, Running, idreg};
 use crate::machine::Machine;
-use crate::realm::{Realm, RealmState};
-use crate::rec::Rec;
-use rmm_abi::rmi::RecExitReason;
-use rmm_granule::Rd;
-use rmm_rsi::{Exit, Outcome, PsciEffect};
-
-/// EC and TI, all the Host sees of a trapped WFx.
-const ESR_WFX: u64 = 0x3F << 26 | 3;
-/// EC, IDS, AET, EA and DFSC: what the Host sees of an SError.
-const ESR_SERROR: u64 = 0x3F << 26 | 1 << 24 | 7 << 10 | 1 << 9 | 0x3F;
+use crate::realm::RealmState;
+use crate::rec::PendingRipasChange;
+use rmm_granule::bug;
+use rmm_rsi::{Outcome, PsciEffect};
 
 impl<M: Machine> Running<'_, M> {
     /// A synchronous exception.
     pub fn synchronous(&mut self, esr: u64, far: u64, hpfar: u64) -> Next {
-        if self.rec.context.pstate & PSTATE_AARCH32 != 0 && !inject::is_abort(esr) {
-            // No Realm has AArch32; what it does there is not emulated.
+        if self.entered.pstate & PSTATE_AARCH32 != 0 && !inject::is_abort(esr) {
+            // No Realm has AArch32; nothing that traps from there is emulated.
             return self.undefined();
         }
         match inject::class(esr) {
             ec::WFX => self.wait(esr),
-            ec::FP if !self.live.simd => self.give_simd(),
-            // SME of a Host in streaming mode traps in place of SVE.
-            ec::SVE | ec::SME if !self.live.simd && self.head.resources.sve_vl().is_some() => {
-                self.give_simd()
-            }
+            ec::FP => self.simd(),
+            // SME traps in place of SVE if the Host is in streaming mode.
+            ec::SVE | ec::SME if self.entered.has_sve() => self.simd(),
             ec::SMC64 => self.call(),
             ec::HVC64 => {
-                // The return address of an HVC is behind it, that of an Undefined Instruction not.
-                self.rec.context.pc = self.rec.context.pc.wrapping_sub(4);
+                // The return address of an HVC is the next instruction, that of an Undefined
+                // Instruction exception the instruction itself.
+                self.entered.pc = self.entered.pc.wrapping_sub(4);
                 self.undefined()
             }
             ec::SYSREG => self.system_register(esr),
@@ -46,122 +39,113 @@ impl<M: Machine> Running<'_, M> {
 
     /// The Realm takes an Undefined Instruction exception.
     fn undefined(&mut self) -> Next {
-        self.save_el1();
-        inject::undefined(&mut self.rec.context, &self.cx.features().id);
-        self.load_el1();
+        let id = &self.cpu.features().id;
+        self.entered
+            .with_el1(|context| inject::undefined(context, id));
         Next::Resume
     }
 
-    /// WFI, WFE, WFIT or WFET, which the Host asked to have trapped.
-    fn wait(&mut self, esr: u64) -> Next {
-        // TI bit 1: with a timeout, in the register that RN names.
-        if esr & 2 != 0 {
-            let register = (esr >> 5 & 0x1F) as usize;
-            let gprs = &self.rec.context.gprs;
-            self.exit.gprs[0] = gprs.get(register).copied().unwrap_or(0);
+    /// FP/SIMD or SVE: once lent it does not trap any more, and the instruction is tried again.
+    fn simd(&mut self) -> Next {
+        if self.entered.lend_simd() {
+            Next::Resume
+        } else {
+            self.undefined()
         }
-        self.rec.context.step_over();
-        self.leave_sync(esr & ESR_WFX)
+    }
+
+    /// WFI, WFE, WFIT or WFET, which the Host wanted to trap.
+    fn wait(&mut self, esr: u64) -> Next {
+        // TI bit 1: there is a timeout, in the register that RN names.
+        let timeout = if esr & 2 != 0 {
+            let register = (esr >> 5 & 0x1F) as usize;
+            self.entered.gprs.get(register).copied().unwrap_or(0)
+        } else {
+            0
+        };
+        self.entered.step_over();
+        Next::Leave(Exit::Wait { esr, timeout })
     }
 
     /// MSR, MRS or System instruction.
     fn system_register(&mut self, esr: u64) -> Next {
         let trap = Trap::new(esr);
-        let (hardware, resources) = (&self.cx.features().id, &self.head.resources);
+        let (hardware, resources) = (&self.cpu.features().id, &self.head.resources);
         let id_register = |crm, op2| idreg::read(crm, op2, hardware, resources);
-        match trap.action(&self.rec.context, id_register) {
-            Action::Read(value) => trap.set_target(&mut self.rec.context, value),
+        match trap.action(&self.entered, id_register) {
+            Action::Read(value) => trap.set_target(&mut self.entered, value),
             Action::Undefined if trap.is_unimplemented_id() => {
-                self.save_el1();
-                inject::unimplemented_id(&mut self.rec.context, hardware, esr);
-                self.load_el1();
+                self.entered
+                    .with_el1(|context| inject::unimplemented_id(context, hardware, esr));
                 return Next::Resume;
             }
             Action::Undefined => return self.undefined(),
             Action::Exit(value) => {
-                self.exit.gprs[0] = value;
-                self.rec.context.step_over();
-                return self.leave_sync(esr & !ISS_RT);
+                self.entered.step_over();
+                return Next::Leave(Exit::SystemRegister { esr, value });
             }
-            // Given, the registers do not trap any more: the instruction is tried again.
-            Action::Debug if !self.live.debug => {
-                self.give_debug();
-                return Next::Resume;
-            }
-            // OS lock, external debug: not for a Realm.
-            Action::Debug if trap.is_read() => {
-                trap.set_target(&mut self.rec.context, trap.hidden_debug_value());
-            }
-            Action::Debug | Action::Ignore => {}
-            Action::Pmu => match resources.pmu_counters() {
-                Some(counters) if !self.live.pmu => {
-                    self.give_pmu(counters);
+            // Once lent, the registers do not trap any more: the instruction is tried again.
+            Action::Debug => {
+                if self.entered.lend_debug() {
                     return Next::Resume;
                 }
-                _ => return self.undefined(),
-            },
+                // OS lock, external debug: not for a Realm.
+                if trap.is_read() {
+                    trap.set_target(&mut self.entered, trap.hidden_debug_value());
+                }
+            }
+            Action::Pmu => {
+                if self.entered.lend_pmu() {
+                    return Next::Resume;
+                }
+                return self.undefined();
+            }
+            Action::Ignore => {}
         }
-        self.rec.context.step_over();
+        self.entered.step_over();
         Next::Resume
     }
 
     /// SMC: an RSI or PSCI call, or nobody's.
     fn call(&mut self) -> Next {
-        let Rec {
-            context, attest, ..
-        } = &mut *self.rec;
-        let mut realm = RsiContext::new(self.cx, self.head, attest);
-        let exit = match rmm_rsi::handle(&mut realm, &mut context.gprs, &mut self.exit.gprs) {
+        let mut realm = RsiContext::new(self.cpu, self.head, &mut self.attributes.attest);
+        let exit = match rmm_rsi::handle(&mut realm, &mut self.entered.gprs, self.to_host) {
             Outcome::Return => {
-                self.rec.context.step_over();
+                self.entered.step_over();
                 return Next::Resume;
             }
-            Outcome::Abort(abort) => {
-                self.exit.hpfar = abort.hpfar();
-                return self.leave_sync(abort.esr());
-            }
+            Outcome::Abort(abort) => return Next::Leave(Exit::RsiAbort(abort)),
             Outcome::Exit(exit) => exit,
         };
-        self.rec.context.step_over();
-        match exit {
-            Exit::HostCall { imm } => {
-                self.rec.set_host_call_pending(true);
-                self.exit.imm = imm;
-                self.leave(RecExitReason::HostCall)
+        self.entered.step_over();
+        Next::Leave(match exit {
+            rmm_rsi::Exit::HostCall { imm } => {
+                self.attributes.set_host_call_pending(true);
+                Exit::HostCall { imm }
             }
-            Exit::RipasChange {
+            rmm_rsi::Exit::RipasChange {
                 base,
                 top,
                 ripas,
                 change_destroyed,
             } => {
-                self.rec.set_ripas(base, top, ripas, change_destroyed);
-                self.exit.ripas_base = base;
-                self.exit.ripas_top = top;
-                self.exit.ripas_value = ripas as u8;
-                self.leave(RecExitReason::RipasChange)
+                self.attributes.ripas_change =
+                    PendingRipasChange::new(base, top, ripas, change_destroyed);
+                Exit::RipasChange { base, top, ripas }
             }
-            Exit::Psci { pending, effect } => {
-                self.rec.set_psci_pending(pending);
+            rmm_rsi::Exit::Psci { pending, effect } => {
+                self.attributes.set_psci_pending(pending);
                 match effect {
                     PsciEffect::None => {}
-                    PsciEffect::CpuOff => self.rec.set_runnable(false),
-                    PsciEffect::SystemOff => self.system_off(),
+                    PsciEffect::CpuOff => self.attributes.set_runnable(false),
+                    PsciEffect::SystemOff => with_realm(self.cpu, self.head, |realm| {
+                        realm.set_state(RealmState::SystemOff);
+                    }),
                 }
-                self.leave(RecExitReason::Psci)
+                Exit::Psci
             }
-            Exit::Irq => self.leave(RecExitReason::Irq),
-        }
-    }
-
-    /// The Realm has ended itself.
-    fn system_off(&mut self) {
-        match self.cx.granules().lock::<Rd>(self.head.rd().as_u64()) {
-            Ok(mut rd) => rd
-                .map::<_, Realm>(self.cx.machine)
-                .set_state(RealmState::SystemOff),
-            Err(_) => self.cx.machine.fatal("REC without its Realm"),
-        }
+            rmm_rsi::Exit::Irq => Exit::Irq,
+        })
     }
 
     /// An SError, reported by the hardware while the Realm ran.
@@ -170,16 +154,12 @@ impl<M: Machine> Running<'_, M> {
         const DFSC_ASYNCHRONOUS: u64 = 0x11;
         let categorised = esr & IDS == 0 && esr & 0x3F == DFSC_ASYNCHRONOUS;
         match esr >> 10 & 7 {
-            // Unrecoverable or recoverable state of the Realm: it is told, too.
-            // SAFETY: the REC is entered.
-            1 | 3 if categorised => unsafe {
-                self.cx.machine.pend_serror(&mut self.rec.context, esr);
-            },
+            // Unrecoverable or recoverable state of the Realm: the Realm takes it, too.
+            1 | 3 if categorised => self.entered.pend_serror(esr),
             // Restartable or corrected.
             2 | 6 if categorised => {}
-            _ => self.cx.machine.fatal("uncontained SError"),
+            _ => bug!("uncontained SError"),
         }
-        self.exit.esr = esr & ESR_SERROR;
-        self.leave(RecExitReason::SError)
+        Next::Leave(Exit::SError { esr })
     }
 }

@@ -5,16 +5,16 @@ use crate::machine::RecContext;
 
 /// The instruction syndrome (ISS) of a Data Abort with ISV = 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Access(u64);
+pub struct EmulatedAccess(u64);
 
-impl Access {
+impl EmulatedAccess {
     /// The access of this abort.
     #[must_use]
     pub const fn new(esr: u64) -> Self {
         Self(esr)
     }
 
-    /// Syndrome Access Size: bits of the access.
+    /// Syndrome EmulatedAccess Size: bits of the access.
     const fn bits(self) -> u32 {
         8 << (self.0 >> 22 & 3)
     }
@@ -35,8 +35,7 @@ impl Access {
     }
 
     /// Write, not read.
-    #[must_use]
-    pub const fn is_write(self) -> bool {
+    const fn is_write(self) -> bool {
         self.0 >> 6 & 1 != 0
     }
 
@@ -45,10 +44,12 @@ impl Access {
         value & (u64::MAX >> (64 - self.bits()))
     }
 
-    /// What the access writes, cut to its size: bits of the register beyond it are none of the
-    /// Host's business.
+    /// What the access writes, cut to its size: the Host does not see the other bits of the register. Zero for a read.
     #[must_use]
     pub fn written(self, rec: &RecContext) -> u64 {
+        if !self.is_write() {
+            return 0;
+        }
         self.cut(rec.gprs.get(self.register()).copied().unwrap_or(0))
     }
 
@@ -83,14 +84,14 @@ mod tests {
     use zerocopy::FromZeros;
 
     /// Syndrome of an access of `8 << sas` bits to X5.
-    fn access(sas: u64, sign: bool, sixty_four: bool, write: bool) -> Access {
+    fn access(sas: u64, sign: bool, sixty_four: bool, write: bool) -> EmulatedAccess {
         let flag = |set: bool, bit: u32| u64::from(set) << bit;
-        Access::new(
+        EmulatedAccess::new(
             1 << 24 | sas << 22 | flag(sign, 21) | 5 << 16 | flag(sixty_four, 15) | flag(write, 6),
         )
     }
 
-    fn read(access: Access, value: u64) -> u64 {
+    fn read(access: EmulatedAccess, value: u64) -> u64 {
         let mut rec = RecContext::new_zeroed();
         rec.gprs[5] = !0;
         access.complete(&mut rec, value);
@@ -135,8 +136,9 @@ mod tests {
     fn the_zero_register() {
         let mut rec = RecContext::new_zeroed();
         rec.gprs.fill(7);
-        let xzr = Access::new(1 << 24 | 3 << 22 | 31 << 16 | 1 << 15);
-        assert_eq!(xzr.written(&rec), 0);
+        let xzr = EmulatedAccess::new(1 << 24 | 3 << 22 | 31 << 16 | 1 << 15);
+        let write = EmulatedAccess::new(1 << 24 | 3 << 22 | 31 << 16 | 1 << 15 | 1 << 6);
+        assert_eq!(write.written(&rec), 0);
         xzr.complete(&mut rec, 9);
         assert_eq!((rec.pc, rec.gprs), (4, [7; 31]));
     }

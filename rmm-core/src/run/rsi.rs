@@ -1,36 +1,45 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The Realm's side of a call: what RSI and PSCI need of this REC and its Realm.
+//! What RSI and PSCI calls need from the calling REC and its Realm.
 
 use crate::machine::Machine;
-use crate::monitor::Cx;
+use crate::monitor::ThisCpu;
 use crate::realm::Realm;
 use crate::rec::{Attest, RecHead};
 use rmm_abi::rmi::{HashAlgorithm, Ripas};
 use rmm_abi::smccc;
 use rmm_attest::rem;
-use rmm_granule::{GRANULE_SIZE, Ipa, Rd};
+use rmm_granule::{GRANULE_SIZE, Ipa, Rd, bug};
 use rmm_rsi::{Access, Context, Token};
 use rmm_rtt::{NotMapped, RealmGranule};
 
 /// A REC that makes a call.
 pub struct RsiContext<'a, M: Machine> {
-    cx: &'a Cx<'a, M>,
+    cpu: &'a ThisCpu<'a, M>,
     head: &'a RecHead,
     attest: &'a mut Attest,
 }
 
 impl<'a, M: Machine> RsiContext<'a, M> {
     /// The REC with this head.
-    pub fn new(cx: &'a Cx<'a, M>, head: &'a RecHead, attest: &'a mut Attest) -> Self {
-        Self { cx, head, attest }
+    pub fn new(cpu: &'a ThisCpu<'a, M>, head: &'a RecHead, attest: &'a mut Attest) -> Self {
+        Self { cpu, head, attest }
     }
 
-    /// Works on the Realm, locked.
+    /// Calls `work` with the Realm, locked.
     fn realm<R>(&self, work: impl FnOnce(&mut Realm) -> R) -> R {
-        match self.cx.granules().lock::<Rd>(self.head.rd().as_u64()) {
-            Ok(mut rd) => work(&mut rd.map(self.cx.machine)),
-            Err(_) => self.cx.machine.fatal("REC without its Realm"),
-        }
+        with_realm(self.cpu, self.head, work)
+    }
+}
+
+/// Calls `work` with the Realm of the REC of `head`, locked.
+pub fn with_realm<M: Machine, R>(
+    cpu: &ThisCpu<'_, M>,
+    head: &RecHead,
+    work: impl FnOnce(&mut Realm) -> R,
+) -> R {
+    match cpu.granules().lock::<Rd>(head.rd().as_u64()) {
+        Ok(mut rd) => work(&mut rd.map(cpu.machine)),
+        Err(_) => bug!("a REC without its Realm"),
     }
 }
 
@@ -48,7 +57,7 @@ impl<M: Machine> Context for RsiContext<'_, M> {
     }
 
     fn smccc_version(&self) -> u64 {
-        let id = &self.cx.features().id;
+        let id = &self.cpu.features().id;
         let has = |register: u64, shift: u32| register >> shift & 0xF != 0;
         if has(id.pfr1, 24) {
             smccc::VERSION_1_4
@@ -69,7 +78,7 @@ impl<M: Machine> Context for RsiContext<'_, M> {
     }
 
     fn extend_measurement(&mut self, index: usize, value: &[u8]) {
-        let (machine, algorithm) = (self.cx.machine, self.head.hash_algorithm());
+        let (machine, algorithm) = (self.cpu.machine, self.head.hash_algorithm());
         self.realm(|realm| {
             if let Some(measurement) = realm.measurements.get_mut(index) {
                 *measurement = rem::extend(machine, algorithm, measurement, value);
@@ -78,17 +87,17 @@ impl<M: Machine> Context for RsiContext<'_, M> {
     }
 
     fn ripas_extent(&self, base: u64, top: u64) -> (u64, Ripas) {
-        rmm_rtt::root(&self.head.stage2, self.cx.granules(), Ipa(base))
-            .and_then(|root| rmm_rtt::ripas_extent(root, self.cx.machine, Ipa(top)))
+        rmm_rtt::root(&self.head.stage2, self.cpu.granules(), Ipa(base))
+            .and_then(|root| rmm_rtt::ripas_extent(root, self.cpu.machine, Ipa(top)))
             .map_or((top, Ripas::Empty), |(end, ripas)| (end.as_u64(), ripas))
     }
 
     fn read(&mut self, ipa: u64, parts: &mut [&mut [u8]]) -> Result<(), Access> {
-        read_realm(self.cx, self.head, Ipa(ipa), parts)
+        read_realm(self.cpu, self.head, Ipa(ipa), parts)
     }
 
     fn write(&mut self, ipa: u64, parts: &[&[u8]]) -> Result<(), Access> {
-        write_realm(self.cx, self.head, Ipa(ipa), parts)
+        write_realm(self.cpu, self.head, Ipa(ipa), parts)
     }
 
     fn rec_index(&self) -> u64 {
@@ -117,14 +126,14 @@ impl<M: Machine> Context for RsiContext<'_, M> {
 
 /// Locks the Granule of Realm memory that holds `ipa`.
 fn granule<'a, M: Machine>(
-    cx: &'a Cx<'_, M>,
+    cpu: &'a ThisCpu<'_, M>,
     head: &RecHead,
     ipa: Ipa,
 ) -> Result<RealmGranule<'a>, Access> {
-    let root = rmm_rtt::root(&head.stage2, cx.granules(), ipa).ok_or(Access::NotMapped {
+    let root = rmm_rtt::root(&head.stage2, cpu.granules(), ipa).ok_or(Access::NotMapped {
         level: head.stage2.start_level,
     })?;
-    rmm_rtt::access(root, cx.machine).map_err(|NotMapped { level, ripas }| match ripas {
+    rmm_rtt::access(root, cpu.machine).map_err(|NotMapped { level, ripas }| match ripas {
         Some(Ripas::Empty) => Access::Empty { level },
         _ => Access::NotMapped { level },
     })
@@ -132,15 +141,15 @@ fn granule<'a, M: Machine>(
 
 /// Copies Realm memory from `ipa` on, within one Granule, into the parts.
 pub fn read_realm<M: Machine>(
-    cx: &Cx<'_, M>,
+    cpu: &ThisCpu<'_, M>,
     head: &RecHead,
     ipa: Ipa,
     parts: &mut [&mut [u8]],
 ) -> Result<(), Access> {
-    let granule = granule(cx, head, ipa)?;
+    let granule = granule(cpu, head, ipa)?;
     let mut offset = ipa.granule_offset();
     for part in parts {
-        granule.read(cx.machine, offset, part);
+        granule.read(cpu.machine, offset, part);
         offset += part.len();
     }
     Ok(())
@@ -148,15 +157,15 @@ pub fn read_realm<M: Machine>(
 
 /// Copies the parts to Realm memory from `ipa` on, within one Granule.
 pub fn write_realm<M: Machine>(
-    cx: &Cx<'_, M>,
+    cpu: &ThisCpu<'_, M>,
     head: &RecHead,
     ipa: Ipa,
     parts: &[&[u8]],
 ) -> Result<(), Access> {
-    let granule = granule(cx, head, ipa)?;
+    let granule = granule(cpu, head, ipa)?;
     let mut offset = ipa.granule_offset();
     for part in parts {
-        granule.write(cx.machine, offset, part);
+        granule.write(cpu.machine, offset, part);
         offset += part.len();
     }
     Ok(())

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Trapped system registers: identification, interrupts for others, and what is hidden.
+//! Trapped system registers: identification, interrupts for other PEs, and hidden registers.
 
 use crate::machine::RecContext;
 
@@ -15,33 +15,30 @@ pub const fn encoding(op0: u64, op1: u64, crn: u64, crm: u64, op2: u64) -> u64 {
 
 const ENCODING_MASK: u64 = encoding(3, 7, 15, 15, 7);
 
-/// Writes that ask for something only the Host can do.
+/// Writes that only the Host can act on.
 const ICC_DIR_EL1: u64 = encoding(3, 0, 12, 11, 1);
 const ICC_SGI1R_EL1: u64 = encoding(3, 0, 12, 11, 5);
 const ICC_ASGI1R_EL1: u64 = encoding(3, 0, 12, 11, 6);
 const ICC_SGI0R_EL1: u64 = encoding(3, 0, 12, 11, 7);
 
-/// Controls of the implementer's and their names, which no Realm sees.
+/// IMPLEMENTATION DEFINED registers, of which no Realm sees anything.
 const ACTLR_EL1: u64 = encoding(3, 0, 1, 0, 1);
 const AIDR_EL1: u64 = encoding(3, 1, 0, 0, 7);
 
 const OSLSR_EL1: u64 = encoding(2, 0, 1, 1, 4);
 
-/// Rt of the instruction syndrome: a register number, not for the Host.
-pub const ISS_RT: u64 = 0x1F << 5;
-
 /// What to do about a trap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// A read: give this value and go on.
+    /// A read: the Realm gets this value.
     Read(u64),
-    /// A write: ignore it and go on.
+    /// A write that is ignored.
     Ignore,
-    /// A write for the Host: leave with this value.
+    /// A write that the Host acts on: the REC leaves with this value.
     Exit(u64),
-    /// A debug register: give the Realm its own, if it has not got them.
+    /// A debug register: lend the Realm breakpoints and watchpoints.
     Debug,
-    /// A PMU register: give the Realm its PMU, if it has one.
+    /// A PMU register: lend the Realm the PMU, if it has one.
     Pmu,
     /// The register does not exist for the Realm.
     Undefined,
@@ -82,8 +79,8 @@ impl Trap {
         self.op0() == 3 && self.op1() == 0 && self.0 >> 10 & 0xF == 0
     }
 
-    /// Whether the architecture has a read of this register that does not exist told by its own
-    /// syndrome (FEAT_IDST): op0 3, op1 1 or 3, CRn 0, CRm 0 to 7.
+    /// Whether a read of this register, if it does not exist, is reported with the syndrome of the
+    /// read (FEAT_IDST): op0 3, op1 1 or 3, CRn 0, CRm 0 to 7.
     #[must_use]
     pub const fn is_unimplemented_id(self) -> bool {
         let (crn, crm) = (self.0 >> 10 & 0xF, self.0 >> 1 & 0xF);
@@ -105,8 +102,8 @@ impl Trap {
         self.op0() == 2 && self.op1() == 3 && self.0 >> 10 & 0xF == 0
     }
 
-    /// What a debug register reads as that stays trapped when the Realm has the others: of the OS
-    /// lock, that there is one and that it is open.
+    /// Value of a debug register that stays trapped while the others are lent: `OSLSR_EL1` says that
+    /// the OS lock is implemented and open, any other register is zero.
     #[must_use]
     pub const fn hidden_debug_value(self) -> u64 {
         const OSLM: u64 = 1 << 3;
@@ -141,13 +138,13 @@ impl Trap {
         }
     }
 
-    /// Decides; `id_register` gives what the Realm sees in the ID space.
+    /// What to do; `id_register` returns what the Realm sees of an ID register, by CRm and op2.
     #[must_use]
     pub fn action(self, rec: &RecContext, id_register: impl FnOnce(u64, u64) -> u64) -> Action {
         if self.is_debug() {
             return Action::Debug;
         }
-        // There always is a communications channel; nobody listens.
+        // The debug communications channel always exists; nobody listens.
         if self.is_dcc() || self.encoding() == ACTLR_EL1 {
             return if self.is_read() {
                 Action::Read(0)

@@ -3,7 +3,7 @@
 
 use super::{Error, Outputs, Result};
 use crate::machine::{CpuFeatures, Machine};
-use crate::monitor::Cx;
+use crate::monitor::ThisCpu;
 use crate::realm::MAX_RECS_ORDER;
 use rmm_abi::rmi::{FeatureRegister0, RMI_VERSION_1_0};
 
@@ -18,23 +18,18 @@ pub fn version(requested: u64, out: &mut Outputs) -> Result {
     }
 }
 
-/// RMI_FEATURES.
-pub fn features<M: Machine>(cx: &Cx<'_, M>, index: u64, out: &mut Outputs) -> Result {
+/// RMI_FEATURES. A register that does not exist reads as zero.
+pub fn features<M: Machine>(cpu: &ThisCpu<'_, M>, index: u64, out: &mut Outputs) -> Result {
     if index == 0 {
-        out.x1 = feature_register_0(cx.features()).bits();
+        out.x1 = feature_register_0(cpu.features()).bits();
     }
     Ok(())
 }
 
-/// Largest IPA width in bits: the CPU's output size, and 48 bits where 52 need LPA2.
-pub fn max_ipa_width(features: &CpuFeatures) -> u8 {
-    features.pa_bits.min(if features.lpa2 { 52 } else { 48 })
-}
-
 /// `RmiFeatureRegister0` of these CPUs.
-pub fn feature_register_0(features: &CpuFeatures) -> FeatureRegister0 {
+fn feature_register_0(features: &CpuFeatures) -> FeatureRegister0 {
     FeatureRegister0::new()
-        .with_s2sz(u64::from(max_ipa_width(features)))
+        .with_s2sz(u64::from(features.max_ipa_width(features.lpa2)))
         .with_lpa2(features.lpa2)
         .with_sve_en(features.sve_vl.is_some())
         .with_sve_vl(u64::from(features.sve_vl.unwrap_or(0)))

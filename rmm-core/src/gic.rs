@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The virtual GIC CPU interface of a REC: what the Host may set at entry and sees at exit
-//! (specification A6.1).
+//! The virtual GIC CPU interface of a REC: what a Host may put there at an entry (specification
+//! A6.1).
 
 use crate::machine::{CpuFeatures, GicState};
-use rmm_abi::rmi::{GICV3_HCR_EOI_COUNT_MASK, GICV3_HCR_HOST_MASK, MAX_GIC_LRS, RecExit};
-use zerocopy::{FromBytes, IntoBytes, KnownLayout};
+use rmm_abi::rmi::{GICV3_HCR_EOI_COUNT_MASK, GICV3_HCR_HOST_MASK, MAX_GIC_LRS};
 
 /// Bits of `ICH_HCR_EL2` that are set while a Realm runs: En, vSGIEOICount, DVIM.
 pub const HCR_FORCED: u64 = 1 << 0 | 1 << 8 | 1 << 15;
@@ -18,28 +17,18 @@ const LR_HW: u64 = 1 << 61;
 const LR_RES0: u64 = 0xF << 56 | 0x7 << 45 | 0x1FFF << 32 & !(1 << 41);
 const LR_PRIORITY_SHIFT: u32 = 48;
 
-/// The fields of an entry that concern the GIC, as they lie in `RmiRecEnter`.
-#[derive(FromBytes, IntoBytes, KnownLayout)]
-#[repr(C)]
-pub struct GicEntry {
-    /// `gicv3_hcr`.
-    pub hcr: u64,
-    /// `gicv3_lrs`.
-    pub lrs: [u64; MAX_GIC_LRS],
-}
-
 /// Number of list registers in use.
 fn num_lrs(features: &CpuFeatures) -> usize {
     (usize::from(features.gic_num_lrs) + 1).min(MAX_GIC_LRS)
 }
 
-/// Whether the Host's values are valid (`rec_gicv3`).
+/// Whether these values of a Host for `ICH_HCR_EL2` and `ICH_LR<n>_EL2` are valid (`rec_gicv3`).
 #[must_use]
-pub fn is_valid(entry: &GicEntry, features: &CpuFeatures) -> bool {
-    if entry.hcr & !GICV3_HCR_HOST_MASK != 0 {
+pub fn is_valid(hcr: u64, lrs: &[u64; MAX_GIC_LRS], features: &CpuFeatures) -> bool {
+    if hcr & !GICV3_HCR_HOST_MASK != 0 {
         return false;
     }
-    let lrs = &entry.lrs[..num_lrs(features)];
+    let lrs = &lrs[..num_lrs(features)];
     lrs.iter().enumerate().all(|(n, &lr)| {
         is_valid_lr(lr, features)
             && (lr & LR_STATE == 0 || !lrs[..n].iter().any(|&other| same_interrupt(lr, other)))
@@ -78,20 +67,13 @@ fn is_valid_vintid(id: u64, features: &CpuFeatures) -> bool {
     }
 }
 
-/// Loads valid values of the Host into the REC. List registers that are not in use stay zero.
-pub fn accept(entry: &GicEntry, features: &CpuFeatures, gic: &mut GicState) {
-    gic.hcr = gic.hcr & GICV3_HCR_EOI_COUNT_MASK | entry.hcr & GICV3_HCR_HOST_MASK | HCR_FORCED;
-    for (to, from) in gic.lrs.iter_mut().zip(&entry.lrs).take(num_lrs(features)) {
+/// Puts valid values of the Host into the state of a REC. List registers that are not in use stay
+/// zero.
+pub fn accept(hcr: u64, lrs: &[u64; MAX_GIC_LRS], features: &CpuFeatures, gic: &mut GicState) {
+    gic.hcr = gic.hcr & GICV3_HCR_EOI_COUNT_MASK | hcr & GICV3_HCR_HOST_MASK | HCR_FORCED;
+    for (to, from) in gic.lrs.iter_mut().zip(lrs).take(num_lrs(features)) {
         *to = *from;
     }
-}
-
-/// Reports the REC's state to the Host.
-pub fn report(gic: &GicState, exit: &mut RecExit) {
-    exit.gicv3_hcr = gic.hcr & (GICV3_HCR_EOI_COUNT_MASK | GICV3_HCR_HOST_MASK);
-    exit.gicv3_lrs = gic.lrs;
-    exit.gicv3_misr = gic.misr;
-    exit.gicv3_vmcr = gic.vmcr;
 }
 
 #[cfg(test)]
@@ -124,7 +106,7 @@ mod tests {
         for (to, from) in lrs.iter_mut().skip(1).zip(rest) {
             *to = *from;
         }
-        is_valid(&GicEntry { hcr, lrs }, &features())
+        is_valid(hcr, &lrs, &features())
     }
 
     #[test]
@@ -206,16 +188,12 @@ mod tests {
     }
 
     #[test]
-    fn the_rec_keeps_eoi_count_and_the_forced_bits_stay_hidden() {
+    fn the_rec_keeps_eoi_count_and_the_forced_bits() {
         let mut gic = GicState::new_zeroed();
         gic.hcr = 3 << 27 | HCR_FORCED | 1 << 2;
         let lrs = [5; MAX_GIC_LRS];
-        accept(&GicEntry { hcr: 1 << 14, lrs }, &features(), &mut gic);
+        accept(1 << 14, &lrs, &features(), &mut gic);
         assert_eq!(gic.hcr, 3 << 27 | 1 << 14 | HCR_FORCED);
         assert_eq!((gic.lrs[3], gic.lrs[4]), (5, 0));
-        let mut exit = RecExit::new_zeroed();
-        report(&gic, &mut exit);
-        assert_eq!(exit.gicv3_hcr, 3 << 27 | 1 << 14);
-        assert_eq!(exit.gicv3_lrs, gic.lrs);
     }
 }

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! RMI_REC_AUX_COUNT, RMI_REC_CREATE and RMI_REC_DESTROY (B4.3.11 to B4.3.13).
+
+use super::{Error, Outputs, Result, require};
+use crate::machine::Machine;
+use crate::monitor::ThisCpu;
+use crate::realm::{MAX_RECS, Realm, RealmState};
+use crate::rec::{self, NewRec};
+use rmm_abi::rmi::{MAX_REC_AUX, RecCreateFlags, RecParams, mpidr_to_index};
+use rmm_attest::rim;
+use rmm_granule::{MAX_SET, Rd, Rec, bug};
+use zerocopy::{FromZeros, IntoBytes};
+
+/// RMI_REC_AUX_COUNT.
+pub fn aux_count<M: Machine>(cpu: &ThisCpu<'_, M>, rd: u64, out: &mut Outputs) -> Result {
+    let mut rd = cpu.granules().lock::<Rd>(rd)?; // rd_align, rd_bound, rd_state
+
+    let resources = rd.map::<_, Realm>(cpu.machine).resources;
+    out.x1 = resources.aux_count() as u64;
+    Ok(())
+}
+
+/// RMI_REC_CREATE.
+// The parameters are a page, which no other command shall find on its stack.
+#[inline(never)]
+pub fn create<M: Machine>(cpu: &ThisCpu<'_, M>, rd: u64, rec: u64, params_ptr: u64) -> Result {
+    let page = cpu.granules().ns_granule(params_ptr)?; // params_align, params_bound
+    let mut params = RecParams::new_zeroed();
+    page.read(cpu.machine, 0, params.as_mut_bytes())?; // params_pas
+
+    let mut named = [0; MAX_SET];
+    let named = rec_and_aux(rec, &params, &mut named);
+    // rd_align, rd_bound, rd_state, rec_align, rec_bound, rec_state,
+    // aux_align, aux_state, aux_alias
+    let (mut rd, mut granules) = cpu.granules().lock_many::<Rd>(rd, named)?;
+    let (rd_pa, recs) = (rd.pa(), rd.refs());
+    let mut realm = rd.map::<_, Realm>(cpu.machine);
+    if realm.state() != RealmState::New {
+        return Err(Error::Realm(0)); // realm_state
+    }
+    if recs >= MAX_RECS {
+        return Err(Error::Realm(0)); // num_recs
+    }
+    require(mpidr_to_index(params.mpidr) == realm.rec_index)?; // mpidr_index
+    require(params.num_aux == realm.resources.aux_count() as u64)?; // num_aux
+
+    let Some(rec) = granules.next() else {
+        bug!("the REC is the first Granule of those locked");
+    };
+    let new = NewRec {
+        gprs: &params.gprs,
+        pc: params.pc,
+        is_runnable: params.rec_flags().contains(RecCreateFlags::RUNNABLE),
+    };
+    rec::create(cpu, rd_pa, &mut realm, rec, granules, &new);
+    let algorithm = realm.hash_algorithm();
+    let rim = realm.rim_mut();
+    *rim = rim::rec_create(cpu.machine, algorithm, rim, &params);
+    drop(realm);
+    rd.take_ref();
+    Ok(())
+}
+
+/// The REC and its auxiliary Granules, in `buffer`. A `num_aux` beyond the length of the list stands
+/// for the whole list here: `num_aux` is checked later.
+fn rec_and_aux<'a>(rec: u64, params: &RecParams, buffer: &'a mut [u64; MAX_SET]) -> &'a [u64] {
+    let count = usize::try_from(params.num_aux).map_or(MAX_REC_AUX, |n| n.min(MAX_REC_AUX));
+    let [first, aux @ ..] = buffer;
+    *first = rec;
+    aux.copy_from_slice(&params.aux);
+    buffer.split_at(1 + count).0
+}
+
+/// RMI_REC_DESTROY.
+pub fn destroy<M: Machine>(cpu: &ThisCpu<'_, M>, rec: u64) -> Result {
+    let rec = cpu.granules().lock::<Rec>(rec)?; // rec_align, rec_bound, rec_gran_state
+    if rec.is_running() {
+        return Err(Error::Rec); // rec_state
+    }
+
+    rec::destroy(cpu, rec);
+    Ok(())
+}

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! RMI_REC_ENTER (B4.3.14).
+
+use super::rec_exit;
+use super::{Error, Result};
+use crate::gic;
+use crate::machine::{EntryControls, Machine};
+use crate::monitor::ThisCpu;
+use crate::realm::{Realm, RealmState};
+use crate::rec::{LastExit, RecBody, RecHead};
+use crate::run::{self, HostResponse};
+use core::mem::offset_of;
+use rmm_abi::rmi::{MAX_GIC_LRS, REC_EXIT_NR_GPRS, RecEnter, RecEnterFlags, RecExit, RecRun};
+use rmm_granule::{Locked, Memory, NsFault, NsGranule, Rd, Rec};
+use zerocopy::{FromBytes, FromZeros, IntoBytes, KnownLayout};
+
+/// RMI_REC_ENTER.
+// The exit record is half a page, which no other command shall find on its stack.
+#[inline(never)]
+pub fn enter<M: Machine>(cpu: &ThisCpu<'_, M>, rec: u64, run_ptr: u64) -> Result {
+    let page = cpu.granules().ns_granule(run_ptr)?; // run_align, run_bound
+    let mut entry = EntryRecord::new_zeroed();
+    entry.read(&page, cpu.machine)?; // run_pas
+    let rec = check(cpu, rec, &entry)?;
+    let mut rec = rec.pin().map_err(|_running| Error::Rec)?;
+
+    let (mut rec, aux) = rec.map_with_aux::<_, RecHead, RecBody>(cpu.machine);
+    let (head, rec) = rec.split();
+    let body = &entry.body;
+    gic::accept(
+        body.gicv3_hcr,
+        &body.gicv3_lrs,
+        cpu.features(),
+        &mut rec.context.gic,
+    );
+    let mut record = RecExit::new_zeroed();
+    let exit = match run::resume(cpu, head, rec, entry.response()) {
+        Ok(()) => run::run(cpu, head, rec, aux, entry.controls(), &mut record.gprs),
+        Err(exit) => exit,
+    };
+    rec_exit::fill(&mut record, &exit, head, &rec.context);
+    // Too late to fail without an effect: the Realm has run. The specification wants an error all
+    // the same if the Host has taken the page away meanwhile (A4.3.3).
+    page.write(cpu.machine, offset_of!(RecRun, exit), record.as_bytes())?;
+    Ok(())
+}
+
+/// The failure conditions that concern the REC and its Realm. The REC comes back locked: it is
+/// RUNNING only once nothing can fail any more.
+fn check<'a, M: Machine>(
+    cpu: &'a ThisCpu<'_, M>,
+    rec: u64,
+    entry: &EntryRecord,
+) -> Result<Locked<'a, Rec>> {
+    let rd = {
+        let rec = cpu.granules().lock::<Rec>(rec)?; // rec_align, rec_bound, rec_gran_state
+        rec.head::<_, RecHead>(cpu.machine).rd()
+    };
+    // Locks are taken in the order of addresses. Between the two the Host may have destroyed the
+    // REC, and even created another one in its place.
+    let (mut rd, mut rec) = cpu.granules().lock_pair::<Rd, Rec>(rd.as_u64(), rec)?; // rec_gran_state
+    let rd_pa = rd.pa();
+    let open = rec
+        .map::<_, RecHead, RecBody>(cpu.machine)
+        .ok_or(Error::Rec)?; // rec_state
+    if open.head().rd() != rd_pa {
+        return Err(Error::Input); // rec_gran_state
+    }
+    match rd.map::<_, Realm>(cpu.machine).state() {
+        RealmState::New => return Err(Error::Realm(0)), // realm_new
+        RealmState::Active => {}
+        RealmState::SystemOff => return Err(Error::Realm(1)), // system_off
+    }
+    let attributes = &open.attributes;
+    if !attributes.is_runnable() {
+        return Err(Error::Rec); // rec_runnable
+    }
+    if attributes.is_psci_pending() {
+        return Err(Error::Rec); // rec_psci
+    }
+    if !gic::is_valid(entry.body.gicv3_hcr, &entry.body.gicv3_lrs, cpu.features()) {
+        return Err(Error::Rec); // rec_gicv3
+    }
+    if entry.has(RecEnterFlags::EMUL_MMIO) && attributes.last_exit() != LastExit::EmulatableAbort {
+        return Err(Error::Rec); // rec_mmio
+    }
+    drop(open);
+    Ok(rec)
+}
+
+/// The fields of `RmiRecEnter`, copied once out of the Host's reach.
+#[derive(FromZeros)]
+struct EntryRecord {
+    /// [`RecEnterFlags`].
+    flags: u64,
+    body: EntryBody,
+}
+
+/// From `gprs` to the end of `gicv3_lrs`, as they lie in `RmiRecEnter`.
+#[derive(FromBytes, IntoBytes, KnownLayout)]
+#[repr(C)]
+struct EntryBody {
+    gprs: [u64; REC_EXIT_NR_GPRS],
+    _reserved: u64,
+    gicv3_hcr: u64,
+    gicv3_lrs: [u64; MAX_GIC_LRS],
+}
+
+const FLAGS_OFFSET: usize = offset_of!(RecRun, enter) + offset_of!(RecEnter, flags);
+const BODY_OFFSET: usize = offset_of!(RecRun, enter) + offset_of!(RecEnter, gprs);
+const _: () = {
+    let gprs = offset_of!(RecEnter, gprs);
+    assert!(gprs + offset_of!(EntryBody, gicv3_hcr) == offset_of!(RecEnter, gicv3_hcr));
+    assert!(gprs + offset_of!(EntryBody, gicv3_lrs) == offset_of!(RecEnter, gicv3_lrs));
+};
+
+impl EntryRecord {
+    /// Copies the record.
+    ///
+    /// # Errors
+    /// The page is not accessible through the Non-secure PAS.
+    fn read<M: Memory>(
+        &mut self,
+        page: &NsGranule,
+        machine: &M,
+    ) -> core::result::Result<(), NsFault> {
+        page.read(machine, FLAGS_OFFSET, self.flags.as_mut_bytes())?;
+        page.read(machine, BODY_OFFSET, self.body.as_mut_bytes())
+    }
+
+    fn has(&self, flag: RecEnterFlags) -> bool {
+        RecEnterFlags::from_bits_retain(self.flags).contains(flag)
+    }
+
+    fn response(&self) -> HostResponse<'_> {
+        HostResponse {
+            gprs: &self.body.gprs,
+            emulated: self.has(RecEnterFlags::EMUL_MMIO),
+            inject_sea: self.has(RecEnterFlags::INJECT_SEA),
+            reject_ripas: self.has(RecEnterFlags::RIPAS_RESPONSE),
+        }
+    }
+
+    fn controls(&self) -> EntryControls {
+        EntryControls {
+            trap_wfi: self.has(RecEnterFlags::TRAP_WFI),
+            trap_wfe: self.has(RecEnterFlags::TRAP_WFE),
+        }
+    }
+}
