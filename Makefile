@@ -42,7 +42,7 @@ export QEMU TFA TFA_DEBUG RMM_CACHE LINUX INITRD APPEND
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 .PHONY: help setup rust image host-image flash run test test-host test-target \
-        loom lint fuzz miri clean distclean on-qemu FORCE
+        bench loom lint fuzz miri clean distclean on-qemu FORCE
 
 help:
 	@echo 'make setup        gets what is missing: Rust target, QEMU, TF-A, fiptool, a kernel'
@@ -52,6 +52,7 @@ help:
 	@echo 'make test         all tests, on this machine and on QEMU'
 	@echo 'make test-host    the tests that need nothing but cargo'
 	@echo 'make test-target  the tests on QEMU'
+	@echo 'make bench        what calls cost, in instructions; RMM=file: of another monitor'
 	@echo 'make loom         the granule lock in all interleavings of CPUs; part of test, test-host'
 	@echo 'make lint         format and clippy, and that docs/conformance.md is up to date'
 	@echo 'make conformance  makes docs/conformance.md from the tests'
@@ -120,6 +121,25 @@ build/qemu/.tfa: FORCE | setup
 build/qemu/flash.bin: build/qemu/.tfa build/qemu/rmm.img build/qemu/test-host.bin tools/setup/flash.sh
 	@tools/setup/flash.sh $(TFA_DIR) build/qemu/rmm.img build/qemu/test-host.bin build/qemu
 
+# For bench: a monitor of one's choice, and one that only answers.
+BENCH_RMM := $(or $(RMM),build/qemu/rmm.img)
+
+build/qemu/.bench: FORCE $(filter build/%,$(BENCH_RMM))
+	$(call note,$(BENCH_RMM))
+
+build/qemu/bench/flash.bin: build/qemu/.tfa build/qemu/.bench build/qemu/test-host.bin tools/setup/flash.sh
+	@tools/setup/flash.sh $(TFA_DIR) $(BENCH_RMM) build/qemu/test-host.bin build/qemu/bench
+
+build/qemu/.answering: FORCE | rust
+	@$(TARGET_BUILD) -p tests-fvp --bin answering-monitor
+	$(call note,$(ELF)/answering-monitor)
+
+build/qemu/answering.bin: build/qemu/.answering $(TOOL_SRC)
+	@$(TOOL) pack $(ELF)/answering-monitor $@
+
+build/qemu/answering/flash.bin: build/qemu/.tfa build/qemu/answering.bin build/qemu/test-host.bin tools/setup/flash.sh
+	@tools/setup/flash.sh $(TFA_DIR) build/qemu/answering.bin build/qemu/test-host.bin build/qemu/answering
+
 build/guest/.files: FORCE | setup
 	$(call note,$(GUEST)/bin/* $(GUEST)/modules/* guest/init)
 
@@ -157,6 +177,14 @@ loom:
 
 test-target: flash
 	@$(TOOL) test --target-only $(ON_QEMU)
+
+# Seconds that the two boots may take; they take about 20.
+BENCH_SECONDS := 600
+
+bench: on-qemu build/qemu/bench/flash.bin build/qemu/answering/flash.bin
+	@timeout $(BENCH_SECONDS) $(TOOL) bench --qemu $(QEMU_BIN) --flash build/qemu/bench/flash.bin \
+	    --answering build/qemu/answering/flash.bin --image $(BENCH_RMM) \
+	    --json $(or $(JSON),build/qemu/bench.json) $(if $(BASE),--base $(BASE))
 
 conformance:
 	@$(TOOL) conformance

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Tells the linker where the two images lie.
+//! Tells the linker where the images lie.
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
@@ -15,7 +15,7 @@ fn main() {
         0x6000_0000
     };
     println!("cargo:rustc-link-arg-bin=test-host=--defsym=HOST_BASE={host:#x}");
-    for bin in ["test-host", "test-realm"] {
+    for bin in ["test-host", "test-realm", "answering-monitor"] {
         println!("cargo:rustc-link-arg-bin={bin}=-T{folder}/linker/{bin}.ld");
         println!("cargo:rustc-link-arg-bin={bin}=-znognustack");
     }

@@ -95,11 +95,13 @@ pub enum Op {
     Instruct = 22,
     /// As [`Op::Instruct`], as a single step: the exception is that of the step.
     Step = 23,
+    /// `smc` with X0 to X10 from 1 to 11. Value 0: X0; value 1: counter ticks that the call took.
+    TimedSmc = 24,
 }
 
 impl Op {
     /// Every operation, at its number.
-    pub const ALL: [Op; 24] = [
+    pub const ALL: [Op; 25] = [
         Op::Nop,
         Op::Read,
         Op::Write,
@@ -124,6 +126,7 @@ impl Op {
         Op::SveCheck,
         Op::Instruct,
         Op::Step,
+        Op::TimedSmc,
     ];
 }
 

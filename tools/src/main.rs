@@ -2,6 +2,7 @@
 //! Tools of the build machine. `rmm-tools <command> …`; each command explains itself when its
 //! arguments are wrong.
 
+mod bench;
 mod conformance;
 mod cpio;
 mod guest;
@@ -19,6 +20,7 @@ type Outcome = Result<ExitCode, Box<dyn std::error::Error>>;
 type Command = (&'static str, fn(&[String]) -> Outcome);
 
 const COMMANDS: &[Command] = &[
+    ("bench", bench::main),
     ("conformance", conformance::main),
     ("cpio", cpio::main),
     ("pack", pack::main),

@@ -2,7 +2,7 @@
 //! What the Host does from start to power-off.
 
 use crate::console::{self, line};
-use crate::{arch, demo, gic, params, tests, vmm};
+use crate::{arch, bench, demo, gic, params, tests, vmm};
 use core::fmt::Arguments;
 use core::sync::atomic::{AtomicBool, Ordering};
 
@@ -15,6 +15,8 @@ pub extern "C" fn host_main() -> ! {
         params::Mode::Test => tests::run_all(parameters),
         params::Mode::Run => demo::run(),
         params::Mode::Guest => vmm::run(parameters),
+        params::Mode::Bench => bench::run(),
+        params::Mode::BenchEl3 => bench::run_el3(),
     }
     arch::power_off()
 }

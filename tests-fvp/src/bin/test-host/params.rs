@@ -19,6 +19,10 @@ pub enum Mode {
     Run,
     /// A guest kernel as a Realm.
     Guest,
+    /// What calls cost.
+    Bench,
+    /// What EL3 takes for a call: the monitor only answers.
+    BenchEl3,
 }
 
 /// The guest kernel that the runner has put into memory.
@@ -39,7 +43,7 @@ pub struct Guest {
 /// The runner's parameters.
 #[derive(Clone, Copy, Debug)]
 pub struct Parameters {
-    /// Line `mode test`, `mode run` or `mode guest`.
+    /// Line `mode test`, `mode run`, `mode guest`, `mode bench` or `mode bench-el3`.
     pub mode: Mode,
     /// Line `memory BYTES`: DRAM from its first address. Without the line, the whole bank.
     pub memory: u64,
@@ -77,6 +81,8 @@ fn read() -> Parameters {
             Some(("mode", "run")) => parameters.mode = Mode::Run,
             Some(("mode", "test")) => parameters.mode = Mode::Test,
             Some(("mode", "guest")) => parameters.mode = Mode::Guest,
+            Some(("mode", "bench")) => parameters.mode = Mode::Bench,
+            Some(("mode", "bench-el3")) => parameters.mode = Mode::BenchEl3,
             Some(("memory", bytes)) => {
                 parameters.memory = bytes.parse().unwrap_or(parameters.memory);
             }

@@ -167,6 +167,17 @@ impl Realm {
         Ok(realm)
     }
 
+    /// A Realm of one page of code, with the REC that runs it from its first instruction, state
+    /// NEW.
+    pub fn of_code(config: &Config, code: &[u32], gprs: &[u64]) -> Check<Self> {
+        let mut realm = Self::new(config)?;
+        realm.add_tables(layout::BASE, 3)?;
+        realm.init_ripas(layout::BASE, layout::BASE + GRANULE)?;
+        realm.add_page(layout::BASE, code.as_bytes(), DataFlags::MEASURE.bits())?;
+        realm.add_rec(true, gprs)?;
+        Ok(realm)
+    }
+
     /// Creates the missing RTTs down to a level, for an IPA.
     pub fn add_tables(&mut self, ipa: u64, level: u64) -> Check {
         for level in (self.config.level + 1).cast_unsigned()..=level {
@@ -213,6 +224,37 @@ impl Realm {
         ensure_eq!(out[0], rtt, "RTT given back");
         pool::give_delegated(rtt)?;
         Ok(out[1])
+    }
+
+    /// Folds a table and takes its granule back.
+    pub fn fold(&mut self, ipa: u64, level: u64) -> Check {
+        let out = rmi::rtt_fold(self.rd, ipa, level).ok("RMI_RTT_FOLD")?;
+        let rtt = self.forget_table(level, ipa)?;
+        ensure_eq!(out[0], rtt, "RTT given back");
+        pool::give_delegated(rtt)
+    }
+
+    /// Makes 2 MiB of memory one block, at an IPA that a level 3 table begins at. Returns its
+    /// address.
+    pub fn add_block(&mut self, ipa: u64) -> Check<u64> {
+        let block = pool::take_delegated_row(512, entry_size(2))?;
+        for offset in (0..entry_size(2)).step_by(GRANULE as usize) {
+            let answer = rmi::data_create_unknown(self.rd, block + offset, ipa + offset);
+            answer.ok("RMI_DATA_CREATE_UNKNOWN")?;
+        }
+        self.fold(ipa, 3)?;
+        Ok(block)
+    }
+
+    /// Takes a block apart, and gives its memory and its table back.
+    pub fn remove_block(&mut self, ipa: u64, block: u64) -> Check {
+        self.add_table(ipa, 3)?;
+        for offset in (0..entry_size(2)).step_by(GRANULE as usize) {
+            let out = rmi::data_destroy(self.rd, ipa + offset).ok("RMI_DATA_DESTROY")?;
+            ensure_eq!(out[0], block + offset, "data");
+            pool::give_delegated(block + offset)?;
+        }
+        self.remove_table(ipa, 3).map(drop)
     }
 
     /// Makes IPAs RAM, in as many calls as it takes.

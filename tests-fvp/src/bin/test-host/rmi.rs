@@ -8,7 +8,7 @@ use alloc::string::String;
 use core::sync::atomic::{AtomicU64, Ordering};
 use rmm_abi::rmi::{self, fid};
 use rmm_abi::smccc;
-use tests_fvp::smc::{Registers, smc};
+use tests_fvp::smc::{Registers, Ticks, timed_smc};
 
 /// Number of the first function identifier, and how many there are.
 const FIRST: u64 = 0xC400_0150;
@@ -16,6 +16,10 @@ const COUNT: usize = 0x20;
 
 /// Calls made, by function identifier.
 static CALLS: [AtomicU64; COUNT] = [const { AtomicU64::new(0) }; COUNT];
+/// Ticks that the last call with each function identifier took.
+static TICKS: [AtomicU64; COUNT] = [const { AtomicU64::new(0) }; COUNT];
+/// Counter reading right after the last call.
+static RETURNED: AtomicU64 = AtomicU64::new(0);
 /// The first breach of the calling convention since the last look: FID and register + 1.
 static BREACH: AtomicU64 = AtomicU64::new(0);
 
@@ -131,10 +135,8 @@ pub unsafe fn call(fid: u64, arguments: &[u64]) -> Answer {
     input[0] = fid;
     input[1..=arguments.len()].copy_from_slice(arguments);
     // SAFETY: as the caller promises.
-    let output = unsafe { smc(&input) };
-    if let Some(count) = CALLS.get(fid.wrapping_sub(FIRST) as usize) {
-        count.fetch_add(1, Ordering::Relaxed);
-    }
+    let (output, ticks) = unsafe { timed_smc(&input) };
+    note(fid, ticks);
     let results = results(smccc::without_sve_hint(fid));
     let implemented = output[0] != rmi::SMCCC_NOT_SUPPORTED;
     for n in 1 + results..input.len() {
@@ -149,6 +151,29 @@ pub unsafe fn call(fid: u64, arguments: &[u64]) -> Answer {
         status: output[0],
         out: [output[1], output[2], output[3], output[4]],
     }
+}
+
+/// Counts a call, and keeps how long it took.
+fn note(fid: u64, ticks: Ticks) {
+    let n = fid.wrapping_sub(FIRST) as usize;
+    if let (Some(calls), Some(slot)) = (CALLS.get(n), TICKS.get(n)) {
+        calls.fetch_add(1, Ordering::Relaxed);
+        slot.store(ticks.passed(), Ordering::Relaxed);
+    }
+    RETURNED.store(ticks.after, Ordering::Relaxed);
+}
+
+/// Ticks from right before the SMC of the last call with a function identifier until right after
+/// it.
+pub fn ticks(fid: u64) -> u64 {
+    TICKS
+        .get(fid.wrapping_sub(FIRST) as usize)
+        .map_or(0, |ticks| ticks.load(Ordering::Relaxed))
+}
+
+/// The counter right after the last call.
+pub fn returned() -> u64 {
+    RETURNED.load(Ordering::Relaxed)
 }
 
 /// Whether a call since the last look broke the calling convention.

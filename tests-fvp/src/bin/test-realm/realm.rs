@@ -6,7 +6,7 @@ use core::ptr::with_exposed_provenance_mut;
 use runtime::{Taken, guarded, host_call, mrs};
 use tests_fvp::protocol::{Access, IMM_NEXT, MODE_DEMO, Op, Reply, SysReg, Wait, pattern};
 use tests_fvp::registers;
-use tests_fvp::smc::smc;
+use tests_fvp::smc::{overhead, smc, timed_smc};
 
 /// A guarded instruction of `entry.s`; what it takes and gives is in X0 and X1.
 type Instruction = unsafe extern "C" fn(u64, u64) -> u64;
@@ -209,6 +209,15 @@ fn perform(op: Op, a: &[u64; 11]) -> Reply {
         }
         Op::Instruct => instruct(a, run_registers),
         Op::Step => runtime::stepping(|| instruct(a, step_registers)),
+        Op::TimedSmc => {
+            let mut input = [0; 18];
+            input[..11].copy_from_slice(a);
+            // SAFETY: the Host names memory to which no reference exists.
+            let (output, ticks) = unsafe { timed_smc(&input) };
+            let mut reply = value(output[0]);
+            reply.values[1] = ticks.passed() - overhead();
+            reply
+        }
         Op::Spin => {
             let end = mrs!("cntvct_el0").wrapping_add(a[2]);
             loop {

@@ -32,37 +32,6 @@ const GIB: u64 = entry_size(1);
 /// Descriptor fields that a Host sets: read-write, Normal Write-Back.
 const ATTRIBUTES: u64 = 3 << 6 | 6 << 2;
 
-/// Folds a table and takes its granule back.
-fn fold(realm: &mut Realm, ipa: u64, level: u64) -> Check {
-    let out = rmi::rtt_fold(realm.rd, ipa, level).ok("RMI_RTT_FOLD")?;
-    let rtt = realm.forget_table(level, ipa)?;
-    ensure_eq!(out[0], rtt, "RTT given back");
-    pool::give_delegated(rtt)
-}
-
-/// Makes 2 MiB of a Realm's memory, at an IPA that a level 3 table begins at, one block.
-/// Returns its address.
-pub fn add_block(realm: &mut Realm, ipa: u64) -> Check<u64> {
-    let block = pool::take_delegated_row(512, MIB_2)?;
-    for offset in (0..MIB_2).step_by(GRANULE as usize) {
-        let answer = rmi::data_create_unknown(realm.rd, block + offset, ipa + offset);
-        answer.ok("RMI_DATA_CREATE_UNKNOWN")?;
-    }
-    fold(realm, ipa, 3)?;
-    Ok(block)
-}
-
-/// Takes a block apart, and gives its memory and its table back.
-pub fn remove_block(realm: &mut Realm, ipa: u64, block: u64) -> Check {
-    realm.add_table(ipa, 3)?;
-    for offset in (0..MIB_2).step_by(GRANULE as usize) {
-        let out = rmi::data_destroy(realm.rd, ipa + offset).ok("RMI_DATA_DESTROY")?;
-        ensure_eq!(out[0], block + offset, "data");
-        pool::give_delegated(block + offset)?;
-    }
-    realm.remove_table(ipa, 3).map(drop)
-}
-
 // Conformance: RMI_RTT_FOLD unassigned, unassigned_ns, rtt, state
 fn unassigned() -> Check {
     let mut realm = Realm::new(&Config::default())?;
@@ -70,19 +39,19 @@ fn unassigned() -> Check {
     realm.add_tables(0, 3)?;
     realm.add_tables(half, 3)?;
     realm.init_ripas(0, MIB_2)?;
-    fold(&mut realm, 0, 3)?;
+    realm.fold(0, 3)?;
     check_entry(&realm, 0, 3, [2, 0, 0, 1])?;
     check_entry(&realm, MIB_2, 3, [2, 0, 0, 0])?;
-    fold(&mut realm, half, 3)?;
+    realm.fold(half, 3)?;
     check_entry(&realm, half, 3, [2, 0, 0, 0])?;
-    fold(&mut realm, half, 2)?;
-    fold(&mut realm, half, 1)?;
+    realm.fold(half, 2)?;
+    realm.fold(half, 1)?;
     check_entry(&realm, half, 3, [0, 0, 0, 0])?;
     // DESTROYED, too.
     realm.add_table(0, 3)?;
     realm.remove_table(0, 3)?;
     realm.add_table(0, 3)?;
-    fold(&mut realm, 0, 3)?;
+    realm.fold(0, 3)?;
     check_entry(&realm, 0, 3, [2, 0, 0, 2])?;
     realm.finish()
 }
@@ -101,7 +70,7 @@ fn assigned() -> Check {
         let answer = rmi::data_create_unknown(realm.rd, block + offset, offset);
         answer.ok("RMI_DATA_CREATE_UNKNOWN")?;
     }
-    fold(&mut realm, 0, 3)?;
+    realm.fold(0, 3)?;
     check_entry(&realm, 0, 3, [2, 1, block, 1])?;
     check_entry(&realm, 5 * GRANULE, 3, [2, 1, block, 1])?;
     // A block is not a page, nor a table.
@@ -250,7 +219,7 @@ fn unprotected() -> Check {
         let desc = (0x8000_0000 + n * GRANULE) | ATTRIBUTES;
         rmi::rtt_map_unprotected(rd, half + n * GRANULE, 3, desc).ok("RMI_RTT_MAP_UNPROTECTED")?;
     }
-    fold(&mut realm, half, 3)?;
+    realm.fold(half, 3)?;
     check_entry(&realm, half, 3, [2, 1, 0x8000_0000 | ATTRIBUTES, 0])?;
     realm.add_table(half, 3)?;
     for n in [0, 1, 300, 511] {

@@ -2,7 +2,6 @@
 //! RMI_REALM_CREATE, RMI_REALM_ACTIVATE, RMI_REALM_DESTROY.
 
 use super::Test;
-use super::fold::{add_block, remove_block};
 use super::rtt::check_entry;
 use super::zoo::{Kind, Zoo, without_memory};
 use crate::arch::mrs;
@@ -443,10 +442,10 @@ fn destroy_live_block() -> Check {
     let mut realm = Realm::new(&FOUR_TABLES)?;
     for ipa in [0, 2 * GIB - MIB_2] {
         realm.add_table(ipa, 3)?;
-        let block = add_block(&mut realm, ipa)?;
+        let block = realm.add_block(ipa)?;
         rmi::realm_destroy(realm.rd).realm("Realm with a block")?;
         check_entry(&realm, ipa, 2, [2, 1, block, 0])?;
-        remove_block(&mut realm, ipa, block)?;
+        realm.remove_block(ipa, block)?;
     }
     realm.finish()
 }

@@ -2,7 +2,6 @@
 //! RMI_RTT_CREATE, RMI_RTT_DESTROY, RMI_RTT_READ_ENTRY, RMI_RTT_INIT_RIPAS.
 
 use super::Test;
-use super::fold::{add_block, remove_block};
 use super::zoo::{Kind, Zoo, without_memory};
 use crate::check::{Check, ensure_eq};
 use crate::pool::{self, GRANULE};
@@ -256,10 +255,10 @@ fn destroy_live_block() -> Check {
     let mut realm = Realm::new(&Config::default())?;
     let ipa = GIB + 511 * MIB_2;
     realm.add_tables(ipa, 3)?;
-    let block = add_block(&mut realm, ipa)?;
+    let block = realm.add_block(ipa)?;
     refuses_live(&realm, GIB, 2, "a block in the level 2 table")?;
     check_entry(&realm, ipa, 3, [2, ASSIGNED, block, EMPTY])?;
-    remove_block(&mut realm, ipa, block)?;
+    realm.remove_block(ipa, block)?;
     realm.finish()
 }
 

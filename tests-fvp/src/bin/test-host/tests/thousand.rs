@@ -8,9 +8,7 @@ use crate::console::line;
 use crate::pool;
 use crate::realm::{Config, Realm};
 use crate::rec::{check_exit, enter, exit_record};
-use rmm_abi::rmi::{DataFlags, RecExitReason};
-use tests_fvp::protocol::layout;
-use zerocopy::IntoBytes;
+use rmm_abi::rmi::RecExitReason;
 
 pub const TESTS: &[Test] = &[("realm.thousand", thousand)];
 
@@ -59,11 +57,7 @@ fn one(vmid: u16) -> Check<Realm> {
         vmid: Some(vmid),
         ..Config::default()
     };
-    let mut realm = Realm::new(&config)?;
-    realm.add_tables(layout::BASE, 3)?;
-    realm.init_ripas(layout::BASE, layout::BASE + pool::GRANULE)?;
-    realm.add_page(layout::BASE, CODE.as_bytes(), DataFlags::MEASURE.bits())?;
-    realm.add_rec(true, &[config.unprotected()])?;
+    let realm = Realm::of_code(&config, &CODE, &[config.unprotected()])?;
     realm.activate()?;
     Ok(realm)
 }

@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! `rmm-tools bench`: what calls cost, in instructions.
+//!
+//! QEMU counts instructions (`-icount`), and the test Host reads the counter around each call. What
+//! EL3 takes for a call is measured with a monitor that only answers, and subtracted.
+
+mod report;
+
+use crate::Outcome;
+use crate::qemu::{Boot, Event, Options, is_crash};
+use report::{Report, Row};
+use std::error::Error;
+use std::process::{Command, ExitCode};
+use std::time::Duration;
+
+const USAGE: &str = "bench OPTIONS --answering FLASH --image FILE [--json FILE] [--base FILE]";
+/// Lines of the test Host: the last one, and how the others begin.
+const COMPLETE: &str = "host: bench complete";
+const FAILED: &str = "host: bench FAILED: ";
+const ROW: &str = "bench ";
+/// Where EL3 says which build it is.
+const EL3: &str = "BL31: ";
+
+/// Arguments of this command alone.
+#[derive(Default)]
+struct Own {
+    /// The flash file with the monitor that only answers.
+    answering: String,
+    /// The monitor that is measured, as packed into the other flash file.
+    image: String,
+    /// Where the report goes.
+    json: Option<String>,
+    /// An earlier report to compare with.
+    base: Option<String>,
+}
+
+impl Own {
+    /// Takes the arguments out of `arguments`.
+    fn take(arguments: &mut Vec<String>) -> Result<Self, Box<dyn Error>> {
+        let mut own = Self::default();
+        let mut rest = Vec::new();
+        let mut given = arguments.drain(..);
+        while let Some(argument) = given.next() {
+            let mut value = || given.next().ok_or(USAGE);
+            match argument.as_str() {
+                "--answering" => own.answering = value()?,
+                "--image" => own.image = value()?,
+                "--json" => own.json = Some(value()?),
+                "--base" => own.base = Some(value()?),
+                _ => rest.push(argument),
+            }
+        }
+        drop(given);
+        *arguments = rest;
+        if own.answering.is_empty() || own.image.is_empty() {
+            return Err(USAGE.into());
+        }
+        Ok(own)
+    }
+}
+
+/// Measures, prints the table, writes the report.
+pub fn main(arguments: &[String]) -> Outcome {
+    let mut arguments = arguments.to_vec();
+    let own = Own::take(&mut arguments)?;
+    let mut options = Options::parse(&arguments, 2048, 300)?;
+    let base = match &own.base {
+        Some(file) => Some(Report::read(file)?),
+        None => None,
+    };
+    // One CPU whose counter ticks once an instruction, and the same figures every time.
+    options.smp = 1;
+    for word in ["-icount", "shift=0,sleep=off", "-seed", "1"] {
+        options.extra.push(word.into());
+    }
+    let measured = boot(&options, "bench")?;
+    options.flash.clone_from(&own.answering);
+    let answering = boot(&options, "bench-el3")?;
+
+    let mut failures = measured.failures;
+    failures.extend(answering.failures);
+    if measured.el3 != answering.el3 {
+        failures.push("the two boots have different builds of TF-A".into());
+    }
+    let report = Report {
+        image: own.image.clone(),
+        image_bytes: std::fs::metadata(&own.image)?.len(),
+        tf_a: measured.el3.join("; "),
+        qemu: version(&options.qemu)?,
+        shares: answering.rows.iter().map(Row::as_share).collect(),
+        rows: measured.rows,
+    };
+    print!("{}", report.table(base.as_ref())?);
+    if let Some(file) = &own.json {
+        report.write(file)?;
+    }
+    for why in &failures {
+        println!("bench: FAILED: {why}");
+    }
+    Ok(if failures.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// What one boot printed.
+#[derive(Default)]
+struct Lines {
+    rows: Vec<Row>,
+    /// EL3's version and build.
+    el3: Vec<String>,
+    failures: Vec<String>,
+    complete: bool,
+}
+
+impl Lines {
+    fn line(&mut self, line: &str) {
+        if let Some(row) = line.strip_prefix(ROW) {
+            match Row::parse(row) {
+                Some(row) => self.rows.push(row),
+                None => self.failures.push(format!("a line that is no row: {line}")),
+            }
+        } else if let Some(why) = line.strip_prefix(FAILED) {
+            self.failures.push(why.to_owned());
+        } else if is_crash(line) || line.starts_with("host: crashed") {
+            self.failures.push(line.to_owned());
+        } else if let Some((_, text)) = line.split_once(EL3) {
+            self.el3.push(text.to_owned());
+        }
+        self.complete |= line == COMPLETE;
+    }
+}
+
+/// One boot, to its end.
+fn boot(options: &Options, mode: &str) -> Result<Lines, Box<dyn Error>> {
+    let mut boot = Boot::start(options, &format!("mode {mode}\n"))?;
+    let mut lines = Lines::default();
+    let why = loop {
+        match boot.next() {
+            Event::Line(line) => {
+                if is_crash(&line) {
+                    boot.shorten(Duration::from_secs(2));
+                }
+                lines.line(&line);
+            }
+            Event::Ended(true) if lines.complete => return Ok(lines),
+            Event::Ended(_) => break "QEMU ended early".into(),
+            Event::Silent => break format!("no output for {} s", options.silence),
+            Event::Timeout => break format!("not done after {} s", options.timeout),
+        }
+    };
+    lines.failures.push(format!("{mode}: {why}"));
+    Ok(lines)
+}
+
+/// The emulator's first line about itself.
+fn version(qemu: &str) -> Result<String, Box<dyn Error>> {
+    let output = Command::new(qemu).arg("--version").output()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    Ok(text.lines().next().unwrap_or("unknown").to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_told_apart() {
+        let mut lines = Lines::default();
+        for line in [
+            "NOTICE:  BL31: v2.12.1(release):2.12.1",
+            "bench call VERSION: 1300 1275",
+            "bench call VERSION: none",
+            "host: bench FAILED: life: why",
+            "RMM CRASH: panic",
+        ] {
+            lines.line(line);
+        }
+        assert_eq!(lines.rows.len(), 1);
+        assert_eq!(lines.el3, ["v2.12.1(release):2.12.1"]);
+        assert_eq!(lines.failures.len(), 3, "{:?}", lines.failures);
+        assert!(!lines.complete);
+        lines.line(COMPLETE);
+        assert!(lines.complete);
+    }
+
+    #[test]
+    fn own_arguments_are_taken_out() {
+        let words = ["--flash", "f", "--answering", "a", "--image", "i"];
+        let mut words: Vec<String> = words.iter().map(ToString::to_string).collect();
+        let own = Own::take(&mut words).unwrap();
+        assert_eq!((own.answering.as_str(), own.image.as_str()), ("a", "i"));
+        assert_eq!(words, ["--flash", "f"]);
+        assert!(Own::take(&mut words).is_err());
+    }
+}
