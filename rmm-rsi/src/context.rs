@@ -32,11 +32,11 @@ pub trait Context {
 
     /// Reads Realm memory from `ipa` on into the parts, one after the other. The range is Protected
     /// and does not cross a Granule. If it cannot be accessed, no part has changed.
-    fn read(&mut self, ipa: u64, parts: &mut [&mut [u8]]) -> Result<(), Access>;
+    fn read(&mut self, ipa: u64, parts: &mut [&mut [u8]]) -> Result<(), AccessError>;
 
     /// Writes the parts, one after the other, to Realm memory from `ipa` on. The range is Protected
     /// and does not cross a Granule. If it cannot be accessed, the memory has not changed.
-    fn write(&mut self, ipa: u64, parts: &[&[u8]]) -> Result<(), Access>;
+    fn write(&mut self, ipa: u64, parts: &[&[u8]]) -> Result<(), AccessError>;
 
     /// Index of the calling REC, by which its MPIDR is named.
     fn rec_index(&self) -> u64;
@@ -55,12 +55,12 @@ pub trait Context {
     /// Generates the token as far as that has not been done, then writes up to `size` bytes of it
     /// to Realm memory at `ipa`. `size` is 1 to 4096; the range is as in [`Context::write`]. If the
     /// memory cannot be accessed, no byte counts as delivered.
-    fn token_continue(&mut self, ipa: u64, size: u64) -> Result<Token, Access>;
+    fn token_continue(&mut self, ipa: u64, size: u64) -> Result<Token, AccessError>;
 }
 
 /// Why Realm memory cannot be accessed: the RTT entry is not ASSIGNED with RIPAS RAM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Access {
+pub enum AccessError {
     /// RIPAS is EMPTY.
     Empty {
         /// RTT level at which the walk ended, -1 to 3.
@@ -73,7 +73,7 @@ pub enum Access {
     },
 }
 
-impl Access {
+impl AccessError {
     /// The abort that an access to `ipa` would have met.
     pub(crate) fn abort(self, ipa: u64) -> Abort {
         let (Self::Empty { level } | Self::NotMapped { level }) = self;

@@ -24,7 +24,7 @@ mod outcome;
 pub mod psci;
 mod rsi;
 
-pub use context::{Access, Context, Token};
+pub use context::{AccessError, Context, Token};
 pub use outcome::{Abort, Exit, Outcome, PsciEffect};
 pub use rsi::{RipasChange, complete_host_call, complete_ripas_change};
 

@@ -6,7 +6,8 @@
 //! exits with an emulated abort.
 
 use crate::{
-    Abort, Access, Context, Exit, Gprs, Outcome, Token, done, is_aligned, is_protected, set_results,
+    Abort, AccessError, Context, Exit, Gprs, Outcome, Token, done, is_aligned, is_protected,
+    set_results,
 };
 use rmm_abi::rmi::Ripas;
 use rmm_abi::rsi::*;
@@ -29,10 +30,10 @@ fn error_input(regs: &mut Gprs) -> Outcome {
 }
 
 /// The command cannot access its structure at `ipa`.
-fn no_access(regs: &mut Gprs, ipa: u64, access: Access) -> Outcome {
+fn no_access(regs: &mut Gprs, ipa: u64, access: AccessError) -> Outcome {
     match access {
-        Access::Empty { .. } => error_input(regs),
-        Access::NotMapped { .. } => Outcome::Abort(access.abort(ipa)),
+        AccessError::Empty { .. } => error_input(regs),
+        AccessError::NotMapped { .. } => Outcome::Abort(access.abort(ipa)),
     }
 }
 
@@ -138,7 +139,7 @@ pub(crate) fn realm_config(ctx: &mut impl Context, regs: &mut Gprs) -> Outcome {
 }
 
 /// Writes `RsiRealmConfig`, a whole Granule, its reserved bytes zero.
-fn write_realm_config(ctx: &mut impl Context, ipa: u64) -> Result<(), Access> {
+fn write_realm_config(ctx: &mut impl Context, ipa: u64) -> Result<(), AccessError> {
     const RPV: usize = core::mem::offset_of!(RealmConfig, rpv);
     const {
         assert!(RPV + 64 + 4 * ZEROES.len() == rmm_abi::GRANULE_SIZE);

@@ -6,7 +6,7 @@ mod common;
 use common::{PAR_TOP, Realm, assert_fails, call, registers, returned};
 use rmm_abi::rsi::fid::RSI_HOST_CALL;
 use rmm_abi::rsi::{HostCall, RSI_ERROR_INPUT, RSI_SUCCESS};
-use rmm_rsi::{Abort, Access, Exit, Gprs, Outcome, complete_host_call};
+use rmm_rsi::{Abort, AccessError, Exit, Gprs, Outcome, complete_host_call};
 use zerocopy::IntoBytes;
 
 /// A structure whose reserved bytes are not zero.
@@ -67,12 +67,14 @@ fn refuses() {
 #[test]
 fn structure_that_is_not_there() {
     let mut realm = realm_with_structure_at(0);
-    realm.pages.insert(0x8000, Err(Access::Empty { level: 2 }));
+    realm
+        .pages
+        .insert(0x8000, Err(AccessError::Empty { level: 2 }));
     assert_fails(&realm, RSI_HOST_CALL, &[0x8100], RSI_ERROR_INPUT);
 
     realm
         .pages
-        .insert(0x8000, Err(Access::NotMapped { level: 3 }));
+        .insert(0x8000, Err(AccessError::NotMapped { level: 3 }));
     let after = call(&mut realm, RSI_HOST_CALL, &[0x8100]);
     let abort = Abort {
         ipa: 0x8100,
@@ -112,7 +114,10 @@ fn completion_writes_the_answer() {
 #[test]
 fn completion_waits_for_the_structure() {
     // The Host took the page away, or another REC of the Realm gave it up.
-    for access in [Access::NotMapped { level: 1 }, Access::Empty { level: 1 }] {
+    for access in [
+        AccessError::NotMapped { level: 1 },
+        AccessError::Empty { level: 1 },
+    ] {
         let mut realm = realm_with_structure_at(0);
         realm.pages.insert(0x8000, Err(access));
         let before = realm.clone();

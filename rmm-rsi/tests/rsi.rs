@@ -8,7 +8,7 @@ use common::{PAGE, PAR_TOP, Realm, assert_fails, assert_returns, call, registers
 use rmm_abi::rmi::{HashAlgorithm, Ripas};
 use rmm_abi::rsi::fid::*;
 use rmm_abi::rsi::*;
-use rmm_rsi::{Abort, Access, Exit, Outcome, RipasChange, complete_ripas_change};
+use rmm_rsi::{Abort, AccessError, Exit, Outcome, RipasChange, complete_ripas_change};
 
 const SVE_HINT: u64 = 1 << 16;
 
@@ -163,11 +163,15 @@ fn realm_config_refuses() {
 #[test]
 fn memory_that_is_not_there() {
     let mut realm = Realm::new();
-    realm.pages.insert(0x8000, Err(Access::Empty { level: 3 }));
+    realm
+        .pages
+        .insert(0x8000, Err(AccessError::Empty { level: 3 }));
     assert_fails(&realm, RSI_REALM_CONFIG, &[0x8000], RSI_ERROR_INPUT);
 
     for level in -1..=3 {
-        realm.pages.insert(0x8000, Err(Access::NotMapped { level }));
+        realm
+            .pages
+            .insert(0x8000, Err(AccessError::NotMapped { level }));
         let before = realm.clone();
         let after = call(&mut realm, RSI_REALM_CONFIG, &[0x8000]);
         assert_eq!(after.outcome, Outcome::Abort(Abort { ipa: 0x8000, level }));

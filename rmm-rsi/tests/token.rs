@@ -10,7 +10,7 @@ use rmm_abi::rsi::fid::{
     RSI_ATTESTATION_TOKEN_CONTINUE as CONTINUE, RSI_ATTESTATION_TOKEN_INIT as INIT,
 };
 use rmm_abi::rsi::*;
-use rmm_rsi::{Abort, Access, Exit, Outcome};
+use rmm_rsi::{Abort, AccessError, Exit, Outcome};
 
 /// X1 to X8 of INIT.
 const CHALLENGE: [u64; 8] = [
@@ -173,12 +173,14 @@ fn interrupt_exits_and_the_call_goes_on_later() {
 #[test]
 fn memory_that_is_not_there() {
     let mut realm = begun();
-    realm.pages.insert(0x8000, Err(Access::Empty { level: 3 }));
+    realm
+        .pages
+        .insert(0x8000, Err(AccessError::Empty { level: 3 }));
     assert_fails(&realm, CONTINUE, &[0x8000, 0x10, 16], RSI_ERROR_INPUT);
 
     realm
         .pages
-        .insert(0x8000, Err(Access::NotMapped { level: 3 }));
+        .insert(0x8000, Err(AccessError::NotMapped { level: 3 }));
     let before = realm.clone();
     let args = [0x8000, 0x10, 16];
     let after = call(&mut realm, CONTINUE, &args);

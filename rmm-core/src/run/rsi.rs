@@ -9,7 +9,7 @@ use rmm_abi::rmi::{HashAlgorithm, Ripas};
 use rmm_abi::smccc;
 use rmm_attest::rem;
 use rmm_granule::{GRANULE_SIZE, Ipa, Rd, bug};
-use rmm_rsi::{Access, Context, Token};
+use rmm_rsi::{AccessError, Context, Token};
 use rmm_rtt::{NotMapped, RealmGranule};
 
 /// A REC that makes a call.
@@ -92,11 +92,11 @@ impl<M: Machine> Context for RsiContext<'_, M> {
             .map_or((top, Ripas::Empty), |(end, ripas)| (end.as_u64(), ripas))
     }
 
-    fn read(&mut self, ipa: u64, parts: &mut [&mut [u8]]) -> Result<(), Access> {
+    fn read(&mut self, ipa: u64, parts: &mut [&mut [u8]]) -> Result<(), AccessError> {
         read_realm(self.cpu, self.head, Ipa(ipa), parts)
     }
 
-    fn write(&mut self, ipa: u64, parts: &[&[u8]]) -> Result<(), Access> {
+    fn write(&mut self, ipa: u64, parts: &[&[u8]]) -> Result<(), AccessError> {
         write_realm(self.cpu, self.head, Ipa(ipa), parts)
     }
 
@@ -117,7 +117,7 @@ impl<M: Machine> Context for RsiContext<'_, M> {
         self.attest.is_in_progress()
     }
 
-    fn token_continue(&mut self, _ipa: u64, _size: u64) -> Result<Token, Access> {
+    fn token_continue(&mut self, _ipa: u64, _size: u64) -> Result<Token, AccessError> {
         // There is no token builder: the generation fails.
         self.attest.end();
         Ok(Token::Failed)
@@ -129,13 +129,13 @@ fn granule<'a, M: Machine>(
     cpu: &'a ThisCpu<'_, M>,
     head: &RecHead,
     ipa: Ipa,
-) -> Result<RealmGranule<'a>, Access> {
-    let root = rmm_rtt::root(&head.stage2, cpu.granules(), ipa).ok_or(Access::NotMapped {
+) -> Result<RealmGranule<'a>, AccessError> {
+    let root = rmm_rtt::root(&head.stage2, cpu.granules(), ipa).ok_or(AccessError::NotMapped {
         level: head.stage2.start_level,
     })?;
     rmm_rtt::access(root, cpu.machine).map_err(|NotMapped { level, ripas }| match ripas {
-        Some(Ripas::Empty) => Access::Empty { level },
-        _ => Access::NotMapped { level },
+        Some(Ripas::Empty) => AccessError::Empty { level },
+        _ => AccessError::NotMapped { level },
     })
 }
 
@@ -145,7 +145,7 @@ pub fn read_realm<M: Machine>(
     head: &RecHead,
     ipa: Ipa,
     parts: &mut [&mut [u8]],
-) -> Result<(), Access> {
+) -> Result<(), AccessError> {
     let granule = granule(cpu, head, ipa)?;
     let mut offset = ipa.granule_offset();
     for part in parts {
@@ -161,7 +161,7 @@ pub fn write_realm<M: Machine>(
     head: &RecHead,
     ipa: Ipa,
     parts: &[&[u8]],
-) -> Result<(), Access> {
+) -> Result<(), AccessError> {
     let granule = granule(cpu, head, ipa)?;
     let mut offset = ipa.granule_offset();
     for part in parts {

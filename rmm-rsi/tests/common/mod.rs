@@ -6,7 +6,7 @@
 
 use rmm_abi::GRANULE_SIZE;
 use rmm_abi::rmi::{HashAlgorithm, Ripas};
-use rmm_rsi::{Access, Context, Gprs, Outcome, Token, handle};
+use rmm_rsi::{AccessError, Context, Gprs, Outcome, Token, handle};
 use std::collections::BTreeMap;
 
 /// A page of Realm memory.
@@ -38,7 +38,7 @@ pub struct Realm {
     pub ripas: Ripas,
     pub ripas_end: u64,
     /// Pages by IPA, or why they cannot be accessed; others are not mapped at level 2.
-    pub pages: BTreeMap<u64, Result<[u8; GRANULE_SIZE], Access>>,
+    pub pages: BTreeMap<u64, Result<[u8; GRANULE_SIZE], AccessError>>,
     pub index: u64,
     pub recs: u64,
     pub token: Vec<u8>,
@@ -77,14 +77,14 @@ impl Realm {
     }
 
     /// The bytes of memory from `ipa` to the end of the page.
-    fn bytes(&mut self, ipa: u64, len: usize) -> Result<&mut [u8], Access> {
+    fn bytes(&mut self, ipa: u64, len: usize) -> Result<&mut [u8], AccessError> {
         let offset = usize::try_from(ipa % PAGE).unwrap();
         assert!(ipa < 1 << (self.width - 1), "not Protected");
         assert!(offset + len <= GRANULE_SIZE, "crosses a Granule");
         match self.pages.get_mut(&(ipa - ipa % PAGE)) {
             Some(Ok(page)) => Ok(&mut page[offset..offset + len]),
             Some(Err(access)) => Err(*access),
-            None => Err(Access::NotMapped { level: 2 }),
+            None => Err(AccessError::NotMapped { level: 2 }),
         }
     }
 }
@@ -125,7 +125,7 @@ impl Context for Realm {
         (self.ripas_end, self.ripas)
     }
 
-    fn read(&mut self, ipa: u64, parts: &mut [&mut [u8]]) -> Result<(), Access> {
+    fn read(&mut self, ipa: u64, parts: &mut [&mut [u8]]) -> Result<(), AccessError> {
         let len = parts.iter().map(|part| part.len()).sum();
         let mut bytes = &*self.bytes(ipa, len)?;
         for part in parts {
@@ -136,7 +136,7 @@ impl Context for Realm {
         Ok(())
     }
 
-    fn write(&mut self, ipa: u64, parts: &[&[u8]]) -> Result<(), Access> {
+    fn write(&mut self, ipa: u64, parts: &[&[u8]]) -> Result<(), AccessError> {
         let all = parts.concat();
         self.bytes(ipa, all.len())?.copy_from_slice(&all);
         Ok(())
@@ -162,7 +162,7 @@ impl Context for Realm {
         self.token_state != TokenState::Idle
     }
 
-    fn token_continue(&mut self, ipa: u64, size: u64) -> Result<Token, Access> {
+    fn token_continue(&mut self, ipa: u64, size: u64) -> Result<Token, AccessError> {
         assert!((1..=PAGE).contains(&size));
         let TokenState::InProgress {
             challenge,
