@@ -1,18 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Numbers and byte-exact structures of the interfaces a Realm Management Monitor speaks.
+//! Numbers and byte-exact structures of the interfaces of a Realm Management Monitor.
 //!
 //! | module | interface | between |
 //! |---|---|---|
 //! | [`rmi`] | Realm Management Interface 1.0 | Host and monitor |
 //! | [`rsi`] | Realm Services Interface 1.0 | Realm and monitor |
 //! | [`psci`] | Power State Coordination Interface 1.1, as offered to a Realm | Realm and monitor |
-//! | [`smccc`] | SMC Calling Convention | everybody |
+//! | [`smccc`] | SMC Calling Convention | all of them |
 //! | [`el3`] | RMM-EL3 interface 0.1 to 2.0 | monitor and EL3 firmware |
 //!
-//! There is no behaviour here: only names, encodings and layouts. Structures are `repr(C)`,
+//! The crate holds names, encodings and layouts, and no behaviour. Structures are `repr(C)`,
 //! little-endian as the specifications demand, and have no implicit padding; every offset and size
-//! is asserted at compile time. Reserved bytes are named `_reserved…` and are zero in a value made
-//! with [`zerocopy::FromZeros::new_zeroed`].
+//! is asserted at compile time. Reserved bytes are fields named `_reserved…`.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -26,7 +25,7 @@ pub mod rmi;
 pub mod rsi;
 pub mod smccc;
 
-/// Size of a Granule in bytes, the unit in which memory changes hands.
+/// Size of a Granule, in bytes.
 pub const GRANULE_SIZE: usize = 4096;
 
 /// Asserts at compile time the offset of fields and the size of a structure.

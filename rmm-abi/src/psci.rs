@@ -26,7 +26,7 @@ pub const VERSION_1_1: u64 = 0x1_0001;
 
 /// `PSCI_SUCCESS`.
 pub const SUCCESS: u64 = 0;
-/// `PSCI_NOT_SUPPORTED`, -1 sign-extended to 64 bits like every error here.
+/// `PSCI_NOT_SUPPORTED`, -1, sign-extended to 64 bits as all errors are.
 pub const NOT_SUPPORTED: u64 = (-1i64).cast_unsigned();
 /// `PSCI_INVALID_PARAMETERS`, -2.
 pub const INVALID_PARAMETERS: u64 = (-2i64).cast_unsigned();

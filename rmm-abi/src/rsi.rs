@@ -51,7 +51,7 @@ pub const RSI_REJECT: u64 = 1;
 pub const RIM_INDEX: u64 = 0;
 /// Largest measurement index.
 pub const MAX_MEASUREMENT_INDEX: u64 = 4;
-/// Size of a measurement, in bytes; a shorter digest is followed by zeroes.
+/// Size of a measurement, in bytes; zeroes follow a shorter digest.
 pub const MEASUREMENT_SIZE: usize = 64;
 /// Size of the challenge of an attestation token, in bytes.
 pub const CHALLENGE_SIZE: usize = 64;
@@ -67,9 +67,9 @@ pub enum RsiRipas {
     Empty = 0,
     /// Private memory of the Realm.
     Ram = 1,
-    /// Content lost by an action of the Host. Reported, never requested.
+    /// The Host has destroyed the content. Reported, never requested.
     Destroyed = 2,
-    /// Device memory. In the enumeration, but no 1.0 command produces it.
+    /// Device memory. No command of RSI 1.0 produces it.
     Dev = 3,
 }
 
@@ -88,10 +88,7 @@ impl TryFrom<u8> for RsiRipas {
     }
 }
 
-/// Alignment of [`HostCall`] in the Realm's memory, in bytes.
-pub const HOST_CALL_ALIGN: u64 = 0x100;
-
-/// `RsiHostCall` (specification B5.4.3), 256 bytes.
+/// `RsiHostCall` (specification B5.4.3), 256 bytes, aligned to its size in Realm memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct HostCall {
@@ -99,7 +96,7 @@ pub struct HostCall {
     pub imm: u16,
     /// Should be zero.
     pub _reserved: [u8; 6],
-    /// X0 to X30 as the Host sees them, and as the Host answers.
+    /// X0 to X30: at the exit the values for the Host, at the next entry the values of the Host.
     pub gprs: [u64; 31],
 }
 
@@ -109,7 +106,7 @@ assert_layout!(HostCall, 0x100, { imm: 0, gprs: 8 });
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct RealmConfig {
-    /// IPA width of the Realm in bits, Unprotected half included.
+    /// IPA width of the Realm in bits, including the Unprotected half.
     pub ipa_width: u64,
     /// `RsiHashAlgorithm`: 0 is SHA-256, 1 is SHA-512.
     pub hash_algo: u8,

@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The SMC Calling Convention (Arm DEN0028), as far as a monitor needs it.
+//! The part of the SMC Calling Convention (Arm DEN0028) that a monitor needs.
 
 /// Function identifier of `SMCCC_VERSION`.
 pub const SMCCC_VERSION: u64 = 0x8000_0000;
-/// Function identifier of `SMCCC_ARCH_FEATURES`.
-pub const SMCCC_ARCH_FEATURES: u64 = 0x8000_0001;
 /// Function identifier of `SMCCC_ARCH_FEATURE_AVAILABILITY`, SMC64 form.
 pub const SMCCC_ARCH_FEATURE_AVAILABILITY: u64 = 0xC000_0003;
 
-/// X0 of a call that nobody serves: minus one in 64 bits.
+/// X0 of a call to an unknown function: -1, in 64 bits.
 pub const NOT_SUPPORTED: u64 = u64::MAX;
 
 /// Bit 16 of a function identifier: the caller has no live SVE state (SMCCC 1.3).
@@ -16,19 +14,13 @@ pub const SVE_HINT: u64 = 1 << 16;
 
 /// Version 1.2 as `SMCCC_VERSION` returns it.
 pub const VERSION_1_2: u64 = 0x1_0002;
-/// Version 1.3, the least for a platform with FEAT_SVE.
+/// Version 1.3, the minimum for a platform with FEAT_SVE.
 pub const VERSION_1_3: u64 = 0x1_0003;
-/// Version 1.4, the least for a platform with FEAT_SME.
+/// Version 1.4, the minimum for a platform with FEAT_SME.
 pub const VERSION_1_4: u64 = 0x1_0004;
 
 /// The function identifier without the SVE hint.
 #[must_use]
 pub const fn without_sve_hint(fid: u64) -> u64 {
     fid & !SVE_HINT
-}
-
-/// Whether the caller says that it has no live SVE state.
-#[must_use]
-pub const fn has_sve_hint(fid: u64) -> bool {
-    fid & SVE_HINT != 0
 }

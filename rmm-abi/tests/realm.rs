@@ -100,7 +100,7 @@ fn psci_numbers() {
 fn smccc_hint() {
     assert_eq!(smccc::SMCCC_VERSION, 0x8000_0000);
     assert_eq!(smccc::without_sve_hint(0xC401_0190), 0xC400_0190);
-    assert!(smccc::has_sve_hint(0x8401_0000));
-    assert!(!smccc::has_sve_hint(0x8400_0000));
+    assert_eq!(smccc::without_sve_hint(0x8401_0000), 0x8400_0000);
+    assert_eq!(smccc::without_sve_hint(0x8400_0000), 0x8400_0000);
     assert_eq!(smccc::NOT_SUPPORTED.cast_signed(), -1);
 }

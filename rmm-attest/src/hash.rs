@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The hash algorithms of a Realm.
+//! The hash algorithms of Realm measurements.
 
 use sha2::{Digest, Sha256, Sha512};
 
 /// A machine that can hash.
 ///
-/// The message comes in parts, which are hashed as if they followed each other without a gap, so
-/// that nobody has to build a page to have it hashed.
+/// A message is the concatenation of its parts, so that a caller need not build it in memory.
 pub trait Hash {
     /// SHA-256 (FIPS 180-4) of the concatenated parts.
     fn sha256(&self, parts: &[&[u8]]) -> [u8; 32];
@@ -15,7 +14,7 @@ pub trait Hash {
     fn sha512(&self, parts: &[&[u8]]) -> [u8; 64];
 }
 
-/// Hashing in portable code, for any machine.
+/// Hashing in portable code.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SoftHash;
 

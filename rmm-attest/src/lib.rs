@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Realm measurements (specification A7.1).
 //!
-//! A Realm has one Realm Initial Measurement, the RIM, which commits to what the Host did before it
-//! activated the Realm ([`rim`]), and four Realm Extensible Measurements, the REMs, which the Realm
-//! itself extends ([`rem`]). All are hashes, computed by whatever offers [`Hash`].
-//!
-//! The functions are pure: they take the measurement as it was and give the one that follows.
+//! A Realm has one Realm Initial Measurement, the RIM, which covers how the Host built the Realm until
+//! its activation ([`rim`]), and four Realm Extensible Measurements, the REMs, which the Realm itself
+//! extends ([`rem`]). [`Hash`] computes them. The functions are pure: they return the new value of a
+//! measurement.
 #![no_std]
 #![forbid(unsafe_code)]
 

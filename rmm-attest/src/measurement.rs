@@ -14,10 +14,10 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 pub struct Measurement(pub [u8; 64]);
 
 impl Measurement {
-    /// The value of a REM at the birth of its Realm, and of content that is not measured.
+    /// The initial value of a REM, and the hash of content that is not measured.
     pub const ZERO: Self = Self([0; 64]);
 
-    /// Hashes the concatenated parts with a Realm's algorithm.
+    /// Hashes the concatenated parts with the algorithm of a Realm.
     #[must_use]
     pub fn of(hash: &impl Hash, algorithm: HashAlgorithm, parts: &[&[u8]]) -> Self {
         match algorithm {
@@ -31,7 +31,7 @@ impl Measurement {
         }
     }
 
-    /// The bytes that the algorithm fills: 32 for SHA-256, 64 for SHA-512.
+    /// The digest: the first 32 bytes for SHA-256, all 64 for SHA-512.
     #[must_use]
     pub fn digest(&self, algorithm: HashAlgorithm) -> &[u8] {
         self.0.split_at(digest_size(algorithm)).0

@@ -4,10 +4,10 @@
 use crate::{Hash, Measurement};
 use rmm_abi::rmi::HashAlgorithm;
 
-/// The REM that follows when a Realm extends `rem` by `value`, 0 to 64 bytes.
+/// The new value of `rem` when a Realm extends it by `value`, 0 to 64 bytes.
 ///
-/// The hash sees the digest bytes of the old value, then `value` as it is. The specification gives
-/// no formula; relying parties replay event logs with this one.
+/// It is the hash of the old digest followed by `value`, which is not padded. The specification has no
+/// formula; relying parties replay event logs with this one.
 #[must_use]
 pub fn extend(
     hash: &impl Hash,

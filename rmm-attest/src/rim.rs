@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! The Realm Initial Measurement (specification A7.1.1).
 //!
-//! It begins as the hash of the Realm's parameters. Every later step hashes a 256-byte descriptor
-//! of what the Host did, which contains the RIM as it was, so that the order of steps counts.
+//! The first value is the hash of the Realm parameters. Every later step hashes a 256-byte descriptor
+//! of the step, which contains the old RIM, so the order of steps counts.
 
 use crate::{Hash, Measurement};
 use core::mem::{offset_of, size_of};
 use rmm_abi::rmi::{HashAlgorithm, RealmParams, RecCreateFlags, RecParams};
 use zerocopy::{Immutable, IntoBytes, KnownLayout};
 
-/// Zeroes to fill the gaps of a measured page with.
+/// Zeroes for the gaps of a measured page.
 static ZEROES: [u8; 1024] = [0; 1024];
 
 /// `N` bytes of zero, at most 1024.
@@ -21,7 +21,7 @@ fn zeroes<const N: usize>() -> &'static [u8] {
 /// Size of a descriptor in bytes.
 const DESCRIPTOR_SIZE: u64 = 0x100;
 
-/// What the three descriptors begin with.
+/// The common head of the three descriptors.
 #[derive(IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 struct Head {
@@ -30,7 +30,7 @@ struct Head {
     _zero: [u8; 7],
     /// Size of the descriptor in bytes.
     len: u64,
-    /// The RIM so far.
+    /// The old RIM.
     rim: Measurement,
 }
 
@@ -52,7 +52,7 @@ struct DataDescriptor {
     head: Head,
     /// IPA at which the Granule is mapped.
     ipa: u64,
-    /// `RmiDataFlags` as the Host gave them.
+    /// `RmiDataFlags`, reserved bits included.
     flags: u64,
     /// Hash of the Granule, or zero.
     content: Measurement,
@@ -76,7 +76,7 @@ struct RipasDescriptor {
     head: Head,
     /// First IPA of the RTT entry.
     base: u64,
-    /// IPA after the RTT entry.
+    /// First IPA beyond the RTT entry.
     top: u64,
     _zero: [u8; 0xA0],
 }
@@ -100,7 +100,7 @@ const _: () = {
 #[repr(C)]
 struct MeasuredRealmParams {
     flags: u64,
-    /// s2sz, sve_vl, num_bps, num_wps, pmu_num_ctrs and hash_algo: each one byte, zero-extended.
+    /// s2sz, sve_vl, num_bps, num_wps, pmu_num_ctrs and hash_algo, each a zero-extended byte.
     numbers: [u64; 6],
 }
 
@@ -112,8 +112,7 @@ const _: () = {
 
 /// RIM of a new Realm: RMI_REALM_CREATE (specification B4.3.9.4).
 ///
-/// `algorithm` is what `params.hash_algo` stands for. RPV, VMID and the description of the RTT have
-/// no influence.
+/// `algorithm` is the meaning of `params.hash_algo`. RPV, VMID and the RTT fields are not measured.
 #[must_use]
 pub fn realm_create(
     hash: &impl Hash,
@@ -144,8 +143,8 @@ pub fn realm_create(
 
 /// RIM after RMI_DATA_CREATE (specification B4.3.1.4).
 ///
-/// `flags` is the flag word as the Host gave it. `content` is the [hash](Measurement::of) of the
-/// 4096 bytes if the flags say to measure them, else [`Measurement::ZERO`].
+/// `flags` is the whole flag word from the Host. `content` is the [hash](Measurement::of) of the 4096
+/// bytes if the flags ask for a measurement, else [`Measurement::ZERO`].
 #[must_use]
 pub fn data_create(
     hash: &impl Hash,
@@ -165,8 +164,8 @@ pub fn data_create(
     Measurement::of(hash, algorithm, &[descriptor.as_bytes()])
 }
 
-/// RIM after RMI_REC_CREATE (specification B4.3.12.4). A REC that is not runnable leaves the RIM as
-/// it was. Its MPIDR and auxiliary Granules have no influence.
+/// RIM after RMI_REC_CREATE (specification B4.3.12.4). A REC that is not runnable does not change the
+/// RIM. MPIDR and auxiliary Granules are not measured.
 #[must_use]
 pub fn rec_create(
     hash: &impl Hash,

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What a call needs of the REC that makes it and of its Realm.
+//! The calling REC and its Realm, as this crate needs them.
 
 use crate::Abort;
 use rmm_abi::rmi::{HashAlgorithm, Ripas};
 use rmm_abi::rsi::{CHALLENGE_SIZE, MEASUREMENT_SIZE};
 
-/// One REC of one Realm at the moment of a call.
+/// The calling REC and its Realm.
 pub trait Context {
-    /// IPA width of the Realm in bits, the Unprotected half included.
+    /// IPA width of the Realm in bits, including the Unprotected half.
     fn ipa_width(&self) -> u32;
 
     /// Hash algorithm of the Realm's measurements.
@@ -16,32 +16,33 @@ pub trait Context {
     /// Realm Personalization Value.
     fn rpv(&self) -> [u8; 64];
 
-    /// `SMCCC_VERSION` of this platform: at least 1.2, with FEAT_SVE 1.3, with FEAT_SME 1.4.
+    /// `SMCCC_VERSION` of this platform: at least 1.2, 1.3 with FEAT_SVE, 1.4 with FEAT_SME.
     fn smccc_version(&self) -> u64;
 
-    /// Measurement `index`, 0 (the RIM) to 4; a short digest is followed by zeroes.
+    /// Measurement `index`, 0 (the RIM) to 4; zeroes follow a short digest.
     fn measurement(&self, index: usize) -> [u8; MEASUREMENT_SIZE];
 
-    /// Extends measurement `index`, 1 to 4, by `value`, 0 to 64 bytes. Reading the old value and
-    /// writing the new one are one step as seen from the Realm's other RECs.
+    /// Extends measurement `index`, 1 to 4, by `value`, 0 to 64 bytes. It is one atomic step for the
+    /// other RECs of the Realm.
     fn extend_measurement(&mut self, index: usize, value: &[u8]);
 
-    /// RIPAS at `base`, and an IPA above `base` up to which it is the same. The IPA may lie beyond
-    /// `top`; no entry from `top` on need be looked at. Both are Granule boundaries, Protected.
+    /// RIPAS at `base`, and an IPA above `base` up to which the RIPAS is the same. `base` and `top` are
+    /// Granule boundaries in the Protected half. The IPA may be greater than `top`, but the search may
+    /// stop there.
     fn ripas_extent(&self, base: u64, top: u64) -> (u64, Ripas);
 
     /// Reads Realm memory from `ipa` on into the parts, one after the other. The range is Protected
-    /// and does not cross a Granule. If it cannot be accessed, no part has changed.
+    /// and lies in one Granule. On an error no part has changed.
     fn read(&mut self, ipa: u64, parts: &mut [&mut [u8]]) -> Result<(), AccessError>;
 
     /// Writes the parts, one after the other, to Realm memory from `ipa` on. The range is Protected
-    /// and does not cross a Granule. If it cannot be accessed, the memory has not changed.
+    /// and lies in one Granule. On an error the memory has not changed.
     fn write(&mut self, ipa: u64, parts: &[&[u8]]) -> Result<(), AccessError>;
 
-    /// Index of the calling REC, by which its MPIDR is named.
+    /// Index of the calling REC, which its MPIDR encodes.
     fn rec_index(&self) -> u64;
 
-    /// Whether the Realm has a REC of this index.
+    /// Whether the Realm has a REC with this index.
     fn rec_exists(&self, index: u64) -> bool;
 
     /// Begins a token generation for `challenge` and ends the one in progress, if any; gives an

@@ -1,21 +1,20 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! RSI and PSCI: what a Realm may ask of the monitor, and what it gets for an answer
-//! (specification B5, B6).
+//! RSI and PSCI: the services of the monitor for a Realm (specification B5, B6).
 //!
-//! A REC that executes SMC stops in the monitor, which calls [`handle`] with the registers of the
-//! REC and a [`Context`], the view of this REC of this Realm at this moment. The [`Outcome`] tells
-//! whether the Realm goes on or the REC exits to the Host. Calls that the Host answers are finished
-//! at the next entry by [`complete_host_call`], [`complete_ripas_change`] or [`psci::complete`].
+//! When a REC executes SMC, the monitor calls [`handle`] with the registers of the REC and a
+//! [`Context`], which is the REC and its Realm as this crate sees them. The [`Outcome`] says whether
+//! the Realm continues or the REC exits to the Host. Calls that the Host answers are completed at the
+//! next entry by [`complete_host_call`], [`complete_ripas_change`] or [`psci::complete`].
 //!
 //! # Registers
-//! A call that returns to the Realm has its status in X0 and its other results in X1 and up; what
-//! is left of X1 to X3 is zero. X4 to X30 are preserved where they carry no result, as the SMC
-//! Calling Convention has it: guests rely on that, although the RMM specification B1.2 asks for
-//! zero up to X16. The constant `ZEROED` is the switch.
+//! A call that returns to the Realm has its status in X0 and its other results from X1 on. X1 to X3
+//! are zero if they have no result. X4 to X30 are preserved if they have no result: the SMC Calling
+//! Convention says so and guests rely on it, although the RMM specification B1.2 demands zero up to
+//! X16. The constant `ZEROED` selects between the two.
 //!
 //! # Order of checks
-//! No RSI or PSCI command defines an order of its failure conditions; those of a command here
-//! mostly give the same status. A call that fails changes nothing but its result registers.
+//! No RSI or PSCI command defines an order of its failure conditions. A call that fails changes
+//! nothing but its result registers.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -35,23 +34,36 @@ pub type Gprs = [u64; 31];
 
 /// Serves an SMC of a Realm.
 ///
-/// `regs` are the registers of the REC, X0 the function identifier. `exit` is `gprs` of the exit
-/// record (`RmiRecExit`), all zero at the call: it is filled in for a REC exit due to Host call or
-/// PSCI, and otherwise left alone.
+/// `regs` are the registers of the REC, with the function identifier in X0. `exit` is `gprs` of the
+/// exit record (`RmiRecExit`), which must be zero: a REC exit due to Host call or PSCI fills it in,
+/// other calls leave it zero.
 pub fn handle(ctx: &mut impl Context, regs: &mut Gprs, exit: &mut Gprs) -> Outcome {
-    match function(regs) {
-        rsi_fid::RSI_VERSION => rsi::version(regs),
-        rsi_fid::RSI_FEATURES => rsi::features(regs),
+    let result = match function(regs) {
+        rsi_fid::RSI_VERSION => Ok(rsi::version(regs)),
+        rsi_fid::RSI_FEATURES => Ok(rsi::features(regs)),
         rsi_fid::RSI_MEASUREMENT_READ => rsi::measurement_read(ctx, regs),
         rsi_fid::RSI_MEASUREMENT_EXTEND => rsi::measurement_extend(ctx, regs),
-        rsi_fid::RSI_ATTESTATION_TOKEN_INIT => rsi::attestation_token_init(ctx, regs),
+        rsi_fid::RSI_ATTESTATION_TOKEN_INIT => Ok(rsi::attestation_token_init(ctx, regs)),
         rsi_fid::RSI_ATTESTATION_TOKEN_CONTINUE => rsi::attestation_token_continue(ctx, regs),
         rsi_fid::RSI_REALM_CONFIG => rsi::realm_config(ctx, regs),
         rsi_fid::RSI_IPA_STATE_SET => rsi::ipa_state_set(ctx, regs),
         rsi_fid::RSI_IPA_STATE_GET => rsi::ipa_state_get(ctx, regs),
         rsi_fid::RSI_HOST_CALL => rsi::host_call(ctx, regs, exit),
-        smccc::SMCCC_VERSION => done(regs, &[ctx.smccc_version()]),
-        _ => psci::handle(ctx, regs, exit).unwrap_or_else(|| done(regs, &[smccc::NOT_SUPPORTED])),
+        smccc::SMCCC_VERSION => Ok(done(regs, &[ctx.smccc_version()])),
+        _ => psci::handle(ctx, regs, exit),
+    };
+    result.unwrap_or_else(|Failure(status)| done(regs, &[status]))
+}
+
+/// A command fails with this status.
+struct Failure(u64);
+
+/// The command fails with `status` unless `condition` holds.
+fn require(condition: bool, status: u64) -> Result<(), Failure> {
+    if condition {
+        Ok(())
+    } else {
+        Err(Failure(status))
     }
 }
 
@@ -65,17 +77,17 @@ fn word(reg: u64) -> u64 {
     reg & 0xFFFF_FFFF
 }
 
-/// Number of registers, counted from X0, that are zero on return if they carry no result. 17 is
-/// what specification B1.2 says; 4 is what the SMC Calling Convention and its users say.
+/// Number of registers, from X0 on, that are zero on return if they have no result: 4 according to the
+/// SMC Calling Convention, 17 according to specification B1.2.
 const ZEROED: usize = 4;
 
-/// The call returns `results` in X0 and up.
+/// Returns to the Realm with `results` from X0 on.
 fn done(regs: &mut Gprs, results: &[u64]) -> Outcome {
     set_results(regs, results);
     Outcome::Return
 }
 
-/// Writes `results` to X0 and up, and zero to the registers after them that must not keep a value.
+/// Writes `results` from X0 on, and zero to the rest of the first [`ZEROED`] registers.
 fn set_results(regs: &mut Gprs, results: &[u64]) {
     let (zeroed, _) = regs.split_at_mut(ZEROED);
     zeroed.fill(0);

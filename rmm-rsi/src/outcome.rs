@@ -1,23 +1,22 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What becomes of a REC after a call.
+//! The result of a call for the REC.
 
 use rmm_abi::rmi::Ripas;
 
-/// What the monitor has to do after a call.
+/// How the monitor has to continue after a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Outcome {
-    /// The results are in the REC's registers. The return address is after the SMC; the Realm goes
-    /// on.
+    /// The results are in the registers of the REC. The Realm continues after the SMC.
     Return,
-    /// The return address is after the SMC; the REC exits to the Host.
+    /// The REC exits to the Host. The next entry continues after the SMC.
     Exit(Exit),
-    /// Realm memory that the call needs is not there. The return address stays at the SMC, which
-    /// runs again at the next entry; the REC exits to the Host with an emulated abort.
+    /// Realm memory that the call needs is not mapped: the REC exits to the Host with an emulated
+    /// abort. The next entry executes the SMC again.
     Abort(Abort),
 }
 
-/// A REC exit that a call asks for.
+/// A REC exit caused by a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
     /// REC exit due to Host call. The call is pending until
@@ -29,9 +28,9 @@ pub enum Exit {
     /// REC exit due to RIPAS change. The change is pending until
     /// [`complete_ripas_change`](crate::complete_ripas_change).
     RipasChange {
-        /// First IPA, a Granule boundary: `exit.ripas_base` and the REC's `ripas_addr`.
+        /// First IPA, a Granule boundary: `exit.ripas_base`, and `ripas_addr` of the REC.
         base: u64,
-        /// IPA after the last: `exit.ripas_top` and the REC's `ripas_top`.
+        /// First IPA beyond the range: `exit.ripas_top`, and `ripas_top` of the REC.
         top: u64,
         /// Requested RIPAS, EMPTY or RAM: `exit.ripas_value`.
         ripas: Ripas,
@@ -40,18 +39,18 @@ pub enum Exit {
     },
     /// REC exit due to PSCI.
     Psci {
-        /// The Host has to answer by RMI_PSCI_COMPLETE before the REC can be entered; the request
-        /// stays in the REC's registers for [`psci::complete`](crate::psci::complete).
+        /// The Host has to call RMI_PSCI_COMPLETE before the REC can be entered. The request stays
+        /// in the registers of the REC for [`psci::complete`](crate::psci::complete).
         pending: bool,
-        /// What the call does to the REC or its Realm.
+        /// Effect of the call on the REC or its Realm.
         effect: PsciEffect,
     },
-    /// REC exit due to IRQ: a physical interrupt is pending, and stopped a long operation. The
-    /// results are in the REC's registers.
+    /// REC exit due to IRQ: a pending physical interrupt has stopped a long operation. The results
+    /// are in the registers of the REC.
     Irq,
 }
 
-/// What a PSCI call does to the calling REC or its Realm.
+/// Effect of a PSCI call on the calling REC or its Realm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PsciEffect {
     /// Nothing.
@@ -62,8 +61,8 @@ pub enum PsciEffect {
     SystemOff,
 }
 
-/// A stage 2 translation fault that the Host sees as if the Realm itself had met it: a
-/// Non-emulatable Data Abort at a Protected IPA.
+/// An emulated abort: the Host sees a Non-emulatable Data Abort at a Protected IPA, as if the Realm
+/// itself had accessed the memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Abort {
     /// IPA of the access.

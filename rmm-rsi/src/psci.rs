@@ -1,28 +1,33 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! The PSCI functions (specification B6.3).
 //!
-//! The register X0 is sign-extended to 64 bits in every error.
+//! The comment behind a check is the ID of the failure condition in the specification.
 
 use crate::{
-    Context, Exit, Gprs, Outcome, PsciEffect, done, function, is_protected, set_results, word,
+    Context, Exit, Failure, Gprs, Outcome, PsciEffect, done, function, is_protected, require,
+    set_results, word,
 };
 use rmm_abi::mpidr::{MPIDR_EL1_MASK, mpidr_el1_to_index};
 use rmm_abi::psci::{self, fid};
 use rmm_abi::smccc;
 
-/// Serves a PSCI function; `None` if the function identifier is not one.
-pub(crate) fn handle(ctx: &impl Context, regs: &mut Gprs, exit: &mut Gprs) -> Option<Outcome> {
-    Some(match function(regs) {
+/// Serves a PSCI function. An unknown function fails with NOT_SUPPORTED.
+pub(crate) fn handle(
+    ctx: &impl Context,
+    regs: &mut Gprs,
+    exit: &mut Gprs,
+) -> Result<Outcome, Failure> {
+    Ok(match function(regs) {
         fid::PSCI_VERSION => done(regs, &[psci::VERSION_1_1]),
         fid::PSCI_FEATURES => features(regs),
         fid::PSCI_CPU_SUSPEND => cpu_suspend(regs, exit),
         fid::PSCI_CPU_OFF => notify(regs, exit, [0; 3], PsciEffect::CpuOff),
-        fid::PSCI_CPU_ON => cpu_on(ctx, regs, exit),
-        fid::PSCI_AFFINITY_INFO => affinity_info(ctx, regs, exit),
+        fid::PSCI_CPU_ON => cpu_on(ctx, regs, exit)?,
+        fid::PSCI_AFFINITY_INFO => affinity_info(ctx, regs, exit)?,
         fid::PSCI_SYSTEM_OFF | fid::PSCI_SYSTEM_RESET => {
             notify(regs, exit, [0; 3], PsciEffect::SystemOff)
         }
-        _ => return None,
+        _ => return Err(Failure(smccc::NOT_SUPPORTED)),
     })
 }
 
@@ -43,48 +48,40 @@ fn features(regs: &mut Gprs) -> Outcome {
     done(regs, &[result])
 }
 
-/// PSCI_CPU_SUSPEND (specification B6.3.4). Every power state is a suspend request; the entry point
-/// and the context are ignored, and execution goes on after the call.
+/// PSCI_CPU_SUSPEND (specification B6.3.4). Every power state is a suspend request: entry point and
+/// context are ignored, and the REC continues after the call.
 fn cpu_suspend(regs: &mut Gprs, exit: &mut Gprs) -> Outcome {
     let args = [word(regs[1]), regs[2], regs[3]];
     notify(regs, exit, args, PsciEffect::None)
 }
 
 /// PSCI_CPU_ON (specification B6.3.3).
-fn cpu_on(ctx: &impl Context, regs: &mut Gprs, exit: &mut Gprs) -> Outcome {
+fn cpu_on(ctx: &impl Context, regs: &Gprs, exit: &mut Gprs) -> Result<Outcome, Failure> {
     let (target, entry_point, context_id) = (regs[1], regs[2], regs[3]);
     let index = mpidr_el1_to_index(target);
-    if !is_protected(ctx, entry_point) {
-        return done(regs, &[psci::INVALID_ADDRESS]);
-    }
-    if !ctx.rec_exists(index) {
-        return done(regs, &[psci::INVALID_PARAMETERS]);
-    }
-    // RMI_PSCI_COMPLETE cannot name the calling REC as the target.
-    if index == ctx.rec_index() {
-        return done(regs, &[psci::ALREADY_ON]);
-    }
-    request(
-        regs,
-        exit,
-        [target & MPIDR_EL1_MASK, entry_point, word(context_id)],
-    )
+    require(is_protected(ctx, entry_point), psci::INVALID_ADDRESS)?; // entry
+    require(ctx.rec_exists(index), psci::INVALID_PARAMETERS)?; // mpidr
+    // The calling REC is checked here, because RMI_PSCI_COMPLETE refuses it as the target; any other
+    // target is checked there.
+    require(index != ctx.rec_index(), psci::ALREADY_ON)?; // runnable
+    let args = [target & MPIDR_EL1_MASK, entry_point, word(context_id)];
+    Ok(request(regs, exit, args))
 }
 
 /// PSCI_AFFINITY_INFO (specification B6.3.1).
-fn affinity_info(ctx: &impl Context, regs: &mut Gprs, exit: &mut Gprs) -> Outcome {
+fn affinity_info(ctx: &impl Context, regs: &mut Gprs, exit: &mut Gprs) -> Result<Outcome, Failure> {
     let (target, lowest_level) = (regs[1], word(regs[2]));
     let index = mpidr_el1_to_index(target);
-    if lowest_level != 0 || !ctx.rec_exists(index) {
-        return done(regs, &[psci::INVALID_PARAMETERS]);
-    }
+    require(lowest_level == 0, psci::INVALID_PARAMETERS)?; // target_bound
+    require(ctx.rec_exists(index), psci::INVALID_PARAMETERS)?; // target_match
     if index == ctx.rec_index() {
-        return done(regs, &[psci::AFFINITY_ON]);
+        return Ok(done(regs, &[psci::AFFINITY_ON]));
     }
-    request(regs, exit, [target & MPIDR_EL1_MASK, lowest_level, 0])
+    let args = [target & MPIDR_EL1_MASK, lowest_level, 0];
+    Ok(request(regs, exit, args))
 }
 
-/// The Host learns of the call and need not answer.
+/// Notifies the Host of the call, which is complete.
 fn notify(regs: &mut Gprs, exit: &mut Gprs, args: [u64; 3], effect: PsciEffect) -> Outcome {
     show(regs, exit, args);
     set_results(regs, &[psci::SUCCESS]);
@@ -94,7 +91,7 @@ fn notify(regs: &mut Gprs, exit: &mut Gprs, args: [u64; 3], effect: PsciEffect) 
     })
 }
 
-/// The Host has to answer the call.
+/// Forwards the call to the Host, which has to complete it.
 fn request(regs: &Gprs, exit: &mut Gprs, args: [u64; 3]) -> Outcome {
     show(regs, exit, args);
     Outcome::Exit(Exit::Psci {
@@ -103,19 +100,19 @@ fn request(regs: &Gprs, exit: &mut Gprs, args: [u64; 3]) -> Outcome {
     })
 }
 
-/// Shows the call to the Host.
+/// Writes the call to the exit record.
 fn show(regs: &Gprs, exit: &mut Gprs, args: [u64; 3]) {
     exit[0] = function(regs);
     exit[1..4].copy_from_slice(&args);
 }
 
-/// What the answer to a pending request does to the target REC.
+/// Effect of a completed request on the target REC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Completion {
     /// Nothing.
     Unchanged,
-    /// The target becomes runnable, with PE state as after reset.
+    /// The target becomes runnable, with the PE state of a reset.
     Start {
         /// Program counter.
         pc: u64,
@@ -124,19 +121,18 @@ pub enum Completion {
     },
 }
 
-/// An answer that the pending request does not permit.
+/// The pending request does not permit this completion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refused;
 
-/// Finishes a pending request: RMI_PSCI_COMPLETE as far as it concerns the two RECs (specification
-/// B4.3.7, B3.27).
+/// Completes a pending request: the part of RMI_PSCI_COMPLETE that concerns the two RECs
+/// (specification B4.3.7, B3.27).
 ///
-/// `calling` are the registers of the REC that made the request, and `target_index`,
-/// `target_runnable` describe the other one, which belongs to the same Realm. `status` is the
-/// Host's answer.
+/// `calling` are the registers of the REC that made the request. `target_index` and `target_runnable`
+/// describe the target, which belongs to the same Realm. `status` is the PSCI status from the Host.
 ///
 /// # Errors
-/// [`Refused`] if the target is not the one requested or the status is not permitted; nothing has
+/// [`Refused`] if the target is not the requested one or the status is not permitted. Nothing has
 /// changed, and the request is still pending.
 pub fn complete(
     calling: &mut Gprs,

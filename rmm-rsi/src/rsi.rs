@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! The RSI commands (specification B5.3).
 //!
-//! A command whose structure in Realm memory is not there fails with RSI_ERROR_INPUT if the RIPAS
-//! is EMPTY, since the Realm gave that memory up itself; else the Host has to bring it, and the REC
+//! The comment behind a check is the ID of the failure condition in the specification.
+//!
+//! Realm memory that a command needs may be absent. If its RIPAS is EMPTY, the Realm itself has given
+//! it up and the command fails with RSI_ERROR_INPUT. Otherwise the Host has to provide it, and the REC
 //! exits with an emulated abort.
 
 use crate::{
-    Abort, AccessError, Context, Exit, Gprs, Outcome, Token, done, is_aligned, is_protected,
-    set_results,
+    Abort, AccessError, Context, Exit, Failure, Gprs, Outcome, Token, done, is_aligned,
+    is_protected, set_results,
 };
 use rmm_abi::rmi::Ripas;
 use rmm_abi::rsi::*;
@@ -16,29 +18,27 @@ use zerocopy::{IntoBytes, transmute};
 /// Size of a Granule in bytes.
 const GRANULE: u64 = rmm_abi::GRANULE_SIZE as u64;
 
+/// Size of `RsiHostCall` in bytes, and its alignment in Realm memory.
+const HOST_CALL_SIZE: u64 = size_of::<HostCall>() as u64;
+
 /// Zeroes for the reserved parts of structures.
 static ZEROES: [u8; 0x370] = [0; 0x370];
 
-/// The command fails.
-fn error(regs: &mut Gprs, status: u64) -> Outcome {
-    done(regs, &[status])
+/// The command fails with RSI_ERROR_INPUT unless `condition` holds.
+fn require(condition: bool) -> Result<(), Failure> {
+    crate::require(condition, RSI_ERROR_INPUT)
 }
 
-/// The command fails because an input is bad.
-fn error_input(regs: &mut Gprs) -> Outcome {
-    error(regs, RSI_ERROR_INPUT)
-}
-
-/// The command cannot access its structure at `ipa`.
-fn no_access(regs: &mut Gprs, ipa: u64, access: AccessError) -> Outcome {
-    match access {
-        AccessError::Empty { .. } => error_input(regs),
-        AccessError::NotMapped { .. } => Outcome::Abort(access.abort(ipa)),
+/// Ends a command that cannot access Realm memory at `ipa`.
+fn no_access(ipa: u64, error: AccessError) -> Result<Outcome, Failure> {
+    match error {
+        AccessError::Empty { .. } => Err(Failure(RSI_ERROR_INPUT)),
+        AccessError::NotMapped { .. } => Ok(Outcome::Abort(error.abort(ipa))),
     }
 }
 
-/// RSI_VERSION (specification B5.3.10, B2). With one revision implemented, `lower` and `higher` are
-/// that revision whatever the Realm asks for. Reserved bits of the request are ignored.
+/// RSI_VERSION (specification B5.3.10, B2). There is one revision, so `lower` and `higher` are that
+/// revision for every request. Reserved bits of the request are ignored.
 pub(crate) fn version(regs: &mut Gprs) -> Outcome {
     const REVISION: u64 = 0x7FFF_FFFF;
     let status = match regs[1] & REVISION {
@@ -53,37 +53,33 @@ pub(crate) fn features(regs: &mut Gprs) -> Outcome {
     done(regs, &[RSI_SUCCESS, 0])
 }
 
-/// Measurement index from a register, if it is one.
-fn measurement_index(reg: u64) -> Option<usize> {
-    usize::try_from(reg)
-        .ok()
-        .filter(|_| reg <= MAX_MEASUREMENT_INDEX)
-}
-
 /// RSI_MEASUREMENT_READ (specification B5.3.8).
-pub(crate) fn measurement_read(ctx: &impl Context, regs: &mut Gprs) -> Outcome {
-    let Some(index) = measurement_index(regs[1]) else {
-        return error_input(regs);
-    };
-    let words: [u64; 8] = transmute!(ctx.measurement(index));
+pub(crate) fn measurement_read(ctx: &impl Context, regs: &mut Gprs) -> Result<Outcome, Failure> {
+    let index = regs[1];
+    require(index <= MAX_MEASUREMENT_INDEX)?; // index_bound
+    let words: [u64; 8] = transmute!(ctx.measurement(narrow(index)?));
     set_results(regs, &[RSI_SUCCESS]);
     regs[1..9].copy_from_slice(&words);
-    Outcome::Return
+    Ok(Outcome::Return)
 }
 
 /// RSI_MEASUREMENT_EXTEND (specification B5.3.7).
-pub(crate) fn measurement_extend(ctx: &mut impl Context, regs: &mut Gprs) -> Outcome {
+pub(crate) fn measurement_extend(
+    ctx: &mut impl Context,
+    regs: &mut Gprs,
+) -> Result<Outcome, Failure> {
     let (index, size) = (regs[1], regs[2]);
     let value: [u8; MEASUREMENT_SIZE] = transmute!(words_from(regs, 3));
-    let index = measurement_index(index).filter(|_| index != RIM_INDEX);
-    let value = usize::try_from(size)
-        .ok()
-        .and_then(|size| value.get(..size));
-    let (Some(index), Some(value)) = (index, value) else {
-        return error_input(regs);
-    };
-    ctx.extend_measurement(index, value);
-    done(regs, &[RSI_SUCCESS])
+    require(index != RIM_INDEX && index <= MAX_MEASUREMENT_INDEX)?; // index_bound
+    let value = value.get(..narrow(size)?);
+    let value = value.ok_or(Failure(RSI_ERROR_INPUT))?; // size_bound
+    ctx.extend_measurement(narrow(index)?, value);
+    Ok(done(regs, &[RSI_SUCCESS]))
+}
+
+/// A register as an index or a size.
+fn narrow(reg: u64) -> Result<usize, Failure> {
+    usize::try_from(reg).map_err(|_| Failure(RSI_ERROR_INPUT))
 }
 
 /// Eight registers from X`first` on.
@@ -91,7 +87,7 @@ fn words_from(regs: &Gprs, first: usize) -> [u64; 8] {
     core::array::from_fn(|n| regs[first + n])
 }
 
-/// RSI_ATTESTATION_TOKEN_INIT (specification B5.3.2). Has no failure conditions.
+/// RSI_ATTESTATION_TOKEN_INIT (specification B5.3.2).
 pub(crate) fn attestation_token_init(ctx: &mut impl Context, regs: &mut Gprs) -> Outcome {
     let challenge: [u8; CHALLENGE_SIZE] = transmute!(words_from(regs, 1));
     let upper_bound = ctx.token_init(&challenge);
@@ -99,46 +95,43 @@ pub(crate) fn attestation_token_init(ctx: &mut impl Context, regs: &mut Gprs) ->
 }
 
 /// RSI_ATTESTATION_TOKEN_CONTINUE (specification B5.3.1).
-pub(crate) fn attestation_token_continue(ctx: &mut impl Context, regs: &mut Gprs) -> Outcome {
+pub(crate) fn attestation_token_continue(
+    ctx: &mut impl Context,
+    regs: &mut Gprs,
+) -> Result<Outcome, Failure> {
     let (ipa, offset, size) = (regs[1], regs[2], regs[3]);
-    if !is_aligned(ipa, GRANULE)
-        || !is_protected(ctx, ipa)
-        || offset >= GRANULE
-        || size > GRANULE - offset
-    {
-        return error_input(regs);
-    }
-    if !ctx.token_in_progress() {
-        return error(regs, RSI_ERROR_STATE);
-    }
+    require(is_aligned(ipa, GRANULE))?; // addr_align
+    require(is_protected(ctx, ipa))?; // addr_bound
+    require(offset < GRANULE)?; // offset_bound
+    require(size <= GRANULE - offset)?; // size_overflow, size_bound
+    crate::require(ctx.token_in_progress(), RSI_ERROR_STATE)?; // state
     if size == 0 {
-        return done(regs, &[RSI_INCOMPLETE, 0]);
+        return Ok(done(regs, &[RSI_INCOMPLETE, 0]));
     }
     match ctx.token_continue(ipa | offset, size) {
-        Ok(Token::More) => done(regs, &[RSI_INCOMPLETE, size]),
-        Ok(Token::Last { len }) => done(regs, &[RSI_SUCCESS, len]),
-        Ok(Token::Failed) => error(regs, RSI_ERROR_UNKNOWN),
+        Ok(Token::More) => Ok(done(regs, &[RSI_INCOMPLETE, size])),
+        Ok(Token::Last { len }) => Ok(done(regs, &[RSI_SUCCESS, len])),
+        Ok(Token::Failed) => Err(Failure(RSI_ERROR_UNKNOWN)), // unknown
         Ok(Token::Interrupted) => {
             set_results(regs, &[RSI_INCOMPLETE, 0]);
-            Outcome::Exit(Exit::Irq)
+            Ok(Outcome::Exit(Exit::Irq))
         }
-        Err(access) => no_access(regs, ipa, access),
+        Err(error) => no_access(ipa, error),
     }
 }
 
 /// RSI_REALM_CONFIG (specification B5.3.9).
-pub(crate) fn realm_config(ctx: &mut impl Context, regs: &mut Gprs) -> Outcome {
+pub(crate) fn realm_config(ctx: &mut impl Context, regs: &mut Gprs) -> Result<Outcome, Failure> {
     let ipa = regs[1];
-    if !is_aligned(ipa, GRANULE) || !is_protected(ctx, ipa) {
-        return error_input(regs);
-    }
+    require(is_aligned(ipa, GRANULE))?; // addr_align
+    require(is_protected(ctx, ipa))?; // addr_bound
     match write_realm_config(ctx, ipa) {
-        Ok(()) => done(regs, &[RSI_SUCCESS]),
-        Err(access) => no_access(regs, ipa, access),
+        Ok(()) => Ok(done(regs, &[RSI_SUCCESS])),
+        Err(error) => no_access(ipa, error),
     }
 }
 
-/// Writes `RsiRealmConfig`, a whole Granule, its reserved bytes zero.
+/// Writes `RsiRealmConfig`: a whole Granule, with zeroes in the reserved bytes.
 fn write_realm_config(ctx: &mut impl Context, ipa: u64) -> Result<(), AccessError> {
     const RPV: usize = core::mem::offset_of!(RealmConfig, rpv);
     const {
@@ -162,67 +155,68 @@ fn write_realm_config(ctx: &mut impl Context, ipa: u64) -> Result<(), AccessErro
 }
 
 /// RSI_IPA_STATE_SET (specification B5.3.6).
-pub(crate) fn ipa_state_set(ctx: &impl Context, regs: &mut Gprs) -> Outcome {
+pub(crate) fn ipa_state_set(ctx: &impl Context, regs: &mut Gprs) -> Result<Outcome, Failure> {
     let (base, top, flags) = (regs[1], regs[2], regs[4]);
-    let ripas = match regs[3] & 0xFF {
-        0 => Ripas::Empty,
-        1 => Ripas::Ram,
-        _ => return error_input(regs),
+    let [ripas, ..] = regs[3].to_le_bytes();
+    let ripas = match RsiRipas::try_from(ripas) {
+        Ok(RsiRipas::Empty) => Ripas::Empty,
+        Ok(RsiRipas::Ram) => Ripas::Ram,
+        _ => return Err(Failure(RSI_ERROR_INPUT)), // ripas_valid
     };
-    if !is_protected_range(ctx, base, top) {
-        return error_input(regs);
-    }
-    let change_destroyed = flags & RIPAS_CHANGE_DESTROYED != 0;
-    Outcome::Exit(Exit::RipasChange {
+    require(is_aligned(base, GRANULE))?; // base_align
+    require(is_aligned(top, GRANULE))?; // top_align
+    require(base < top)?; // size_valid
+    require(is_protected_range(ctx, base, top))?; // rgn_bound
+    Ok(Outcome::Exit(Exit::RipasChange {
         base,
         top,
         ripas,
-        change_destroyed,
-    })
+        change_destroyed: flags & RIPAS_CHANGE_DESTROYED != 0,
+    }))
 }
 
 /// RSI_IPA_STATE_GET (specification B5.3.5).
-pub(crate) fn ipa_state_get(ctx: &impl Context, regs: &mut Gprs) -> Outcome {
+pub(crate) fn ipa_state_get(ctx: &impl Context, regs: &mut Gprs) -> Result<Outcome, Failure> {
     let (base, top) = (regs[1], regs[2]);
-    if !is_protected_range(ctx, base, top) {
-        return error_input(regs);
-    }
+    require(is_aligned(base, GRANULE))?; // base_align
+    require(is_aligned(top, GRANULE))?; // end_align
+    require(base < top)?; // size_valid
+    require(is_protected_range(ctx, base, top))?; // rgn_bound
     let (out_top, ripas) = ctx.ripas_extent(base, top);
-    done(regs, &[RSI_SUCCESS, out_top.min(top), ripas.into()])
+    Ok(done(regs, &[RSI_SUCCESS, out_top.min(top), ripas.into()]))
 }
 
-/// Whether `[base, top)` is a range of whole Granules, not empty, all Protected.
+/// Whether `[base, top)`, which is not empty, is Protected (specification B3.6).
 fn is_protected_range(ctx: &impl Context, base: u64, top: u64) -> bool {
-    is_aligned(base, GRANULE)
-        && is_aligned(top, GRANULE)
-        && base < top
-        && is_protected(ctx, base)
-        && is_protected(ctx, top - 1)
+    is_protected(ctx, base) && is_protected(ctx, top - 1)
 }
 
 /// RSI_HOST_CALL (specification B5.3.4).
-pub(crate) fn host_call(ctx: &mut impl Context, regs: &mut Gprs, exit: &mut Gprs) -> Outcome {
+pub(crate) fn host_call(
+    ctx: &mut impl Context,
+    regs: &mut Gprs,
+    exit: &mut Gprs,
+) -> Result<Outcome, Failure> {
     let ipa = regs[1];
-    if !is_aligned(ipa, HOST_CALL_ALIGN) || !is_protected(ctx, ipa) {
-        return error_input(regs);
-    }
+    require(is_aligned(ipa, HOST_CALL_SIZE))?; // addr_align
+    require(is_protected(ctx, ipa))?; // addr_bound
     let mut imm = 0u16;
     let mut reserved = [0u8; 6];
     match ctx.read(
         ipa,
         &mut [imm.as_mut_bytes(), &mut reserved, exit.as_mut_bytes()],
     ) {
-        Ok(()) => Outcome::Exit(Exit::HostCall { imm }),
-        Err(access) => no_access(regs, ipa, access),
+        Ok(()) => Ok(Outcome::Exit(Exit::HostCall { imm })),
+        Err(error) => no_access(ipa, error),
     }
 }
 
-/// Finishes a pending Host call at entry (specification A4.2.2): the Host's `gprs` go to the
-/// structure that X1 of the REC still points to, and the call returns RSI_SUCCESS.
+/// Completes a pending Host call at entry (specification A4.2.2): writes `gprs` of the entry record to
+/// the structure, whose IPA is still in X1 of the REC, and returns RSI_SUCCESS to the Realm.
 ///
 /// # Errors
-/// The structure is not there. Nothing has changed: the call stays pending, and the REC exits with
-/// the emulated abort without having run. That the RIPAS is EMPTY makes no difference here.
+/// The structure cannot be accessed. Nothing has changed: the call stays pending, and the REC exits
+/// with the emulated abort without having run. This is so for RIPAS EMPTY too.
 pub fn complete_host_call(
     ctx: &mut impl Context,
     regs: &mut Gprs,
@@ -231,24 +225,26 @@ pub fn complete_host_call(
     const GPRS: u64 = core::mem::offset_of!(HostCall, gprs) as u64;
     let ipa = regs[1];
     ctx.write(ipa | GPRS, &[gprs.as_bytes()])
-        .map_err(|access| access.abort(ipa))?;
+        .map_err(|error| error.abort(ipa))?;
     set_results(regs, &[RSI_SUCCESS]);
     Ok(())
 }
 
-/// A RIPAS change as the REC remembers it at entry.
+/// A pending RIPAS change of a REC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RipasChange {
-    /// `ripas_addr`: the first IPA that the Host has not processed.
+    /// `ripas_addr`: the first IPA that the Host has not changed.
     pub addr: u64,
-    /// `ripas_top`: the IPA after the last of the request.
+    /// `ripas_top`: the first IPA beyond the request.
     pub top: u64,
     /// `ripas_value`: the requested RIPAS.
     pub ripas: Ripas,
 }
 
-/// Finishes a pending RIPAS change at entry (specification A5.4): the Realm learns how far the Host
-/// went, and whether it rejected the rest, which it can only do to a change to RAM.
+/// Completes a pending RIPAS change at entry (specification A5.4). X1 reports the first IPA that has
+/// not changed, X2 whether the Host rejected the rest. The Host can only reject a change to RAM.
+///
+/// `rejected` is `RmiRecEnterFlags.ripas_response` of the entry.
 pub fn complete_ripas_change(regs: &mut Gprs, change: &RipasChange, rejected: bool) {
     let response = if rejected && change.ripas == Ripas::Ram && change.addr != change.top {
         RSI_REJECT

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The boot manifest: a header at the start of the buffer that EL3 shares, and the arrays that its
-//! lists point to, in the same page.
+//! The boot manifest: a header at the start of the buffer shared with EL3, and in the same page the
+//! arrays that its lists point to.
 
 use crate::assert_layout;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -31,7 +31,7 @@ impl List {
     }
 }
 
-/// The list of PCIe root complexes, which also gives the version of its elements.
+/// The list of PCIe root complexes, with the version of its elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct RootComplexList {
@@ -96,8 +96,8 @@ assert_layout!(BootManifest, 168, {
     plat_root_complex: 0x88,
 });
 
-/// Size in bytes of the header of manifest version 0.`minor`; of the newest known one for a newer
-/// minor, and zero for 0.0, which does not exist.
+/// Size of the header of manifest version 0.`minor`, in bytes. A newer minor has the size of the
+/// newest known one; 0.0 does not exist and has size zero.
 #[must_use]
 pub const fn size_for(minor: u16) -> usize {
     match minor {
@@ -202,7 +202,7 @@ assert_layout!(RootPort, 16, { root_port_id: 0, num_bdf_mappings: 4, bdf_mapping
 
 /// A range of requester identifiers and the SMMU that serves it.
 ///
-/// Firmware disagrees with itself on whether `top` belongs to the range.
+/// Whether `top` belongs to the range differs between firmware releases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct BdfMapping {

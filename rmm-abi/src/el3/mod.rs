@@ -44,7 +44,7 @@ pub mod fid {
 pub mod boot {
     /// `E_RMM_BOOT_SUCCESS`.
     pub const SUCCESS: i64 = 0;
-    /// `E_RMM_BOOT_UNKNOWN`: a failure without a code of its own.
+    /// `E_RMM_BOOT_UNKNOWN`: any other failure.
     pub const UNKNOWN: i64 = -1;
     /// `E_RMM_BOOT_VERSION_MISMATCH`: interface version not supported.
     pub const VERSION_MISMATCH: i64 = -2;
@@ -52,16 +52,15 @@ pub mod boot {
     pub const CPUS_OUT_OF_RANGE: i64 = -3;
     /// `E_RMM_BOOT_CPU_ID_OUT_OF_RANGE`: CPU index not below the number of CPUs.
     pub const CPU_ID_OUT_OF_RANGE: i64 = -4;
-    /// `E_RMM_BOOT_INVALID_SHARED_BUFFER`: address of the shared buffer zero or not aligned.
+    /// `E_RMM_BOOT_INVALID_SHARED_BUFFER`: the address of the shared buffer is zero or not aligned.
     pub const INVALID_SHARED_BUFFER: i64 = -5;
     /// `E_RMM_BOOT_MANIFEST_VERSION_NOT_SUPPORTED`.
     pub const MANIFEST_VERSION_NOT_SUPPORTED: i64 = -6;
-    /// `E_RMM_BOOT_MANIFEST_DATA_ERROR`: the manifest contradicts its rules.
+    /// `E_RMM_BOOT_MANIFEST_DATA_ERROR`: the manifest breaks a rule.
     pub const MANIFEST_DATA_ERROR: i64 = -7;
 }
 
-/// Status of every other call, in X0. Some EL3 handlers sign-extend from 32 bits; the values here
-/// compare equal to X0 taken as a signed 64-bit number.
+/// Status of every other call, in X0 as a signed 64-bit number.
 pub mod error {
     /// `E_RMM_OK`.
     pub const OK: i64 = 0;
@@ -94,7 +93,7 @@ pub const FEATURE_TOKEN_SIGN: u64 = 1;
 pub struct Version {
     /// Major number: a change breaks compatibility. 15 bits.
     pub major: u16,
-    /// Minor number: a change adds.
+    /// Minor number: a change only adds.
     pub minor: u16,
 }
 
@@ -105,7 +104,7 @@ impl Version {
         Self { major, minor }
     }
 
-    /// Decodes minor `[15:0]` and major `[30:16]`; a value with a higher bit set is no version.
+    /// Decodes minor `[15:0]` and major `[30:16]`; `None` if a higher bit is set.
     #[must_use]
     #[expect(
         clippy::cast_possible_truncation,
@@ -121,7 +120,7 @@ impl Version {
         })
     }
 
-    /// Encodes, the reverse of [`Version::decode`].
+    /// Encodes; the inverse of [`Version::decode`].
     #[must_use]
     pub const fn encode(self) -> u64 {
         ((self.major & 0x7FFF) as u64) << 16 | self.minor as u64

@@ -3,7 +3,7 @@
 
 /// `RmiFeatureRegister0`, the value of RMI_FEATURES for index 0.
 ///
-/// Every field has a getter and a `with_` builder that cuts its argument to the field's width.
+/// Every field has a getter and a `with_` builder, which cuts its argument to the width of the field.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FeatureRegister0(u64);
 
@@ -43,7 +43,7 @@ macro_rules! flag {
 }
 
 impl FeatureRegister0 {
-    /// Nothing supported.
+    /// A register that is zero: no feature is supported.
     #[must_use]
     pub const fn new() -> Self {
         Self(0)

@@ -75,7 +75,7 @@ pub const RMI_ERROR_REC: u64 = 3;
 /// of the status word is the level reached.
 pub const RMI_ERROR_RTT: u64 = 4;
 
-/// X0 of a function identifier that the RMM does not implement.
+/// X0 of a call to a function that the RMM does not implement.
 pub const SMCCC_NOT_SUPPORTED: u64 = crate::smccc::NOT_SUPPORTED;
 
 /// `RmiInterfaceVersion` 1.0: minor in `[15:0]`, major in `[30:16]`.
@@ -87,7 +87,7 @@ pub const MAX_REC_AUX: usize = 16;
 /// Number of general-purpose registers that [`RecParams`] initialises.
 pub const REC_CREATE_NR_GPRS: usize = 8;
 
-/// Number of GICv3 list registers that [`RecEnter`] and [`RecExit`] have room for.
+/// Number of GICv3 list registers in [`RecEnter`] and [`RecExit`].
 pub const MAX_GIC_LRS: usize = 16;
 
 /// Number of general-purpose registers in [`RecEnter`] and [`RecExit`], X0 to X30.
@@ -97,7 +97,7 @@ pub const REC_EXIT_NR_GPRS: usize = 31;
 /// VGrp1EIE, VGrp1DIE (bits 1 to 7) and TDIR (bit 14).
 pub const GICV3_HCR_HOST_MASK: u64 = 0x40FE;
 
-/// EOIcount, the field of ICH_HCR_EL2 that the Host sees at exit besides its own bits.
+/// EOIcount, the field of ICH_HCR_EL2 that the Host sees at exit in addition to the bits it controls.
 pub const GICV3_HCR_EOI_COUNT_MASK: u64 = 0xF800_0000;
 
 /// Status word of a command: status in `[7:0]`, index in `[15:8]`. An index wider than 8 bits,
@@ -107,7 +107,7 @@ pub const fn status(code: u64, index: u64) -> u64 {
     (code & 0xFF) | (index & 0xFF) << 8
 }
 
-/// Status of a status word, without its index.
+/// Status code of a status word.
 #[must_use]
 pub const fn status_code(word: u64) -> u64 {
     word & 0xFF

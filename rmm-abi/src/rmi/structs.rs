@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Structures that Host and RMM exchange in memory (specification B4.4).
 //!
-//! Reserved bytes should be zero in what the Host gives, and are zero in what the RMM gives.
+//! Reserved bytes should be zero in structures that the Host writes, and are zero in structures that
+//! the RMM writes.
 
 use super::{
     MAX_GIC_LRS, MAX_REC_AUX, REC_CREATE_NR_GPRS, REC_EXIT_NR_GPRS, RealmFlags, RecCreateFlags,
-    RecEnterFlags,
 };
 use crate::{GRANULE_SIZE, assert_layout};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -130,7 +130,7 @@ impl RecParams {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct RecEnter {
-    /// `RmiRecEnterFlags`; see [`RecEnter::enter_flags`].
+    /// [`RecEnterFlags`](super::RecEnterFlags).
     pub flags: u64,
     /// Reserved.
     pub _reserved0: [u8; 0x1F8],
@@ -152,14 +152,6 @@ assert_layout!(RecEnter, 0x800, {
     gicv3_hcr: 0x300,
     gicv3_lrs: 0x308,
 });
-
-impl RecEnter {
-    /// The flags, reserved bits retained.
-    #[must_use]
-    pub const fn enter_flags(&self) -> RecEnterFlags {
-        RecEnterFlags::from_bits_retain(self.flags)
-    }
-}
 
 /// `RmiRecExit` (specification B4.4.16), the half of [`RecRun`] that the RMM writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]

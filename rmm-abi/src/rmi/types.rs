@@ -40,12 +40,12 @@ macro_rules! enum8 {
 }
 
 enum8! {
-    /// `RmiRttEntryState`, state of an RTT entry as RMI_RTT_READ_ENTRY reports it. An entry of the
-    /// Unprotected half has the same encodings.
+    /// `RmiRttEntryState`, state of an RTT entry as RMI_RTT_READ_ENTRY reports it. Both halves of the
+    /// IPA space have the same encodings.
     RttEntryState {
-        /// No Granule is associated.
+        /// The entry has no Granule.
         Unassigned = 0,
-        /// A Granule (DATA, or Host memory in the Unprotected half) is associated.
+        /// The entry has a Granule: DATA, or Host memory in the Unprotected half.
         Assigned = 1,
         /// The entry points to the next level RTT.
         Table = 2,
@@ -59,7 +59,7 @@ enum8! {
         Empty = 0,
         /// Private memory of the Realm.
         Ram = 1,
-        /// Content lost by an action of the Host.
+        /// The Host has destroyed the content.
         Destroyed = 2,
     }
 }
