@@ -45,18 +45,27 @@ pub trait Context {
     /// Whether the Realm has a REC with this index.
     fn rec_exists(&self, index: u64) -> bool;
 
-    /// Begins a token generation for `challenge` and ends the one in progress, if any; gives an
-    /// upper bound on the size of the token, in bytes. The token has the measurements of this
-    /// moment. Cannot fail: what goes wrong is kept for [`Context::token_continue`] to tell.
+    /// Begins the generation of a token with this challenge, and ends the one in progress on this REC.
+    /// The token has the measurements of this moment. Returns an upper bound on its size, in bytes.
+    ///
+    /// This cannot fail: [`Context::token_step`] reports that there can be no token.
     fn token_init(&mut self, challenge: &[u8; CHALLENGE_SIZE]) -> u64;
 
-    /// Whether a token generation is in progress: begun, and its last byte not yet delivered.
+    /// Whether a token generation is in progress (`attest_state`): it has begun, and the Realm does not
+    /// have all bytes of the token yet.
     fn token_in_progress(&self) -> bool;
 
-    /// Generates the token as far as that has not been done, then writes up to `size` bytes of it
-    /// to Realm memory at `ipa`. `size` is 1 to 4096; the range is as in [`Context::write`]. If the
-    /// memory cannot be accessed, no byte counts as delivered.
-    fn token_continue(&mut self, ipa: u64, size: u64) -> Result<Token, AccessError>;
+    /// Does one step of the generation in progress, short enough that a pending interrupt can wait for
+    /// its end. A generation has a limited number of steps.
+    fn token_step(&mut self) -> TokenStep;
+
+    /// Whether a physical interrupt is pending on this CPU.
+    fn interrupt_pending(&self) -> bool;
+
+    /// Writes the next bytes of the token, which is [ready](TokenStep::Ready), to Realm memory at `ipa`:
+    /// `size` bytes, or the rest of the token if it has fewer. `size` is 1 to 4096; the range is as in
+    /// [`Context::write`]. On an error the same bytes are next again.
+    fn token_write(&mut self, ipa: u64, size: u64) -> Result<TokenPiece, AccessError>;
 }
 
 /// Why Realm memory cannot be accessed: the RTT entry is not ASSIGNED with RIPAS RAM.
@@ -82,18 +91,27 @@ impl AccessError {
     }
 }
 
-/// How far [`Context::token_continue`] got.
+/// Result of [`Context::token_step`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Token {
-    /// `size` bytes are written and more remain.
-    More,
-    /// `len` bytes, the last ones, are written. The generation is no longer in progress.
-    Last {
-        /// Number of bytes, at most `size`.
-        len: u64,
-    },
-    /// A physical interrupt is pending; nothing is written.
-    Interrupted,
+pub enum TokenStep {
+    /// More steps follow.
+    Working,
+    /// The token is ready. Further steps do nothing.
+    Ready,
+    /// The next step has to wait for another agent, which may take long.
+    Waiting,
     /// The token cannot be generated. The generation is no longer in progress.
     Failed,
+}
+
+/// Result of [`Context::token_write`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenPiece {
+    /// `size` bytes are written, and more remain.
+    More,
+    /// The last `len` bytes are written, at most `size`. The generation is no longer in progress.
+    Last {
+        /// Number of bytes.
+        len: u64,
+    },
 }

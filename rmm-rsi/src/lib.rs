@@ -23,7 +23,7 @@ mod outcome;
 pub mod psci;
 mod rsi;
 
-pub use context::{AccessError, Context, Token};
+pub use context::{AccessError, Context, TokenPiece, TokenStep};
 pub use outcome::{Abort, Exit, Outcome, PsciEffect};
 pub use rsi::{RipasChange, complete_host_call, complete_ripas_change};
 

@@ -8,8 +8,8 @@
 //! exits with an emulated abort.
 
 use crate::{
-    Abort, AccessError, Context, Exit, Failure, Gprs, Outcome, Token, done, is_aligned,
-    is_protected, set_results,
+    Abort, AccessError, Context, Exit, Failure, Gprs, Outcome, TokenPiece, TokenStep, done,
+    is_aligned, is_protected, set_results,
 };
 use rmm_abi::rmi::Ripas;
 use rmm_abi::rsi::*;
@@ -108,14 +108,23 @@ pub(crate) fn attestation_token_continue(
     if size == 0 {
         return Ok(done(regs, &[RSI_INCOMPLETE, 0]));
     }
-    match ctx.token_continue(ipa | offset, size) {
-        Ok(Token::More) => Ok(done(regs, &[RSI_INCOMPLETE, size])),
-        Ok(Token::Last { len }) => Ok(done(regs, &[RSI_SUCCESS, len])),
-        Ok(Token::Failed) => Err(Failure(RSI_ERROR_UNKNOWN)), // unknown
-        Ok(Token::Interrupted) => {
-            set_results(regs, &[RSI_INCOMPLETE, 0]);
-            Ok(Outcome::Exit(Exit::Irq))
+    loop {
+        match ctx.token_step() {
+            TokenStep::Ready => break,
+            TokenStep::Failed => return Err(Failure(RSI_ERROR_UNKNOWN)), // unknown
+            TokenStep::Waiting => return Ok(done(regs, &[RSI_INCOMPLETE, 0])),
+            // One step is done before an interrupt is looked for, so that the generation advances even
+            // if an interrupt is pending at every call.
+            TokenStep::Working if ctx.interrupt_pending() => {
+                set_results(regs, &[RSI_INCOMPLETE, 0]);
+                return Ok(Outcome::Exit(Exit::Irq));
+            }
+            TokenStep::Working => {}
         }
+    }
+    match ctx.token_write(ipa | offset, size) {
+        Ok(TokenPiece::More) => Ok(done(regs, &[RSI_INCOMPLETE, size])),
+        Ok(TokenPiece::Last { len }) => Ok(done(regs, &[RSI_SUCCESS, len])),
         Err(error) => no_access(ipa, error),
     }
 }

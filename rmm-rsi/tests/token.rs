@@ -37,6 +37,7 @@ fn init_takes_the_challenge_in_memory_order() {
     let realm = begun();
     let TokenState::InProgress {
         challenge,
+        steps: 0,
         delivered: 0,
     } = realm.token_state
     else {
@@ -148,10 +149,23 @@ fn token_arrives_in_pieces() {
 // Conformance: RSI_ATTESTATION_TOKEN_CONTINUE unknown
 #[test]
 fn failure_ends_the_generation() {
-    let mut realm = begun();
-    realm.token_fails = true;
-    assert_returns(&mut realm, CONTINUE, &[0x8000, 0, 16], &[RSI_ERROR_UNKNOWN]);
-    assert_fails(&realm, CONTINUE, &[0x8000, 0, 16], RSI_ERROR_STATE);
+    for step in 0..=3 {
+        let mut realm = begun();
+        realm.token_fails_at = Some(step);
+        assert_returns(&mut realm, CONTINUE, &[0x8000, 0, 16], &[RSI_ERROR_UNKNOWN]);
+        assert_eq!(*realm.page(0x8000), [0xEE; 4096], "nothing is written");
+        assert_fails(&realm, CONTINUE, &[0x8000, 0, 16], RSI_ERROR_STATE);
+    }
+}
+
+/// Asserts that CONTINUE exits for an interrupt and writes nothing.
+#[track_caller]
+fn assert_interrupted(realm: &mut Realm, args: &[u64; 3]) {
+    let after = call(realm, CONTINUE, args);
+    assert_eq!(after.outcome, Outcome::Exit(Exit::Irq));
+    assert_eq!(after.regs, returned(CONTINUE, args, &[RSI_INCOMPLETE, 0]));
+    assert_eq!(after.exit, [0; 31]);
+    assert_eq!(*realm.page(0x8000), [0xEE; 4096], "nothing is written");
 }
 
 // Conformance: RSI_ATTESTATION_TOKEN_CONTINUE interrupted
@@ -160,19 +174,48 @@ fn interrupt_exits_and_the_call_goes_on_later() {
     let mut realm = begun();
     realm.interrupt = true;
     let args = [0x8000, 0, 16];
-    let after = call(&mut realm, CONTINUE, &args);
-    assert_eq!(after.outcome, Outcome::Exit(Exit::Irq));
-    assert_eq!(after.regs, returned(CONTINUE, &args, &[RSI_INCOMPLETE, 0]));
-    assert_eq!(after.exit, [0; 31]);
+    assert_interrupted(&mut realm, &args);
     realm.interrupt = false;
     assert_returns(&mut realm, CONTINUE, &args, &[RSI_INCOMPLETE, 16]);
+}
+
+// Conformance: RSI_ATTESTATION_TOKEN_CONTINUE interrupted
+#[test]
+fn generation_advances_by_a_step_at_each_interrupted_call() {
+    let mut realm = begun();
+    realm.interrupt = true;
+    let args = [0x8000, 0, 16];
+    for _ in 0..realm.token_steps {
+        assert_interrupted(&mut realm, &args);
+    }
+    // What is left is to write, which an interrupt does not stop.
+    assert_returns(&mut realm, CONTINUE, &args, &[RSI_INCOMPLETE, 16]);
+    assert_returns(&mut realm, CONTINUE, &args, &[RSI_INCOMPLETE, 16]);
+}
+
+#[test]
+fn generation_that_waits_returns_to_the_realm() {
+    for step in 0..=3 {
+        let mut realm = begun();
+        realm.token_waits_at = Some(step);
+        let args = [0x8000, 0, 16];
+        for _ in 0..2 {
+            assert_returns(&mut realm, CONTINUE, &args, &[RSI_INCOMPLETE, 0]);
+            assert_eq!(*realm.page(0x8000), [0xEE; 4096], "nothing is written");
+        }
+        realm.token_waits_at = None;
+        assert_returns(&mut realm, CONTINUE, &args, &[RSI_INCOMPLETE, 16]);
+        assert_eq!(realm.page(0x8000)[..16], realm.token[..16]);
+    }
 }
 
 // Conformance: RSI_ATTESTATION_TOKEN_CONTINUE empty, not_mapped
 // Conformance: RSI calls retry
 #[test]
 fn memory_that_is_not_there() {
+    // A token that is ready: all that is missing is to write it.
     let mut realm = begun();
+    assert_returns(&mut realm, CONTINUE, &[0x8000, 0, 1], &[RSI_INCOMPLETE, 1]);
     realm
         .pages
         .insert(0x8000, Err(AccessError::Empty { level: 3 }));
@@ -193,4 +236,25 @@ fn memory_that_is_not_there() {
     );
     assert_eq!(after.regs, registers(CONTINUE, &args));
     assert!(realm == before, "nothing counts as delivered");
+}
+
+// Conformance: RSI_ATTESTATION_TOKEN_CONTINUE not_mapped
+#[test]
+fn steps_done_before_an_abort_count() {
+    let mut realm = begun();
+    let page = realm.pages.remove(&0x8000).unwrap();
+    let args = [0x8000, 0, 16];
+    let after = call(&mut realm, CONTINUE, &args);
+    assert!(matches!(after.outcome, Outcome::Abort(_)));
+    assert!(matches!(
+        realm.token_state,
+        TokenState::InProgress {
+            steps: 3,
+            delivered: 0,
+            ..
+        }
+    ));
+    realm.pages.insert(0x8000, page);
+    assert_returns(&mut realm, CONTINUE, &args, &[RSI_INCOMPLETE, 16]);
+    assert_eq!(realm.page(0x8000)[..16], realm.token[..16]);
 }

@@ -9,7 +9,7 @@ use rmm_abi::rmi::{HashAlgorithm, Ripas};
 use rmm_abi::smccc;
 use rmm_attest::rem;
 use rmm_granule::{GRANULE_SIZE, Ipa, Rd, bug};
-use rmm_rsi::{AccessError, Context, Token};
+use rmm_rsi::{AccessError, Context, TokenPiece, TokenStep};
 use rmm_rtt::{NotMapped, RealmGranule};
 
 /// A REC that makes a call.
@@ -117,10 +117,18 @@ impl<M: Machine> Context for RsiContext<'_, M> {
         self.attest.is_in_progress()
     }
 
-    fn token_continue(&mut self, _ipa: u64, _size: u64) -> Result<Token, AccessError> {
+    fn token_step(&mut self) -> TokenStep {
         // There is no token builder: the generation fails.
         self.attest.end();
-        Ok(Token::Failed)
+        TokenStep::Failed
+    }
+
+    fn interrupt_pending(&self) -> bool {
+        false
+    }
+
+    fn token_write(&mut self, _ipa: u64, _size: u64) -> Result<TokenPiece, AccessError> {
+        Ok(TokenPiece::Last { len: 0 })
     }
 }
 

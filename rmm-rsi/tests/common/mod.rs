@@ -6,7 +6,7 @@
 
 use rmm_abi::GRANULE_SIZE;
 use rmm_abi::rmi::{HashAlgorithm, Ripas};
-use rmm_rsi::{AccessError, Context, Gprs, Outcome, Token, handle};
+use rmm_rsi::{AccessError, Context, Gprs, Outcome, TokenPiece, TokenStep, handle};
 use std::collections::BTreeMap;
 
 /// A page of Realm memory.
@@ -15,12 +15,13 @@ pub const PAGE: u64 = 0x1000;
 /// First Unprotected IPA of the fake Realm, whose IPA width is 40 bits.
 pub const PAR_TOP: u64 = 1 << 39;
 
-/// What the fake does on the next step of token generation.
+/// Token generation of the REC.
 #[derive(Clone, Debug, PartialEq)]
 pub enum TokenState {
     Idle,
     InProgress {
         challenge: [u8; 64],
+        steps: usize,
         delivered: usize,
     },
 }
@@ -43,7 +44,10 @@ pub struct Realm {
     pub recs: u64,
     pub token: Vec<u8>,
     pub token_state: TokenState,
-    pub token_fails: bool,
+    /// Steps until the token is ready, and the step at which the generation waits or fails.
+    pub token_steps: usize,
+    pub token_waits_at: Option<usize>,
+    pub token_fails_at: Option<usize>,
     pub interrupt: bool,
 }
 
@@ -63,7 +67,9 @@ impl Realm {
             recs: 20,
             token: (0..5000).map(byte).collect(),
             token_state: TokenState::Idle,
-            token_fails: false,
+            token_steps: 3,
+            token_waits_at: None,
+            token_fails_at: None,
             interrupt: false,
         }
     }
@@ -153,6 +159,7 @@ impl Context for Realm {
     fn token_init(&mut self, challenge: &[u8; 64]) -> u64 {
         self.token_state = TokenState::InProgress {
             challenge: *challenge,
+            steps: 0,
             delivered: 0,
         };
         8192
@@ -162,37 +169,51 @@ impl Context for Realm {
         self.token_state != TokenState::Idle
     }
 
-    fn token_continue(&mut self, ipa: u64, size: u64) -> Result<Token, AccessError> {
+    fn token_step(&mut self) -> TokenStep {
+        let TokenState::InProgress { steps, .. } = &mut self.token_state else {
+            panic!("not in progress");
+        };
+        if self.token_waits_at == Some(*steps) {
+            return TokenStep::Waiting;
+        }
+        if self.token_fails_at == Some(*steps) {
+            self.token_state = TokenState::Idle;
+            return TokenStep::Failed;
+        }
+        if *steps == self.token_steps {
+            return TokenStep::Ready;
+        }
+        *steps += 1;
+        TokenStep::Working
+    }
+
+    fn interrupt_pending(&self) -> bool {
+        self.interrupt
+    }
+
+    fn token_write(&mut self, ipa: u64, size: u64) -> Result<TokenPiece, AccessError> {
         assert!((1..=PAGE).contains(&size));
         let TokenState::InProgress {
-            challenge,
-            delivered,
-        } = self.token_state.clone()
+            steps, delivered, ..
+        } = self.token_state
         else {
             panic!("not in progress");
         };
-        if self.interrupt {
-            return Ok(Token::Interrupted);
-        }
-        if self.token_fails {
-            self.token_state = TokenState::Idle;
-            return Ok(Token::Failed);
-        }
+        assert_eq!(steps, self.token_steps, "the token is not ready");
         let size = usize::try_from(size).unwrap();
         let rest = self.token[delivered..].to_vec();
         let now = &rest[..size.min(rest.len())];
         self.write(ipa, &[now])?;
         if now.len() == rest.len() {
             self.token_state = TokenState::Idle;
-            return Ok(Token::Last {
+            return Ok(TokenPiece::Last {
                 len: now.len() as u64,
             });
         }
-        self.token_state = TokenState::InProgress {
-            challenge,
-            delivered: delivered + now.len(),
-        };
-        Ok(Token::More)
+        if let TokenState::InProgress { delivered, .. } = &mut self.token_state {
+            *delivered += now.len();
+        }
+        Ok(TokenPiece::More)
     }
 }
 
