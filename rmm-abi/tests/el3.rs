@@ -171,3 +171,45 @@ fn checksums() {
     rc.checksum = 0;
     assert!(!rc.checksum_holds([]));
 }
+
+#[test]
+fn token_signing() {
+    assert_eq!(
+        [TOKEN_SIGN_PUSH, TOKEN_SIGN_PULL, TOKEN_SIGN_GET_PUBLIC_KEY],
+        [1, 2, 3]
+    );
+    assert_eq!((SIGN_ALG_ECDSA_P384, HASH_ALG_SHA_384), (0, 1));
+    let request = TokenSignRequest {
+        sign_alg: 1,
+        _reserved0: 0,
+        cookie: 2,
+        ticket: 3,
+        hash_alg: 4,
+        _reserved1: 0,
+        hash: core::array::from_fn(|n| 0x80 | n.to_le_bytes()[0]),
+    };
+    let bytes = request.as_bytes();
+    assert_eq!(
+        (
+            bytes[0],
+            bytes[8],
+            bytes[0x10],
+            bytes[0x18],
+            bytes[0x20],
+            bytes[0x5F]
+        ),
+        (1, 2, 3, 4, 0x80, 0xBF)
+    );
+    let mut response = TokenSignResponse::new_zeroed();
+    (response.cookie, response.ticket, response.sig_len) = (1, 2, 0x1234);
+    (response.signature[0], response.signature[511]) = (5, 6);
+    let bytes = response.as_bytes();
+    assert_eq!(
+        bytes[..0x13],
+        [
+            1, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0x34, 0x12, 5
+        ]
+    );
+    assert_eq!(bytes[0x211], 6);
+    assert_eq!(bytes.len(), 0x218);
+}

@@ -2,10 +2,15 @@
 //! RMM-EL3 interface 0.1 to 2.0 and its boot manifest 0.1 to 0.5.
 
 mod manifest;
+mod sign;
 
 pub use manifest::{
     BdfMapping, BootManifest, Console, List, MemoryBank, RootComplex, RootComplexList, RootPort,
     Smmu, checksum_holds, checksum_of, size_for,
+};
+pub use sign::{
+    HASH_ALG_SHA_384, SIGN_ALG_ECDSA_P384, TOKEN_SIGN_GET_PUBLIC_KEY, TOKEN_SIGN_PULL,
+    TOKEN_SIGN_PUSH, TokenSignRequest, TokenSignResponse,
 };
 
 /// Function identifiers, all called by the RMM.
