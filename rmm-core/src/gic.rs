@@ -17,8 +17,9 @@ const LR_HW: u64 = 1 << 61;
 const LR_RES0: u64 = 0xF << 56 | 0x7 << 45 | 0x1FFF << 32 & !(1 << 41);
 const LR_PRIORITY_SHIFT: u32 = 48;
 
-/// Number of list registers in use.
-fn num_lrs(features: &CpuFeatures) -> usize {
+/// Number of list registers of the CPUs.
+#[must_use]
+pub fn num_lrs(features: &CpuFeatures) -> usize {
     (usize::from(features.gic_num_lrs) + 1).min(MAX_GIC_LRS)
 }
 
@@ -67,8 +68,8 @@ fn is_valid_vintid(id: u64, features: &CpuFeatures) -> bool {
     }
 }
 
-/// Puts valid values of the Host into the state of a REC. List registers that are not in use stay
-/// zero.
+/// Puts valid values of the Host into the state of a REC. List registers that the CPUs do not
+/// have stay zero.
 pub fn accept(hcr: u64, lrs: &[u64; MAX_GIC_LRS], features: &CpuFeatures, gic: &mut GicState) {
     gic.hcr = gic.hcr & GICV3_HCR_EOI_COUNT_MASK | hcr & GICV3_HCR_HOST_MASK | HCR_FORCED;
     for (to, from) in gic.lrs.iter_mut().zip(lrs).take(num_lrs(features)) {

@@ -6,6 +6,7 @@ use crate::ns::NsGranule;
 use crate::state::{COUNT_MASK, GranuleState, LOCK, STATE_MASK, State};
 use crate::sync::{Ordering, Word, spin_loop};
 use crate::{GRANULE_SHIFT, GRANULE_SIZE, Pa, order};
+use core::cmp::Reverse;
 
 /// Most DRAM banks a table can cover.
 pub const MAX_BANKS: usize = 16;
@@ -111,6 +112,9 @@ impl GranuleTable {
             };
             rest = others;
         }
+        // Nearly every Granule that a Host names lies in the largest bank: `find` looks there first.
+        let (in_use, _) = spans.split_at_mut(banks.len());
+        in_use.sort_unstable_by_key(|span| Reverse(span.words.len()));
         Ok(Self {
             spans,
             count: banks.len(),

@@ -35,7 +35,7 @@ struct Lent {
 
 impl<'a, M: Machine> Entered<'a, M> {
     /// Enters the REC of `head`, whose registers are `context` and whose auxiliary Granules are
-    /// reached by `aux`. Lends it the state that acts without trapping first.
+    /// reached by `aux`.
     ///
     /// # Safety
     /// No REC is entered on this CPU.
@@ -51,25 +51,29 @@ impl<'a, M: Machine> Entered<'a, M> {
         unsafe { machine.enter_realm(context, &head.stage2, controls) };
         // SAFETY: the REC has just been entered; the drop is the only one to leave it.
         let rec = unsafe { OnCpu::new(context) };
-        let mut entered = Self {
+        Self {
             machine,
             head,
             aux,
             rec,
             lent: Lent::default(),
-        };
-        if entered.rec.el1.debugs() {
-            entered.lend_debug();
+        }
+    }
+
+    /// Lends the state that would act on the Realm without a trap. Called once, before the first
+    /// run.
+    pub fn lend_active(&mut self) {
+        if self.rec.el1.debugs() {
+            self.lend_debug();
         }
         // In streaming SVE mode, if the Host left the CPU in it, the Realm's own instructions would
         // not do what they should.
-        if machine.is_streaming(&entered.rec) {
-            entered.lend_simd();
+        if self.machine.is_streaming(&self.rec) {
+            self.lend_simd();
         }
-        if entered.rec.pmu.counts() {
-            entered.lend_pmu();
+        if self.rec.pmu.counts() {
+            self.lend_pmu();
         }
-        entered
     }
 
     /// Runs the Realm until the next exception that is taken to the monitor.

@@ -14,16 +14,20 @@ use rmm_rsi::{Outcome, PsciEffect};
 impl<M: Machine> Running<'_, M> {
     /// A synchronous exception.
     pub fn synchronous(&mut self, esr: u64, far: u64, hpfar: u64) -> Next {
+        let class = inject::class(esr);
+        // Calls come first: they are the most frequent, and AArch32 has a class of its own for them.
+        if class == ec::SMC64 {
+            return self.call();
+        }
         if self.entered.pstate & PSTATE_AARCH32 != 0 && !inject::is_abort(esr) {
             // No Realm has AArch32; nothing that traps from there is emulated.
             return self.undefined();
         }
-        match inject::class(esr) {
+        match class {
             ec::WFX => self.wait(esr),
             ec::FP => self.simd(),
             // SME traps in place of SVE if the Host is in streaming mode.
             ec::SVE | ec::SME if self.entered.has_sve() => self.simd(),
-            ec::SMC64 => self.call(),
             ec::HVC64 => {
                 // The return address of an HVC is the next instruction, that of an Undefined
                 // Instruction exception the instruction itself.

@@ -128,6 +128,7 @@ pub fn run<M: Machine>(
         attributes,
         to_host,
     };
+    running.entered.lend_active();
     loop {
         // The Host acts on a change of a timer's output that it has not seen yet.
         if running.entered.mask_timers() != reported {

@@ -38,7 +38,7 @@ pub fn enter<M: Machine>(cpu: &ThisCpu<'_, M>, rec: u64, run_ptr: u64) -> Result
         Ok(()) => run::run(cpu, head, rec, aux, entry.controls(), &mut record.gprs),
         Err(exit) => exit,
     };
-    rec_exit::fill(&mut record, &exit, head, &rec.context);
+    rec_exit::fill(&mut record, &exit, head, &rec.context, cpu.features());
     // Too late to fail without an effect: the Realm has run. The specification wants an error all
     // the same if the Host has taken the page away meanwhile (A4.3.3).
     page.write(cpu.machine, offset_of!(RecRun, exit), record.as_bytes())?;

@@ -4,7 +4,8 @@
 //! The record is zero but for the fields that this file sets, and for the registers of a host call
 //! or a PSCI call, which the Realm passes to the Host on purpose. The masks below are allow-lists.
 
-use crate::machine::RecContext;
+use crate::gic;
+use crate::machine::{CpuFeatures, RecContext};
 use crate::rec::RecHead;
 use crate::run::Exit;
 use rmm_abi::rmi::{
@@ -33,12 +34,21 @@ const GICV3_HCR: u64 = GICV3_HCR_EOI_COUNT_MASK | GICV3_HCR_HOST_MASK;
 
 /// Fills the record of this exit of the REC. The record is zero, except that `gprs` already has the
 /// registers of a host call or a PSCI call.
-pub fn fill(record: &mut RecExit, exit: &Exit, head: &RecHead, context: &RecContext) {
+pub fn fill(
+    record: &mut RecExit,
+    exit: &Exit,
+    head: &RecHead,
+    context: &RecContext,
+    features: &CpuFeatures,
+) {
     record.exit_reason = fill_reason(record, exit) as u8;
 
     // Valid at every exit (A6.1, A6.2, A8.1).
     record.gicv3_hcr = context.gic.hcr & GICV3_HCR;
-    record.gicv3_lrs = context.gic.lrs;
+    let lrs = record.gicv3_lrs.iter_mut().zip(&context.gic.lrs);
+    for (to, from) in lrs.take(gic::num_lrs(features)) {
+        *to = *from;
+    }
     record.gicv3_misr = context.gic.misr;
     record.gicv3_vmcr = context.gic.vmcr;
     record.cntp_ctl = context.timers.cntp_ctl;
