@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Multiples of the base point, for [`multiply`](super::multiply).
+
+use super::Coordinate;
+use super::curve::AffinePoint;
+
+const fn affine(x: &str, y: &str) -> AffinePoint {
+    AffinePoint {
+        x: Coordinate::from_hex_vartime(x),
+        y: Coordinate::from_hex_vartime(y),
+    }
+}
+
+/// Entry n - 1 is (n0 + n1·2^96 + n2·2^192 + n3·2^288)·G, where n0 to n3 are the bits of n and G is the
+/// base point of P-384. Public.
+pub(super) static MULTIPLES: [AffinePoint; 15] = [
+    affine(
+        "aa87ca22be8b05378eb1c71ef320ad746e1d3b628ba79b9859f741e082542a385502f25dbf55296c3a545e3872760ab7",
+        "3617de4a96262c6f5d9e98bf9292dc29f8f41dbd289a147ce9da3113b5f0b8c00a60b1ce1d7e819d7a431d7c90ea0e5f",
+    ),
+    affine(
+        "f532389a060cbd1bd6e98b0d37ca7abc4360390918141b1a4b58808b3f8686a92c3e0c91558717db39c1b328d8ee21c9",
+        "b9d2852cc3b38e696f04caa2de3a82babd22cfb2a2124163bc40ce5abe64360331ea31b1085a4e9a7a7e183923d86ecd",
+    ),
+    affine(
+        "528ef1670a5f2cabc3decd0c86f06145bbbc4fd017a31b22da9d54835faefa4ff8f4be1132cdf03c264e5246eb09a0e5",
+        "7b9b1fbe7bccf56c5803eaa11a1dcf14f8b76fdd631d058dbd60cab4c87fed22550538a809cb75248a1e9858c14f0dd6",
+    ),
+    affine(
+        "c19e0b4c800119c440f7f9e706421279b42a31af8a3e297ddb2987894d10ddeaba065458a4f52d78a628b09aaa03bd53",
+        "16f3fdbf0356b301e5a0191d1f5b77f6577a30eae3567af9c1c7cad135f6ebf2af68aa6de639d858822d0fc5e6c88c41",
+    ),
+    affine(
+        "aab8bb9f0fdc3088567a6233cd6ce3a39bb183b270b375ddd37de424b860fae69097dbb1c6cb001730991560aa133909",
+        "48942f81314f6d28f0af01d1282050b5f6005fc815eb04ac6d955bb3c9747bf3ebdf73f2d62faa4416c5b981600ad5a6",
+    ),
+    affine(
+        "7334a936a9a6a0527022f802cb367444ce0fba3077c0f03f54ba4599567d63422347d2c89ef281c8202211217716605e",
+        "7ffceff7f632c9261f7c5c367cbd4ccd8e5d9b897d0e017a9e2eee8f697a92800a64d519c2bd0efab5461f68d658a01a",
+    ),
+    affine(
+        "dc916c17960e090efafce26e0381ef13bf88de7f4862b95425651d105052dd32451c707a371a2ca5300ae2e60e758344",
+        "266e8a40d69eca0ab3d92ea4701c295252d154b80ba04a3540896478cc16069795c01ff19b42441bed17cc44026b0889",
+    ),
+    affine(
+        "b2d1055817cbaa12211905035f4972d7097da395a23096863d8b29dbd08848c2f33a450ad156f761e4bfc2c04905ca71",
+        "354cd872c3c6cbd2237c0dba3cfd056bf82be8f52e6236c09b475d744ecf1a68e87ab07c6924666fddcebb55753ee324",
+    ),
+    affine(
+        "00b19ac8fdfebfec30b0a9e8611ef638103df7855c20155847fc87faf0712210197d6958819cf0438d104d24708d4cee",
+        "a72f91059ee360311418fe25e9f6edc4cdbb3cd2e754220d68810282636164c5bb7c969c2228ff5fd40e8d6fd201e03e",
+    ),
+    affine(
+        "3f9561e08bf0b27e136df36b75203a3617e9411f685e926dc3b6ac4be86c46bd2cc0245197d53ffd64d2c273b769737a",
+        "0b06f006396295874b1a5a20412ab641cfced6646f52e4cbea0887478554e014c34be586f9867a60dd6ff8d527e990a7",
+    ),
+    affine(
+        "9fd7b010df0f66d715274e5b8980f137539f94ad522c2931b83a186188e95532325c51e7785d3ef7044c0dd285651f82",
+        "321aa9a3b9260225795f6fa3c9739246929226bd149033de0a806b54be8a04e3d44eba4525d7d211e4a7b94a4064e4c0",
+    ),
+    affine(
+        "36a543eea87a68f72caebbd316ee3e13ebd1cff84c6a99642e4c29567d49c7802901b5191d92898349bcc2f58b707b8e",
+        "f277bacda50ee41cd349ab0378a6784758eaff048fbd85d191235072d4b3394d1510e7d43ef2267e75b41c29b569946d",
+    ),
+    affine(
+        "026e0dc2e8cb7aebe2b067caa08b6a513afcbd796d01a5a8ebb31209dc7c421de92cdc5ab483283d10b056585f863bbd",
+        "ae8866bad8ef24e14be256378c7461a5d68d1ffc1f3443d817ea270110781e4564c15facd8c6cf36d8c3502902dde18a",
+    ),
+    affine(
+        "b03dfa54c52afa2d14dafc3981a73dc7df459ea1c42bf748ef98fdde8fd8d8171a29f8ef6c8f83d3ac3a78d0d265a91c",
+        "2ce2885a0e6d85f2aafd1fcfce6d908af5f8a2d18accf229ef5d900678f602ddcd120b2b41fd72cacc406f6e6c0d2ce7",
+    ),
+    affine(
+        "1264cb335766c96a59cfca7155977d234bc2fdcff983ac6ca8206169c48b5ab0c8c12e757ffcd01e89109a0ec62666de",
+        "119ebeeea1a1a376d94ad8fac53b4f69b66717a065a5f248cbf7190cffb1975831d28707e4483ec56b6913812e014b4b",
+    ),
+];
