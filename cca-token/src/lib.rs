@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Arm CCA attestation for relying parties.
+//!
+//! - Verifying tokens (feature `verifier`): [`token`] takes a CCA token apart, [`verify`] judges it by a
+//!   [`verify::Policy`]. Below them: [`cbor`], [`cose`], [`claims`], [`platform`], [`realm`], [`keys`].
+//! - Expected measurements (feature `verifier`): [`rim`] computes a Realm Initial Measurement step by step,
+//!   [`launch`] does so from a launch description.
+//!
+//! Nothing here depends on the monitor.
+#![forbid(unsafe_code)]
+
+pub mod hash;
+pub mod hex;
+
+#[cfg(feature = "verifier")]
+pub mod cbor;
+#[cfg(feature = "verifier")]
+pub mod claims;
+#[cfg(feature = "verifier")]
+pub mod cose;
+#[cfg(feature = "verifier")]
+pub mod keys;
+#[cfg(feature = "verifier")]
+pub mod launch;
+#[cfg(feature = "verifier")]
+pub mod platform;
+#[cfg(feature = "verifier")]
+pub mod realm;
+#[cfg(feature = "verifier")]
+pub mod rim;
+#[cfg(feature = "verifier")]
+pub mod token;
+#[cfg(feature = "verifier")]
+pub mod verify;
