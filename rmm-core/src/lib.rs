@@ -7,7 +7,8 @@
 //! * [`run`]: from RMI_REC_ENTER to the REC exit.
 //! * [`boot`]: what EL3 hands over and what the monitor makes of it.
 //! * [`machine`], [`board`]: what all this asks of the hardware.
-//! * `arch`: AArch64; every instruction that is not Rust's and every system register.
+//! * `encoding`: what AArch64's registers and descriptors hold, as arithmetic.
+//! * `arch`: AArch64; every instruction that is not Rust's and every access to a system register.
 #![cfg_attr(target_os = "none", no_std)]
 #![cfg_attr(not(any(target_os = "none", feature = "fake")), no_std)]
 
@@ -15,6 +16,8 @@
 pub mod arch;
 pub mod board;
 pub mod boot;
+#[cfg(any(target_os = "none", test))]
+mod encoding;
 #[cfg(all(feature = "fake", not(target_os = "none")))]
 pub mod fake;
 mod gic;

@@ -10,8 +10,8 @@ use core::ptr::NonNull;
 use log::{LevelFilter, Log, Metadata, Record};
 use spin::Mutex;
 
-/// Slowest clock in Hz that a baud rate can be made of; QEMU, whose console has no baud rate, says
-/// 1 Hz.
+/// Slowest input clock in Hz that a baud rate can be derived from. QEMU, whose console has no baud
+/// rate, states 1 Hz.
 const SLOWEST_CLOCK: u64 = 100_000;
 
 static CONSOLE: Mutex<Option<Uart<'static>>> = Mutex::new(None);
@@ -22,7 +22,7 @@ static CONSOLE: Mutex<Option<Uart<'static>>> = Mutex::new(None);
 /// `registers` maps the register page of a PL011, as device memory and for ever, and this function
 /// is called once.
 pub unsafe fn open(registers: NonNull<u8>, info: &ConsoleInfo) {
-    // SAFETY: the caller promises that the registers are there and nobody else's in this program.
+    // SAFETY: the caller promises that the registers are mapped, and nothing else here uses them.
     let registers = unsafe { UniqueMmioPointer::new(registers.cast::<PL011Registers>()) };
     let mut uart = Uart::new(registers);
     if info.clock >= SLOWEST_CLOCK
@@ -33,7 +33,7 @@ pub unsafe fn open(registers: NonNull<u8>, info: &ConsoleInfo) {
             parity: Parity::None,
             stop_bits: StopBits::One,
         };
-        // A rate the clock cannot give leaves the console as EL3 left it.
+        // If the clock does not allow the rate, the console stays as EL3 left it.
         let _ = uart.enable(line, baud, clock);
     }
     *CONSOLE.lock() = Some(uart);
@@ -51,22 +51,22 @@ pub fn write_crash(line: fmt::Arguments<'_>) {
         left -= 1;
     }
     if left == 0 {
-        // SAFETY: the holder does not let go; the monitor is about to stop, and a garbled line
-        // says more than none. Two writers of the registers do no other harm.
+        // SAFETY: the holder does not unlock. The monitor is about to stop, and a garbled line
+        // says more than none; two writers of the registers do no other harm.
         unsafe { CONSOLE.force_unlock() };
     }
     write(line);
 }
 
-/// Writes a line whole.
+/// Writes a line, not mixed with those of other CPUs.
 fn write(line: fmt::Arguments<'_>) {
     if let Some(uart) = CONSOLE.lock().as_mut() {
-        // The UART takes every byte.
+        // Writes to the UART do not fail.
         let _ = writeln!(Lines(uart), "RMM {line}");
     }
 }
 
-/// Writes lines as a terminal wants them.
+/// Ends lines as a terminal expects it.
 struct Lines<'a>(&'a mut Uart<'static>);
 
 impl Write for Lines<'_> {

@@ -1,19 +1,22 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! This CPU's view of physical memory.
 
-use super::exception::fatal;
 use super::ns;
 use super::optional::Optional;
 use super::percpu::{self, CpuData};
 use super::registers::*;
-use super::space::{self, descriptor, private};
 use crate::boot::El3Interface;
+use crate::encoding::features::zero_block;
+use crate::encoding::space::{self, private};
+use crate::encoding::stage1::{self, descriptor};
+use crate::encoding::stage2;
 use crate::machine::CpuFeatures;
 use core::arch::asm;
 use core::marker::PhantomData;
+use core::num::NonZeroUsize;
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{Ordering, compiler_fence};
-use rmm_granule::{GRANULE_SIZE, Ipa, Memory, NsFault, Pa};
+use rmm_granule::{GRANULE_SIZE, Ipa, Memory, NsFault, Pa, bug};
 
 /// A Granule's content.
 pub type Page = [u8; GRANULE_SIZE];
@@ -21,9 +24,9 @@ pub type Page = [u8; GRANULE_SIZE];
 /// This CPU.
 pub struct ArchCpu {
     pub(super) features: &'static CpuFeatures,
-    /// `BRBCR_EL2` is the Host's also while the monitor runs.
+    /// `BRBCR_EL2` keeps the Host's value while the monitor runs.
     pub(super) shares_branch_records: bool,
-    /// Windows are this CPU's: the value must not leave it.
+    /// The value must not leave this CPU: its windows exist here alone.
     not_send: PhantomData<*const ()>,
 }
 
@@ -31,33 +34,31 @@ impl ArchCpu {
     /// The CPU that executes this, with its EL2 registers ready to run Realms.
     ///
     /// # Safety
-    /// Called once each time the CPU enters from EL3's boot.
-    #[must_use]
+    /// Called once each time EL3 boots the CPU, on which no REC is entered.
     pub unsafe fn new(features: &'static CpuFeatures, el3: El3Interface, open: &Optional) -> Self {
         let cpu = Self {
             features,
             shares_branch_records: open.brbe && !el3.banks_branch_records(),
             not_send: PhantomData,
         };
-        // SAFETY: EL2 with E2H is where the entry code left this CPU; the state is its own, and
-        // there is no other reference to it yet.
-        unsafe { cpu.host().init(el3, open) };
+        // SAFETY: the entry code left this CPU at EL2 with E2H. No REC is entered while it boots.
+        cpu.with_host(|host| unsafe { host.init(el3, open) });
         cpu
     }
 
-    /// What this CPU knows for itself.
+    /// This CPU's data.
     #[inline(always)]
     pub fn data(&self) -> &'static CpuData {
         percpu::data()
     }
 
-    /// Runs `work` on a page of Realm memory that is the monitor's.
+    /// Runs `work` on a page of the monitor's own memory.
     ///
     /// # Safety
-    /// The page is the monitor's own and nothing else refers to it meanwhile.
+    /// The page is the monitor's own, and nothing else refers to it meanwhile.
     pub unsafe fn with_page<R>(&self, pa: Pa, work: impl FnOnce(&mut Page) -> R) -> R {
         let mut window = self.map(pa);
-        // SAFETY: the window is open, and the caller promises that the page is free.
+        // SAFETY: the window is open, and the caller promises that nothing else refers to the page.
         let result = work(unsafe { window.as_mut() });
         // SAFETY: `work` could not keep the reference.
         unsafe { self.unmap(window) };
@@ -74,7 +75,7 @@ impl ArchCpu {
     ) -> Result<(), NsFault> {
         let offset = pa.granule_offset();
         if size > GRANULE_SIZE - offset {
-            fatal(format_args!("a Non-secure copy leaves its Granule"));
+            bug!("a Non-secure copy leaves its Granule");
         }
         let page = self.open::<{ private::NS_WINDOWS }, { private::NS_WINDOW_COUNT }>(
             pa.granule_base(),
@@ -82,38 +83,30 @@ impl ArchCpu {
         );
         // SAFETY: the offset is inside the page.
         let result = copy(unsafe { page.byte_add(offset) });
-        close(page);
+        // SAFETY: the window was opened above, and `copy` has returned.
+        unsafe { close(page) };
         result
     }
 
     /// Opens a window, of `COUNT` from private page `FIRST` on, that the TLB knows nothing of.
     #[inline(always)]
     fn open<const FIRST: usize, const COUNT: usize>(&self, pa: Pa, attributes: u64) -> NonNull<u8> {
-        let shift = FIRST - private::WINDOWS;
-        let fresh = |used: u64| (used >> shift).trailing_ones() as usize;
-        let mut used = self.data().used_windows.get();
-        let mut window = fresh(used);
-        if window >= COUNT {
-            used = self.recycle_windows();
-            window = fresh(used);
-            if window >= COUNT {
-                fatal(format_args!("out of windows"));
-            }
-        }
-        self.data().used_windows.set(used | 1 << (shift + window));
-        let index = FIRST + window;
+        let used = &self.data().used_windows;
+        let index = match space::fresh_window(used.get(), FIRST, COUNT) {
+            Some(index) => index,
+            None => self.recycle_windows(FIRST, COUNT),
+        };
+        used.set(used.get() | 1 << space::window_bit(index));
         // SAFETY: it is the entry of a window that is closed.
-        unsafe { set_entry(index, pa.0 & ADDRESS | attributes) };
-        // The entry comes before the walks for what follows.
+        unsafe { set_entry(index, stage1::page(pa, attributes)) };
+        // The table walker must see the entry before anything accesses the window.
         barrier::dsb(barrier::NSHST);
         isb();
-        let address = ptr::with_exposed_provenance_mut::<u8>(private::va(index));
-        // SAFETY: the private part of the address space is not at zero.
-        unsafe { NonNull::new_unchecked(address) }
+        NonNull::with_exposed_provenance(PRIVATE | (index * space::PAGE))
     }
 
-    /// Makes this CPU's TLB forget the windows that have been closed, before the CPU leaves for
-    /// EL3, which may move their Granules to another PAS.
+    /// Makes this CPU's TLB forget the windows that have been closed. Comes before the CPU leaves
+    /// for EL3, which may move their Granules to another PAS.
     #[inline(always)]
     pub(super) fn forget_windows(&self) {
         if self.data().used_windows.get() != 0 {
@@ -121,7 +114,7 @@ impl ArchCpu {
         }
     }
 
-    /// As [`Self::forget_windows`], all being closed.
+    /// As [`Self::forget_windows`], when all windows are closed.
     #[inline(always)]
     pub(super) fn forget_all_windows(&self) {
         if self.data().used_windows.get() != 0 {
@@ -130,78 +123,78 @@ impl ArchCpu {
         }
     }
 
-    /// As [`Self::forget_windows`]; returns those that are open.
+    /// As [`Self::forget_windows`]; returns the first of the windows that is closed.
     #[cold]
     #[inline(never)]
-    fn recycle_windows(&self) -> u64 {
+    fn recycle_windows(&self, first: usize, count: usize) -> usize {
         forget_windows();
         let open = |used: u64, n: usize| used | u64::from(entry(private::WINDOWS + n) != 0) << n;
         let used = (0..private::ALL_WINDOWS).fold(0, open);
         self.data().used_windows.set(used);
-        used
+        match space::fresh_window(used, first, count) {
+            Some(index) => index,
+            None => bug!("out of windows"),
+        }
     }
 }
 
 /// Closes a window. The TLB may know it until [`forget_windows`]; nothing uses its address.
+///
+/// # Safety
+/// The window is open, and nothing refers to its page any more.
 #[inline(always)]
-fn close(window: NonNull<u8>) {
-    // No access through it comes later.
+unsafe fn close(window: NonNull<u8>) {
+    // The compiler must not move accesses through the window behind this.
     compiler_fence(Ordering::SeqCst);
-    let index = window.addr().get().wrapping_sub(space::PRIVATE) / space::PAGE;
-    // SAFETY: it is the entry of a window.
+    let index = window.addr().get() % space::BLOCK / space::PAGE;
+    // SAFETY: it is the entry of a window, which nothing uses any more.
     unsafe { set_entry(index, 0) };
 }
 
-/// Makes this CPU forget the windows that have no entry any more.
+/// Makes this CPU's TLB forget the windows that have no entry any more.
 #[inline(always)]
 fn forget_windows() {
-    /// Operand of TLBI RVAE2: the windows, in pages of 4 KiB, by two and two.
-    const RANGE: u64 = {
-        let first = private::va(private::WINDOWS) as u64 >> 12 & ((1 << 37) - 1);
-        let (granule, num) = (1, private::ALL_WINDOWS as u64 / 2 - 1);
-        granule << 46 | num << 39 | first
-    };
+    // The entries that were cleared come before the TLBI, and the TLBI before what follows.
     // SAFETY: forgets translations of pages that nothing refers to any more, or that have an entry.
-    // The assembler knows TLBI RVAE2 by this name alone.
     unsafe {
         asm!(
+            arch!(),
             "dsb nshst",
-            "sys #4, c8, c6, #1, {range}",
+            "tlbi rvae2, {range}",
             "dsb nsh",
             "isb",
-            range = in(reg) RANGE,
+            range = in(reg) stage1::WINDOWS_RANGE,
             options(nostack, preserves_flags)
         );
     }
 }
 
-/// Address bits of a page descriptor.
-const ADDRESS: u64 = (1 << 48) - (1 << 12);
+/// [`space::PRIVATE`], where page n is at offset n * [`space::PAGE`] of an aligned block.
+const PRIVATE: NonZeroUsize = NonZeroUsize::new(space::PRIVATE).unwrap();
+const _: () = assert!(space::PRIVATE.is_multiple_of(space::BLOCK));
 
-/// Address of the private table's entry `index`.
-#[inline(always)]
-fn entry_at(index: usize) -> *mut u64 {
-    let table = ptr::with_exposed_provenance_mut::<u64>(private::va(private::TABLE));
-    table.wrapping_add(index)
+/// The private table.
+fn table() -> *mut u64 {
+    ptr::with_exposed_provenance_mut(private::va(private::TABLE))
 }
 
+/// Entry `index` of the private table.
 fn entry(index: usize) -> u64 {
     // SAFETY: the private table is mapped at this address; the callers' indices are below 512.
-    unsafe { entry_at(index).read_volatile() }
+    unsafe { table().add(index).read_volatile() }
 }
 
 /// # Safety
-/// Private page `index`, less than 512, is not in use.
+/// Private page `index`, less than 512, is a window that is not in use.
 #[inline(always)]
 unsafe fn set_entry(index: usize, entry: u64) {
     // SAFETY: the private table is mapped at this address. Only this CPU writes it, and only its
     // table walker reads it.
-    unsafe { entry_at(index).write_volatile(entry) };
+    unsafe { table().add(index).write_volatile(entry) };
 }
 
-// SAFETY: windows are private pages of this CPU, whole and aligned, each open at most once: an open
-// one is marked in `used_windows`, and no marked one is opened. Their entries map the Realm PAS
-// Granule.
+// SAFETY: a window is a private page of this CPU, whole and aligned, and open at most once: an open
+// one is marked in `used_windows`, and no marked one is opened. Its entry maps the Realm PAS Granule.
 unsafe impl Memory for ArchCpu {
     #[inline]
     fn map(&self, pa: Pa) -> NonNull<Page> {
@@ -211,7 +204,8 @@ unsafe impl Memory for ArchCpu {
 
     #[inline]
     unsafe fn unmap(&self, window: NonNull<Page>) {
-        close(window.cast());
+        // SAFETY: the caller's promise.
+        unsafe { close(window.cast()) };
     }
 
     #[inline(always)]
@@ -232,42 +226,27 @@ unsafe impl Memory for ArchCpu {
 
     #[inline]
     fn zero(&self, granule: &mut Page) {
-        let dczid = DCZID_EL0.get();
-        let block = 4usize << DCZID_EL0::BS.read(dczid);
-        let start = granule.as_mut_ptr();
-        if DCZID_EL0::DZP.is_set(dczid) || !(64..=512).contains(&block) {
-            granule.fill(0);
-        } else {
+        match zero_block(DCZID_EL0.get()) {
+            None => granule.fill(0),
             // SAFETY: zeroes the Granule, aligned and borrowed for writing, in blocks that divide
             // it; eight blocks of at most 512 bytes a turn.
-            unsafe {
+            Some(block) => unsafe {
+                let start = granule.as_mut_ptr();
                 asm!(
-                    "2: dc zva, {at}",
-                    "add {at}, {at}, {block}",
+                    "2: .rept 8",
                     "dc zva, {at}",
                     "add {at}, {at}, {block}",
-                    "dc zva, {at}",
-                    "add {at}, {at}, {block}",
-                    "dc zva, {at}",
-                    "add {at}, {at}, {block}",
-                    "dc zva, {at}",
-                    "add {at}, {at}, {block}",
-                    "dc zva, {at}",
-                    "add {at}, {at}, {block}",
-                    "dc zva, {at}",
-                    "add {at}, {at}, {block}",
-                    "dc zva, {at}",
-                    "add {at}, {at}, {block}",
+                    ".endr",
                     "cmp {at}, {end}",
                     "b.lo 2b",
                     at = inout(reg) start => _,
                     block = in(reg) block,
-                    end = in(reg) start.wrapping_add(GRANULE_SIZE),
+                    end = in(reg) start.add(GRANULE_SIZE),
                     options(nostack)
                 );
-            }
+            },
         }
-        // Until the zeroes are there for every observer.
+        // Every observer must see the zeroes before what follows.
         barrier::dsb(barrier::ISH);
     }
 
@@ -278,43 +257,51 @@ unsafe impl Memory for ArchCpu {
     }
 
     fn invalidate_stage2(&self, vmid: u16, base: Ipa, size: u64, level: i8) {
-        /// With more entries than this, forgetting all of the VMID is cheaper.
+        /// With more entries than this, forgetting everything of the VMID is cheaper.
         const MOST: u64 = 16;
         let level = u32::from(level.clamp(0, 3).unsigned_abs());
         let entry_shift = 12 + 9 * (3 - level);
         let entries = size >> entry_shift;
-        // The entries of the EL1&0 regime are addressed by the VMID in VTTBR_EL2, and only while
+        // TLBI names the Realm by the VMID in VTTBR_EL2, and reaches the EL1&0 regime only while
         // TGE is clear. No stage 2 translation happens at EL2, whatever VTTBR_EL2 says.
         let (hcr, vttbr) = (HCR_EL2.get(), VTTBR_EL2.get());
-        // The tables were written before, and walks of EL1 and EL0 that go on at EL2 (R_LFHQG) end
-        // before the registers change.
+        // All CPUs' walkers must see the table entries before the TLBI, and walks of EL1 and EL0
+        // that go on at EL2 (R_LFHQG) must end before the registers change.
         barrier::dsb(barrier::ISH);
-        HCR_EL2.set(hcr & !set!(HCR_EL2: TGE));
-        VTTBR_EL2.write(VTTBR_EL2::VMID.val(vmid.into()));
+        // SAFETY: the monitor's own translation stays: E2H does, and its regime does not depend on
+        // TGE at EL2. No Realm runs before both registers have their values again.
+        unsafe {
+            HCR_EL2.set(hcr & !set!(HCR_EL2: TGE));
+            VTTBR_EL2.set(VTTBR_EL2::VMID.val(vmid.into()).value);
+        }
         isb();
         if (1..=MOST).contains(&entries) {
             for entry in 0..entries {
-                let ipa = base.0.wrapping_add(entry << entry_shift);
+                // Wrapping: the range ends within the IPA space, far below 2^64.
+                let ipa = Ipa(base.0.wrapping_add(entry << entry_shift));
                 // SAFETY: forgets translations.
                 unsafe {
                     asm!(
-                        "tlbi ipas2e1is, {page}",
-                        page = in(reg) ipa >> 12 & ((1 << 40) - 1),
+                        "tlbi ipas2e1is, {operand}",
+                        operand = in(reg) stage2::tlbi_operand(ipa),
                         options(nostack, preserves_flags)
                     );
                 }
             }
             barrier::dsb(barrier::ISH);
-            // SAFETY: forgets translations: those of stage 1 that were combined with the above.
+            // SAFETY: forgets translations: those that combine stage 1 with the above.
             unsafe { asm!("tlbi vmalle1is", options(nostack, preserves_flags)) };
         } else {
             // SAFETY: forgets translations.
             unsafe { asm!("tlbi vmalls12e1is", options(nostack, preserves_flags)) };
         }
-        // Until all CPUs have forgotten.
+        // All CPUs must have forgotten before what follows.
         barrier::dsb(barrier::ISH);
-        VTTBR_EL2.set(vttbr);
-        HCR_EL2.set(hcr);
+        // SAFETY: the values from before.
+        unsafe {
+            VTTBR_EL2.set(vttbr);
+            HCR_EL2.set(hcr);
+        }
         isb();
     }
 }

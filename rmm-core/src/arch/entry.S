@@ -19,9 +19,9 @@ rmm_entry:
     mov     x23, x4
     adrp    x24, __image_start
 
-    // The cold boot leaves the blocks of all CPUs here, cleaned to memory.
-    adrp    x5, {warm_boot}
-    add     x5, x5, :lo12:{warm_boot}
+    // The cold boot publishes where the blocks of all CPUs are. Before, this is zero.
+    adrp    x5, {blocks}
+    add     x5, x5, :lo12:{blocks}
     ldp     x6, x7, [x5]
     cbz     x6, cold_boot
 

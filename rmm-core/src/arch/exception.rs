@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Exceptions that the monitor itself takes. Two kinds are ordinary: a fault in a copy from or to
-//! Non-secure memory, see [`ns`](super::ns), and a register that EL3 keeps closed, see
-//! [`optional`](super::optional). Every other is a bug or broken hardware: the monitor tells what it
-//! knows and the CPU stops.
+//! Exceptions that the monitor itself takes. Those that [`fixup`] knows are ordinary. Every other
+//! one is a bug or broken hardware: the monitor reports what it knows, and the CPU stops.
 
 use super::registers::*;
-use super::{console, fixup, percpu, space};
+use super::{console, fixup, percpu};
+use crate::encoding::space;
 use aarch64_cpu::asm::wfe;
 use core::arch::global_asm;
 use core::mem::offset_of;
@@ -38,7 +37,7 @@ struct Frame {
     spsr: u64,
 }
 
-/// Judges an exception; returns where the program goes on, in the frame.
+/// Handles an exception. Returns if a fixup expects it; the frame then says where to go on.
 extern "C" fn rmm_exception(frame: &mut Frame, kind: u64) {
     let (esr, far) = (ESR_EL2.get(), FAR_EL2.get());
     if kind == SYNC
@@ -55,7 +54,7 @@ extern "C" fn rmm_exception(frame: &mut Frame, kind: u64) {
 fn crash(frame: &Frame, kind: u64, esr: u64, far: u64) -> ! {
     let data = percpu::data();
     if data.crashed.replace(true) {
-        // An exception while telling of one.
+        // An exception during the report of another one.
         stop();
     }
     let name = match kind {
@@ -75,7 +74,8 @@ fn crash(frame: &Frame, kind: u64, esr: u64, far: u64) -> ! {
         "  SP  {:#018x} LR  {:#018x}",
         frame.sp, frame.x[30]
     ));
-    // They may hold bytes of a Realm, and the Host reads the console.
+    // Not in release builds: the registers may hold bytes of a Realm, and the Host reads the
+    // console.
     if cfg!(debug_assertions) {
         for (n, x) in frame.x.iter().enumerate() {
             console::write_crash(format_args!("  X{n:<2} {x:#018x}"));
@@ -94,8 +94,8 @@ pub fn fatal(why: core::fmt::Arguments<'_>) -> ! {
     stop()
 }
 
-/// Stops this CPU for ever, interrupts masked. Nothing is given back to the Host: the state of a
-/// Realm may be in the registers.
+/// Stops this CPU for ever, interrupts masked. It does not return to the Host: the registers may
+/// hold state of a Realm.
 fn stop() -> ! {
     loop {
         wfe();

@@ -14,17 +14,12 @@ use rmm_granule::{GRANULE_SIZE, Ipa};
 use rmm_rtt::Stage2;
 
 impl ArchCpu {
-    /// The Host's state of this CPU.
-    ///
-    /// # Safety
-    /// No other reference to it is alive.
-    #[allow(
-        clippy::mut_from_ref,
-        reason = "the state is in a cell of this CPU, not in the value"
-    )]
-    pub(super) unsafe fn host(&self) -> &mut HostState {
-        // SAFETY: the cell is this CPU's, and the caller promises that there is one reference.
-        unsafe { &mut *self.data().host.get() }
+    /// Calls `work` with the Host's state of this CPU.
+    #[inline(always)]
+    pub(super) fn with_host<R>(&self, work: impl FnOnce(&mut HostState) -> R) -> R {
+        // SAFETY: the cell is this CPU's. Only this function makes a reference to its content, and
+        // `work` does not call it: the functions of `HostState` know nothing of the CPU.
+        work(unsafe { &mut *self.data().host.get() })
     }
 }
 
@@ -51,15 +46,14 @@ impl Machine for ArchCpu {
     }
 
     unsafe fn enter_realm(&self, rec: &mut RecContext, stage2: &Stage2, controls: EntryControls) {
-        // SAFETY: the state is this CPU's own, made when it booted; a REC is entered once, and its
-        // tables are the Realm's while one of its RECs runs, by the trait's contract.
-        unsafe { realm::enter(self.host(), rec, stage2, controls) }
+        // SAFETY: the state belongs to this CPU, which initialised it when it booted. The rest is the
+        // caller's promise.
+        self.with_host(|host| unsafe { realm::enter(host, rec, stage2, controls) });
     }
 
     unsafe fn leave_realm(&self, rec: &mut OnCpu<'_>) {
-        // SAFETY: the REC is entered with this state of the Host; what was lent has been reclaimed,
-        // by the trait's contract.
-        unsafe { realm::leave(self.host(), rec) }
+        // SAFETY: the REC is entered with this state of the Host. The rest is the caller's promise.
+        self.with_host(|host| unsafe { realm::leave(host, rec) });
     }
 
     #[inline(always)]
@@ -81,8 +75,7 @@ impl Machine for ArchCpu {
 
     #[inline(always)]
     fn is_streaming(&self, _: &OnCpu<'_>) -> bool {
-        // SAFETY: a REC is entered, and nothing is lent to it yet.
-        unsafe { self.host().simd.is_streaming() }
+        self.with_host(|host| host.simd.is_streaming())
     }
 
     fn pend_serror(&self, rec: &mut OnCpu<'_>, syndrome: u64) {
@@ -95,45 +88,35 @@ impl Machine for ArchCpu {
     }
 
     fn lend_simd(&self, _: &OnCpu<'_>, simd: &SimdState) {
-        // SAFETY: a REC is entered with this state of the Host.
-        unsafe { self.host().simd.lend(simd) }
+        self.with_host(|host| host.simd.lend(simd));
     }
 
     fn reclaim_simd(&self, _: &OnCpu<'_>, simd: &mut SimdState) {
-        // SAFETY: a REC is entered with this state of the Host.
-        unsafe { self.host().simd.reclaim(simd) }
+        self.with_host(|host| host.simd.reclaim(simd));
     }
 
     fn lend_sve(&self, _: &OnCpu<'_>, vl: u8, z: [&ZRegisters; 2], rest: &SveState) {
-        // SAFETY: a REC is entered with this state of the Host; a Realm has SVE only where the CPU
-        // has it.
-        unsafe { self.host().simd.lend_sve(vl, z, rest) }
+        self.with_host(|host| host.simd.lend_sve(vl, z, rest));
     }
 
     fn reclaim_sve(&self, _: &OnCpu<'_>, _: u8, z: [&mut ZRegisters; 2], rest: &mut SveState) {
-        // SAFETY: as for `lend_sve`, which came before.
-        unsafe { self.host().simd.reclaim_sve(z, rest) }
+        self.with_host(|host| host.simd.reclaim_sve(z, rest));
     }
 
     fn lend_debug(&self, rec: &OnCpu<'_>) {
-        // SAFETY: a REC is entered with this state of the Host.
-        unsafe { self.host().debug.lend(&rec.debug) }
+        self.with_host(|host| host.debug.lend(&rec.debug));
     }
 
     fn reclaim_debug(&self, rec: &mut OnCpu<'_>) {
-        // SAFETY: a REC is entered with this state of the Host.
-        unsafe { self.host().debug.reclaim(&mut rec.debug) }
+        self.with_host(|host| host.debug.reclaim(&mut rec.debug));
     }
 
     fn lend_pmu(&self, rec: &OnCpu<'_>, counters: u8) {
-        // SAFETY: a REC is entered with this state of the Host; a Realm has a PMU only where the
-        // CPU has one, and no more counters.
-        unsafe { self.host().pmu.lend(counters, &rec.pmu) }
+        self.with_host(|host| host.pmu.lend(counters, &rec.pmu));
     }
 
     fn reclaim_pmu(&self, rec: &mut OnCpu<'_>, counters: u8) {
-        // SAFETY: as for `lend_pmu`, which came before.
-        unsafe { self.host().pmu.reclaim(counters, &mut rec.pmu) }
+        self.with_host(|host| host.pmu.reclaim(counters, &mut rec.pmu));
     }
 }
 

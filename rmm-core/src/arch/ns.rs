@@ -2,9 +2,7 @@
 //! Copies between the monitor's memory and Non-secure memory. The Host may take the memory away at
 //! any instant; the fault that follows becomes an [`NsFault`].
 
-use super::fixup;
-use super::registers::*;
-use super::space::{self, private};
+use crate::encoding::fixup;
 use core::arch::global_asm;
 use rmm_granule::NsFault;
 
@@ -29,13 +27,4 @@ pub unsafe fn copy(to: *mut u8, from: *const u8, size: usize) -> Result<(), NsFa
         0 => Ok(()),
         _ => Err(NsFault),
     }
-}
-
-/// Whether a data abort may be that of an access to Non-secure memory: it hits a window, or nobody
-/// knows what it hits.
-#[must_use]
-pub fn may_be_foreign(esr: u64, far: u64) -> bool {
-    const SIZE: u64 = (private::NS_WINDOW_COUNT * space::PAGE) as u64;
-    let windows = private::va(private::NS_WINDOWS) as u64;
-    far.wrapping_sub(windows) < SIZE || ESR_FnV.is_set(esr)
 }

@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The memory of one CPU: its translation tables, data and stacks.
+//! The memory of one CPU: its translation tables, data and stacks; and where that of all CPUs is.
 
 use super::realm::HostState;
-use super::space::{EXCEPTION_STACK_PAGES, PAGE, STACK_PAGES, private};
+use crate::encoding::space::{EXCEPTION_STACK_PAGES, PAGE, STACK_PAGES, private};
+use core::arch::asm;
 use core::cell::{Cell, UnsafeCell};
+use core::sync::atomic::{AtomicU64, Ordering};
+use rmm_granule::Pa;
 
 /// A translation table.
-pub type Table = [u64; 512];
+type Table = [u64; 512];
 
 /// A CPU's memory, contiguous in physical memory. Its parts are mapped at the same addresses on
-/// each CPU, see [`space`](super::space); the block as such is mapped nowhere.
+/// each CPU, see [`space`](crate::encoding::space); the block as a whole is mapped nowhere.
 #[repr(C, align(4096))]
 pub struct CpuBlock {
     /// Root table.
@@ -24,15 +27,15 @@ pub struct CpuBlock {
     pub exception_stack: [u8; EXCEPTION_STACK_PAGES * PAGE],
 }
 
-/// What a CPU knows for itself. Zero is its state at boot.
+/// Data of a CPU that only this CPU accesses. All zero at boot.
 #[repr(C, align(4096))]
 pub struct CpuData {
     /// Linear index of the CPU.
     pub index: Cell<usize>,
-    /// Bit n: window n has been opened since this CPU's TLB last forgot all that were closed; from
-    /// bit 32 on, windows onto Non-secure memory.
+    /// Windows that have been opened since this CPU's TLB last forgot all closed ones, as in
+    /// [`fresh_window`](crate::encoding::space::fresh_window).
     pub used_windows: Cell<u64>,
-    /// The CPU is about to stop: it met an exception it cannot go on from.
+    /// The CPU is about to stop: it met an exception that it cannot go on from.
     pub crashed: Cell<bool>,
     /// The Host's registers while a REC is entered.
     pub host: UnsafeCell<HostState>,
@@ -41,19 +44,49 @@ pub struct CpuData {
 /// Pages of [`CpuData`].
 pub const DATA_PAGES: usize = size_of::<CpuData>() / PAGE;
 
-const _: () = {
-    assert!(private::DATA + DATA_PAGES < private::WINDOWS);
-    assert!(private::WINDOWS + private::WINDOW_COUNT < private::NS_WINDOWS);
-    assert!(
-        private::NS_WINDOWS + private::NS_WINDOW_COUNT < private::WINDOWS + private::ALL_WINDOWS
-    );
-    assert!(private::ALL_WINDOWS <= u64::BITS as usize);
-};
+const _: () = assert!(private::DATA + DATA_PAGES < private::WINDOWS);
 
 /// This CPU's data.
-#[inline(always)]
+#[inline]
 pub fn data() -> &'static CpuData {
-    // SAFETY: early boot code maps each CPU's own data at this address before any Rust runs, and
+    // SAFETY: the entry code maps each CPU's own data at this address before any Rust runs, and
     // for ever. The type is not Sync, so the reference stays on this CPU.
     unsafe { &*(private::va(private::DATA) as *const CpuData) }
+}
+
+/// Where a CPU that boots warm finds its block, with its MMU off. Not in .bss: it must be zero when
+/// EL3 has loaded the image, and the entry code reads it before it clears .bss.
+#[unsafe(link_section = ".data.blocks")]
+pub static BLOCKS: Blocks = Blocks {
+    base: AtomicU64::new(0),
+    count: AtomicU64::new(0),
+};
+
+/// The blocks of all CPUs, by CPU index. The entry code loads both fields as a pair.
+#[repr(C, align(64))]
+pub struct Blocks {
+    /// Physical address of the array of [`CpuBlock`]; zero before the cold boot is done.
+    base: AtomicU64,
+    /// Number of blocks.
+    count: AtomicU64,
+}
+
+impl Blocks {
+    /// Lets the other CPUs boot, with these blocks.
+    pub fn publish(&self, base: Pa, count: u64) {
+        self.count.store(count, Ordering::Relaxed);
+        self.base.store(base.0, Ordering::Relaxed);
+        // SAFETY: cleans a line of the monitor's own data to memory, for CPUs whose caches are off.
+        // The structure, aligned to 64 bytes, lies in one line of that size or more, or in the first
+        // 16 bytes of smaller ones.
+        unsafe {
+            asm!(
+                "dsb ish",
+                "dc civac, {line}",
+                "dsb sy",
+                line = in(reg) core::ptr::from_ref(self),
+                options(nostack, preserves_flags)
+            );
+        }
+    }
 }

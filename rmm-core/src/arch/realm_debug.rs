@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Breakpoints and watchpoints in the world switch (specification A3.1.4).
 //!
-//! A Realm gets them when it first touches one of their registers after an entry, or at the entry
-//! if `MDSCR_EL1.MDE` says that they act. It can reach all that the CPU has, so all are switched.
-//! The OS lock, which EL3 does not bank either, is open while they are the Realm's: a locked one
-//! would keep them from acting.
+//! They are lent to a Realm when it first accesses one of their registers after an entry, or at the
+//! entry if `MDSCR_EL1.MDE` is 1 and they act. The Realm can reach all that the CPU has, so all are
+//! switched. The OS lock, which EL3 does not bank either, is unlocked meanwhile: otherwise they would
+//! not act.
 
 use super::registers::*;
 use crate::machine::DebugState;
 use zerocopy::FromZeros;
 
-/// The Host's debug registers of this CPU while they are a Realm's.
+/// The Host's debug registers of this CPU while they are lent to a Realm.
 #[repr(C)]
 pub(super) struct HostDebug {
     state: DebugState,
@@ -19,7 +19,7 @@ pub(super) struct HostDebug {
     watchpoints: usize,
 }
 
-/// `$with!(n)` for each breakpoint, or each watchpoint, that there is.
+/// `$with!(n)` for each of so many breakpoints or watchpoints.
 macro_rules! for_points {
     ($count:expr, $with:ident) => {
         for_some!(
@@ -40,44 +40,41 @@ impl HostDebug {
     fn save(&self, to: &mut DebugState) {
         macro_rules! breakpoint {
             ($n:literal) => {{
-                to.bvr[$n] = DBGBVR_EL1::<$n>::NEW.get();
-                to.bcr[$n] = DBGBCR_EL1::<$n>::NEW.get();
+                to.bvr[$n] = DBGBVR_EL1::<$n>.get();
+                to.bcr[$n] = DBGBCR_EL1::<$n>.get();
             }};
         }
         macro_rules! watchpoint {
             ($n:literal) => {{
-                to.wvr[$n] = DBGWVR_EL1::<$n>::NEW.get();
-                to.wcr[$n] = DBGWCR_EL1::<$n>::NEW.get();
+                to.wvr[$n] = DBGWVR_EL1::<$n>.get();
+                to.wcr[$n] = DBGWCR_EL1::<$n>.get();
             }};
         }
         for_points!(self.breakpoints, breakpoint);
         for_points!(self.watchpoints, watchpoint);
     }
 
-    /// The values are of the world that runs next below EL2: debug exceptions are not taken at
-    /// EL2, where `MDCR_EL2.TDE` is 0.
+    /// Loads the values of the world that runs next. They act below EL2 alone: with
+    /// `MDCR_EL2.TDE` = 0 EL2 takes no debug exceptions.
     fn load(&self, from: &DebugState) {
         macro_rules! breakpoint {
             ($n:literal) => {{
-                DBGBVR_EL1::<$n>::NEW.set(from.bvr[$n]);
-                DBGBCR_EL1::<$n>::NEW.set(from.bcr[$n]);
+                DBGBVR_EL1::<$n>.set(from.bvr[$n]);
+                DBGBCR_EL1::<$n>.set(from.bcr[$n]);
             }};
         }
         macro_rules! watchpoint {
             ($n:literal) => {{
-                DBGWVR_EL1::<$n>::NEW.set(from.wvr[$n]);
-                DBGWCR_EL1::<$n>::NEW.set(from.wcr[$n]);
+                DBGWVR_EL1::<$n>.set(from.wvr[$n]);
+                DBGWCR_EL1::<$n>.set(from.wcr[$n]);
             }};
         }
         for_points!(self.breakpoints, breakpoint);
         for_points!(self.watchpoints, watchpoint);
     }
 
-    /// Saves the Host's registers, loads the REC's and lets the Realm use them.
-    ///
-    /// # Safety
-    /// A REC is entered on this CPU and the registers are the Host's.
-    pub(super) unsafe fn lend(&mut self, rec: &DebugState) {
+    /// Saves the Host's registers, loads the REC's and ends the trap. A REC is entered on this CPU.
+    pub(super) fn lend(&mut self, rec: &DebugState) {
         let mut host = DebugState::new_zeroed();
         self.save(&mut host);
         self.state = host;
@@ -90,11 +87,8 @@ impl HostDebug {
         isb();
     }
 
-    /// Saves the REC's registers, loads the Host's and traps them again.
-    ///
-    /// # Safety
-    /// A REC is entered on this CPU and the registers are its, by [`HostDebug::lend`].
-    pub(super) unsafe fn reclaim(&mut self, rec: &mut DebugState) {
+    /// Saves the REC's registers after [`HostDebug::lend`], loads the Host's and traps again.
+    pub(super) fn reclaim(&mut self, rec: &mut DebugState) {
         self.save(rec);
         self.load(&self.state);
         if self.locked {

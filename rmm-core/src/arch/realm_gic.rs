@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! The virtual GIC CPU interface in the world switch (specification A6.1).
 //!
-//! The Host saves and reloads its own `ICH_*` around a call; it only relies on `ICH_HCR_EL2.En`
-//! being 0 afterwards. List registers keep the REC's values, which the exit record tells anyway;
-//! active priorities, which it does not tell, are cleared. `ICC_PMR_EL1` stays the Host's: a
+//! The Host saves and loads its own `ICH_*` around a call, and relies only on `ICH_HCR_EL2.En` = 0
+//! afterwards. List registers keep the REC's values, which the exit record contains anyway. Active
+//! priorities, which it does not contain, are cleared. `ICC_PMR_EL1` keeps the Host's value: a
 //! physical interrupt that it masks does not end a Realm's run.
 
 use super::registers::*;
+use crate::encoding::features::priority_registers;
 use crate::machine::GicState;
 
 /// `ICC_SRE_EL2`: system registers at EL2 and EL1, no bypass.
@@ -27,7 +28,7 @@ pub(super) struct GicInterface {
     vmcr: u64,
 }
 
-/// `$with!(n)` for each list register that there is.
+/// `$with!(n)` for each of so many list registers.
 macro_rules! for_list_registers {
     ($count:expr, $with:ident) => {
         for_some!(
@@ -36,7 +37,7 @@ macro_rules! for_list_registers {
     };
 }
 
-/// `$with!(n)` for each register of a group of active priorities that there is.
+/// `$with!(n)` for each of so many registers of a group of active priorities.
 macro_rules! for_priority_registers {
     ($count:expr, $with:ident) => {
         for_some!($count, $with, 0, 1, 2, 3)
@@ -44,23 +45,16 @@ macro_rules! for_priority_registers {
 }
 
 impl GicInterface {
-    /// Finds out what this CPU has, and closes the virtual interface unless it is the Host's.
-    ///
-    /// # Safety
-    /// Runs at EL2 with no REC entered on this CPU.
-    pub(super) unsafe fn init(&mut self, shared: bool) {
+    /// Finds out what this CPU has, and closes the virtual interface unless it is the Host's. No REC
+    /// is entered on this CPU.
+    pub(super) fn init(&mut self, shared: bool) {
         self.shared = shared;
         let sre = ICC_SRE_EL2.get();
         ICC_SRE_EL2.set(SRE_ON);
         isb();
         let vtr = ICH_VTR_EL2.get();
         self.list_registers = usize::from(field(vtr, ICH_VTR_EL2::ListRegs)) + 1;
-        // Preemption bits minus 1.
-        self.priority_registers = match ICH_VTR_EL2::PREbits.read(vtr) {
-            6.. => 4,
-            5 => 2,
-            _ => 1,
-        };
+        self.priority_registers = priority_registers(vtr);
         if shared {
             ICC_SRE_EL2.set(sre);
         } else {
@@ -68,21 +62,18 @@ impl GicInterface {
         }
     }
 
-    /// Loads the REC's registers.
-    ///
-    /// # Safety
-    /// No REC is entered on this CPU; `gic.hcr` has only bits that are harmless to the Host.
+    /// Loads the REC's registers. `gic.hcr` has only bits that are harmless to the Host.
     #[inline(always)]
-    pub(super) unsafe fn enter(&mut self, gic: &GicState) {
+    pub(super) fn enter(&mut self, gic: &GicState) {
         macro_rules! load_list {
             ($n:literal) => {
-                ICH_LR_EL2::<$n>::NEW.set(gic.lrs[$n])
+                ICH_LR_EL2::<$n>.set(gic.lrs[$n])
             };
         }
         macro_rules! load_priorities {
             ($n:literal) => {{
-                ICH_AP0R_EL2::<$n>::NEW.set(gic.ap0r[$n]);
-                ICH_AP1R_EL2::<$n>::NEW.set(gic.ap1r[$n]);
+                ICH_AP0R_EL2::<$n>.set(gic.ap0r[$n]);
+                ICH_AP1R_EL2::<$n>.set(gic.ap1r[$n]);
             }};
         }
         if self.shared {
@@ -91,7 +82,7 @@ impl GicInterface {
             self.vmcr = ICH_VMCR_EL2.get();
             if self.sre & SRE_ON != SRE_ON {
                 ICC_SRE_EL2.set(SRE_ON);
-                // The others exist from here on.
+                // Only from here on do the other registers exist.
                 isb();
             }
         }
@@ -102,22 +93,19 @@ impl GicInterface {
     }
 
     /// Saves the REC's registers and closes the interface.
-    ///
-    /// # Safety
-    /// The REC of `gic` is entered on this CPU.
     #[inline(always)]
-    pub(super) unsafe fn leave(&mut self, gic: &mut GicState) {
+    pub(super) fn leave(&mut self, gic: &mut GicState) {
         macro_rules! save_list {
             ($n:literal) => {
-                gic.lrs[$n] = ICH_LR_EL2::<$n>::NEW.get()
+                gic.lrs[$n] = ICH_LR_EL2::<$n>.get()
             };
         }
         macro_rules! save_priorities {
             ($n:literal) => {{
-                gic.ap0r[$n] = ICH_AP0R_EL2::<$n>::NEW.get();
-                gic.ap1r[$n] = ICH_AP1R_EL2::<$n>::NEW.get();
-                ICH_AP0R_EL2::<$n>::NEW.set(0);
-                ICH_AP1R_EL2::<$n>::NEW.set(0);
+                gic.ap0r[$n] = ICH_AP0R_EL2::<$n>.get();
+                gic.ap1r[$n] = ICH_AP1R_EL2::<$n>.get();
+                ICH_AP0R_EL2::<$n>.set(0);
+                ICH_AP1R_EL2::<$n>.set(0);
             }};
         }
         gic.hcr = ICH_HCR_EL2.get();

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! The EL1 timers in the world switch (specification A6.2).
 //!
-//! A timer of a Realm that is asserted would interrupt the run again at once: its signal is masked
-//! until it is not asserted any more, and the run loop tells the Host of each change.
+//! A timer of a Realm that is asserted would interrupt the run again at once. So its signal is masked
+//! as long as it is asserted, and the run loop exits to the Host when a timer becomes asserted.
 
 use super::registers::*;
 use crate::machine::{TimerLines, TimerState};
@@ -17,12 +17,12 @@ const CNTPMASK: u64 = set!(CNTHCTL_EL2: CNTPMASK);
 const VIRTUAL_TIMER_PPI: u64 = 27;
 /// INTID of the EL1 physical timer.
 const PHYSICAL_TIMER_PPI: u64 = 30;
-/// How often to look whether a masked timer's interrupt is gone from the CPU interface. It takes
-/// the time of a message between redistributor and CPU; if it should ever take longer, the Realm
-/// leaves to the Host once more than it need.
+/// How often to look whether the interrupt of a timer that was just masked is gone from the CPU
+/// interface. It takes the time of a message between redistributor and CPU. Should it ever take longer,
+/// the REC exits once more than necessary.
 const MAX_POLLS: u32 = 1000;
 
-/// Sets what no REC changes.
+/// Sets the registers that no REC changes.
 pub(super) fn init() {
     CNTHCTL_EL2.set(CNTHCTL_BASE);
     CNTVOFF_EL2.set(0);
@@ -31,7 +31,6 @@ pub(super) fn init() {
 /// Masks the hardware signal of each EL1 timer of the entered REC that is asserted and unmasks
 /// that of the others; returns which are asserted.
 #[inline(always)]
-#[must_use]
 pub fn mask() -> TimerLines {
     let lines = TimerLines {
         virt: CNTV_CTL_EL02.matches_all(
@@ -55,7 +54,7 @@ pub fn mask() -> TimerLines {
     lines
 }
 
-/// Changes the masks; waits until the CPU interface has seen a new one.
+/// Changes the masks, and waits until an interrupt that is now masked is gone from the CPU interface.
 #[cold]
 fn set_masks(cnthctl: u64, before: u64) {
     CNTHCTL_EL2.set(cnthctl);
@@ -83,7 +82,8 @@ pub(super) fn save(timers: &mut TimerState) {
     timers.cntv_cval = CNTV_CVAL_EL02.get();
 }
 
-/// Loads the EL1 timers, which only raise interrupts. Compare values come before the controls.
+/// Loads the EL1 timers. Compare values come before the controls: an enabled timer must not compare
+/// with the other world's value.
 #[inline(always)]
 pub(super) fn load(timers: &TimerState) {
     CNTKCTL_EL12.set(timers.cntkctl);

@@ -5,16 +5,17 @@ use super::cpu::ArchCpu;
 use super::optional::Optional;
 use super::percpu::{self, CpuBlock};
 use super::registers::*;
-use super::{console, el3, entry, features, paging};
+use super::{console, el3, features, paging};
 use crate::board::Board;
-use crate::boot::{BootError, ColdBoot, Extent, Home, Manifest, Plan, WarmBoot};
+use crate::boot::{BootError, ColdBoot, Extent, Layout, Manifest, Plan, WarmBoot};
+use crate::encoding::features::keeps;
 use crate::machine::CpuFeatures;
 use crate::monitor::Monitor;
 use crate::rmi;
 use core::convert::Infallible;
 use log::{error, info, warn};
 use rmm_abi::el3::{error as el3_error, fid};
-use rmm_granule::{GranuleTable, Memory, Pa, Word};
+use rmm_granule::{GranuleTable, Memory, Pa, Word, bug};
 use spin::Once;
 
 static FEATURES: Once<CpuFeatures> = Once::new();
@@ -39,7 +40,7 @@ pub fn cold(board: &'static Board, arguments: [u64; 5], image: u64) -> ! {
     }
 }
 
-/// Tells EL3 that the monitor does not boot. It never comes back.
+/// Reports to EL3 that the monitor does not boot. EL3 does not return from that.
 fn refuse(why: BootError) -> ! {
     error!("boot: {why}");
     loop {
@@ -50,16 +51,15 @@ fn refuse(why: BootError) -> ! {
 fn boot(board: &Board, arguments: [u64; 5], image: Extent) -> Result<Infallible, BootError> {
     let args = ColdBoot::new(arguments)?;
     percpu::data().index.set(args.cpu);
-    // SAFETY: this CPU boots.
-    let open = unsafe { Optional::find(args.el3) };
+    let open = Optional::find(args.el3);
     let features = FEATURES.call_once(|| features::read(args.el3, &open));
     // SAFETY: this CPU boots.
     let cpu = unsafe { ArchCpu::new(features, args.el3, &open) };
 
-    // SAFETY: EL3 promises the page; it is mapped this once.
+    // SAFETY: EL3 promises the page; it is mapped here alone.
     let buffer = unsafe { paging::map_shared_buffer(&cpu, image.base, args.shared_buffer) };
-    // SAFETY: the page is mapped for ever and EL3 writes it only when it is called.
     let manifest = Manifest::parse(
+        // SAFETY: the page is mapped for ever, and EL3 writes it only while it serves a call.
         unsafe { buffer.as_ref() },
         args.shared_buffer,
         features.pa_bits,
@@ -71,8 +71,8 @@ fn boot(board: &Board, arguments: [u64; 5], image: Extent) -> Result<Infallible,
             console::open(registers, info);
         }
     }
-    // Here the log can tell why.
-    open.judge()?;
+    // Not before the console is open: the log then says why.
+    open.check()?;
     let (el3, version) = (args.el3.version(), manifest.version);
     info!(
         "{} {}: interface {}.{}, manifest {}.{}, {} CPUs",
@@ -90,32 +90,33 @@ fn boot(board: &Board, arguments: [u64; 5], image: Extent) -> Result<Infallible,
 
     let block = size_of::<CpuBlock>();
     let plan = Plan::new(board, &args, &manifest, image.base, block as u64)?;
-    let home = find_home(&plan, board, &args, image)?;
-    // SAFETY: the memory was found for this.
-    let table = unsafe { granule_table(&cpu, &plan, &home)? };
-    // What EL3 keeps for reservations may lie in a bank; the monitor's own region does not.
-    table.reserve(home.table.0, plan.table_size);
-    table.reserve(home.cpus.0, (args.cpus * block) as u64);
+    let layout = find_layout(&plan, board, &args, image)?;
+    // SAFETY: the layout is of memory that is the monitor's.
+    let table = unsafe { granule_table(&cpu, &plan, layout.table)? };
+    // Memory that EL3 reserves may lie in a DRAM bank; the monitor's own region does not.
+    table.reserve(layout.table.0, plan.table_size);
+    table.reserve(layout.cpus.0, (args.cpus * block) as u64);
     for index in 0..args.cpus {
-        let at = Pa(home.cpus.0 + (index * block) as u64);
-        // SAFETY: the memory was found for this; CPUs boot only below.
+        let at = Pa(layout.cpus.0 + (index * block) as u64);
+        // SAFETY: the layout has room for a block of each CPU; CPUs boot only after `publish`.
         unsafe { paging::prepare_block(&cpu, at, index) };
     }
     let monitor = MONITOR.call_once(|| Monitor::new(table, args.el3, *features));
-    entry::open_warm_boot(home.cpus.0, args.cpus as u64);
+    percpu::BLOCKS.publish(layout.cpus, args.cpus as u64);
     for bank in plan.banks().as_slice() {
         info!("delegable: {:#x} + {:#x}", bank.base, bank.size);
     }
     serve(monitor, &cpu, args.token)
 }
 
-/// Finds memory for the parts of the plan: EL3's if it has some, else the monitor's own region.
-fn find_home(
+/// Finds memory for the parts of the plan: from EL3 if it reserves some, else in the monitor's own
+/// region.
+fn find_layout(
     plan: &Plan,
     board: &Board,
     args: &ColdBoot,
     image: Extent,
-) -> Result<Home, BootError> {
+) -> Result<Layout, BootError> {
     let mut own = board.region_size;
     if args.el3.has_reserve_memory() {
         let alignment = u64::from(plan.reservation_alignment()) << 56;
@@ -127,7 +128,7 @@ fn find_home(
                 .ok_or(BootError::Other("EL3 reserved memory that is not aligned"));
         }
         if status.cast_signed() != el3_error::UNK {
-            // EL3 has the service, and may keep memory for it.
+            // EL3 has the service, and may keep part of the region for it.
             own = board.payload_size;
         }
     }
@@ -137,19 +138,15 @@ fn find_home(
 /// Makes the granule table.
 ///
 /// # Safety
-/// The memory of `home` is the monitor's, and this is called once.
-unsafe fn granule_table(
-    cpu: &ArchCpu,
-    plan: &Plan,
-    home: &Home,
-) -> Result<GranuleTable, BootError> {
+/// The memory of the plan's table at `pa` is the monitor's, and this is called once.
+unsafe fn granule_table(cpu: &ArchCpu, plan: &Plan, pa: Pa) -> Result<GranuleTable, BootError> {
     const TOO_LARGE: BootError = BootError::Other("more DRAM than the granule table can cover");
     let size = usize::try_from(plan.table_size).map_err(|_| TOO_LARGE)?;
     if size > paging::LARGEST_ARRAY {
         return Err(TOO_LARGE);
     }
     // SAFETY: the caller's promise.
-    let words = unsafe { paging::map_array(cpu, home.table, size) };
+    let words = unsafe { paging::map_array(cpu, pa, size) };
     for page in 0..size / rmm_granule::GRANULE_SIZE {
         // SAFETY: the page lies in what was just mapped, which nothing else refers to yet.
         cpu.zero(unsafe { words.cast().add(page).as_mut() });
@@ -163,18 +160,18 @@ unsafe fn granule_table(
 
 /// The warm boot of CPU `x0`.
 pub extern "C" fn warm(x0: u64, x1: u64) -> ! {
+    // Before they are set no block is published, and the entry code does not come here.
     let (Some(features), Some(monitor)) = (FEATURES.get(), MONITOR.get()) else {
-        refuse(BootError::Other("warm boot before the cold one"));
+        bug!("a warm boot before the cold one");
     };
-    // SAFETY: this CPU boots.
-    let open = unsafe { Optional::find(monitor.el3) };
-    if let Err(why) = open.judge() {
+    let open = Optional::find(monitor.el3);
+    if let Err(why) = open.check() {
         refuse(why);
     }
-    if !features::match_those(features, &features::read(monitor.el3, &open)) {
+    if !keeps(features, &features::read(monitor.el3, &open)) {
         refuse(BootError::Other("this CPU differs from the boot CPU"));
     }
-    // The entry code refused an index without a block already.
+    // The entry code has refused an index without a block.
     match WarmBoot::new([x0, x1], monitor.el3, usize::MAX) {
         Ok(args) => {
             // SAFETY: this CPU boots.
@@ -194,8 +191,8 @@ fn serve(monitor: &Monitor, cpu: &ArchCpu, token: u64) -> ! {
     }
 }
 
-/// The loop of [`serve`]. With `SHARED_RECORDS` the Host's `BRBCR_EL2` is put aside meanwhile: it
-/// could have the monitor's own branches recorded.
+/// The loop of [`serve`]. With `SHARED_RECORDS` the monitor switches `BRBCR_EL2`: with the Host's
+/// value the CPU could record the monitor's own branches.
 fn serve_calls<const SHARED_RECORDS: bool>(monitor: &Monitor, cpu: &ArchCpu, token: u64) -> ! {
     let mut call = el3::boot_complete(rmm_abi::el3::boot::SUCCESS, token);
     loop {

@@ -27,7 +27,7 @@ pub struct Plan {
 
 /// Where the parts of a [`Plan`] are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Home {
+pub struct Layout {
     /// The granule table, aligned to 2 MiB.
     pub table: Pa,
     /// The memory of all CPUs, aligned to a page.
@@ -98,10 +98,10 @@ impl Plan {
     /// The parts' places in a reservation of EL3's; `None` if EL3 broke the alignment, or the
     /// monitor cannot address it.
     #[must_use]
-    pub fn in_reservation(&self, base: Pa) -> Option<Home> {
+    pub fn in_reservation(&self, base: Pa) -> Option<Layout> {
         let end = base.checked_add(self.reservation())?;
         let usable = base.is_aligned_to(TABLE_BLOCK) && end.0 <= UNREACHABLE;
-        usable.then_some(Home {
+        usable.then_some(Layout {
             table: base,
             cpus: base.checked_add(self.table_size)?,
         })
@@ -112,7 +112,12 @@ impl Plan {
     ///
     /// # Errors
     /// They do not fit.
-    pub fn in_region(&self, size: u64, boot: &ColdBoot, image: Extent) -> Result<Home, BootError> {
+    pub fn in_region(
+        &self,
+        size: u64,
+        boot: &ColdBoot,
+        image: Extent,
+    ) -> Result<Layout, BootError> {
         const FULL: BootError = BootError::Other("the monitor's region is too small");
         let base = image.base;
         let region = Extent { base, size };
@@ -129,7 +134,7 @@ impl Plan {
             .and_then(|end| end.checked_next_multiple_of(TABLE_BLOCK))
             .ok_or(FULL)?;
         match table.checked_add(self.table_size) {
-            Some(needed) if needed <= end => Ok(Home {
+            Some(needed) if needed <= end => Ok(Layout {
                 table: Pa(table),
                 cpus: Pa(cpus),
             }),

@@ -421,7 +421,7 @@ fn no_page_makes_it_panic() {
     assert!(accepted > 0);
 }
 
-fn plan_for(manifest: &Manifest, cpus: u8) -> Result<(Plan, Home), BootError> {
+fn plan_for(manifest: &Manifest, cpus: u8) -> Result<(Plan, Layout), BootError> {
     let boot = ColdBoot::new([0, 4, cpus.into(), PA, 0])?;
     let image = Extent {
         base: Pa(0x4010_0000),
@@ -473,7 +473,7 @@ fn fvp_plan() {
     assert_eq!(1u64 << plan.reservation_alignment(), 0x20_0000);
     assert_eq!(
         plan.in_reservation(Pa(0xFF80_0000)),
-        Some(Home {
+        Some(Layout {
             table: Pa(0xFF80_0000),
             cpus: Pa(0xFFA0_0000)
         })

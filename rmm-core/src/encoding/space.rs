@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! The monitor's own virtual address space: the 1 GiB that TTBR1_EL2 translates. Each CPU has its
+//! own root table (level 2).
+//!
+//! | from | size | holds | mapped |
+//! |---|---|---|---|
+//! | [`IMAGE`] | 2 MiB | text, read-only data, data, bss | by all CPUs alike |
+//! | [`DEVICES`] | 2 MiB | console, buffer shared with EL3 | by all CPUs alike |
+//! | [`ARRAYS`] | 1018 MiB | granule table | by all CPUs alike |
+//! | [`PRIVATE`] | 2 MiB | stacks, data and windows of a CPU | by each CPU for itself |
+//!
+//! No page is both writable and executable. In the private part unmapped pages separate pages of
+//! different kinds, so a stack that overflows faults.
+
+/// Size of a page of the monitor's address space in bytes, that of a Granule.
+pub const PAGE: usize = 4096;
+/// What one level 2 descriptor maps, in bytes.
+pub const BLOCK: usize = 0x20_0000;
+
+/// `TCR_EL2.T1SZ`: 1 GiB.
+pub const T1SZ: u64 = 34;
+
+/// Where the image is linked.
+pub const IMAGE: usize = 0xFFFF_FFFF_C000_0000;
+/// Devices and the shared buffer.
+pub const DEVICES: usize = IMAGE + BLOCK;
+/// The granule table.
+pub const ARRAYS: usize = DEVICES + BLOCK;
+/// The private part of each CPU.
+pub const PRIVATE: usize = 0xFFFF_FFFF_FFE0_0000;
+
+/// Index of the root table's entry that maps `va`.
+pub const fn root_index(va: usize) -> usize {
+    (va - IMAGE) / BLOCK
+}
+
+/// Pages of the private part, by their index in it.
+pub mod private {
+    use super::PAGE;
+
+    /// The table that maps the private part.
+    pub const TABLE: usize = 1;
+    /// The CPU's data.
+    pub const DATA: usize = 3;
+    /// First window onto Realm memory.
+    pub const WINDOWS: usize = 16;
+    /// Number of windows onto Realm memory.
+    pub const WINDOW_COUNT: usize = 31;
+    /// First window onto Non-secure memory.
+    pub const NS_WINDOWS: usize = WINDOWS + 32;
+    /// Number of windows onto Non-secure memory.
+    pub const NS_WINDOW_COUNT: usize = 31;
+    /// Pages from [`WINDOWS`] that one TLBI forgets: windows of both kinds.
+    pub const ALL_WINDOWS: usize = 64;
+    /// First page of the stack.
+    pub const STACK: usize = 472;
+    /// First page of the exception stack.
+    pub const EXCEPTION_STACK: usize = 492;
+
+    /// Address of page `index`.
+    pub const fn va(index: usize) -> usize {
+        super::PRIVATE + index * PAGE
+    }
+
+    // Unmapped pages keep the kinds apart.
+    const _: () = {
+        assert!(WINDOWS + WINDOW_COUNT < NS_WINDOWS);
+        assert!(NS_WINDOWS + NS_WINDOW_COUNT < WINDOWS + ALL_WINDOWS);
+        assert!(WINDOWS + ALL_WINDOWS < STACK);
+        assert!(STACK + super::STACK_PAGES < EXCEPTION_STACK);
+        assert!(ALL_WINDOWS <= u64::BITS as usize);
+    };
+}
+
+/// Pages of a CPU's stack.
+pub const STACK_PAGES: usize = 8;
+/// Pages of a CPU's exception stack.
+pub const EXCEPTION_STACK_PAGES: usize = 4;
+
+/// Top of the stack.
+pub const STACK_TOP: usize = private::va(private::STACK + STACK_PAGES);
+/// Top of the exception stack: a run of ones, so that one instruction loads it into SP.
+pub const EXCEPTION_STACK_TOP: usize =
+    private::va(private::EXCEPTION_STACK + EXCEPTION_STACK_PAGES);
+
+const _: () = assert!(EXCEPTION_STACK_TOP == 0xFFFF_FFFF_FFFF_0000);
+
+/// The private page of a window that the TLB knows nothing of: one of `count` from page `first` on.
+/// Bit n of `used` says that page [`private::WINDOWS`] + n has been opened. `None` if all have been.
+pub const fn fresh_window(used: u64, first: usize, count: usize) -> Option<usize> {
+    let window = (used >> window_bit(first)).trailing_ones() as usize;
+    if window < count {
+        Some(first + window)
+    } else {
+        None
+    }
+}
+
+/// The bit of a private page in the `used` of [`fresh_window`].
+pub const fn window_bit(page: usize) -> usize {
+    page - private::WINDOWS
+}
+
+/// Whether an address lies in a window onto Non-secure memory.
+pub const fn is_in_ns_window(va: u64) -> bool {
+    const START: u64 = private::va(private::NS_WINDOWS) as u64;
+    const END: u64 = private::va(private::NS_WINDOWS + private::NS_WINDOW_COUNT) as u64;
+    START <= va && va < END
+}
+
+#[cfg(test)]
+mod tests {
+    use super::private::{NS_WINDOW_COUNT, NS_WINDOWS, WINDOW_COUNT, WINDOWS};
+    use super::*;
+
+    #[test]
+    fn parts_follow_each_other() {
+        assert_eq!(root_index(IMAGE), 0);
+        assert_eq!(root_index(DEVICES), 1);
+        assert_eq!(root_index(DEVICES + BLOCK - 1), 1);
+        assert_eq!(root_index(ARRAYS), 2);
+        assert_eq!(root_index(PRIVATE), 511);
+        assert_eq!(PRIVATE - ARRAYS, 1018 << 20);
+        // T1SZ: the region of the high addresses has 2^(64 - T1SZ) bytes.
+        assert_eq!(IMAGE as u64, 0_u64.wrapping_sub(1 << (64 - T1SZ)));
+        assert_eq!(STACK_TOP, 0xFFFF_FFFF_FFFE_0000);
+    }
+
+    #[test]
+    fn windows_are_used_in_turn_until_none_is_fresh() {
+        for (first, count) in [(WINDOWS, WINDOW_COUNT), (NS_WINDOWS, NS_WINDOW_COUNT)] {
+            let mut used = 0;
+            for n in 0..count {
+                let page = fresh_window(used, first, count).unwrap();
+                assert_eq!(page, first + n);
+                used |= 1 << window_bit(page);
+            }
+            assert_eq!(fresh_window(used, first, count), None);
+            // One that is closed after all the others.
+            let hole = first + count / 2;
+            used &= !(1 << window_bit(hole));
+            assert_eq!(fresh_window(used, first, count), Some(hole));
+        }
+    }
+
+    #[test]
+    fn windows_of_one_kind_do_not_use_up_the_other() {
+        let realm = (1 << WINDOW_COUNT) - 1;
+        assert_eq!(fresh_window(realm, WINDOWS, WINDOW_COUNT), None);
+        let ns = fresh_window(realm, NS_WINDOWS, NS_WINDOW_COUNT);
+        assert_eq!(ns, Some(NS_WINDOWS));
+        let used = ((1 << NS_WINDOW_COUNT) - 1) << 32;
+        assert_eq!(fresh_window(used, NS_WINDOWS, NS_WINDOW_COUNT), None);
+        assert_eq!(fresh_window(used, WINDOWS, WINDOW_COUNT), Some(WINDOWS));
+    }
+
+    #[test]
+    fn only_windows_onto_non_secure_memory_are_such() {
+        let va = |page| private::va(page) as u64;
+        for (address, expected) in [
+            (0, false),
+            (va(WINDOWS), false),
+            (va(WINDOWS + WINDOW_COUNT - 1), false),
+            (va(NS_WINDOWS) - 1, false),
+            (va(NS_WINDOWS), true),
+            (va(NS_WINDOWS + NS_WINDOW_COUNT) - 1, true),
+            (va(NS_WINDOWS + NS_WINDOW_COUNT), false),
+            (u64::MAX, false),
+        ] {
+            assert_eq!(is_in_ns_window(address), expected, "{address:#x}");
+        }
+    }
+}
