@@ -22,6 +22,7 @@ mod ecdsa;
 mod hash;
 mod key;
 mod measurement;
+mod platform;
 pub mod rem;
 pub mod rim;
 mod token;
@@ -32,4 +33,5 @@ pub use key::{
     InvalidKey, PRIVATE_KEY_SIZE, PUBLIC_POINT_SIZE, RealmAttestationKey, RealmPublicKey,
 };
 pub use measurement::Measurement;
+pub use platform::is_platform_token;
 pub use token::{Attestation, Piece, Progress, Signer, TokenContext};

@@ -145,7 +145,8 @@ pub struct TokenContext {
     len: u16,
     /// See [`phase`].
     phase: u8,
-    _zero: [u8; 1],
+    /// Unanswered attempts to get the signature from EL3.
+    unanswered: u8,
     signing: Signing,
     /// The token without the platform token; the signature is at its end.
     buffer: [u8; BUFFER_SIZE],
@@ -255,6 +256,24 @@ impl TokenContext {
     pub fn requested(&mut self) {
         if self.phase == phase::TO_REQUEST {
             self.phase = phase::REQUESTED;
+        }
+    }
+
+    /// The ticket of the request.
+    #[must_use]
+    pub const fn ticket(&self) -> u64 {
+        self.ticket
+    }
+
+    /// EL3 has no answer yet. After many such attempts the answer counts as lost, and the request has to
+    /// be repeated.
+    pub fn unanswered(&mut self) {
+        if self.phase == phase::REQUESTED {
+            self.unanswered = self.unanswered.saturating_add(1);
+            if self.unanswered == u8::MAX {
+                self.unanswered = 0;
+                self.phase = phase::TO_REQUEST;
+            }
         }
     }
 

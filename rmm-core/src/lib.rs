@@ -14,8 +14,12 @@
 
 #[cfg(target_os = "none")]
 pub mod arch;
+mod attestation;
+mod aux;
 pub mod board;
+
 pub mod boot;
+mod el3;
 #[cfg(any(target_os = "none", test))]
 mod encoding;
 #[cfg(all(feature = "fake", not(target_os = "none")))]
@@ -28,5 +32,6 @@ pub mod realm;
 pub mod rec;
 pub mod rmi;
 mod run;
+mod signature;
 mod stored;
 mod vmid;

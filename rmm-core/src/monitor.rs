@@ -2,9 +2,12 @@
 //! The state that all CPUs share.
 
 use crate::boot::El3Interface;
+use crate::el3::SharedPage;
 use crate::machine::CpuFeatures;
+use crate::signature::Signatures;
 use crate::vmid::VmidSet;
 use core::sync::atomic::{AtomicU64, Ordering};
+use rmm_attest::Attestation;
 use rmm_granule::GranuleTable;
 
 /// The monitor: everything that outlives an RMI call and is not in a Granule that a Host donated.
@@ -17,6 +20,10 @@ pub struct Monitor {
     pub el3: El3Interface,
     /// What all CPUs can do.
     pub features: CpuFeatures,
+    /// What attestation tokens need.
+    pub attestation: &'static Attestation<'static>,
+    /// Signatures of tokens by EL3.
+    pub signatures: Signatures,
     /// Number of RECs created since boot.
     recs: AtomicU64,
 }
@@ -24,12 +31,20 @@ pub struct Monitor {
 impl Monitor {
     /// The monitor of a machine with these Granules.
     #[must_use]
-    pub const fn new(granules: GranuleTable, el3: El3Interface, features: CpuFeatures) -> Self {
+    pub fn new(
+        granules: GranuleTable,
+        el3: El3Interface,
+        features: CpuFeatures,
+        attestation: &'static Attestation<'static>,
+        page: SharedPage,
+    ) -> Self {
         Self {
             granules,
             vmids: VmidSet::new(),
             el3,
             features,
+            attestation,
+            signatures: Signatures::new(page),
             recs: AtomicU64::new(0),
         }
     }

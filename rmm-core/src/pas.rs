@@ -40,6 +40,6 @@ pub fn undelegate<M: Machine>(cpu: &ThisCpu<'_, M>, granule: Locked<'_, Delegate
 
 /// Asks EL3 to move a Granule; whether it did.
 fn set_pas<M: Machine>(cpu: &ThisCpu<'_, M>, fid: u64, granule: Pa) -> bool {
-    let [status, ..] = cpu.machine.call_el3(fid, [granule.as_u64(), 0, 0]);
+    let [status, ..] = cpu.machine.call_el3(fid, [granule.as_u64(), 0, 0, 0]);
     status == 0
 }

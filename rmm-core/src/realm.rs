@@ -5,7 +5,7 @@ use crate::machine::Machine;
 use crate::monitor::ThisCpu;
 use crate::stored::{Stored, stored_as_byte};
 use crate::vmid::Vmid;
-use rmm_abi::rmi::{HashAlgorithm, MAX_REC_AUX};
+use rmm_abi::rmi::HashAlgorithm;
 use rmm_attest::Measurement;
 use rmm_granule::{Delegated, DelegatedSet, Locked, Rd};
 use rmm_rtt::Stage2;
@@ -63,16 +63,7 @@ impl Resources {
     pub const fn pmu_counters(&self) -> Option<u8> {
         self.pmu.checked_sub(1)
     }
-
-    /// Auxiliary Granules of a REC: one for Q0 to Q31, or with SVE two for Z0 to Z31 and one for
-    /// the other SVE registers.
-    #[must_use]
-    pub const fn aux_count(&self) -> usize {
-        if self.sve_units == 0 { 1 } else { 3 }
-    }
 }
-
-const _: () = assert!(MAX_REC_AUX >= 3);
 
 /// Lifecycle state of a Realm (specification A2.1.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

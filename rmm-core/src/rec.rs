@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Realm Execution Contexts (RECs): their content, and how a REC comes and goes.
 
+use crate::aux;
 use crate::gic;
 use crate::machine::{Machine, RecContext};
 use crate::monitor::ThisCpu;
@@ -43,10 +44,10 @@ impl RecHead {
     /// The auxiliary Granules.
     #[must_use]
     pub fn aux(&self) -> &[u64] {
-        self.aux.split_at(self.resources.aux_count()).0
+        self.aux.split_at(aux::count(&self.resources)).0
     }
 
-    /// Auxiliary Granule `n`, less than [`Resources::aux_count`].
+    /// Auxiliary Granule `n`, less than [`aux::count`].
     #[must_use]
     pub fn aux_granule(&self, n: usize) -> Pa {
         match self.aux.get(n) {
@@ -150,41 +151,11 @@ pub struct RecAttributes {
     last_esr: u64,
     /// Raw `FAR_EL2` of the last exit, unless [`LastExit::Other`].
     last_far: u64,
-    /// Attestation token.
-    pub attest: Attest,
     is_runnable: u8,
     is_host_call_pending: u8,
     is_psci_pending: u8,
     last_exit: Stored<LastExit>,
     _zero: [u8; 4],
-}
-
-/// Generation of an attestation token (`attest_state`).
-#[derive(Clone, FromBytes, IntoBytes, Immutable, KnownLayout)]
-#[repr(C)]
-pub struct Attest {
-    /// Challenge of the token in progress.
-    challenge: [u8; 64],
-    is_in_progress: u64,
-}
-
-impl Attest {
-    /// Begins a token for this challenge.
-    pub fn begin(&mut self, challenge: &[u8; 64]) {
-        self.challenge = *challenge;
-        self.is_in_progress = 1;
-    }
-
-    /// Ends the generation, if one is in progress.
-    pub fn end(&mut self) {
-        *self = Self::new_zeroed();
-    }
-
-    /// Whether a token is being generated.
-    #[must_use]
-    pub const fn is_in_progress(&self) -> bool {
-        self.is_in_progress != 0
-    }
 }
 
 const _: () = assert!(size_of::<RecBody>() <= REC_BODY_SIZE);
@@ -307,7 +278,7 @@ struct RecContent {
 const _: () = assert!(offset_of!(RecContent, body) == REC_HEAD_SIZE);
 
 /// Creates the next REC of the Realm at `rd`, READY. `aux` are its auxiliary Granules, as many as
-/// [`Resources::aux_count`] demands. The caller counts the REC as one of the Realm's.
+/// [`aux::count`] demands. The caller counts the REC as one of the Realm's.
 pub fn create<'t, M: Machine>(
     cpu: &ThisCpu<'_, M>,
     rd: Pa,

@@ -4,10 +4,10 @@
 use core::arch::asm;
 use rmm_abi::el3::fid;
 
-/// A call to EL3: function identifier, X1 to X3; returns X0 to X3.
+/// A call to EL3: function identifier, X1 to X4; returns X0 to X3.
 #[inline(always)]
 #[must_use]
-pub fn call(function: u64, [x1, x2, x3]: [u64; 3]) -> [u64; 4] {
+pub fn call(function: u64, [x1, x2, x3, x4]: [u64; 4]) -> [u64; 4] {
     let (mut r0, mut r1, mut r2, mut r3) = (function, x1, x2, x3);
     // SAFETY: EL3 preserves every register that is not a result. What the call does to memory is
     // a matter of the GPT and of the shared buffer; the compiler assumes that all memory changes.
@@ -18,6 +18,7 @@ pub fn call(function: u64, [x1, x2, x3]: [u64; 3]) -> [u64; 4] {
             inout("x1") r1,
             inout("x2") r2,
             inout("x3") r3,
+            inout("x4") x4 => _,
             options(nostack)
         );
     }

@@ -4,10 +4,11 @@
 use super::cpu::ArchCpu;
 use super::realm::{self, HostState};
 use super::realm_timers;
+use super::registers::*;
 use super::{cache, el3};
 use crate::machine::{
-    CpuFeatures, EntryControls, Exception, Machine, OnCpu, RecContext, SimdState, SveState,
-    TimerLines, ZRegisters,
+    CallEl3, CpuFeatures, EntryControls, Exception, Machine, OnCpu, RecContext, SimdState,
+    SveState, TimerLines, ZRegisters,
 };
 use rmm_attest::{Hash, SoftHash};
 use rmm_granule::{GRANULE_SIZE, Ipa};
@@ -23,6 +24,14 @@ impl ArchCpu {
     }
 }
 
+impl CallEl3 for ArchCpu {
+    #[inline(always)]
+    fn call_el3(&self, fid: u64, args: [u64; 4]) -> [u64; 4] {
+        self.forget_windows();
+        el3::call(fid, args)
+    }
+}
+
 impl Machine for ArchCpu {
     #[inline(always)]
     fn cpu(&self) -> usize {
@@ -34,10 +43,8 @@ impl Machine for ArchCpu {
         self.features
     }
 
-    #[inline(always)]
-    fn call_el3(&self, fid: u64, args: [u64; 3]) -> [u64; 4] {
-        self.forget_windows();
-        el3::call(fid, args)
+    fn interrupt_pending(&self) -> bool {
+        ISR_EL1.is_set(ISR_EL1::I) || ISR_EL1.is_set(ISR_EL1::F)
     }
 
     #[inline]

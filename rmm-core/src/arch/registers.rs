@@ -174,6 +174,7 @@ registers! {
     ID_AA64PFR2_EL1: ID_AA64PFR2_EL1 [read];
     ID_AA64SMFR0_EL1: ID_AA64SMFR0_EL1 [read];
     ID_AA64ZFR0_EL1 [read];
+    ISR_EL1: ISR_EL1 [read];
     MDCR_EL2: MDCR_EL2 [read write];
     MIDR_EL1 [read];
     MPAM2_EL2: MPAM2_EL2 [write];

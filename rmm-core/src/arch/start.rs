@@ -6,17 +6,23 @@ use super::optional::Optional;
 use super::percpu::{self, CpuBlock};
 use super::registers::*;
 use super::{console, el3, features, paging};
+use crate::attestation::{self, MAX_PLATFORM_TOKEN};
 use crate::board::Board;
-use crate::boot::{BootError, ColdBoot, Extent, Layout, Manifest, Plan, WarmBoot};
+use crate::boot::{BootError, ColdBoot, El3Interface, Extent, Layout, Manifest, Plan, WarmBoot};
+use crate::el3::SharedPage;
 use crate::encoding::features::keeps;
+use crate::encoding::space::STACK_PAGES;
 use crate::machine::CpuFeatures;
 use crate::monitor::Monitor;
 use crate::rmi;
 use core::convert::Infallible;
+use core::sync::atomic::AtomicU8;
 use log::{error, info, warn};
 use rmm_abi::el3::{error as el3_error, fid};
-use rmm_granule::{GranuleTable, Memory, Pa, Word, bug};
-use spin::Once;
+use rmm_attest::Attestation;
+use rmm_granule::{GRANULE_SIZE, GranuleTable, Memory, Pa, Word, bug};
+use spin::{Mutex, MutexGuard, Once};
+use zeroize::Zeroize;
 
 static FEATURES: Once<CpuFeatures> = Once::new();
 static MONITOR: Once<Monitor> = Once::new();
@@ -101,12 +107,45 @@ fn boot(board: &Board, arguments: [u64; 5], image: Extent) -> Result<Infallible,
         // SAFETY: the layout has room for a block of each CPU; CPUs boot only after `publish`.
         unsafe { paging::prepare_block(&cpu, at, index) };
     }
-    let monitor = MONITOR.call_once(|| Monitor::new(table, args.el3, *features));
+    // SAFETY: the page is mapped for ever; nothing refers to the manifest in it any more.
+    let bytes = unsafe { buffer.cast::<[AtomicU8; GRANULE_SIZE]>().as_ref() };
+    let mut page = SharedPage::new(args.shared_buffer, bytes);
+    let attestation = fetch_attestation(&cpu, args.el3, &mut page);
+    wipe_stack();
+    let monitor = MONITOR.call_once(|| Monitor::new(table, args.el3, *features, attestation, page));
     percpu::BLOCKS.publish(layout.cpus, args.cpus as u64);
     for bank in plan.banks().as_slice() {
         info!("delegable: {:#x} + {:#x}", bank.base, bank.size);
     }
     serve(monitor, &cpu, args.token)
+}
+
+/// Fetches what attestation needs from EL3. Without it the monitor boots and Realms run, but get no
+/// token.
+#[inline(never)]
+fn fetch_attestation(
+    cpu: &ArchCpu,
+    el3: El3Interface,
+    page: &mut SharedPage,
+) -> &'static Attestation<'static> {
+    static ATTESTATION: Once<Attestation<'static>> = Once::new();
+    static PLATFORM_TOKEN: Mutex<[u8; MAX_PLATFORM_TOKEN]> = Mutex::new([0; MAX_PLATFORM_TOKEN]);
+    ATTESTATION.call_once(|| {
+        let memory = MutexGuard::leak(PLATFORM_TOKEN.lock());
+        attestation::fetch(cpu, el3, page, memory).unwrap_or_else(|why| {
+            warn!("no attestation tokens: {why}");
+            Attestation::unavailable()
+        })
+    })
+}
+
+/// Overwrites the part of the stack that a function called before has used, where copies of the
+/// private key may lie.
+#[inline(never)]
+fn wipe_stack() {
+    const WORDS: usize = STACK_PAGES / 2 * GRANULE_SIZE / size_of::<u64>();
+    let mut words = [0_u64; WORDS];
+    words.zeroize();
 }
 
 /// Finds memory for the parts of the plan: from EL3 if it reserves some, else in the monitor's own
@@ -120,7 +159,7 @@ fn find_layout(
     let mut own = board.region_size;
     if args.el3.has_reserve_memory() {
         let alignment = u64::from(plan.reservation_alignment()) << 56;
-        let call = [plan.reservation(), alignment, 0];
+        let call = [plan.reservation(), alignment, 0, 0];
         let [status, base, ..] = el3::call(fid::RMM_RESERVE_MEMORY, call);
         if status.cast_signed() == el3_error::OK {
             return plan

@@ -104,6 +104,12 @@ register_bitfields! {u64,
             Asynchronous = 0x11
         ]
     ],
+    pub ISR_EL1 [
+        /// A physical IRQ is pending.
+        I OFFSET(7) NUMBITS(1) [],
+        /// A physical FIQ is pending.
+        F OFFSET(6) NUMBITS(1) []
+    ],
     pub ID_AA64ISAR2_EL1 [
         PAC_frac OFFSET(24) NUMBITS(4) [],
         APA3 OFFSET(12) NUMBITS(4) [],

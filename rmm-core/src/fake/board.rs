@@ -2,13 +2,17 @@
 //! What all CPUs of a fake machine share.
 
 use super::FakeCpu;
+use super::attestation::El3Attestation;
 use super::check::digest;
 use super::el3::El3;
 use super::script::Script;
+use crate::attestation;
 use crate::boot::El3Interface;
-use crate::machine::{CpuFeatures, IdRegisters};
+use crate::el3::SharedPage;
+use crate::machine::{CallEl3, CpuFeatures, IdRegisters};
 use crate::monitor::Monitor;
 use rmm_abi::el3::Version;
+use rmm_attest::Attestation;
 use rmm_granule::fake::FakeMemory;
 use rmm_granule::{Bank, GRANULE_SIZE, GranuleTable, Pa, Word};
 use std::collections::{HashMap, HashSet};
@@ -29,6 +33,8 @@ pub struct Config {
     pub features: CpuFeatures,
     /// Number of CPUs.
     pub cpus: usize,
+    /// What EL3 has for attestation; `None` if it knows nothing of it.
+    pub attestation: Option<El3Attestation>,
 }
 
 impl Default for Config {
@@ -51,8 +57,37 @@ impl Default for Config {
             .to_vec(),
             features: features(),
             cpus: 4,
+            attestation: None,
         }
     }
+}
+
+/// EL3 as the monitor calls it at boot.
+struct BootEl3<'a> {
+    el3: &'a El3,
+    memory: &'a FakeMemory,
+}
+
+impl CallEl3 for BootEl3<'_> {
+    fn call_el3(&self, fid: u64, args: [u64; 4]) -> [u64; 4] {
+        self.el3.call(self.memory, fid, args)
+    }
+}
+
+/// What boot fetches from EL3 for attestation.
+fn attestation(
+    el3: &El3,
+    memory: &FakeMemory,
+    interface: El3Interface,
+    page: &mut SharedPage,
+) -> &'static Attestation<'static> {
+    static UNAVAILABLE: Attestation<'static> = Attestation::unavailable();
+    if !el3.attests() {
+        return &UNAVAILABLE;
+    }
+    let token = Box::leak(Box::new([0; attestation::MAX_PLATFORM_TOKEN]));
+    let fetched = attestation::fetch(&BootEl3 { el3, memory }, interface, page, token);
+    Box::leak(Box::new(fetched.unwrap_or(Attestation::unavailable())))
 }
 
 /// Features of an ordinary CPU: 48-bit addresses, neither LPA2, SVE nor a PMU for Realms.
@@ -158,6 +193,10 @@ impl Board {
             })
             .collect();
         let el3 = El3Interface::new(Version::new(0, 4)).expect("a version the monitor speaks");
+        let memory = FakeMemory::new(&config.dram);
+        let firmware = El3::new(&config.holes, config.attestation.clone());
+        let mut page = firmware.shared_page();
+        let attestation = attestation(&firmware, &memory, el3, &mut page);
         let first = config.dram[0];
         let start = config
             .reserved
@@ -167,9 +206,9 @@ impl Board {
             .max()
             .unwrap_or(first.base);
         Arc::new(Self {
-            memory: FakeMemory::new(&config.dram),
-            monitor: Monitor::new(granules, el3, config.features),
-            el3: El3::new(&config.holes),
+            memory,
+            monitor: Monitor::new(granules, el3, config.features, attestation, page),
+            el3: firmware,
             words,
             clock: AtomicU64::new(1000),
             published: Mutex::default(),

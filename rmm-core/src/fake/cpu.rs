@@ -6,8 +6,8 @@ use super::check::digest;
 use super::registers::{Registers, poison};
 use super::script::{Core, FaultAddress, Given, Script};
 use crate::machine::{
-    CpuFeatures, EntryControls, Exception, Machine, OnCpu, RecContext, SimdState, SveState,
-    TimerLines, ZRegisters,
+    CallEl3, CpuFeatures, EntryControls, Exception, Machine, OnCpu, RecContext, SimdState,
+    SveState, TimerLines, ZRegisters,
 };
 use core::ptr::NonNull;
 use rmm_attest::{Hash, SoftHash};
@@ -137,6 +137,12 @@ impl Hash for FakeCpu {
     }
 }
 
+impl CallEl3 for FakeCpu {
+    fn call_el3(&self, fid: u64, args: [u64; 4]) -> [u64; 4] {
+        self.board.el3.call(&self.board.memory, fid, args)
+    }
+}
+
 impl Machine for FakeCpu {
     fn cpu(&self) -> usize {
         self.index
@@ -146,10 +152,9 @@ impl Machine for FakeCpu {
         &self.board.config.features
     }
 
-    fn call_el3(&self, fid: u64, args: [u64; 3]) -> [u64; 4] {
-        let status = self.board.el3.call(&self.board.memory, fid, args);
-        let [x1, x2, x3] = args;
-        [status.cast_unsigned(), x1, x2, x3]
+    fn interrupt_pending(&self) -> bool {
+        let lines = &self.board.lines[self.index];
+        lines.irq.load(Ordering::SeqCst) || lines.fiq.load(Ordering::SeqCst)
     }
 
     unsafe fn enter_realm(&self, rec: &mut RecContext, stage2: &Stage2, controls: EntryControls) {

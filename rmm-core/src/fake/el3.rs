@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! EL3 of the fake machine.
 
+use super::attestation::{self, El3Attestation, Service};
+use crate::el3::SharedPage;
 use rmm_abi::el3::{error, fid};
 use rmm_granule::fake::{FakeMemory, Pas};
 use rmm_granule::{Bank, GRANULE_SIZE, Pa};
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-type Hook = Box<dyn FnMut(u64, [u64; 3]) -> Option<i64> + Send>;
+type Hook = Box<dyn FnMut(u64, [u64; 4]) -> Option<i64> + Send>;
 
-/// EL3: keeper of the GPT. It has no key and no token; every other call is unknown to it.
+/// EL3: it keeps the GPT and, if it is told so, a Realm attestation key and a platform token.
 pub struct El3 {
     /// Ranges in its GPT with no RAM behind them.
     holes: Vec<Bank>,
@@ -21,20 +23,38 @@ struct State {
     /// Granules of the holes that are in Realm PAS.
     realm_holes: BTreeSet<u64>,
     hook: Option<Hook>,
-    calls: Vec<(u64, [u64; 3])>,
+    attestation: Option<Service>,
+    calls: Vec<(u64, [u64; 4])>,
 }
 
 impl El3 {
-    pub(super) fn new(holes: &[Bank]) -> Self {
+    pub(super) fn new(holes: &[Bank], attestation: Option<El3Attestation>) -> Self {
+        let state = State {
+            attestation: Some(Service::new(attestation)),
+            ..State::default()
+        };
         Self {
             holes: holes.to_vec(),
-            state: Mutex::default(),
+            state: Mutex::new(state),
         }
+    }
+
+    /// Whether EL3 has anything for attestation.
+    pub(super) fn attests(&self) -> bool {
+        let state = self.state();
+        state.attestation.as_ref().is_some_and(Service::attests)
+    }
+
+    /// The page that EL3 shares with the monitor.
+    pub(super) fn shared_page(&self) -> SharedPage {
+        let state = self.state();
+        let service = state.attestation.as_ref().expect("made with it");
+        SharedPage::new(Pa(attestation::PAGE), service.page())
     }
 
     /// Has `hook` see each call first: function identifier and arguments. A status it gives is
     /// EL3's answer, and nothing is done.
-    pub fn set_hook(&self, hook: impl FnMut(u64, [u64; 3]) -> Option<i64> + Send + 'static) {
+    pub fn set_hook(&self, hook: impl FnMut(u64, [u64; 4]) -> Option<i64> + Send + 'static) {
         self.state().hook = Some(Box::new(hook));
     }
 
@@ -44,7 +64,7 @@ impl El3 {
     }
 
     /// All calls since the last time, oldest first.
-    pub fn take_calls(&self) -> Vec<(u64, [u64; 3])> {
+    pub fn take_calls(&self) -> Vec<(u64, [u64; 4])> {
         std::mem::take(&mut self.state().calls)
     }
 
@@ -53,20 +73,25 @@ impl El3 {
         self.state().realm_holes.contains(&pa)
     }
 
-    pub(super) fn call(&self, memory: &FakeMemory, function: u64, args: [u64; 3]) -> i64 {
+    pub(super) fn call(&self, memory: &FakeMemory, function: u64, args: [u64; 4]) -> [u64; 4] {
         let mut state = self.state();
         state.calls.push((function, args));
         let hooked = state.hook.as_mut().and_then(|hook| hook(function, args));
         if let Some(status) = hooked {
-            return status;
+            return returned(status, args);
+        }
+        let service = state.attestation.as_mut();
+        if let Some(answer) = service.and_then(|service| service.call(function, args)) {
+            return answer;
         }
         let [pa, ..] = args;
-        match function {
+        let status = match function {
             fid::RMM_GTSI_DELEGATE | fid::RMM_GTSI_UNDELEGATE => {
                 self.change_pas(&mut state, memory, function, pa)
             }
             _ => error::UNK,
-        }
+        };
+        returned(status, args)
     }
 
     fn change_pas(&self, state: &mut State, memory: &FakeMemory, function: u64, pa: u64) -> i64 {
@@ -102,4 +127,9 @@ impl El3 {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// X0 to X3 of a call that changes X0 alone.
+fn returned(status: i64, [x1, x2, x3, _]: [u64; 4]) -> [u64; 4] {
+    [status.cast_unsigned(), x1, x2, x3]
 }

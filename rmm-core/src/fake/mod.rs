@@ -16,6 +16,7 @@
 //! against the state of the machine before it ([`Snapshot`]).
 
 mod access;
+mod attestation;
 mod board;
 mod check;
 mod command;
@@ -29,6 +30,7 @@ mod script;
 mod zoo;
 
 pub use access::Access;
+pub use attestation::{El3Attestation, SignDigest};
 pub use board::{Board, Config, features, id_registers};
 pub use check::{Counts, Snapshot, audit, sweep};
 pub use command::{EntryReport, Status};

@@ -28,15 +28,15 @@ use rmm_rtt::Stage2;
 ///
 /// FP/SIMD with SVE, debug registers and PMU keep the Host's state until they are lent to the
 /// Realm. Each is lent at most once and reclaimed before the REC leaves; `run::Entered` sees to it.
-pub trait Machine: Memory + Hash {
+pub trait Machine: Memory + Hash + CallEl3 {
     /// Linear index of this CPU, less than the number of CPUs that EL3 announced.
     fn cpu(&self) -> usize;
 
     /// What all CPUs of this machine have in common. Constant after boot.
     fn features(&self) -> &CpuFeatures;
 
-    /// A call to EL3: function identifier in X0, arguments in X1 up; X0 to X3 on return.
-    fn call_el3(&self, fid: u64, args: [u64; 3]) -> [u64; 4];
+    /// Whether a physical interrupt, which the Host waits for, is pending on this CPU.
+    fn interrupt_pending(&self) -> bool;
 
     /// Makes the content of a Granule, just written, what every CPU fetches as instructions.
     fn publish_instructions(&self, granule: &[u8; GRANULE_SIZE]);
@@ -107,6 +107,12 @@ pub trait Machine: Memory + Hash {
 
     /// Reclaims the PMU after [`Machine::lend_pmu`] with the same `counters`.
     fn reclaim_pmu(&self, rec: &mut OnCpu<'_>, counters: u8);
+}
+
+/// Calls to EL3.
+pub trait CallEl3 {
+    /// A call to EL3: function identifier in X0, arguments in X1 up; X0 to X3 on return.
+    fn call_el3(&self, fid: u64, args: [u64; 4]) -> [u64; 4];
 }
 
 /// A REC that is entered on this CPU: the proof that the methods of [`Machine`] ask for, and the

@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! The guard of a REC that is entered on this CPU.
 
-use crate::machine::{
-    EntryControls, Exception, Machine, OnCpu, RecContext, SimdState, SveState, TimerLines,
-    ZRegisters,
-};
+use crate::aux::{SveWindows, VectorAux};
+use crate::machine::{EntryControls, Exception, Machine, OnCpu, RecContext, TimerLines};
 use crate::rec::RecHead;
 use core::ops::{Deref, DerefMut};
-use rmm_granule::{Auxiliary, Content, Ipa, Window};
+use rmm_granule::Ipa;
 
 /// A REC that is entered on this CPU. The drop reclaims what was lent to the Realm and takes the
 /// REC off the CPU.
@@ -17,7 +15,7 @@ use rmm_granule::{Auxiliary, Content, Ipa, Window};
 pub struct Entered<'a, M: Machine> {
     machine: &'a M,
     head: &'a RecHead,
-    aux: Auxiliary<'a, M>,
+    vectors: VectorAux<'a, M>,
     rec: OnCpu<'a>,
     lent: Lent,
 }
@@ -34,8 +32,8 @@ struct Lent {
 }
 
 impl<'a, M: Machine> Entered<'a, M> {
-    /// Enters the REC of `head`, whose registers are `context` and whose auxiliary Granules are
-    /// reached by `aux`.
+    /// Enters the REC of `head`, whose registers are `context` and, while they are not lent,
+    /// `vectors`.
     ///
     /// # Safety
     /// No REC is entered on this CPU.
@@ -43,7 +41,7 @@ impl<'a, M: Machine> Entered<'a, M> {
         machine: &'a M,
         head: &'a RecHead,
         context: &'a mut RecContext,
-        aux: Auxiliary<'a, M>,
+        vectors: VectorAux<'a, M>,
         controls: EntryControls,
     ) -> Self {
         // SAFETY: no REC is entered on this CPU, by the contract. The tables are those of the REC's
@@ -54,7 +52,7 @@ impl<'a, M: Machine> Entered<'a, M> {
         Self {
             machine,
             head,
-            aux,
+            vectors,
             rec,
             lent: Lent::default(),
         }
@@ -117,10 +115,9 @@ impl<'a, M: Machine> Entered<'a, M> {
             return false;
         }
         match self.head.resources.sve_vl() {
-            None => self.machine.lend_simd(&self.rec, &self.aux::<SimdState>(0)),
+            None => self.machine.lend_simd(&self.rec, &self.vectors.simd()),
             Some(vl) => {
-                let (low, high) = (self.aux::<ZRegisters>(0), self.aux::<ZRegisters>(1));
-                let rest = self.aux::<SveState>(2);
+                let SveWindows { low, high, rest } = self.vectors.sve();
                 self.machine.lend_sve(&self.rec, vl, [&low, &high], &rest);
             }
         }
@@ -150,25 +147,21 @@ impl<'a, M: Machine> Entered<'a, M> {
         }
     }
 
-    fn reclaim_simd(&self) {
+    fn reclaim_simd(&mut self) {
         match self.head.resources.sve_vl() {
             None => self
                 .machine
-                .reclaim_simd(&self.rec, &mut self.aux::<SimdState>(0)),
+                .reclaim_simd(&self.rec, &mut self.vectors.simd()),
             Some(vl) => {
-                let (mut low, mut high) = (self.aux::<ZRegisters>(0), self.aux::<ZRegisters>(1));
-                let mut rest = self.aux::<SveState>(2);
+                let SveWindows {
+                    mut low,
+                    mut high,
+                    mut rest,
+                } = self.vectors.sve();
                 self.machine
                     .reclaim_sve(&self.rec, vl, [&mut low, &mut high], &mut rest);
             }
         }
-    }
-
-    /// Opens auxiliary Granule `n`.
-    fn aux<T: Content>(&self, n: usize) -> Window<'_, M, T> {
-        // SAFETY: the Granule is a REC_AUX Granule of this REC, and the callers above open each of
-        // them once at a time.
-        unsafe { self.aux.map(self.head.aux_granule(n)) }
     }
 }
 

@@ -112,7 +112,7 @@ impl<M: Machine> Running<'_, M> {
 
     /// SMC: an RSI or PSCI call, or nobody's.
     fn call(&mut self) -> Next {
-        let mut realm = RsiContext::new(self.cpu, self.head, &mut self.attributes.attest);
+        let mut realm = RsiContext::new(self.cpu, self.head, self.token.reborrow());
         let exit = match rmm_rsi::handle(&mut realm, &mut self.entered.gprs, self.to_host) {
             Outcome::Return => {
                 self.entered.step_over();

@@ -18,12 +18,13 @@ mod sysreg;
 
 pub use resume::{HostResponse, resume};
 
+use crate::aux::{RecAux, TokenAux};
 use crate::machine::{EntryControls, Exception, Machine};
 use crate::monitor::ThisCpu;
 use crate::rec::{RecAttributes, RecBody, RecHead};
 use entered::Entered;
 use rmm_abi::rmi::Ripas;
-use rmm_granule::{Auxiliary, Ipa};
+use rmm_granule::Ipa;
 use rmm_rsi::Gprs;
 
 /// Why a REC leaves to the Host. Syndromes are raw values of the CPU: it is up to the dialect what
@@ -109,7 +110,7 @@ pub fn run<M: Machine>(
     cpu: &ThisCpu<'_, M>,
     head: &RecHead,
     rec: &mut RecBody,
-    aux: Auxiliary<'_, M>,
+    aux: &mut RecAux<'_, M>,
     controls: EntryControls,
     to_host: &mut Gprs,
 ) -> Exit {
@@ -118,14 +119,16 @@ pub fn run<M: Machine>(
         context,
         attributes,
     } = rec;
+    let (vectors, token) = aux.split();
     // SAFETY: a CPU serves one RMI call at a time, and no other place enters a REC. The guard
     // leaves it at the end of this function.
-    let entered = unsafe { Entered::enter(cpu.machine, head, context, aux, controls) };
+    let entered = unsafe { Entered::enter(cpu.machine, head, context, vectors, controls) };
     let mut running = Running {
         cpu,
         head,
         entered,
         attributes,
+        token,
         to_host,
     };
     running.entered.lend_active();
@@ -152,6 +155,7 @@ struct Running<'a, M: Machine> {
     head: &'a RecHead,
     entered: Entered<'a, M>,
     attributes: &'a mut RecAttributes,
+    token: TokenAux<'a, M>,
     to_host: &'a mut Gprs,
 }
 

@@ -5,6 +5,7 @@ use super::Exit;
 use super::inject;
 use super::mmio::EmulatedAccess;
 use super::rsi::RsiContext;
+use crate::aux::RecAux;
 use crate::machine::Machine;
 use crate::monitor::ThisCpu;
 use crate::rec::{LastExit, RecBody, RecHead};
@@ -35,6 +36,7 @@ pub fn resume<M: Machine>(
     cpu: &ThisCpu<'_, M>,
     head: &RecHead,
     rec: &mut RecBody,
+    aux: &mut RecAux<'_, M>,
     response: HostResponse<'_>,
 ) -> Result<(), Exit> {
     let RecBody {
@@ -60,7 +62,8 @@ pub fn resume<M: Machine>(
         attributes.ripas_change.zero();
     }
     if attributes.is_host_call_pending() {
-        let mut realm = RsiContext::new(cpu, head, &mut attributes.attest);
+        let (_, token) = aux.split();
+        let mut realm = RsiContext::new(cpu, head, token);
         rmm_rsi::complete_host_call(&mut realm, &mut context.gprs, response.gprs)
             .map_err(Exit::RsiAbort)?;
         attributes.set_host_call_pending(false);

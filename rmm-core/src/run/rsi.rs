@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! What RSI and PSCI calls need from the calling REC and its Realm.
 
+use crate::aux::TokenAux;
 use crate::machine::Machine;
 use crate::monitor::ThisCpu;
 use crate::realm::Realm;
-use crate::rec::{Attest, RecHead};
+use crate::rec::RecHead;
+use crate::signature;
 use rmm_abi::rmi::{HashAlgorithm, Ripas};
+use rmm_abi::rsi::CHALLENGE_SIZE;
 use rmm_abi::smccc;
-use rmm_attest::rem;
+use rmm_attest::{Form, Progress, RealmClaims, rem};
 use rmm_granule::{GRANULE_SIZE, Ipa, Rd, bug};
 use rmm_rsi::{AccessError, Context, TokenPiece, TokenStep};
 use rmm_rtt::{NotMapped, RealmGranule};
@@ -16,13 +19,13 @@ use rmm_rtt::{NotMapped, RealmGranule};
 pub struct RsiContext<'a, M: Machine> {
     cpu: &'a ThisCpu<'a, M>,
     head: &'a RecHead,
-    attest: &'a mut Attest,
+    token: TokenAux<'a, M>,
 }
 
 impl<'a, M: Machine> RsiContext<'a, M> {
     /// The REC with this head.
-    pub fn new(cpu: &'a ThisCpu<'a, M>, head: &'a RecHead, attest: &'a mut Attest) -> Self {
-        Self { cpu, head, attest }
+    pub fn new(cpu: &'a ThisCpu<'a, M>, head: &'a RecHead, token: TokenAux<'a, M>) -> Self {
+        Self { cpu, head, token }
     }
 
     /// Calls `work` with the Realm, locked.
@@ -108,27 +111,59 @@ impl<M: Machine> Context for RsiContext<'_, M> {
         self.realm(|realm| index < realm.rec_index)
     }
 
-    fn token_init(&mut self, challenge: &[u8; 64]) -> u64 {
-        self.attest.begin(challenge);
-        GRANULE_SIZE as u64
+    fn token_init(&mut self, challenge: &[u8; CHALLENGE_SIZE]) -> u64 {
+        // The token shows the measurements of one moment: all of them are read under one lock.
+        let (measurements, rpv) = self.realm(|realm| (realm.measurements, realm.rpv));
+        let claims = RealmClaims {
+            challenge,
+            rpv: &rpv,
+            algorithm: self.head.hash_algorithm(),
+            measurements: &measurements,
+        };
+        let monitor = self.cpu.monitor;
+        let ticket = monitor.signatures.next_ticket();
+        let size = self
+            .token
+            .token()
+            .init(monitor.attestation, &Form::RMM_1_0, &claims, ticket);
+        size as u64
     }
 
     fn token_in_progress(&self) -> bool {
-        self.attest.is_in_progress()
+        self.token.is_in_progress()
     }
 
     fn token_step(&mut self) -> TokenStep {
-        // There is no token builder: the generation fails.
-        self.attest.end();
-        TokenStep::Failed
+        let monitor = self.cpu.monitor;
+        let mut token = self.token.token();
+        match token.step(monitor.attestation) {
+            Progress::Working => TokenStep::Working,
+            Progress::Ready => TokenStep::Ready,
+            Progress::Failed => TokenStep::Failed,
+            Progress::ToRequest | Progress::Requested => {
+                signature::step(self.cpu, self.head.aux_granule(0).as_u64(), &mut token)
+            }
+        }
     }
 
     fn interrupt_pending(&self) -> bool {
-        false
+        self.cpu.machine.interrupt_pending()
     }
 
-    fn token_write(&mut self, _ipa: u64, _size: u64) -> Result<TokenPiece, AccessError> {
-        Ok(TokenPiece::Last { len: 0 })
+    fn token_write(&mut self, ipa: u64, size: u64) -> Result<TokenPiece, AccessError> {
+        let attestation = self.cpu.monitor.attestation;
+        let mut token = self.token.token();
+        let size = usize::try_from(size)
+            .unwrap_or(GRANULE_SIZE)
+            .min(GRANULE_SIZE);
+        let piece = token.piece(attestation, size);
+        write_realm(self.cpu, self.head, Ipa(ipa), &piece.parts)?;
+        let len = piece.size;
+        Ok(if token.deliver(attestation, len) {
+            TokenPiece::Last { len: len as u64 }
+        } else {
+            TokenPiece::More
+        })
     }
 }
 

@@ -93,6 +93,7 @@ fn machine(lpa2: bool) -> Config {
         }],
         features: if lpa2 { rich } else { plain },
         cpus: 4,
+        attestation: None,
     }
 }
 

@@ -229,9 +229,14 @@ impl<'a> Cpu<'a> {
         params.mpidr = index_to_mpidr(index);
         params.pc = 0x4000_0000;
         params.num_aux = x[1];
-        params.aux[0] = self.granule(Kind::Delegated);
+        // Two of three may be the same by chance, which is an alias to refuse.
+        let mut last = self.granule(Kind::Delegated);
+        for aux in params.aux.iter_mut().take(x[1] as usize) {
+            *aux = last;
+            last = self.other_than(last);
+        }
         self.host.put(self.own, &params);
-        let rec = self.other_than(params.aux[0]);
+        let rec = last;
         self.call(fid::RMI_REC_CREATE, &[rd, rec, self.own]);
     }
 
@@ -494,6 +499,7 @@ fn four_cpus_leave_the_machine_in_order() {
         reserved: Vec::new(),
         features: features(),
         cpus: CPUS,
+        attestation: None,
     };
     let board: Arc<Board> = Board::new(config);
     let (shared, is_over) = (Shared::default(), AtomicU64::new(0));

@@ -22,7 +22,7 @@ fn delegate_success() {
     assert_eq!(state(&host, page), DELEGATED);
     assert_eq!(host.board().memory.pas(Pa(page)), Some(Pas::Realm));
     assert!(host.board().memory.peek(Pa(page)) == [0; 4096], "wiped");
-    let call = (el3::fid::RMM_GTSI_DELEGATE, [page, 0, 0]);
+    let call = (el3::fid::RMM_GTSI_DELEGATE, [page, 0, 0, 0]);
     assert_eq!(host.board().el3.take_calls(), [call]);
 }
 
@@ -102,7 +102,7 @@ fn undelegate_success() {
     assert_eq!(host.granule_undelegate(page), Status::Success);
     assert_eq!(state(&host, page), UNDELEGATED);
     assert_eq!(host.board().memory.pas(Pa(page)), Some(Pas::NonSecure));
-    let call = (el3::fid::RMM_GTSI_UNDELEGATE, [page, 0, 0]);
+    let call = (el3::fid::RMM_GTSI_UNDELEGATE, [page, 0, 0, 0]);
     assert_eq!(host.board().el3.take_calls(), [call]);
 }
 

@@ -146,7 +146,8 @@ fn create_aux_beyond_the_count_is_ignored() {
     let realm = host.realm().create();
     let mut params = realm.rec_params(0, true);
     params.aux[15] = 0xDEAD;
-    params.aux[1] = realm.rd;
+    let count = usize::try_from(params.num_aux).expect("at most 16");
+    params.aux[count] = realm.rd;
     accepts(&realm, realm.granule(), &params);
 }
 

@@ -308,7 +308,7 @@ fn run(seed: u64) {
     let realms = [lasting(&host), lasting(&host)];
     let rd = host.page();
     let recs: Vec<u64> = (0..3).map(|_| host.page()).collect();
-    let aux: Vec<u64> = (0..3).map(|_| host.page()).collect();
+    let aux: Vec<u64> = (0..6).map(|_| host.page()).collect();
     let (rtt, memory) = (host.page(), [0; 5].map(|_| host.page()));
     let third = host.realm().ipa(34, 1, 1).params(|p| p.rtt_base = rtt);
     let third = third.given();
@@ -322,8 +322,8 @@ fn run(seed: u64) {
         let mut params = RecParams::new_zeroed();
         params.flags = u64::from(index < 2);
         params.pc = 0x1000;
-        (params.mpidr, params.num_aux) = (index as u64, 1);
-        params.aux[0] = aux[index];
+        (params.mpidr, params.num_aux) = (index as u64, 2);
+        params.aux[..2].copy_from_slice(&aux[2 * index..][..2]);
         host.page_with(params.as_bytes())
     });
     let of = |n: usize| [0, 1, 2].map(|rec| realms[n].rec_pa(rec));

@@ -3,6 +3,7 @@
 
 use super::rec_exit;
 use super::{Error, Result};
+use crate::aux::RecAux;
 use crate::gic;
 use crate::machine::{EntryControls, Machine};
 use crate::monitor::ThisCpu;
@@ -26,6 +27,8 @@ pub fn enter<M: Machine>(cpu: &ThisCpu<'_, M>, rec: u64, run_ptr: u64) -> Result
 
     let (mut rec, aux) = rec.map_with_aux::<_, RecHead, RecBody>(cpu.machine);
     let (head, rec) = rec.split();
+    // SAFETY: both come from this REC.
+    let mut aux = unsafe { RecAux::new(aux, head) };
     let body = &entry.body;
     gic::accept(
         body.gicv3_hcr,
@@ -34,8 +37,8 @@ pub fn enter<M: Machine>(cpu: &ThisCpu<'_, M>, rec: u64, run_ptr: u64) -> Result
         &mut rec.context.gic,
     );
     let mut record = RecExit::new_zeroed();
-    let exit = match run::resume(cpu, head, rec, entry.response()) {
-        Ok(()) => run::run(cpu, head, rec, aux, entry.controls(), &mut record.gprs),
+    let exit = match run::resume(cpu, head, rec, &mut aux, entry.response()) {
+        Ok(()) => run::run(cpu, head, rec, &mut aux, entry.controls(), &mut record.gprs),
         Err(exit) => exit,
     };
     rec_exit::fill(&mut record, &exit, head, &rec.context, cpu.features());
