@@ -28,10 +28,8 @@
 //! state between two steps is in the context: the REC may leave the CPU, enter another one, or be
 //! destroyed. The alternative, to preempt the computation at any instruction, needs a second stack, a
 //! way to switch to it, and a proof that no lock and no state of the CPU is held at that moment. Steps
-//! need none of that; the price is that multiplication and inversion are done here ([`ecdsa`]) and not
+//! need none of that; the price is that multiplication and inversion are done here, in `ecdsa`, and not
 //! by the crate `p384`.
-//!
-//! [`ecdsa`]: crate::ecdsa
 
 use crate::claims::{self, Form, RealmClaims, SIGNATURE_SIZE};
 use crate::ecdsa::{Bytes, Signing, Step};

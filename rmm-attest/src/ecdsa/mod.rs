@@ -5,8 +5,8 @@
 //! run to their end, which is too long with interrupts masked. They are therefore done here, by
 //! [`multiply`] and [`invert`], with a state of plain bytes that a step begins and ends with.
 //!
-//! No branch and no index depends on a secret. The branches of [`sign`] depend on which step is next
-//! and on conditions that hold with a probability below 2^-190.
+//! No branch and no index depends on a secret, with one kind of exception: whether a value is an
+//! element of its field and not zero, which fails with a probability below 2^-190.
 
 mod curve;
 mod invert;

@@ -41,7 +41,8 @@ fn digit(scalar: &Bytes, column: usize) -> u8 {
 
 /// The table entry of a digit; any entry for 0. Every entry is read.
 fn multiple(digit: u8) -> AffinePoint {
-    let [mut multiple, rest @ ..] = MULTIPLES;
+    let [first, rest @ ..] = &MULTIPLES;
+    let mut multiple = *first;
     for (entry, n) in rest.iter().zip(2u8..) {
         multiple.conditional_assign(entry, digit.ct_eq(&n));
     }
