@@ -4,12 +4,12 @@
 use core::fmt;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// Size of a Granule in bytes; the only Granule size and stage 2 translation granule.
-pub const GRANULE_SIZE: usize = 4096;
+pub use rmm_abi::GRANULE_SIZE;
 
 /// log2 of [`GRANULE_SIZE`].
-pub const GRANULE_SHIFT: u32 = 12;
+pub const GRANULE_SHIFT: u32 = GRANULE_SIZE.ilog2();
 
+/// Address bits that select a byte within a Granule.
 const OFFSET: u64 = GRANULE_SIZE as u64 - 1;
 
 macro_rules! address {
@@ -23,45 +23,46 @@ macro_rules! address {
         pub struct $name(pub u64);
 
         impl $name {
-            /// The address as a Granule's; `None` if it is not aligned to [`GRANULE_SIZE`].
-            #[inline(always)]
+            /// `address` as the address of a Granule; `None` unless it is aligned to
+            /// [`GRANULE_SIZE`].
+            #[inline]
             pub const fn granule(address: u64) -> Option<Self> {
                 if address & OFFSET == 0 { Some(Self(address)) } else { None }
             }
 
             /// The address in bytes.
-            #[inline(always)]
+            #[inline]
             pub const fn as_u64(self) -> u64 {
                 self.0
             }
 
             /// Whether the address is a multiple of `size` bytes, a power of two.
-            #[inline(always)]
+            #[inline]
             pub const fn is_aligned_to(self, size: u64) -> bool {
-                self.0 & size.wrapping_sub(1) == 0
+                self.0 & (size - 1) == 0
             }
 
             /// The address rounded down to a multiple of `size` bytes, a power of two.
-            #[inline(always)]
+            #[inline]
             pub const fn align_down(self, size: u64) -> Self {
-                Self(self.0 & !size.wrapping_sub(1))
+                Self(self.0 & !(size - 1))
             }
 
             /// The first byte of the Granule that holds this address.
-            #[inline(always)]
+            #[inline]
             pub const fn granule_base(self) -> Self {
                 Self(self.0 & !OFFSET)
             }
 
-            /// The byte within its Granule, below [`GRANULE_SIZE`].
-            #[inline(always)]
+            /// Offset in bytes within the Granule that holds this address, below [`GRANULE_SIZE`].
+            #[inline]
             #[allow(clippy::cast_possible_truncation)]
             pub const fn granule_offset(self) -> usize {
                 (self.0 & OFFSET) as usize
             }
 
-            /// The address `bytes` further on; `None` beyond 64 bits.
-            #[inline(always)]
+            /// The address `bytes` higher; `None` if it does not fit in 64 bits.
+            #[inline]
             pub const fn checked_add(self, bytes: u64) -> Option<Self> {
                 match self.0.checked_add(bytes) {
                     Some(sum) => Some(Self(sum)),
@@ -69,10 +70,10 @@ macro_rules! address {
                 }
             }
 
-            /// The distance in bytes from `earlier` to this address; `None` if that is negative.
-            #[inline(always)]
-            pub const fn checked_sub(self, earlier: Self) -> Option<u64> {
-                self.0.checked_sub(earlier.0)
+            /// The distance in bytes from `lower` up to this address; `None` if `lower` is higher.
+            #[inline]
+            pub const fn checked_sub(self, lower: Self) -> Option<u64> {
+                self.0.checked_sub(lower.0)
             }
         }
 
@@ -91,13 +92,35 @@ macro_rules! address {
 }
 
 address! {
-    /// A physical address in bytes, of any physical address space.
+    /// A physical address in bytes, in any physical address space.
     Pa
 }
 
 address! {
-    /// An intermediate physical address (IPA) in bytes: what a Realm believes to be physical.
+    /// An intermediate physical address (IPA) in bytes: what a Realm takes for a physical address.
     Ipa
+}
+
+impl Ipa {
+    /// FIPA in `HPFAR_EL2`: IPA[51:12] at bits 43:4. NS, bit 63, is no part of it.
+    const FIPA: u64 = ((1 << 40) - 1) << 4;
+
+    /// From an address bit to the bit of FIPA that holds it.
+    const FIPA_SHIFT: u32 = 8;
+
+    /// The page that a value of `HPFAR_EL2` reports.
+    #[inline]
+    #[must_use]
+    pub const fn from_hpfar(hpfar: u64) -> Self {
+        Self((hpfar & Self::FIPA) << Self::FIPA_SHIFT)
+    }
+
+    /// The value of `HPFAR_EL2` that reports the page of this IPA, NS clear.
+    #[inline]
+    #[must_use]
+    pub const fn to_hpfar(self) -> u64 {
+        self.0 >> Self::FIPA_SHIFT & Self::FIPA
+    }
 }
 
 #[cfg(test)]
@@ -122,5 +145,16 @@ mod tests {
         assert_eq!(Pa(1).checked_add(2), Some(Pa(3)));
         assert_eq!(Ipa(1).checked_sub(Ipa(2)), None);
         assert_eq!(Ipa(2).checked_sub(Ipa(1)), Some(1));
+    }
+
+    #[test]
+    fn hpfar_holds_the_page() {
+        assert_eq!(Ipa(0x000f_edcb_a987_6543).to_hpfar(), 0xfed_cba9_8760);
+        let ns = 1 << 63;
+        assert_eq!(
+            Ipa::from_hpfar(ns | 0xfed_cba9_876f),
+            Ipa(0x000f_edcb_a987_6000)
+        );
+        assert_eq!(Ipa(1 << 52).to_hpfar(), 0, "beyond FIPA");
     }
 }

@@ -4,9 +4,10 @@
 /// Stops this CPU: a promise of the monitor itself or of the hardware is broken, and going on would
 /// risk a Realm's secrets.
 ///
-/// Takes a literal that says what is broken. It panics with that reason and the caller's file and line;
-/// the monitor's panic handler prints both and waits for ever. Nothing else is printed, so no content of
-/// a Realm can get out this way. A lock that the CPU holds stays locked.
+/// Takes a literal, without placeholders, that says what is broken. It panics with that reason and the
+/// file and line of the caller; the panic handler of the monitor prints both and waits for ever. Nothing
+/// else is printed, so no content of a Realm can get out this way. A lock that the CPU holds stays
+/// locked.
 ///
 /// Not for input of a Host or a Realm, however wrong: that gets the error which the specification names.
 /// Better than this macro is a type that makes the case impossible.
@@ -20,7 +21,7 @@
 #[macro_export]
 macro_rules! bug {
     ($reason:literal) => {
-        ::core::panic!("{}", $reason)
+        ::core::panic!($reason)
     };
 }
 

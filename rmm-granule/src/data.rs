@@ -1,111 +1,121 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The monitor's own access to the memory of a Realm.
+//! Accesses of the monitor to the memory of a Realm.
+//!
+//! The Realm may access the same bytes at any time, so the monitor never makes a reference to them:
+//! it copies them with relaxed atomic accesses of 8 bytes and, at the ends, of 1 byte.
 
-use crate::GRANULE_SIZE;
+use crate::addr::GRANULE_SIZE;
+use crate::bug;
 use crate::lock::Locked;
 use crate::memory::Memory;
 use crate::state::Data;
-use crate::window::Open;
+use crate::window::RawWindow;
 use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use zerocopy::FromBytes;
 
-/// The bytes `offset` to `offset + length` of a Granule: bytes, words and bytes again. The Realm may
-/// access them at any time, so everybody's accesses are atomic.
+/// `length` bytes of a Granule from `offset` on: single bytes up to the first aligned word, aligned
+/// words, and the single bytes left.
 ///
 /// # Safety
 /// The bytes lie within the Granule.
-#[inline(always)]
+#[inline]
 unsafe fn parts<'a, M: Memory>(
-    open: &'a Open<'_, M>,
+    raw: &'a RawWindow<'_, M>,
     offset: usize,
     length: usize,
 ) -> (&'a [AtomicU8], &'a [AtomicU64], &'a [AtomicU8]) {
-    // SAFETY: they lie within the window, which is open for as long as it is borrowed.
+    // SAFETY: the bytes lie within the window, which stays open as long as it is borrowed. Atomics
+    // may be shared with the Realm.
     let bytes = unsafe {
-        let at = open.bytes().add(offset);
+        let at = raw.bytes().add(offset);
         core::slice::from_raw_parts(at.cast::<AtomicU8>().as_ptr(), length)
     };
     // SAFETY: any eight bytes are a word.
     unsafe { bytes.align_to() }
 }
 
-/// Whether the bytes `offset` to `offset + length` lie within a Granule.
-fn is_within(offset: usize, length: usize) -> bool {
-    length <= GRANULE_SIZE && offset <= GRANULE_SIZE - length
+/// Stops the monitor unless `length` bytes from `offset` on lie within a Granule.
+fn check_within(offset: usize, length: usize) {
+    if length > GRANULE_SIZE || offset > GRANULE_SIZE - length {
+        bug!("a copy of Realm memory leaves its Granule");
+    }
 }
 
 impl Locked<'_, Data> {
-    /// Copies bytes from `offset` on to `dst`. The Realm may be writing them: each aligned 8 bytes
-    /// are copied at once, the whole is not.
+    /// Copies bytes from `offset` on to `dst`. If the Realm writes them meanwhile, each aligned 8
+    /// bytes are consistent, the whole need not be.
     ///
     /// # Panics
-    /// If the bytes do not lie within the Granule.
+    /// If the bytes do not lie within the Granule. This is a bug of the caller.
     pub fn read<M: Memory>(&self, mem: &M, offset: usize, dst: &mut [u8]) {
-        assert!(is_within(offset, dst.len()), "out of Granule");
-        let open = self.open(mem);
-        // SAFETY: as asserted.
-        let from = unsafe { parts(&open, offset, dst.len()) };
+        check_within(offset, dst.len());
+        let raw = self.open(mem);
+        // SAFETY: as just checked.
+        let from = unsafe { parts(&raw, offset, dst.len()) };
         let (head, rest) = dst.split_at_mut(from.0.len());
         let (words, tail) = rest.split_at_mut(size_of_val(from.1));
-        copy_out(head, from.0, load_byte);
-        // Where a word may be unaligned the compiler goes by bytes; it hardly ever is.
+        load_bytes(head, from.0);
         match <[u64]>::mut_from_bytes(words) {
-            Ok(words) => copy_out(words, from.1, load_word),
-            Err(_) => copy_out(words.as_chunks_mut().0, from.1, |word| {
-                load_word(word).to_ne_bytes()
-            }),
+            Ok(words) => load_words(words, from.1),
+            // Rare. The compiler stores each word byte by byte.
+            Err(_) => {
+                for (to, from) in words.as_chunks_mut().0.iter_mut().zip(from.1) {
+                    *to = from.load(Ordering::Relaxed).to_ne_bytes();
+                }
+            }
         }
-        copy_out(tail, from.2, load_byte);
+        load_bytes(tail, from.2);
     }
 
-    /// Copies `src` to the Granule from `offset` on; see [`Locked::read`].
+    /// Copies `src` to the Granule, from `offset` on; consistent for the Realm as in [`Locked::read`].
     ///
     /// # Panics
-    /// If the bytes do not lie within the Granule.
+    /// If the bytes do not lie within the Granule. This is a bug of the caller.
     pub fn write<M: Memory>(&self, mem: &M, offset: usize, src: &[u8]) {
-        assert!(is_within(offset, src.len()), "out of Granule");
-        let open = self.open(mem);
-        // SAFETY: as asserted.
-        let to = unsafe { parts(&open, offset, src.len()) };
+        check_within(offset, src.len());
+        let raw = self.open(mem);
+        // SAFETY: as just checked.
+        let to = unsafe { parts(&raw, offset, src.len()) };
         let (head, rest) = src.split_at(to.0.len());
         let (words, tail) = rest.split_at(size_of_val(to.1));
-        copy_in(to.0, head, store_byte);
+        store_bytes(to.0, head);
         match <[u64]>::ref_from_bytes(words) {
-            Ok(words) => copy_in(to.1, words, store_word),
-            Err(_) => copy_in(to.1, words.as_chunks().0, |to, from| {
-                store_word(to, &u64::from_ne_bytes(*from));
-            }),
+            Ok(words) => store_words(to.1, words),
+            // Rare. The compiler loads each word byte by byte.
+            Err(_) => {
+                for (to, from) in to.1.iter().zip(words.as_chunks().0) {
+                    to.store(u64::from_ne_bytes(*from), Ordering::Relaxed);
+                }
+            }
         }
-        copy_in(to.2, tail, store_byte);
+        store_bytes(to.2, tail);
     }
 }
 
-#[inline(always)]
-fn copy_out<A, T>(to: &mut [T], from: &[A], load: impl Fn(&A) -> T) {
+/// Copies words from Realm memory. Both have the same length.
+fn load_words(to: &mut [u64], from: &[AtomicU64]) {
     for (to, from) in to.iter_mut().zip(from) {
-        *to = load(from);
+        *to = from.load(Ordering::Relaxed);
     }
 }
 
-#[inline(always)]
-fn copy_in<A, T>(to: &[A], from: &[T], store: impl Fn(&A, &T)) {
+/// Copies words to Realm memory. Both have the same length.
+fn store_words(to: &[AtomicU64], from: &[u64]) {
     for (to, from) in to.iter().zip(from) {
-        store(to, from);
+        to.store(*from, Ordering::Relaxed);
     }
 }
 
-fn load_byte(from: &AtomicU8) -> u8 {
-    from.load(Ordering::Relaxed)
+/// Copies bytes from Realm memory. Both have the same length.
+fn load_bytes(to: &mut [u8], from: &[AtomicU8]) {
+    for (to, from) in to.iter_mut().zip(from) {
+        *to = from.load(Ordering::Relaxed);
+    }
 }
 
-fn load_word(from: &AtomicU64) -> u64 {
-    from.load(Ordering::Relaxed)
-}
-
-fn store_byte(to: &AtomicU8, from: &u8) {
-    to.store(*from, Ordering::Relaxed);
-}
-
-fn store_word(to: &AtomicU64, from: &u64) {
-    to.store(*from, Ordering::Relaxed);
+/// Copies bytes to Realm memory. Both have the same length.
+fn store_bytes(to: &[AtomicU8], from: &[u8]) {
+    for (to, from) in to.iter().zip(from) {
+        to.store(*from, Ordering::Relaxed);
+    }
 }

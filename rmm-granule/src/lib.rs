@@ -1,44 +1,48 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Physical addresses, the granule table, typed lock guards and the memory trait.
 //!
-//! Every 4 KiB Granule of DRAM has one word in the [`GranuleTable`]: a lock, the Granule's
-//! lifecycle state and a reference count. A guard is the proof that its holder may do something,
-//! and its drop gives that right back.
+//! Every 4 KiB Granule of DRAM has one word in the [`GranuleTable`]: a lock, the lifecycle state of
+//! the Granule and a reference count. Rights to a Granule are values ("tokens"): holding the value is
+//! the proof of the right, and its drop ends the right.
 //!
 //! # Which token permits what
 //!
-//! | token | made from | permits |
+//! | token | made by | permits |
 //! |---|---|---|
-//! | [`Locked<Undelegated>`] | [`GranuleTable::lock`] | asking EL3 to move the Granule to Realm PAS; then [`Locked::wipe_into_delegated`] |
-//! | [`Locked<Delegated>`] | lock, or wiping | [`Locked::fill`] its content, [`Locked::transition`] to its next state. Content is all zero whenever it is unlocked |
-//! | [`Filling`] | `Locked<Delegated>` | reading and writing the content; dropped before [`Filling::commit`] it wipes |
+//! | [`Locked<Undelegated>`] | [`GranuleTable::lock`] | asking EL3 to move the Granule to Realm PAS, then [`Locked::wipe_into_delegated`] |
+//! | [`Locked<Delegated>`] | lock, or wiping | [`Locked::fill`] to write the content, [`Locked::transition`] to the next state. The content is all zero whenever the Granule is unlocked |
+//! | [`Filling`] | [`Locked::fill`] | reading and writing the content; a drop before [`Filling::commit`] wipes it |
 //! | [`Locked<Rd>`] | lock | reading and writing the content; changing the count of RECs |
-//! | [`Locked<Rec>`] | lock | reading the fixed head; the body only while nobody has it pinned |
-//! | [`Pinned`] | [`Locked::pin`], count 0 | reading the head, reading and writing the body with no lock held: the REC is RUNNING. Its REC_AUX Granules are the holder's too |
-//! | [`Locked<RecAux>`] | lock, REC locked and not pinned | wiping |
-//! | [`Locked<Rtt>`] | lock, hand over hand | reading and writing the entries; the hardware walker reads them at any time |
-//! | [`Locked<Data>`] | lock, its RTT locked | copying bytes in and out; never a reference, because the Realm writes it at any time |
-//! | [`NsGranule`] | [`GranuleTable::ns_granule`] | nothing but copies that may fault: the Host changes content and PAS at any time |
+//! | [`Locked<Rec>`] | lock | reading the fixed head; the body only if the REC is not pinned |
+//! | [`Pinned`] | [`Locked::pin`], count 0 | without a lock: reading the head, reading and writing the body and the REC_AUX Granules. The REC is RUNNING |
+//! | [`Locked<RecAux>`] | lock, with its REC locked and not pinned | wiping |
+//! | [`Locked<Rtt>`] | lock, hand over hand | reading and writing the entries, which table walkers read at any time |
+//! | [`Locked<Data>`] | lock, with its RTT locked | copying bytes in and out; never a reference, because the Realm writes them at any time |
+//! | [`NsGranule`] | [`GranuleTable::ns_granule`] | copies that may fault, because the Host changes content and PAS at any time |
 //!
 //! # Lock order
 //!
-//! 1. Granules that an RMI command names by address (UNDELEGATED, DELEGATED, RD, REC), all of
-//!    them in ascending address order: [`GranuleTable::lock_pair`], [`GranuleTable::lock_many`].
-//!    What state the Host claims for an address is only known once it is locked, which is why the
-//!    address and not the kind decides.
-//! 2. RTTs, reached from an RD or a REC: root first, then child before parent is released, and
-//!    never a third one. Of a Realm that ends, which nobody walks any more, start-level RTTs that
-//!    are wiped may stay locked while the next one in ascending address order is waited for.
+//! 1. Granules that an RMI command names by address (UNDELEGATED, DELEGATED, RD, REC), all of them in
+//!    ascending address order: [`GranuleTable::lock_pair`], [`GranuleTable::lock_many`]. The address
+//!    decides, and not the state, because the state is known only once the Granule is locked.
+//! 2. RTTs, reached from an RD or a REC: the start level first, then each child before its parent is
+//!    unlocked, never three at a time. RMI_REALM_DESTROY, when no walk can start any more, locks
+//!    start-level RTTs in ascending address order and keeps those that it has wiped locked meanwhile.
 //! 3. The DATA Granule of a locked leaf RTT; one at a time.
 //! 4. REC_AUX Granules of a locked REC; one at a time.
 //!
-//! No lock of an earlier line is waited for while one of a later line is held. A lock taken under
-//! a wrong claim is released at once and nothing is waited for while it is held. In test builds
-//! each thread that stands for a CPU keeps a record of what it holds, and a lock that is out of
-//! order panics; the orderings of the words themselves are checked by `make loom`.
+//! While a lock is held, no lock of an earlier line is waited for. A Granule that turns out to be in
+//! another state than claimed is unlocked at once, and nothing is waited for before that. In test
+//! builds each thread that stands for a CPU records what it has locked, and a lock out of order
+//! panics. `make loom` checks the memory orderings of the words themselves.
 //!
-//! State changes only under the lock and with count 0. Counts grow only under the lock; the count
-//! of an RD and the one of a pinned REC fall without it.
+//! The state changes only under the lock and with count 0. The count grows only under the lock. The
+//! counts of an RD and of a pinned REC may fall without it.
+//!
+//! # Inlining
+//!
+//! `#[inline(always)]` stands only where the compiler otherwise makes a call of it, which was measured
+//! to cost RMI commands instructions: the functions that each lock or each walk goes through.
 #![cfg_attr(not(any(test, feature = "fake")), no_std)]
 
 mod addr;
@@ -50,6 +54,7 @@ mod memory;
 mod ns;
 mod order;
 mod rec;
+mod rtt;
 mod set;
 mod state;
 mod sync;
@@ -68,6 +73,7 @@ pub use lock::Locked;
 pub use memory::{Memory, NsFault};
 pub use ns::NsGranule;
 pub use rec::{Auxiliary, Pinned, REC_BODY_SIZE, REC_HEAD_SIZE, RecWindow};
+pub use rtt::OpenRtt;
 pub use set::{DelegatedSet, MAX_SET};
 pub use state::{
     Counted, Data, Delegated, GranuleState, Purpose, Rd, Rec, RecAux, Rtt, State, Undelegated,
@@ -75,4 +81,4 @@ pub use state::{
 };
 pub use sync::Word;
 pub use table::{Bank, GranuleError, GranuleTable, MAX_BANKS, TableError};
-pub use window::{Content, OpenRtt, View, Window};
+pub use window::{Content, View, Window};

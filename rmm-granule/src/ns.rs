@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Granules that belong to the Host.
 
+use crate::addr::{GRANULE_SIZE, Pa};
+use crate::bug;
 use crate::memory::{Memory, NsFault};
-use crate::{GRANULE_SIZE, Pa};
 
-/// A Granule of DRAM that was UNDELEGATED when it was looked up. No lock is held: the Host may
+/// A Granule of DRAM that was UNDELEGATED when it was looked up. It is not locked: the Host may
 /// change its content and its PAS at any instant, so every access is a copy that may fault.
 #[derive(Clone, Copy, Debug)]
 pub struct NsGranule {
@@ -12,6 +13,7 @@ pub struct NsGranule {
 }
 
 impl NsGranule {
+    /// The Granule at `pa`, whose state the caller has looked up.
     pub(crate) fn new(pa: Pa) -> Self {
         Self { pa }
     }
@@ -24,24 +26,31 @@ impl NsGranule {
     /// Copies bytes from `offset` on to `dst`.
     ///
     /// # Errors
-    /// [`NsFault`] as for [`Memory::read_ns`], or if the bytes do not lie within the Granule.
+    /// As [`Memory::read_ns`].
+    ///
+    /// # Panics
+    /// If the bytes do not lie within the Granule. This is a bug of the caller.
     pub fn read<M: Memory>(&self, mem: &M, offset: usize, dst: &mut [u8]) -> Result<(), NsFault> {
-        mem.read_ns(self.at(offset, dst.len())?, dst)
+        mem.read_ns(self.at(offset, dst.len()), dst)
     }
 
-    /// Copies `src` to the Granule from `offset` on.
+    /// Copies `src` to the Granule, from `offset` on.
     ///
     /// # Errors
-    /// [`NsFault`] as for [`Memory::write_ns`], or if the bytes do not lie within the Granule.
+    /// As [`Memory::write_ns`].
+    ///
+    /// # Panics
+    /// If the bytes do not lie within the Granule. This is a bug of the caller.
     pub fn write<M: Memory>(&self, mem: &M, offset: usize, src: &[u8]) -> Result<(), NsFault> {
-        mem.write_ns(self.at(offset, src.len())?, src)
+        mem.write_ns(self.at(offset, src.len()), src)
     }
 
-    fn at(&self, offset: usize, length: usize) -> Result<Pa, NsFault> {
-        let end = offset.checked_add(length).ok_or(NsFault)?;
-        if end > GRANULE_SIZE {
-            return Err(NsFault);
+    /// Address of the byte at `offset`, the first of `length`.
+    fn at(&self, offset: usize, length: usize) -> Pa {
+        if offset >= GRANULE_SIZE || length > GRANULE_SIZE - offset {
+            bug!("a copy of Non-secure memory leaves its Granule");
         }
-        self.pa.checked_add(offset as u64).ok_or(NsFault)
+        // The address of a Granule has no offset bits.
+        Pa(self.pa.0 | offset as u64)
     }
 }

@@ -1,43 +1,45 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Access to REC Granules, which are used without their lock while RUNNING.
 //!
-//! A REC's content is a head that no one changes after its creation, so that it can be read by
-//! whoever has the Granule locked, and a body that belongs to the lock holder while the REC is
-//! READY and to the holder of [`Pinned`] while it is RUNNING.
+//! The content of a REC is a head and a body. Nobody writes the head after RMI_REC_CREATE, so
+//! whoever has the Granule locked may read it. The body belongs to the lock holder while the REC is
+//! READY, and to the holder of [`Pinned`] while it is RUNNING.
 
+use crate::addr::{GRANULE_SIZE, Pa};
 use crate::lock::Locked;
 use crate::memory::Memory;
+use crate::order;
 use crate::state::{COUNT_MASK, LOCK, Rec};
 use crate::sync::{Ordering, Word};
-use crate::window::{Content, Open, View, Window};
-use crate::{GRANULE_SIZE, Pa, order};
+use crate::window::{Content, RawWindow, View, Window};
 use core::fmt;
 use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
 use zerocopy::Immutable;
 
-/// Bytes of a REC Granule that never change after its creation, from its first byte.
+/// Size in bytes of the head of a REC, which begins at the first byte of the Granule.
 pub const REC_HEAD_SIZE: usize = 256;
 
-/// Bytes of a REC Granule after its head.
+/// Size in bytes of the body of a REC, which follows the head.
 pub const REC_BODY_SIZE: usize = GRANULE_SIZE - REC_HEAD_SIZE;
 
 impl<'t> Locked<'t, Rec> {
-    /// Opens the head of the REC, whether it is RUNNING or not.
-    #[inline(always)]
+    /// Opens the head of the REC for reading, whether the REC is READY or RUNNING.
+    #[inline]
     pub fn head<'a, M: Memory, H: Content + Immutable>(&'a self, mem: &'a M) -> View<'a, M, H> {
         const { assert!(size_of::<H>() <= REC_HEAD_SIZE) }
-        View::new(self.open(mem))
+        // SAFETY: nobody writes the head of a REC.
+        unsafe { View::new(self.open(mem)) }
     }
 
     /// Whether the REC is RUNNING.
-    #[inline(always)]
+    #[inline]
     pub fn is_running(&self) -> bool {
         self.refs() != 0
     }
 
-    /// Opens the REC; `None` while it is RUNNING.
-    #[inline(always)]
+    /// Opens head and body of the REC; `None` if it is RUNNING.
+    #[inline]
     pub fn map<'a, M: Memory, H: Content + Immutable, B: Content>(
         &'a mut self,
         mem: &'a M,
@@ -45,28 +47,32 @@ impl<'t> Locked<'t, Rec> {
         if self.is_running() {
             None
         } else {
-            Some(RecWindow::new(self.open(mem)))
+            // SAFETY: the REC is READY, and stays so as long as the guard is borrowed.
+            Some(unsafe { RecWindow::new(self.open(mem)) })
         }
     }
 
-    /// Makes the REC RUNNING and unlocks it; its content becomes the caller's.
+    /// Makes the REC RUNNING and unlocks it. Body and auxiliary Granules belong to the caller until
+    /// it drops what this returns.
     ///
     /// # Errors
     /// The guard itself, if the REC is RUNNING already.
-    #[inline(always)]
+    #[inline]
     pub fn pin(self) -> Result<Pinned<'t>, Self> {
         if self.is_running() {
             return Err(self);
         }
         let (word, pa) = self.into_parts();
-        order::unlocked(word);
-        // Unlocks, and sets the count to 1: it is 0 and only the lock holder raises it.
+        order::unlocking(word);
+        // Unlocks and, in the same step, sets the count to 1: it is 0, and only the lock holder
+        // raises it.
         word.fetch_xor(LOCK | 1, Ordering::Release);
         Ok(Pinned { word, pa })
     }
 }
 
-/// A RUNNING REC, not locked, whose content is the holder's; the drop makes it READY.
+/// A RUNNING REC, not locked; its body and auxiliary Granules belong to the holder. The drop makes
+/// it READY.
 #[must_use = "the REC is READY again at once"]
 pub struct Pinned<'t> {
     word: &'t Word,
@@ -75,41 +81,46 @@ pub struct Pinned<'t> {
 
 impl Pinned<'_> {
     /// Physical address of the REC.
-    #[inline(always)]
+    #[inline]
     pub fn pa(&self) -> Pa {
         self.pa
     }
 
-    /// Opens the REC, and the way to its auxiliary Granules.
-    #[inline(always)]
+    /// Opens head and body of the REC, and access to its auxiliary Granules.
+    #[inline]
     pub fn map_with_aux<'a, M: Memory, H: Content + Immutable, B: Content>(
         &'a mut self,
         mem: &'a M,
     ) -> (RecWindow<'a, M, H, B>, Auxiliary<'a, M>) {
-        (RecWindow::new(Open::new(mem, self.pa)), Auxiliary { mem })
+        // SAFETY: the body of a RUNNING REC belongs to this value, which is borrowed mutably.
+        let rec = unsafe { RecWindow::new(RawWindow::new(mem, self.pa)) };
+        (rec, Auxiliary { mem })
     }
 }
 
-/// The way to the auxiliary Granules of a RUNNING REC.
+/// Access to the auxiliary Granules of a RUNNING REC.
 pub struct Auxiliary<'a, M: Memory> {
     mem: &'a M,
 }
 
 impl<M: Memory> Auxiliary<'_, M> {
-    /// Opens an auxiliary Granule.
+    /// Opens the auxiliary Granule at `aux` for reading and writing.
     ///
     /// # Safety
-    /// `aux` is a REC_AUX Granule of the REC this value came from, and no other window onto it is
-    /// open.
-    #[inline(always)]
+    /// `aux` is a REC_AUX Granule of the REC that this value came from, and no other window onto it
+    /// is open.
+    #[inline]
     pub unsafe fn map<T: Content>(&self, aux: Pa) -> Window<'_, M, T> {
-        Window::new(Open::new(self.mem, aux))
+        // SAFETY: the auxiliary Granules belong to the holder of `Pinned`, and the caller opens
+        // this one once.
+        unsafe { Window::new(RawWindow::new(self.mem, aux)) }
     }
 }
 
 impl Drop for Pinned<'_> {
-    #[inline(always)]
+    #[inline]
     fn drop(&mut self) {
+        // Release: publishes the body to whoever sees the REC READY. A lock cannot do that here.
         let old = self.word.fetch_sub(1, Ordering::Release);
         debug_assert_eq!(old & COUNT_MASK, 1);
     }
@@ -121,38 +132,40 @@ impl fmt::Debug for Pinned<'_> {
     }
 }
 
-/// The content of a REC: dereferences to its body `B`; the drop closes the window.
+/// Head `H` and body `B` of a REC; dereferences to the body. The drop closes the window.
 pub struct RecWindow<'a, M: Memory, H: Content + Immutable, B: Content> {
-    open: Open<'a, M>,
+    raw: RawWindow<'a, M>,
     content: PhantomData<(&'a H, &'a mut B)>,
 }
 
 impl<'a, M: Memory, H: Content + Immutable, B: Content> RecWindow<'a, M, H, B> {
-    #[inline(always)]
-    fn new(open: Open<'a, M>) -> Self {
+    /// # Safety
+    /// During `'a` nobody writes the head, and nobody else accesses the body.
+    #[inline]
+    unsafe fn new(raw: RawWindow<'a, M>) -> Self {
         const { assert!(size_of::<H>() <= REC_HEAD_SIZE) }
         Self {
-            open,
+            raw,
             content: PhantomData,
         }
     }
 
     /// The head.
-    #[inline(always)]
+    #[inline]
     pub fn head(&self) -> &H {
-        // SAFETY: the window is open and nobody writes the head.
-        unsafe { self.open.at::<H, 0>().as_ref() }
+        // SAFETY: the window is open, and nobody writes the head.
+        unsafe { self.raw.at::<H, 0>().as_ref() }
     }
 
-    /// Head and body at once.
-    #[inline(always)]
+    /// Head and body at the same time.
+    #[inline]
     pub fn split(&mut self) -> (&H, &mut B) {
-        // SAFETY: the window is open; nobody writes the head; the body does not overlap it, is the
-        // holder's alone, and this value is borrowed mutably.
+        // SAFETY: the window is open. Nobody writes the head, which does not overlap the body.
+        // Nobody else accesses the body, and this value is borrowed mutably.
         unsafe {
             (
-                self.open.at::<H, 0>().as_ref(),
-                self.open.at::<B, REC_HEAD_SIZE>().as_mut(),
+                self.raw.at::<H, 0>().as_ref(),
+                self.raw.at::<B, REC_HEAD_SIZE>().as_mut(),
             )
         }
     }
@@ -161,15 +174,15 @@ impl<'a, M: Memory, H: Content + Immutable, B: Content> RecWindow<'a, M, H, B> {
 impl<M: Memory, H: Content + Immutable, B: Content> Deref for RecWindow<'_, M, H, B> {
     type Target = B;
 
-    #[inline(always)]
+    #[inline]
     fn deref(&self) -> &B {
-        // SAFETY: the window is open and the body is the holder's alone.
-        unsafe { self.open.at::<B, REC_HEAD_SIZE>().as_ref() }
+        // SAFETY: the window is open, and nobody else accesses the body.
+        unsafe { self.raw.at::<B, REC_HEAD_SIZE>().as_ref() }
     }
 }
 
 impl<M: Memory, H: Content + Immutable, B: Content> DerefMut for RecWindow<'_, M, H, B> {
-    #[inline(always)]
+    #[inline]
     fn deref_mut(&mut self) -> &mut B {
         self.split().1
     }

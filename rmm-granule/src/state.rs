@@ -14,9 +14,9 @@ pub(crate) const COUNT_MASK: u16 = (1 << STATE_SHIFT) - 1;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u16)]
 pub enum GranuleState {
-    /// Not in Realm PAS; the outside worlds own it.
+    /// Not in Realm PAS: the Host's, or another world's.
     Undelegated = 0,
-    /// In Realm PAS, without a purpose; all zero whenever unlocked.
+    /// In Realm PAS, in no use; all zero whenever it is unlocked.
     Delegated = 1,
     /// Realm descriptor.
     Rd = 2,
@@ -28,18 +28,18 @@ pub enum GranuleState {
     Rtt = 5,
     /// Memory of a Realm.
     Data = 6,
-    /// DRAM that can never be delegated: the monitor's own and what EL3 keeps. Not a state of the
-    /// specification; commands see such memory as not delegable.
+    /// DRAM that can never be delegated: what the monitor and EL3 keep for themselves. Not a state of
+    /// the specification, to which such memory is not delegable.
     NeverDelegable = 7,
 }
 
 impl GranuleState {
-    /// The state's bits in a Granule's word.
+    /// The state bits of the word of a Granule in this state.
     pub(crate) const fn bits(self) -> u16 {
         (self as u16) << STATE_SHIFT
     }
 
-    /// The state that a Granule's word holds.
+    /// The state in the word of a Granule.
     pub(crate) const fn of(word: u16) -> Self {
         match (word & STATE_MASK) >> STATE_SHIFT {
             0 => Self::Undelegated,
@@ -67,7 +67,7 @@ pub trait State: sealed::Sealed {
 /// A state that a DELEGATED Granule can enter.
 pub trait Purpose: State {}
 
-/// A state that is left for DELEGATED, by wiping the Granule.
+/// A state that a Granule leaves by being wiped, and is DELEGATED then.
 pub trait Wiped: State {}
 
 /// A state whose reference count the lock holder changes.
@@ -89,15 +89,15 @@ macro_rules! states {
 states! {
     /// UNDELEGATED: not in Realm PAS.
     Undelegated: Purpose, Wiped;
-    /// DELEGATED: in Realm PAS, without a purpose.
+    /// DELEGATED: in Realm PAS, in no use.
     Delegated: ;
-    /// RD: Realm descriptor; counts the RECs of the Realm.
+    /// RD: Realm descriptor. Its count is the number of RECs of the Realm.
     Rd: Purpose, Wiped, Counted;
-    /// REC: Realm Execution Context; counts 1 while RUNNING.
+    /// REC: Realm Execution Context. Its count is 1 while it is RUNNING, else 0.
     Rec: Purpose, Wiped;
     /// REC_AUX: auxiliary Granule of a REC.
     RecAux: Purpose, Wiped;
-    /// RTT: Realm translation table; counts its live entries, ASSIGNED_NS left out.
+    /// RTT: Realm translation table. Its count is the number of its live entries, without ASSIGNED_NS.
     Rtt: Purpose, Wiped, Counted;
     /// DATA: memory of a Realm.
     Data: Purpose, Wiped;

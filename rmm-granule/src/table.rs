@@ -1,56 +1,60 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! The granule table.
 
+use crate::addr::{GRANULE_SHIFT, GRANULE_SIZE, Pa};
+use crate::bug;
 use crate::lock::Locked;
 use crate::ns::NsGranule;
+use crate::order;
 use crate::state::{COUNT_MASK, GranuleState, LOCK, STATE_MASK, State};
 use crate::sync::{Ordering, Word, spin_loop};
-use crate::{GRANULE_SHIFT, GRANULE_SIZE, Pa, order};
 use core::cmp::Reverse;
 
-/// Most DRAM banks a table can cover.
+/// Most DRAM banks that a table can cover.
 pub const MAX_BANKS: usize = 16;
 
-/// A contiguous piece of DRAM.
+/// A contiguous range of DRAM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bank {
-    /// First byte, aligned to [`GRANULE_SIZE`].
+    /// Physical address of the first byte, aligned to [`GRANULE_SIZE`].
     pub base: u64,
-    /// Bytes, a multiple of [`GRANULE_SIZE`].
+    /// Size in bytes, a multiple of [`GRANULE_SIZE`].
     pub size: u64,
 }
 
-/// Why an address does not designate the Granule that was asked for. RMI commands answer
-/// RMI_ERROR_INPUT to every one of them.
+/// Why an address does not name a Granule in the state asked for. RMI commands answer all of these
+/// with RMI_ERROR_INPUT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GranuleError {
-    /// The address is not aligned to [`GRANULE_SIZE`].
+    /// The address is not aligned to [`GRANULE_SIZE`] (`*_align`).
     Unaligned,
-    /// The address is in no DRAM bank, or in a reserved part of one: not delegable.
+    /// The address is in no DRAM bank, or in a reserved part of one: not delegable (`*_bound`).
     NotDelegable,
-    /// The Granule is in another lifecycle state.
+    /// The Granule is in another lifecycle state (`*_state`).
     WrongState,
-    /// The same Granule was named twice.
+    /// The same Granule was named twice (`*_alias`).
     Alias,
     /// More Granules were named than a command can name.
     TooMany,
 }
 
-/// Why a table cannot be built.
+/// Why a table cannot be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TableError {
     /// More than [`MAX_BANKS`] banks.
     TooManyBanks,
-    /// A bank is empty, unaligned, or ends beyond 64 bits.
+    /// A bank is empty or unaligned, or its end does not fit in 64 bits.
     BadBank,
-    /// Banks overlap or do not ascend.
+    /// Banks overlap, or are not in ascending order of address.
     BadOrder,
     /// Fewer words than [`GranuleTable::words_needed`].
     TooFewWords,
 }
 
+/// A bank and the words of its Granules.
 #[derive(Clone, Copy)]
 struct Span {
+    /// Physical address of the first Granule.
     base: u64,
     words: &'static [Word],
 }
@@ -58,14 +62,15 @@ struct Span {
 /// State, lock and reference count of every Granule of DRAM: one word each.
 pub struct GranuleTable {
     spans: [Span; MAX_BANKS],
+    /// How many of the spans are in use, from the first on.
     count: usize,
 }
 
 impl GranuleTable {
-    /// How many words the table of `banks` needs.
+    /// Number of words that a table of `banks` needs.
     ///
     /// # Errors
-    /// Banks that no table can cover: too many, unaligned, empty, overlapping or not ascending.
+    /// There are too many banks, or they are empty, unaligned, overlapping or not ascending.
     #[allow(clippy::cast_possible_truncation)]
     pub fn words_needed(banks: &[Bank]) -> Result<usize, TableError> {
         if banks.len() > MAX_BANKS {
@@ -88,11 +93,11 @@ impl GranuleTable {
         Ok(words as usize)
     }
 
-    /// A table of `banks` over `words`, which the boot code hands in as they are: all zero words
-    /// are unlocked UNDELEGATED Granules.
+    /// A table of `banks` with these words. The boot code passes words that are zero, which makes
+    /// every Granule unlocked and UNDELEGATED.
     ///
     /// # Errors
-    /// As [`GranuleTable::words_needed`], and when there are fewer words than that.
+    /// As [`GranuleTable::words_needed`], or there are fewer words than that.
     #[allow(clippy::cast_possible_truncation)]
     pub fn new(banks: &[Bank], words: &'static [Word]) -> Result<Self, TableError> {
         Self::words_needed(banks)?;
@@ -112,7 +117,7 @@ impl GranuleTable {
             };
             rest = others;
         }
-        // Nearly every Granule that a Host names lies in the largest bank: `find` looks there first.
+        // `find` looks in the largest bank first: nearly all Granules that a Host names are there.
         let (in_use, _) = spans.split_at_mut(banks.len());
         in_use.sort_unstable_by_key(|span| Reverse(span.words.len()));
         Ok(Self {
@@ -121,29 +126,35 @@ impl GranuleTable {
         })
     }
 
-    /// Makes every Granule that `[base, base + size)` touches never delegable. For the boot code,
-    /// before any command runs; parts outside every bank are never delegable anyway.
+    /// Makes every Granule that overlaps `[base, base + size)`, in bytes, never delegable. For the
+    /// boot code, before any command runs. What is in no bank is not delegable anyway.
+    #[allow(clippy::cast_possible_truncation)]
     pub fn reserve(&self, base: u64, size: u64) {
-        let end = base.saturating_add(size);
+        if size == 0 {
+            return;
+        }
+        let last = base.saturating_add(size - 1);
         for span in self.spans.iter().take(self.count) {
-            let mut pa = span.base;
-            for word in span.words {
-                let next = pa.saturating_add(GRANULE_SIZE as u64);
-                if pa < end && base < next {
-                    // No other CPU runs the monitor yet.
-                    word.store(GranuleState::NeverDelegable.bits(), Ordering::Relaxed);
-                }
-                pa = next;
+            let Some(last) = last.checked_sub(span.base) else {
+                // The range ends below this bank.
+                continue;
+            };
+            let first = base.saturating_sub(span.base) >> GRANULE_SHIFT;
+            let beyond = ((last >> GRANULE_SHIFT) as usize + 1).min(span.words.len());
+            for word in span.words.get(first as usize..beyond).unwrap_or_default() {
+                // Relaxed: no other CPU runs the monitor yet.
+                word.store(GranuleState::NeverDelegable.bits(), Ordering::Relaxed);
             }
         }
     }
 
-    /// The word of the Granule at `pa`.
+    /// The word and the address of the Granule at `pa`.
     #[inline(always)]
     #[allow(clippy::cast_possible_truncation)]
     pub(crate) fn find(&self, pa: u64) -> Result<(&'static Word, Pa), GranuleError> {
         let pa = Pa::granule(pa).ok_or(GranuleError::Unaligned)?;
         for span in self.spans.iter().take(self.count) {
+            // An address below the bank wraps to an index beyond its end: one comparison for both.
             let index = pa.0.wrapping_sub(span.base) >> GRANULE_SHIFT;
             if let Some(word) = span.words.get(index as usize) {
                 return Ok((word, pa));
@@ -152,13 +163,14 @@ impl GranuleTable {
         Err(GranuleError::NotDelegable)
     }
 
-    /// The state of the Granule at `pa` at this moment; it may be another one at the next.
+    /// The state of the Granule at `pa` at this moment; another CPU may change it in the next.
     ///
     /// # Errors
     /// `pa` is unaligned or not delegable.
     pub fn state(&self, pa: u64) -> Result<GranuleState, GranuleError> {
         let (word, _) = self.find(pa)?;
-        // Nothing else is known without the lock. An access to Non-secure memory asks the GPT.
+        // Relaxed: the state says nothing about the content. What an access to Non-secure memory
+        // may reach is decided by the GPT.
         match GranuleState::of(word.load(Ordering::Relaxed)) {
             GranuleState::NeverDelegable => Err(GranuleError::NotDelegable),
             state => Ok(state),
@@ -172,23 +184,24 @@ impl GranuleTable {
     #[inline]
     pub fn lock<S: State>(&self, pa: u64) -> Result<Locked<'_, S>, GranuleError> {
         let (word, pa) = self.find(pa)?;
-        order::wait(word, pa, S::STATE);
+        order::waiting(word, pa, S::STATE);
         let mut seen = word.fetch_or(LOCK, Ordering::Acquire);
         if seen & LOCK != 0 {
             seen = wait_and_lock(word);
         }
         order::locked(word, pa, S::STATE, GranuleState::of(seen));
         if seen & STATE_MASK == S::STATE.bits() {
-            return Ok(Locked::new(word, pa));
+            // SAFETY: the word was not locked before, and holds state `S`.
+            return Ok(unsafe { Locked::new(word, pa) });
         }
-        order::unlocked(word);
-        // Nothing was done under the lock. What was under the ones before reaches the next holder
-        // through this write as it did through the one that locked.
+        order::unlocking(word);
+        // Relaxed: nothing was done under this lock. The next holder still synchronises with the one
+        // before, because a read-modify-write continues its release sequence.
         word.fetch_and(!LOCK, Ordering::Relaxed);
         Err(wrong_state(seen))
     }
 
-    /// The Non-secure Granule at `pa`, tracked as UNDELEGATED at this moment.
+    /// The Non-secure Granule at `pa`, which is UNDELEGATED at this moment.
     ///
     /// # Errors
     /// `pa` is unaligned, not delegable, or the Granule is in another state.
@@ -199,23 +212,25 @@ impl GranuleTable {
         }
     }
 
-    /// Takes one REC from the count of the RD at `rd` without locking it, when the REC is destroyed.
-    /// The REC, not yet forgotten, keeps the RD what it is until this returns.
+    /// Subtracts one from the reference count of the RD at `rd`, without locking it, because one of
+    /// its RECs was destroyed. As long as the REC is counted, the Granule stays an RD.
     ///
     /// # Panics
-    /// If `rd` is not an RD that counts a REC: its caller has lost track.
+    /// If there is no RD at `rd`, or its count is 0. This is a bug of the caller.
     pub fn put_rec_of(&self, rd: Pa) {
         let counted = self.find(rd.0).is_ok_and(|(word, _)| {
             let seen = word.load(Ordering::Relaxed);
-            // The REC that the caller has destroyed keeps it an RD until it is taken from the count.
             let is_rd = seen & STATE_MASK == GranuleState::Rd.bits();
+            // Release: whoever then destroys the Realm synchronises with the end of the REC.
             is_rd && word.fetch_sub(1, Ordering::Release) & COUNT_MASK != 0
         });
-        assert!(counted, "REC of no Realm");
+        if !counted {
+            bug!("REC of no Realm");
+        }
     }
 }
 
-/// Locks a word that another CPU has locked; the word before that.
+/// Waits until another CPU unlocks the word, and locks it. Returns the word as it was before.
 #[cold]
 fn wait_and_lock(word: &Word) -> u16 {
     loop {
@@ -229,6 +244,7 @@ fn wait_and_lock(word: &Word) -> u16 {
     }
 }
 
+/// The error of a Granule whose word is not in the state asked for.
 #[cold]
 fn wrong_state(word: u16) -> GranuleError {
     match GranuleState::of(word) {

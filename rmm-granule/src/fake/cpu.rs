@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! One fake CPU's view of memory.
+//! Memory as one CPU of a fake machine sees it.
 
-use super::{FakeMemory, Invalidation, Pas};
-use crate::{GRANULE_SIZE, Ipa, Memory, NsFault, Pa};
+use super::dram::Pas;
+use super::memory::FakeMemory;
+use super::tlb::Invalidation;
+use crate::addr::{GRANULE_SIZE, Ipa, Pa};
+use crate::memory::{Memory, NsFault};
 use std::cell::RefCell;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::vec::Vec;
 
-/// Most windows a CPU has open at once.
+/// Most windows that a CPU has open at once.
 pub const MAX_WINDOWS: usize = 8;
 
 /// The [`Memory`] of one CPU of a fake machine.
@@ -19,14 +22,17 @@ pub struct FakeCpuMemory {
     windows: RefCell<Vec<(NonNull<[u8; GRANULE_SIZE]>, Pa)>>,
 }
 
-impl FakeCpuMemory {
-    pub(super) fn new(memory: Arc<FakeMemory>) -> Self {
-        Self {
-            memory,
+impl FakeMemory {
+    /// The memory as one more CPU sees it.
+    pub fn cpu(self: &Arc<Self>) -> FakeCpuMemory {
+        FakeCpuMemory {
+            memory: self.clone(),
             windows: RefCell::default(),
         }
     }
+}
 
+impl FakeCpuMemory {
     /// The memory that all CPUs share.
     pub fn memory(&self) -> &Arc<FakeMemory> {
         &self.memory
@@ -50,7 +56,7 @@ impl Drop for FakeCpuMemory {
     }
 }
 
-// SAFETY: the pointer is to a page-aligned page that lives as long as the memory does, and the
+// SAFETY: the pointer is to a page-aligned page, which lives as long as the memory does, and the
 // memory lives as long as this value. One CPU opens each Granule at most once at a time, as
 // asserted, so its windows do not overlap.
 unsafe impl Memory for FakeCpuMemory {
@@ -58,11 +64,12 @@ unsafe impl Memory for FakeCpuMemory {
         assert_eq!(pa.granule_offset(), 0, "unaligned window");
         let window = self
             .memory
+            .dram()
             .with(pa, |granule| {
                 let page = granule
                     .in_pas(Pas::Realm)
                     .expect("granule protection fault in the monitor");
-                // The page is made of atomics, so writing through this pointer is permitted.
+                // The page consists of atomics, so the pointer permits writes.
                 NonNull::from(&*page).cast()
             })
             .expect("window where there is no DRAM");
@@ -109,14 +116,11 @@ unsafe impl Memory for FakeCpuMemory {
     }
 
     fn invalidate_stage2(&self, vmid: u16, base: Ipa, size: u64, level: i8) {
-        self.memory.tlb().invalidate(
-            &self.memory,
-            Invalidation {
-                vmid,
-                base,
-                size,
-                level,
-            },
-        );
+        self.memory.invalidate(Invalidation {
+            vmid,
+            base,
+            size,
+            level,
+        });
     }
 }

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! A model of the stage 2 walker and TLB, written from the architecture and not from the monitor.
 //!
-//! The TLB remembers as much as an implementation may: each page of a block by itself, and every
-//! table that a walk went through. It forgets only what is invalidated, and another CPU uses what
-//! was forgotten again at once, as speculation may. Walks and invalidations exclude each other, as
-//! a TLBI with its DSB waits for walks in flight.
+//! The TLB keeps as much as an implementation may: each page of a block by itself, and every table
+//! that a walk went through. It drops only what is invalidated, and walks again at once for each page
+//! dropped, as speculation on another CPU may. Walks and invalidations exclude each other, because a
+//! TLBI with its DSB waits for walks in flight.
 
-use super::{FakeMemory, Pas};
-use crate::{Ipa, Pa};
+use super::dram::{Dram, Pas};
+use crate::addr::{Ipa, Pa};
 use std::collections::BTreeMap;
 use std::vec::Vec;
 
-/// What VTTBR_EL2 and VTCR_EL2 tell the walker.
+/// The fields of VTTBR_EL2 and VTCR_EL2 that a walk depends on.
 #[derive(Clone, Copy, Debug)]
 pub struct Stage2Regs {
     /// VMID.
@@ -29,7 +29,7 @@ pub struct Stage2Regs {
 /// Outcome of a stage 2 translation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Translation {
-    /// Physical address of the byte asked for.
+    /// Physical address of the byte at the input address.
     pub pa: Pa,
     /// The output is in Non-secure PAS.
     pub ns: bool,
@@ -78,9 +78,9 @@ pub struct Invalidation {
 pub(super) struct Tlb {
     /// Pages by VMID and page address: the translation of the page's first byte.
     pages: BTreeMap<(u16, u64), Translation>,
-    /// What each VMID was last used with.
+    /// The registers that each VMID was last used with.
     regs: BTreeMap<u16, Stage2Regs>,
-    /// Tables by VMID, level of the entry that names them, and first address they translate.
+    /// Tables by VMID, level of the entry that refers to them, and first address they translate.
     tables: BTreeMap<(u16, i8, u64), Pa>,
     pub(super) log: Vec<Invalidation>,
 }
@@ -106,7 +106,7 @@ fn output(desc: u64, lpa2: bool) -> u64 {
 impl Tlb {
     pub(super) fn translate(
         &mut self,
-        memory: &FakeMemory,
+        dram: &Dram,
         regs: &Stage2Regs,
         ipa: u64,
     ) -> Result<Translation, Fault> {
@@ -121,12 +121,12 @@ impl Tlb {
         let mut found = match self.pages.get(&(regs.vmid, page)) {
             Some(cached) => *cached,
             None => {
-                let walked = self.walk(memory, regs, page)?;
+                let walked = self.walk(dram, regs, page)?;
                 self.remember(regs.vmid, page, walked);
                 walked
             }
         };
-        match (found.ns, memory.pas(found.pa)) {
+        match (found.ns, dram.pas(found.pa)) {
             (false, Some(Pas::Realm)) | (true, Some(Pas::NonSecure)) => {}
             (false, pas) => panic!("Realm at {ipa:#x} reaches {:?} in {pas:?}", found.pa),
             (true, _) => {
@@ -141,12 +141,7 @@ impl Tlb {
         Ok(found)
     }
 
-    fn walk(
-        &mut self,
-        memory: &FakeMemory,
-        regs: &Stage2Regs,
-        page: u64,
-    ) -> Result<Translation, Fault> {
+    fn walk(&mut self, dram: &Dram, regs: &Stage2Regs, page: u64) -> Result<Translation, Fault> {
         let mut level = regs.start_level;
         let mut table = Pa(regs.base.0 + page / (entry_size(level) * 512) * PAGE);
         loop {
@@ -158,7 +153,7 @@ impl Tlb {
                 continue;
             }
             #[allow(clippy::cast_possible_truncation)]
-            let desc = memory.table_entry(table, (page / size % 512) as usize);
+            let desc = dram.table_entry(table, (page / size % 512) as usize);
             let out = output(desc, regs.lpa2);
             match desc & 3 {
                 3 if level < 3 => {
@@ -207,7 +202,7 @@ impl Tlb {
         self.pages.insert((vmid, page), new);
     }
 
-    pub(super) fn invalidate(&mut self, memory: &FakeMemory, what: Invalidation) {
+    pub(super) fn invalidate(&mut self, dram: &Dram, what: Invalidation) {
         let Invalidation {
             vmid, base, size, ..
         } = what;
@@ -228,7 +223,7 @@ impl Tlb {
             return;
         };
         for page in forgotten {
-            if let Ok(walked) = self.walk(memory, &regs, page) {
+            if let Ok(walked) = self.walk(dram, &regs, page) {
                 self.remember(vmid, page, walked);
             }
         }

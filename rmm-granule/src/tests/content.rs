@@ -10,8 +10,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 #[test]
 fn a_descriptor_keeps_what_is_written() {
-    let (m, cpu) = (machine(), machine().cpu());
-    drop(cpu);
+    let m = machine();
     let cpu = m.cpu();
     let mut rd = m.delegated(0).transition::<Rd>();
     rd.map::<_, [u64; 4]>(&cpu)[2] = 7;
@@ -21,15 +20,16 @@ fn a_descriptor_keeps_what_is_written() {
 
 #[test]
 fn tables_are_read_while_open() {
-    let (m, rtt) = {
-        let m = machine();
-        let rtt = m.delegated(0).transition::<Rtt>();
-        (m, rtt)
-    };
-    let (one, two) = (m.cpu(), m.cpu());
-    let view = rtt.map(&one);
-    view[511].store(5, Relaxed);
-    assert_eq!(rtt.map(&two)[511].load(Relaxed), 5);
+    let m = machine();
+    let cpu = m.cpu();
+    let mut table = m.delegated(0).transition::<Rtt>().open_table(&cpu);
+    table[511].store(5, Relaxed);
+    let walker = m.memory.peek(table.granule().pa());
+    assert_eq!(walker[511 * 8..], 5u64.to_le_bytes());
+    assert_eq!((table.entries()[510], table.entries()[511]), (0, 5));
+    let rtt = table.close();
+    cpu.assert_quiet();
+    drop(rtt);
 }
 
 #[test]
@@ -78,7 +78,7 @@ fn data_is_copied_at_any_offset() {
 }
 
 #[test]
-#[should_panic(expected = "out of Granule")]
+#[should_panic(expected = "leaves its Granule")]
 fn data_ends_with_its_granule() {
     let m = machine();
     m.delegated(0)
@@ -179,14 +179,28 @@ fn the_hosts_memory_faults_instead_of_failing() {
     assert_eq!(ns.write(&cpu, 4088, &[3; 8]), Ok(()));
     assert_eq!(ns.read(&cpu, 4080, &mut copy), Ok(()));
     assert_eq!(copy[8..], [3; 8]);
-    assert_eq!(ns.read(&cpu, 4081, &mut copy), Err(NsFault));
-    assert_eq!(ns.write(&cpu, usize::MAX, &copy), Err(NsFault));
     for pas in [Pas::Realm, Pas::Secure, Pas::Root] {
         m.memory.set_pas(ns.pa(), pas);
         assert_eq!(ns.read(&cpu, 0, &mut copy), Err(NsFault));
         assert_eq!(ns.write(&cpu, 0, &copy), Err(NsFault));
     }
     assert_eq!(cpu.read_ns(Pa(0x1000), &mut copy), Err(NsFault), "no DRAM");
+}
+
+#[test]
+#[should_panic(expected = "leaves its Granule")]
+fn a_copy_from_the_host_ends_with_its_granule() {
+    let m = machine();
+    let ns = m.table.ns_granule(page(0)).unwrap();
+    let _ = ns.read(&m.cpu(), 4081, &mut [0; 16]);
+}
+
+#[test]
+#[should_panic(expected = "leaves its Granule")]
+fn a_copy_to_the_host_begins_in_its_granule() {
+    let m = machine();
+    let ns = m.table.ns_granule(page(0)).unwrap();
+    let _ = ns.write(&m.cpu(), usize::MAX, &[0; 16]);
 }
 
 fn opens<T: Content>(pas: Pas) {

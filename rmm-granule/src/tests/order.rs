@@ -2,7 +2,7 @@
 //! Locks out of order are found, and those in order are not.
 
 use super::*;
-use crate::fake::order;
+use crate::order;
 use crate::{Data, GranuleState, Purpose, Rd, Rec, RecAux, Rtt, State};
 use std::thread;
 

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The lock order of the crate's documentation, checked at every lock that is taken: each thread
-//! stands for a CPU and has a record of what it holds. A lock out of order panics whether or not it
-//! would have had to wait this time.
+//! Checks each lock against the lock order in the documentation of the crate. A thread stands for a
+//! CPU and has a record of the Granules that it has locked. A lock out of order panics, whether or
+//! not it would have had to wait this time.
 
-use crate::{GranuleState, Pa, Word};
+use crate::addr::Pa;
+use crate::state::GranuleState;
+use crate::sync::Word;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::format;
@@ -14,7 +16,7 @@ use std::vec::Vec;
 /// The lines of the documented order.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Line {
-    /// Named by the Host.
+    /// Named by the Host in an RMI command.
     Named,
     /// RTT.
     Rtt,
@@ -25,7 +27,7 @@ enum Line {
 }
 
 impl Line {
-    /// The line of a Granule that is claimed to be in this state.
+    /// The line of a Granule that is claimed to be in state `claim`.
     fn of(claim: GranuleState) -> Self {
         match claim {
             GranuleState::Rtt => Self::Rtt,
@@ -36,7 +38,7 @@ impl Line {
     }
 }
 
-/// Tells Granules apart, those of different tables too.
+/// Identifies a Granule among those of all tables.
 fn id(word: &Word) -> usize {
     std::ptr::from_ref(word).addr()
 }
@@ -46,12 +48,12 @@ fn id(word: &Word) -> usize {
 struct Held {
     id: usize,
     pa: Pa,
-    /// The state it was claimed to be in when it was locked, which decides its line until it is
+    /// The state it was claimed to be in when it was locked. This decides its line until it is
     /// unlocked.
     claim: GranuleState,
     /// The state it is in.
     state: GranuleState,
-    /// That was the one claimed.
+    /// It was found in the state claimed.
     right: bool,
 }
 
@@ -70,7 +72,7 @@ std::thread_local! {
     static HELD: RefCell<Vec<Held>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Where in its Realm's tree an RTT is. As long as it is an RTT it stays there.
+/// Position of an RTT in the tree of its Realm. It does not change as long as it is an RTT.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Place {
     /// A start-level RTT: locked with no other held.
@@ -88,13 +90,13 @@ impl std::fmt::Display for Place {
     }
 }
 
-/// The places of RTTs, learnt when they were first locked.
+/// The places of RTTs, as seen when each was first locked.
 fn places() -> MutexGuard<'static, BTreeMap<usize, Place>> {
     static PLACES: Mutex<BTreeMap<usize, Place>> = Mutex::new(BTreeMap::new());
     PLACES.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Where an RTT is that is locked with `held` held.
+/// The place of an RTT that is locked while `held` are held.
 fn place(held: &[Held]) -> Place {
     let parent = held.iter().find(|held| held.is_table());
     parent.map_or(Place::Root, |parent| Place::Below {
@@ -103,7 +105,7 @@ fn place(held: &[Held]) -> Place {
     })
 }
 
-/// What is wrong with waiting for a Granule with `held` held, if anything.
+/// Why a Granule must not be waited for while `held` are held; `None` if it may.
 fn violation(held: &[Held], id: usize, pa: Pa, claim: GranuleState) -> Option<String> {
     let line = Line::of(claim);
     for other in held {
@@ -116,7 +118,7 @@ fn violation(held: &[Held], id: usize, pa: Pa, claim: GranuleState) -> Option<St
         } else if other.is(line) && line >= Line::Data {
             "while another one is held"
         } else if other.is(line) && !other.is_table() && other.pa >= pa {
-            // Named by the Host, or the start-level RTTs of a Realm that ends.
+            // Named by the Host, or start-level RTTs of a Realm being destroyed.
             "while one of a higher address is held"
         } else {
             continue;
@@ -134,17 +136,17 @@ fn violation(held: &[Held], id: usize, pa: Pa, claim: GranuleState) -> Option<St
     (known != here).then(|| format!("{here}, but it is {known}"))
 }
 
-/// This CPU is about to lock a Granule that is claimed to be in this state.
+/// This CPU is about to lock a Granule that its caller claims to be in state `claim`.
 ///
 /// # Panics
-/// If it holds what it must not hold while it waits for that.
-pub(crate) fn wait(word: &Word, pa: Pa, claim: GranuleState) {
+/// If it holds a Granule that it must not hold while it waits for this one.
+pub(crate) fn waiting(word: &Word, pa: Pa, claim: GranuleState) {
     if let Some(what) = HELD.with_borrow(|held| violation(held, id(word), pa, claim)) {
         panic!("lock order: {claim:?} at {pa:?} is waited for {what}");
     }
 }
 
-/// It has, and found it in the state `found`.
+/// This CPU has locked the Granule and found it in state `found`.
 pub(crate) fn locked(word: &Word, pa: Pa, claim: GranuleState, found: GranuleState) {
     let id = id(word);
     let new = Held {
@@ -162,8 +164,8 @@ pub(crate) fn locked(word: &Word, pa: Pa, claim: GranuleState, found: GranuleSta
     });
 }
 
-/// A locked Granule changes its state.
-pub(crate) fn changed(word: &Word, from: GranuleState, to: GranuleState) {
+/// The state of a locked Granule changes.
+pub(crate) fn state_changed(word: &Word, from: GranuleState, to: GranuleState) {
     if from == GranuleState::Rtt {
         places().remove(&id(word));
     }
@@ -174,11 +176,11 @@ pub(crate) fn changed(word: &Word, from: GranuleState, to: GranuleState) {
     });
 }
 
-/// This CPU unlocks a Granule.
+/// This CPU is about to unlock a Granule.
 ///
 /// # Panics
-/// If it is another CPU that has locked it.
-pub(crate) fn unlocked(word: &Word) {
+/// If another CPU has locked it.
+pub(crate) fn unlocking(word: &Word) {
     let was_held = HELD.with_borrow_mut(|held| {
         let position = held.iter().rposition(|held| held.id == id(word));
         position.map(|position| held.remove(position)).is_some()
