@@ -92,16 +92,35 @@ impl Locked<'_, Data> {
     }
 }
 
+/// Words copied together.
+const STRIDE: usize = 8;
+
 /// Copies words from Realm memory. Both have the same length.
+#[inline]
 fn load_words(to: &mut [u64], from: &[AtomicU64]) {
-    for (to, from) in to.iter_mut().zip(from) {
+    let (groups, rest) = to.as_chunks_mut::<STRIDE>();
+    let (from_groups, from_rest) = from.as_chunks::<STRIDE>();
+    for (to, from) in groups.iter_mut().zip(from_groups) {
+        for (to, from) in to.iter_mut().zip(from) {
+            *to = from.load(Ordering::Relaxed);
+        }
+    }
+    for (to, from) in rest.iter_mut().zip(from_rest) {
         *to = from.load(Ordering::Relaxed);
     }
 }
 
 /// Copies words to Realm memory. Both have the same length.
+#[inline]
 fn store_words(to: &[AtomicU64], from: &[u64]) {
-    for (to, from) in to.iter().zip(from) {
+    let (groups, rest) = to.as_chunks::<STRIDE>();
+    let (from_groups, from_rest) = from.as_chunks::<STRIDE>();
+    for (to, from) in groups.iter().zip(from_groups) {
+        for (to, from) in to.iter().zip(from) {
+            to.store(*from, Ordering::Relaxed);
+        }
+    }
+    for (to, from) in rest.iter().zip(from_rest) {
         to.store(*from, Ordering::Relaxed);
     }
 }
