@@ -1,30 +1,30 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The monitor's own access to Realm memory.
+//! Accesses of the monitor to Realm memory, for RSI commands.
 
 use crate::entry::{Entry, ripas_of};
-use crate::stage2::{PAGE_LEVEL, entry_size};
+use crate::stage2::PAGE_LEVEL;
 use crate::walk::Root;
 use rmm_abi::rmi::Ripas;
-use rmm_granule::{Data, GRANULE_SIZE, Locked, Memory, Pa, Rtt};
+use rmm_granule::{Data, Locked, Memory, Pa, Rtt, bug};
 
-/// The Granule of Realm memory that holds an IPA, ASSIGNED with RIPAS RAM for as long as this value
-/// lives: it keeps the leaf RTT and the DATA Granule locked.
+/// The Granule of Realm memory at an IPA. It stays ASSIGNED with RIPAS RAM as long as this value
+/// lives, which keeps the leaf RTT and the DATA Granule locked.
 #[derive(Debug)]
 pub struct RealmGranule<'t> {
     data: Locked<'t, Data>,
     _table: Locked<'t, Rtt>,
 }
 
-/// Why there is no Realm memory at an IPA: the entry is not ASSIGNED with RIPAS RAM.
+/// There is no Realm memory at an IPA: the entry is not ASSIGNED with RIPAS RAM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotMapped {
-    /// Level that the walk reached.
+    /// Level that the walk reached, -1 to 3.
     pub level: i8,
     /// RIPAS; `None` in the Unprotected half.
     pub ripas: Option<Ripas>,
 }
 
-/// Finds the Granule of Realm memory that holds the root's IPA.
+/// Finds the Granule of Realm memory that holds the IPA of the walk.
 ///
 /// # Errors
 /// The entry is not ASSIGNED with RIPAS RAM.
@@ -43,11 +43,12 @@ pub fn access<'t, M: Memory>(root: Root<'t>, mem: &M) -> Result<RealmGranule<'t>
             ripas,
         });
     };
-    let within = at.ipa.0 & (entry_size(at.level) - GRANULE_SIZE as u64);
-    let data = at
-        .granules
-        .lock(Pa(pa.0 | within).0)
-        .expect("a DATA Granule");
+    // The base of an entry differs from an IPA in it by the offset bits alone, and the physical
+    // address of a block has none of them.
+    let within = (at.ipa.0 ^ at.base().0) | pa.0;
+    let Ok(data) = at.granules.lock(Pa(within).granule_base().0) else {
+        bug!("an ASSIGNED entry without its DATA Granule");
+    };
     Ok(RealmGranule {
         data,
         _table: at.table.close(),
@@ -64,15 +65,15 @@ impl RealmGranule<'_> {
     /// Copies bytes from `offset` on to `dst`; the Realm may be writing them.
     ///
     /// # Panics
-    /// If the bytes do not lie within the Granule.
+    /// If the bytes do not lie within the Granule. This is a bug of the caller.
     pub fn read<M: Memory>(&self, mem: &M, offset: usize, dst: &mut [u8]) {
         self.data.read(mem, offset, dst);
     }
 
-    /// Copies `src` to the Granule from `offset` on.
+    /// Copies `src` to the Granule, from `offset` on.
     ///
     /// # Panics
-    /// If the bytes do not lie within the Granule.
+    /// If the bytes do not lie within the Granule. This is a bug of the caller.
     pub fn write<M: Memory>(&self, mem: &M, offset: usize, src: &[u8]) {
         self.data.write(mem, offset, src);
     }

@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! RTT_CREATE: a new table in place of an entry, which is unfolded.
+//! RTT_CREATE: a new RTT replaces an entry, which is unfolded into it.
 
-use crate::entry::{UNASSIGNED_NS, VALID, at_level, is_unassigned};
+use crate::entry::{UNASSIGNED_NS, VALID, at_level, is_unassigned, next_leaf};
 use crate::error::RttError;
 use crate::stage2::{ALL_ASSIGNED, ENTRIES, entry_size};
 use crate::walk::Root;
 use rmm_granule::{Delegated, Locked, Memory, Rtt};
 
-/// Makes `rtt` the RTT of `level` for the root's IPA. Its entries inherit the state of the entry
-/// that it replaces.
+/// Makes `rtt` the RTT of `level` for the IPA of the walk. Its entries inherit the state of the
+/// entry that it replaces.
 ///
-/// `level` is below the start level, and the Realm can address `rtt` ([`Stage2::can_output`]).
+/// `level` is below the start level, and a descriptor of the Realm can hold the address of `rtt`
+/// ([`Stage2::can_output`]).
 ///
 /// # Errors
-/// The walk ends above `level` - 1, or the entry there is TABLE.
+/// `rtt_walk` and `rtte_state`, with the level that the walk reached.
 ///
 /// [`Stage2::can_output`]: crate::Stage2::can_output
 #[inline]
@@ -23,14 +24,17 @@ pub fn create<M: Memory>(
     level: i8,
     rtt: Locked<'_, Delegated>,
 ) -> Result<(), RttError> {
-    let mut at = root.walk(mem, level.wrapping_sub(1));
-    if at.level != level.wrapping_sub(1) || at.is_table() {
-        return Err(at.error());
+    let mut at = root.walk_to_parent(mem, level);
+    if !at.is_parent_of(level) {
+        return Err(at.error()); // rtt_walk
+    }
+    if at.is_table() {
+        return Err(at.error()); // rtte_state
     }
     let desc = at.desc;
     let table = at.s2.table(rtt.pa());
     if is_unassigned(desc) {
-        // A wiped Granule is a table of UNASSIGNED, EMPTY or of UNASSIGNED_NS entries.
+        // A wiped Granule already is a table of UNASSIGNED, EMPTY or of UNASSIGNED_NS entries.
         let _rtt = if desc == 0 {
             rtt.transition()
         } else {
@@ -44,13 +48,16 @@ pub fn create<M: Memory>(
 
     let rtt = filled(rtt, mem, at_level(desc, level), entry_size(level));
     if at.is_protected() {
-        // One live entry gives way to another.
+        // The parent's count stays: an ASSIGNED entry becomes TABLE, and both count.
         rtt.take_refs(ALL_ASSIGNED);
     } else {
+        // ASSIGNED_NS does not count, neither here nor in the new RTT.
         at.table.granule().take_ref();
     }
+    // The entries of the new RTT come before the entry that refers to it.
     mem.publish_tables();
     if desc & VALID != 0 {
+        // Break before make.
         at.write(UNASSIGNED_NS);
         at.invalidate(at.level);
     }
@@ -61,8 +68,8 @@ pub fn create<M: Memory>(
 /// Entries written together.
 const STRIDE: usize = 8;
 
-/// A table whose first entry is `first` and whose every other is `step` above the one before.
-#[inline(always)]
+/// Writes a table: entry 0 is `first`, and each other entry is `step` higher than the one before.
+#[inline]
 fn filled<'t, M: Memory>(
     rtt: Locked<'t, Delegated>,
     mem: &M,
@@ -75,7 +82,7 @@ fn filled<'t, M: Memory>(
     for group in groups {
         for entry in group {
             *entry = desc;
-            desc = desc.wrapping_add(step);
+            desc = next_leaf(desc, step);
         }
     }
     table.commit()

@@ -1,30 +1,33 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! DATA Granules of a Realm: mapping and unmapping.
+//! DATA_CREATE, DATA_CREATE_UNKNOWN and DATA_DESTROY: mapping and unmapping DATA Granules.
 
 use crate::entry::{is_unassigned, ripas_of, unassigned};
 use crate::error::{RttError, TopError};
 use crate::stage2::PAGE_LEVEL;
-use crate::walk::{At, Root};
+use crate::walk::{Root, WalkEnd};
 use rmm_abi::rmi::Ripas;
-use rmm_granule::{Data, Ipa, Locked, Memory};
+use rmm_granule::{Data, Ipa, Locked, Memory, bug};
 
-/// An UNASSIGNED page of the Protected half, its RTT locked: a DATA Granule can be mapped at it
-/// and this cannot fail.
+/// An UNASSIGNED page of the Protected half, with its RTT locked: mapping a DATA Granule there cannot
+/// fail.
 #[must_use = "the RTT is unlocked at once"]
-pub struct DataSlot<'t, 'm, M: Memory>(At<'t, 'm, M>);
+pub struct DataSlot<'t, 'm, M: Memory>(WalkEnd<'t, 'm, M>);
 
-/// Finds the page at the root's IPA fit for DATA_CREATE or DATA_CREATE_UNKNOWN.
+/// Finds the page at the IPA of the walk, for DATA_CREATE or DATA_CREATE_UNKNOWN.
 ///
 /// # Errors
-/// The walk ends above level 3, or the entry there is not UNASSIGNED.
+/// `rtt_walk` and `rtte_state`, with the level that the walk reached.
 #[inline]
 pub fn data_slot<'t, 'm, M: Memory>(
     root: Root<'t>,
     mem: &'m M,
 ) -> Result<DataSlot<'t, 'm, M>, RttError> {
     let at = root.walk(mem, PAGE_LEVEL);
-    if at.level != PAGE_LEVEL || !is_unassigned(at.desc) || !at.is_protected() {
-        return Err(at.error());
+    if at.level != PAGE_LEVEL {
+        return Err(at.error()); // rtt_walk
+    }
+    if !is_unassigned(at.desc) || !at.is_protected() {
+        return Err(at.error()); // rtte_state
     }
     Ok(DataSlot(at))
 }
@@ -33,13 +36,14 @@ impl<M: Memory> DataSlot<'_, '_, M> {
     /// Maps `data` with RIPAS RAM (DATA_CREATE).
     ///
     /// # Panics
-    /// If the Realm cannot address `data`; see [`Stage2::can_output`](crate::Stage2::can_output).
+    /// If a descriptor of the Realm cannot hold the address of `data`; see
+    /// [`Stage2::can_output`](crate::Stage2::can_output). This is a bug of the caller.
     #[inline]
     pub fn map_ram(self, data: Locked<'_, Data>) {
         self.map_with(data, Ripas::Ram);
     }
 
-    /// Maps `data` and leaves the RIPAS as it is (DATA_CREATE_UNKNOWN).
+    /// Maps `data`, and leaves the RIPAS as it is (DATA_CREATE_UNKNOWN).
     ///
     /// # Panics
     /// As [`DataSlot::map_ram`].
@@ -58,33 +62,38 @@ impl<M: Memory> DataSlot<'_, '_, M> {
     }
 }
 
-/// What was mapped at a page.
+/// Outputs of DATA_DESTROY.
 #[derive(Debug)]
 #[must_use = "the Granule is to be wiped"]
 pub struct Unmapped<'t> {
-    /// The Granule, which no Realm reaches any more; to be wiped.
+    /// The `data` output: the Granule, which no Realm reaches any more. The caller wipes it.
     pub data: Locked<'t, Data>,
     /// The `top` output.
     pub top: Ipa,
 }
 
-/// Unmaps the DATA Granule at the root's IPA (DATA_DESTROY). RIPAS RAM becomes DESTROYED.
+/// Unmaps the DATA Granule at the IPA of the walk (DATA_DESTROY). RIPAS RAM becomes DESTROYED.
 ///
 /// # Errors
-/// The walk ends above level 3, or the entry there is not ASSIGNED.
+/// `rtt_walk` and `rtte_state`, with the level that the walk reached.
 #[inline]
 pub fn unmap_data<'t, M: Memory>(root: Root<'t>, mem: &M) -> Result<Unmapped<'t>, TopError> {
     let mut at = root.walk(mem, PAGE_LEVEL);
-    if at.level != PAGE_LEVEL || is_unassigned(at.desc) || !at.is_protected() {
-        return Err(at.top_error());
+    if at.level != PAGE_LEVEL {
+        return Err(at.top_error()); // rtt_walk
     }
-    let pa = at.s2.output(at.desc);
-    let data = at.granules.lock(pa.0).expect("a DATA Granule");
+    if is_unassigned(at.desc) || !at.is_protected() {
+        return Err(at.top_error()); // rtte_state
+    }
+    let Ok(data) = at.granules.lock(at.s2.output(at.desc).0) else {
+        bug!("an ASSIGNED entry without its DATA Granule");
+    };
     match ripas_of(at.desc) {
         Ripas::Ram => {
             at.write(unassigned(Ripas::Destroyed));
             at.invalidate(PAGE_LEVEL);
         }
+        // The entry was not valid, so no TLB holds it.
         ripas => at.write(unassigned(ripas)),
     }
     at.table.granule().put_ref();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! RTT_DESTROY: a table that is not live gives way to an entry without memory.
+//! RTT_DESTROY: an RTT that is not live is replaced by an entry without memory.
 
 use crate::entry::{UNASSIGNED_NS, unassigned};
 use crate::error::TopError;
@@ -7,31 +7,34 @@ use crate::walk::Root;
 use rmm_abi::rmi::Ripas;
 use rmm_granule::{Ipa, Memory, Pa};
 
-/// An RTT that was destroyed.
+/// Outputs of RTT_DESTROY.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Destroyed {
-    /// The Granule it was in, now DELEGATED.
+    /// The `rtt` output: the Granule of the RTT, now DELEGATED.
     pub rtt: Pa,
     /// The `top` output.
     pub top: Ipa,
 }
 
-/// Destroys the RTT of `level` for the root's IPA. In the Protected half its range becomes
-/// UNASSIGNED, DESTROYED, whatever RIPAS it had; in the Unprotected half UNASSIGNED_NS.
+/// Destroys the RTT of `level` for the IPA of the walk. In the Protected half its range becomes
+/// UNASSIGNED with RIPAS DESTROYED, whatever RIPAS it had; in the Unprotected half UNASSIGNED_NS.
 ///
 /// `level` is below the start level.
 ///
 /// # Errors
-/// The walk ends above `level` - 1, the entry there is not TABLE, or the RTT is live.
+/// `rtt_walk` and `rtte_state` with the level that the walk reached; `rtt_live` with `level`.
 #[inline]
 pub fn destroy<M: Memory>(root: Root<'_>, mem: &M, level: i8) -> Result<Destroyed, TopError> {
-    let mut at = root.walk(mem, level.wrapping_sub(1));
-    if at.level != level.wrapping_sub(1) || !at.is_table() {
-        return Err(at.top_error());
+    let mut at = root.walk_to_parent(mem, level);
+    if !at.is_parent_of(level) {
+        return Err(at.top_error()); // rtt_walk
+    }
+    if !at.is_table() {
+        return Err(at.top_error()); // rtte_state
     }
     let child = at.lock_child();
     if child.refs() != 0 {
-        return Err(TopError { level, top: at.ipa });
+        return Err(TopError { level, top: at.ipa }); // rtt_live
     }
     let rtt = child.pa();
     at.write(if at.is_protected() {
@@ -40,6 +43,7 @@ pub fn destroy<M: Memory>(root: Root<'_>, mem: &M, level: i8) -> Result<Destroye
         UNASSIGNED_NS
     });
     at.table.granule().put_ref();
+    // Before the wipe: TLBs may hold the RTT itself, and ASSIGNED_NS entries of it.
     at.invalidate(level);
     drop(child.wipe_into_delegated(mem));
     Ok(Destroyed { rtt, top: at.top() })

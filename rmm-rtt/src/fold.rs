@@ -1,30 +1,36 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! RTT_FOLD: a homogeneous table gives way to one entry.
+//! RTT_FOLD: a homogeneous RTT is replaced by one entry.
 
-use crate::entry::{UNASSIGNED_NS, VALID, at_level, is_table, is_unassigned};
+use crate::entry::{UNASSIGNED_NS, VALID, as_block, is_table, is_unassigned, next_leaf};
 use crate::error::RttError;
-use crate::stage2::{ALL_ASSIGNED, ENTRIES, Stage2, entry_size};
+use crate::stage2::{ALL_ASSIGNED, ENTRIES, INDEX_BITS, Stage2, entry_size};
 use crate::walk::Root;
 use rmm_granule::{Memory, Pa};
 
-/// Folds the RTT of `level` for the root's IPA and returns the Granule it was in, now DELEGATED.
+/// Folds the RTT of `level` for the IPA of the walk. Returns its Granule, now DELEGATED (the `rtt`
+/// output).
 ///
 /// `level` is below the start level.
 ///
 /// # Errors
-/// The walk ends above `level` - 1, the entry there is not TABLE, or (with `level`) the RTT is not
-/// homogeneous.
+/// `rtt_walk` and `rtte_state` with the level that the walk reached; `rtt_homo` with `level`.
 #[inline]
 pub fn fold<M: Memory>(root: Root<'_>, mem: &M, level: i8) -> Result<Pa, RttError> {
-    let mut at = root.walk(mem, level.wrapping_sub(1));
-    if at.level != level.wrapping_sub(1) || !at.is_table() {
-        return Err(at.error());
+    let mut at = root.walk_to_parent(mem, level);
+    if !at.is_parent_of(level) {
+        return Err(at.error()); // rtt_walk
+    }
+    if !at.is_table() {
+        return Err(at.error()); // rtte_state
     }
     let mut child = at.lock_child().open_table(mem);
-    let parent = common_entry(&at.s2, child.entries(), level).ok_or(RttError { level })?;
+    let Some(parent) = folded(&at.s2, child.entries(), level) else {
+        return Err(RttError { level }); // rtt_homo
+    };
 
     let child = child.close();
     if parent & VALID != 0 {
+        // Break before make: one valid entry replaces another.
         at.write(UNASSIGNED_NS);
         at.invalidate(level);
         at.write(parent);
@@ -33,7 +39,7 @@ pub fn fold<M: Memory>(root: Root<'_>, mem: &M, level: i8) -> Result<Pa, RttErro
         at.invalidate(level);
     }
     if at.is_protected() && !is_unassigned(parent) {
-        // The entry stays live.
+        // The parent's count stays: TABLE becomes an ASSIGNED entry, and both count.
         child.put_refs(ALL_ASSIGNED);
     } else {
         at.table.granule().put_ref();
@@ -43,9 +49,10 @@ pub fn fold<M: Memory>(root: Root<'_>, mem: &M, level: i8) -> Result<Pa, RttErro
     Ok(rtt)
 }
 
-/// The entry of `level` - 1 that stands for a homogeneous table of `level`; `None` if it is not.
-#[inline(always)]
-fn common_entry(s2: &Stage2, table: &[u64; ENTRIES], level: i8) -> Option<u64> {
+/// The entry that replaces a homogeneous table of `level` (specification A5.5.6); `None` if the
+/// table is not homogeneous.
+#[inline]
+fn folded(s2: &Stage2, table: &[u64; ENTRIES], level: i8) -> Option<u64> {
     let first = table[0];
     if is_table(first, level) {
         return None;
@@ -53,22 +60,21 @@ fn common_entry(s2: &Stage2, table: &[u64; ENTRIES], level: i8) -> Option<u64> {
     let step = if is_unassigned(first) {
         0
     } else {
-        let aligned = s2
-            .output(first)
-            .is_aligned_to(entry_size(level.wrapping_sub(1)));
-        if level < 2 || !aligned {
+        let size = entry_size(level);
+        // Level 0 has no blocks.
+        if level < 2 || !s2.output(first).is_aligned_to(size << INDEX_BITS) {
             return None;
         }
-        entry_size(level)
+        size
     };
-    is_progression(table, first, step).then(|| at_level(first, level.wrapping_sub(1)))
+    is_progression(table, first, step).then(|| as_block(first))
 }
 
 /// Entries compared together.
 const STRIDE: usize = 8;
 
-/// Whether each entry is `step` above the one before.
-#[inline(always)]
+/// Whether each entry is `step` higher than the one before.
+#[inline]
 fn is_progression(table: &[u64; ENTRIES], first: u64, step: u64) -> bool {
     let (groups, _) = table.as_chunks::<STRIDE>();
     let mut expected = first;
@@ -76,7 +82,7 @@ fn is_progression(table: &[u64; ENTRIES], first: u64, step: u64) -> bool {
         let mut difference = 0;
         for entry in group {
             difference |= entry ^ expected;
-            expected = expected.wrapping_add(step);
+            expected = next_leaf(expected, step);
         }
         difference == 0
     })

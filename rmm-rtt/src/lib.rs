@@ -1,25 +1,30 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Stage 2 translation tables (RTT) of a Realm.
 //!
-//! An operation starts at a [`Root`]: the start-level table for an IPA, locked. Its caller may
-//! then unlock the RD that it found [`Stage2`] in. The operation walks on hand over hand, checks
-//! everything, and only then changes anything: one that fails has changed nothing.
+//! An operation starts at a [`Root`]: the start-level RTT for an IPA, locked. Once the caller has it,
+//! it may unlock the RD that [`Stage2`] came from. The operation walks hand over hand, checks
+//! everything, and only then changes anything. One that fails has changed nothing.
 //!
-//! Errors carry the level that the walk reached ([`RttError`]) and, where the specification wants
-//! it, the `top` that tells the Host how far nothing is mapped ([`TopError`]). What status a
-//! command makes of them is its own affair.
+//! Errors carry the level that the walk reached ([`RttError`]) and, where the command has this output,
+//! `top`: an IPA up to which the Host finds nothing live ([`TopError`]). Checks of a command that are
+//! failure conditions of the specification are marked with its names for them: `rtt_walk`,
+//! `rtte_state` and so on. The checks of IPA, level and alignment come before, in the caller.
 //!
 //! # Reference counts
 //! The count of an RTT is the number of its entries that are TABLE or, in the Protected half,
-//! ASSIGNED: the RTT is live exactly if it is not 0. ASSIGNED_NS does not count.
+//! ASSIGNED: the RTT is live if and only if the count is not 0. ASSIGNED_NS does not count.
 //!
 //! # TLB
-//! An entry that was valid is invalidated in all TLBs before the operation returns or the memory
-//! behind it is wiped, and between the two writes where a valid entry gives way to another valid
-//! one (break-before-make). Where a table is removed, the whole range it translated is
-//! invalidated, and with it what walkers remember of the table. During break-before-make another
-//! CPU that runs the Realm may take a fault for which [`classify`] then finds a valid entry: that
-//! access is to be tried again.
+//! If an operation changes a valid entry, it invalidates it in the TLBs of all CPUs before it returns
+//! and before the memory behind the entry is wiped; and, if the new entry is valid too, before that is
+//! written (break-before-make). If it removes an RTT, it invalidates the whole range of the RTT, which
+//! also covers what walkers cache of the RTT itself. During break-before-make another CPU that runs
+//! the Realm may take a fault for which [`classify`] then finds a valid entry: the access must be
+//! tried again.
+//!
+//! # Inlining
+//! `#[inline(always)]` stands only where the compiler otherwise makes a call of it, which was measured
+//! to cost commands instructions: the walk, and the work on the entry that it reaches.
 #![cfg_attr(not(test), no_std)]
 
 mod access;
@@ -48,7 +53,7 @@ pub use error::{RttError, TopError};
 pub use fold::fold;
 pub use read::{EntryReport, classify, read_entry, ripas_extent};
 pub use ripas::{init_ripas, set_ripas};
-pub use stage2::{ENTRIES, MIN_IPA_WIDTH, Stage2, entry_size};
-pub use start::{Live, MAX_START_TABLES, destroy_start_tables, init_start_tables};
+pub use stage2::{ENTRIES, MAX_START_TABLES, MIN_IPA_WIDTH, Stage2, entry_size};
+pub use start::{Live, destroy_start_tables, init_start_tables};
 pub use unprotected::{map_unprotected, unmap_unprotected};
 pub use walk::{Root, root};

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Looking at entries.
+//! Reading entries: RTT_READ_ENTRY, faults of a Realm, RSI_IPA_STATE_GET.
 
 use crate::entry::{Entry, RIPAS, host_view, ripas_of, table_bit};
 use crate::stage2::PAGE_LEVEL;
@@ -7,20 +7,21 @@ use crate::walk::Root;
 use rmm_abi::rmi::{Ripas, RttEntryState};
 use rmm_granule::{Ipa, Memory};
 
-/// An entry as RTT_READ_ENTRY reports it.
+/// Outputs of RTT_READ_ENTRY.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EntryReport {
-    /// `walk_level`: level that the walk reached.
+    /// `walk_level`: the level that the walk reached.
     pub level: i8,
     /// `state`.
     pub state: RttEntryState,
-    /// `desc`: address and, for ASSIGNED_NS, MemAttr and S2AP in the layout of a descriptor; else 0.
+    /// `desc`: the physical address and, for ASSIGNED_NS, MemAttr and S2AP, each at its place in a
+    /// descriptor; 0 if the entry is not live.
     pub desc: u64,
-    /// `ripas`; EMPTY where an entry has none.
+    /// `ripas`; EMPTY if the entry has none.
     pub ripas: Ripas,
 }
 
-/// Reports the entry that a walk to `level` reaches. `level` is one the Realm has.
+/// Reports the entry that a walk to `level` reaches. `level` is one that the Realm has.
 #[inline]
 pub fn read_entry<M: Memory>(root: Root<'_>, mem: &M, level: i8) -> EntryReport {
     let at = root.walk(mem, level);
@@ -40,19 +41,19 @@ pub fn read_entry<M: Memory>(root: Root<'_>, mem: &M, level: i8) -> EntryReport 
     }
 }
 
-/// Level and state of the entry that translates, or fails to translate, the root's IPA.
+/// Level and state of the entry that translates the IPA of the walk, or fails to translate it.
 ///
-/// An ASSIGNED entry with RIPAS RAM, or an ASSIGNED_NS one, after a translation fault means that
-/// the entry changed in between: the access is to be tried again.
+/// If an access took a translation fault and the entry is ASSIGNED with RIPAS RAM, or ASSIGNED_NS,
+/// another CPU has changed the entry since, and the access must be tried again.
 #[inline]
 pub fn classify<M: Memory>(root: Root<'_>, mem: &M) -> (i8, Entry) {
     let at = root.walk(mem, PAGE_LEVEL);
     (at.level, at.s2.decode(at.desc, at.level, at.is_protected()))
 }
 
-/// RIPAS at the root's IPA, and an IPA above it, at most `top`, up to which it is the same. Looks
-/// no further than the end of the RTT that the walk reaches. `None` outside the Protected half, or
-/// if `top` is not above the IPA.
+/// RIPAS at the IPA of the walk, and an IPA above it, at most `top`, up to which the RIPAS is the
+/// same (RSI_IPA_STATE_GET). Looks no further than the end of the RTT that the walk reaches. `None`
+/// if the IPA is not Protected, or `top` is not above it.
 #[inline]
 pub fn ripas_extent<M: Memory>(root: Root<'_>, mem: &M, top: Ipa) -> Option<(Ipa, Ripas)> {
     if !root.is_protected() || top <= root.ipa() {
@@ -60,12 +61,11 @@ pub fn ripas_extent<M: Memory>(root: Root<'_>, mem: &M, top: Ipa) -> Option<(Ipa
     }
     let mut at = root.walk(mem, PAGE_LEVEL);
     let top = top.min(at.s2.protected_end());
-    let index = at.index;
-    // What an entry with the same RIPAS, and no TABLE, agrees in.
+    // Entries with the same RIPAS that are not TABLE agree in these bits.
     let key = RIPAS | table_bit(at.level);
-    let desc = at.desc;
+    let (index, desc) = (at.index, at.desc);
     let differs = |entry: &u64| (entry ^ desc) & key != 0;
-    let rest = at.table.entries().get(index..).unwrap_or_default();
+    let rest = &at.table.entries()[index..];
     let alike = rest.iter().position(differs).unwrap_or(rest.len());
     Some((at.end_of(alike).min(top), ripas_of(desc)))
 }

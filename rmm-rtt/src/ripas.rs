@@ -1,22 +1,23 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Changes of RIPAS.
+//! RTT_INIT_RIPAS and RTT_SET_RIPAS.
 
 use crate::entry::{DESTROYED, RIPAS, VALID, is_unassigned, ripas_of, table_bit, unassigned};
 use crate::error::RttError;
-use crate::stage2::PAGE_LEVEL;
+use crate::stage2::{PAGE_LEVEL, entry_size};
 use crate::walk::Root;
 use core::sync::atomic::{AtomicU64, Ordering};
 use rmm_abi::rmi::Ripas;
 use rmm_granule::{Ipa, Memory};
 
-/// Gives entries from the root's IPA on the RIPAS RAM (RTT_INIT_RIPAS), as far as whole entries of
-/// one RTT fit below `top` and none is TABLE. Returns the end of the last of them (`out_top`).
+/// Changes RIPAS to RAM (RTT_INIT_RIPAS) in consecutive entries of one RTT, from the IPA of the walk
+/// (`base`) up to the first entry that is TABLE or ends beyond `top`. Returns the end of the last
+/// entry changed (the `out_top` output).
 ///
-/// `measure` is told base and end of each entry, in ascending order, after nothing can fail any
-/// more. `top` is not beyond the Protected half.
+/// Calls `measure` with base and end of each entry, in ascending order, once nothing can fail any
+/// more. `top` is at most the end of the Protected half.
 ///
 /// # Errors
-/// The IPA is not at the start of its entry, the entry is not UNASSIGNED, or it ends beyond `top`.
+/// `base_align`, `rtte_state` and `no_progress`, with the level that the walk reached.
 #[inline]
 pub fn init_ripas<M: Memory>(
     root: Root<'_>,
@@ -26,14 +27,21 @@ pub fn init_ripas<M: Memory>(
 ) -> Result<Ipa, RttError> {
     let at = root.walk(mem, PAGE_LEVEL);
     let top = top.min(at.s2.protected_end());
-    if at.base() != at.ipa || !is_unassigned(at.desc) || at.end() > top {
-        return Err(at.error());
+    if at.base() != at.ipa {
+        return Err(at.error()); // base_align
+    }
+    if !is_unassigned(at.desc) {
+        return Err(at.error()); // rtte_state
+    }
+    if at.end() > top {
+        return Err(at.error()); // no_progress
     }
     let table_bit = table_bit(at.level);
     let ram = at.s2.assigned_attributes(at.level, Ripas::Ram);
     let address = at.s2.address_mask();
+    let size = entry_size(at.level);
     let mut base = at.base();
-    for entry in at.run(at.whole_entries(top)) {
+    for entry in at.entries_below(top) {
         let desc = entry.load(Ordering::Relaxed);
         if desc & table_bit != 0 {
             break;
@@ -44,7 +52,7 @@ pub fn init_ripas<M: Memory>(
             ram
         };
         entry.store(desc & address | attributes, Ordering::Relaxed);
-        let end = Ipa(base.0.wrapping_add(at.size()));
+        let end = Ipa(base.0 + size);
         measure(base, end);
         base = end;
     }
@@ -52,13 +60,13 @@ pub fn init_ripas<M: Memory>(
     Ok(base)
 }
 
-/// Gives entries from the root's IPA on the RIPAS `ripas`, EMPTY or RAM (RTT_SET_RIPAS), as far as
-/// whole entries of one RTT fit below `top` and none is TABLE or, unless `change_destroyed`,
-/// DESTROYED. Returns the end of what now has it (`out_top`), at most `top`.
+/// Changes RIPAS to `ripas`, EMPTY or RAM (RTT_SET_RIPAS), in consecutive entries of one RTT, from
+/// the IPA of the walk (`base`) up to the first entry that is TABLE, ends beyond `top` or, unless
+/// `change_destroyed`, is DESTROYED. Returns the end of the range that now has this RIPAS (the
+/// `out_top` output), at most `top`.
 ///
 /// # Errors
-/// The RIPAS of the first entry would have to change, but the IPA is not at its start, it ends
-/// beyond `top`, or it is DESTROYED and may not change.
+/// `base_align` and `no_progress`, with the level that the walk reached.
 #[inline]
 pub fn set_ripas<M: Memory>(
     root: Root<'_>,
@@ -69,25 +77,26 @@ pub fn set_ripas<M: Memory>(
 ) -> Result<Ipa, RttError> {
     let at = root.walk(mem, PAGE_LEVEL);
     if !at.is_protected() {
+        // No condition of the specification: a Realm can only ask for Protected IPAs.
         return Err(at.error());
     }
     let top = top.min(at.s2.protected_end());
-    if at.base() != at.ipa || at.end() > top {
-        // Part of an entry cannot change; what is as it should be is progress.
-        return if ripas_of(at.desc) == ripas {
-            Ok(at.end().min(top))
-        } else {
-            Err(at.error())
-        };
+    let is_part = at.base() != at.ipa || at.end() > top;
+    if is_part && ripas_of(at.desc) != ripas {
+        return Err(at.error()); // base_align, no_progress
+    }
+    if is_part {
+        // The entry cannot change in part, and need not.
+        return Ok(at.end().min(top));
     }
 
     let table_bit = table_bit(at.level);
     let assigned = at.s2.assigned_attributes(at.level, ripas);
     let address = at.s2.address_mask();
     let wanted = unassigned(ripas);
-    let entries = at.run(at.whole_entries(top));
+    let entries = at.entries_below(top);
     let mut done = 0;
-    // Entries that were valid and are not any more lie between these two.
+    // From the first to beyond the last entry that was valid and is not any more.
     let mut removed: Option<(usize, usize)> = None;
     while let Some(entry) = entries.get(done) {
         let desc = entry.load(Ordering::Relaxed);
@@ -96,9 +105,9 @@ pub fn set_ripas<M: Memory>(
             break;
         }
         let first = done;
-        let rest = entries.get(first..).unwrap_or_default();
+        let rest = &entries[first..];
         if old == wanted {
-            done = first.wrapping_add(alter_run(rest, desc, address, 0));
+            done += alter_run(rest, desc, address, 0);
             continue;
         }
         let attributes = if is_unassigned(desc) {
@@ -107,25 +116,25 @@ pub fn set_ripas<M: Memory>(
             assigned
         };
         let change = desc & !address ^ attributes;
-        done = first.wrapping_add(alter_run(rest, desc, address, change));
+        done += alter_run(rest, desc, address, change);
         if desc & VALID != 0 {
             removed = Some((removed.map_or(first, |(first, _)| first), done));
         }
     }
     if done == 0 {
-        return Err(at.error());
+        return Err(at.error()); // no_progress
     }
     mem.publish_tables();
     if let Some((first, last)) = removed {
         let (base, end) = (at.end_of(first), at.end_of(last));
-        mem.invalidate_stage2(at.s2.vmid, base, end.0.wrapping_sub(base.0), at.level);
+        mem.invalidate_stage2(at.s2.vmid, base, end.0 - base.0, at.level);
     }
     Ok(at.end_of(done))
 }
 
-/// Flips the bits `change` in all entries that come first and equal `like` but for their address;
-/// how many those are.
-#[inline(always)]
+/// Flips the bits `change` in the run of entries at the beginning that equal `like` but for their
+/// address. Returns the length of the run.
+#[inline]
 fn alter_run(entries: &[AtomicU64], like: u64, address: u64, change: u64) -> usize {
     let mut count = 0;
     for entry in entries {

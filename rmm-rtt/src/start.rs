@@ -1,59 +1,61 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Start-level RTTs: REALM_CREATE and REALM_DESTROY.
 
-use crate::stage2::Stage2;
-use crate::walk::lock_table;
-use rmm_granule::{Delegated, GRANULE_SIZE, GranuleTable, Ipa, Locked, Memory, Pa};
-
-/// Most concatenated start-level RTTs.
-pub const MAX_START_TABLES: usize = 16;
+use crate::stage2::{MAX_START_TABLES, Stage2};
+use crate::walk::lock_rtt;
+use rmm_granule::{Delegated, GranuleTable, Ipa, Locked, Memory, Rtt, bug};
 
 /// A start-level RTT is live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Live;
 
-/// Makes `tables` the start-level RTTs of a new Realm: every entry UNASSIGNED with RIPAS EMPTY, or
-/// UNASSIGNED_NS. They are the Granules that `s2` names.
+/// Makes `tables` the start-level RTTs of a new Realm, with all entries UNASSIGNED and RIPAS EMPTY,
+/// or UNASSIGNED_NS.
+///
+/// # Panics
+/// If `tables` are not the Granules of [`Stage2::start_tables`], in that order. This is a bug of the
+/// caller.
 pub fn init_start_tables<'t, M: Memory>(
     s2: &Stage2,
-    tables: impl Iterator<Item = Locked<'t, Delegated>>,
+    mut tables: impl Iterator<Item = Locked<'t, Delegated>>,
     mem: &M,
 ) {
-    for (expected, table) in start_tables(s2).zip(tables) {
-        debug_assert_eq!(expected, table.pa());
-        // A wiped Granule is such a table.
-        drop(table.transition::<rmm_granule::Rtt>());
+    for pa in s2.start_tables() {
+        match tables.next() {
+            // A wiped Granule already is such a table.
+            Some(table) if table.pa() == pa => drop(table.transition::<Rtt>()),
+            _ => bug!("other Granules than the start-level RTTs"),
+        }
     }
     mem.publish_tables();
 }
 
 /// Wipes the start-level RTTs of a Realm and makes them DELEGATED.
 ///
-/// The caller has the RD locked and the Realm has no REC: no walk can start.
+/// The caller has the RD locked, and the Realm has no REC: no walk can start.
 ///
 /// # Errors
-/// One of them is live; nothing has changed then.
+/// One of them is live (`realm_live`). Nothing has changed then.
 pub fn destroy_start_tables<M: Memory>(
     s2: &Stage2,
     granules: &GranuleTable,
     mem: &M,
 ) -> Result<(), Live> {
-    // Waits for walks that started earlier.
-    if start_tables(s2).any(|pa| lock_table(granules, pa).refs() != 0) {
+    // Each lock also waits for a walk that started earlier.
+    if s2
+        .start_tables()
+        .any(|pa| lock_rtt(granules, pa).refs() != 0)
+    {
         return Err(Live);
     }
-    // Nobody gets a table before the TLBs have forgotten what it said: it may have mapped memory of
-    // the Host.
+    // They stay locked until the invalidation: TLBs may still hold ASSIGNED_NS entries, and nobody
+    // may use one of these Granules before.
     let mut wiped = [const { None }; MAX_START_TABLES];
-    for (slot, pa) in wiped.iter_mut().zip(start_tables(s2)) {
-        *slot = Some(lock_table(granules, pa).wipe_into_delegated(mem));
+    for (slot, pa) in wiped.iter_mut().zip(s2.start_tables()) {
+        *slot = Some(lock_rtt(granules, pa).wipe_into_delegated(mem));
     }
-    mem.invalidate_stage2(s2.vmid, Ipa(0), 1 << (s2.ipa_width & 63), s2.start_level);
+    let ipa_space = 1 << (s2.ipa_width & 63);
+    mem.invalidate_stage2(s2.vmid, Ipa(0), ipa_space, s2.start_level);
     drop(wiped);
     Ok(())
-}
-
-fn start_tables(s2: &Stage2) -> impl Iterator<Item = Pa> {
-    let base = s2.base.0;
-    (0..u64::from(s2.num_start)).map(move |n| Pa(base.wrapping_add(n * GRANULE_SIZE as u64)))
 }

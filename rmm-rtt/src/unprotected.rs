@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The Unprotected half: memory of the Host.
+//! RTT_MAP_UNPROTECTED and RTT_UNMAP_UNPROTECTED: memory of the Host in the Unprotected half.
 
 use crate::entry::{NsDesc, UNASSIGNED_NS, is_unassigned};
 use crate::error::{RttError, TopError};
 use crate::walk::Root;
 use rmm_granule::{Ipa, Memory};
 
-/// Maps the Host's memory at the root's IPA by an entry of `level` (RTT_MAP_UNPROTECTED). `desc`
-/// was parsed for that level.
+/// Writes `desc` to the entry of `level` at the IPA of the walk (RTT_MAP_UNPROTECTED).
 ///
 /// # Errors
-/// The walk ends above `level`, or the entry there is not UNASSIGNED_NS.
+/// `rtt_walk` and `rtte_state`, with the level that the walk reached.
+///
+/// # Panics
+/// If `desc` was checked for another level. This is a bug of the caller.
 #[inline]
 pub fn map_unprotected<M: Memory>(
     root: Root<'_>,
@@ -19,23 +21,29 @@ pub fn map_unprotected<M: Memory>(
     desc: NsDesc,
 ) -> Result<(), RttError> {
     let mut at = root.walk(mem, level);
-    if at.level != level || !is_unassigned(at.desc) || at.is_protected() {
-        return Err(at.error());
+    if at.level != level {
+        return Err(at.error()); // rtt_walk
+    }
+    if !is_unassigned(at.desc) || at.is_protected() {
+        return Err(at.error()); // rtte_state
     }
     at.write(desc.for_level(level));
     Ok(())
 }
 
-/// Unmaps the Host's memory from the entry of `level` at the root's IPA
-/// (RTT_UNMAP_UNPROTECTED). Returns the `top` output.
+/// Makes the entry of `level` at the IPA of the walk UNASSIGNED_NS (RTT_UNMAP_UNPROTECTED). Returns
+/// the `top` output.
 ///
 /// # Errors
-/// The walk ends above `level`, or the entry there is not ASSIGNED_NS.
+/// `rtt_walk` and `rtte_state`, with the level that the walk reached.
 #[inline]
 pub fn unmap_unprotected<M: Memory>(root: Root<'_>, mem: &M, level: i8) -> Result<Ipa, TopError> {
     let mut at = root.walk(mem, level);
-    if at.level != level || at.is_table() || is_unassigned(at.desc) || at.is_protected() {
-        return Err(at.top_error());
+    if at.level != level {
+        return Err(at.top_error()); // rtt_walk
+    }
+    if at.is_table() || is_unassigned(at.desc) || at.is_protected() {
+        return Err(at.top_error()); // rtte_state
     }
     at.write(UNASSIGNED_NS);
     at.invalidate(level);

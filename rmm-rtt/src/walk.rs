@@ -3,12 +3,12 @@
 
 use crate::entry::{LIVE, is_table};
 use crate::error::{RttError, TopError};
-use crate::stage2::{ENTRIES, Stage2, entry_size, index, shift};
+use crate::stage2::{Stage2, entry_size, index, shift};
 use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
-use rmm_granule::{GranuleTable, Ipa, Locked, Memory, OpenRtt, Pa, Rtt};
+use rmm_granule::{GranuleTable, Ipa, Locked, Memory, OpenRtt, Pa, Rtt, bug};
 
-/// The start of a walk: the start-level RTT for an IPA, locked.
+/// The start of a walk: the start-level RTT that translates an IPA, locked.
 #[must_use = "the RTT is unlocked at once"]
 pub struct Root<'t> {
     s2: Stage2,
@@ -23,16 +23,16 @@ impl fmt::Debug for Root<'_> {
     }
 }
 
-/// Locks the start-level RTT for `ipa`; `None` if `ipa` is not below 2^ipa_width.
+/// Locks the start-level RTT that translates `ipa`; `None` if `ipa` is not in the IPA space.
 ///
-/// The Realm is alive: the caller has its RD locked, or holds one of its RECs. From here on the RD
-/// may be unlocked.
-#[inline(always)]
+/// The Realm is alive: the caller has its RD locked, or has one of its RECs locked or RUNNING. The
+/// RD may be unlocked as soon as this returns.
+#[inline]
 pub fn root<'t>(s2: &Stage2, granules: &'t GranuleTable, ipa: Ipa) -> Option<Root<'t>> {
     if !s2.in_range(ipa) {
         return None;
     }
-    let table = lock_table(granules, s2.start_table(ipa));
+    let table = lock_rtt(granules, s2.start_table_of(ipa));
     Some(Root {
         s2: *s2,
         granules,
@@ -41,10 +41,13 @@ pub fn root<'t>(s2: &Stage2, granules: &'t GranuleTable, ipa: Ipa) -> Option<Roo
     })
 }
 
-/// Locks an RTT that a live Realm or a locked RTT refers to.
-#[inline(always)]
-pub(crate) fn lock_table(granules: &GranuleTable, pa: Pa) -> Locked<'_, Rtt> {
-    granules.lock(pa.0).expect("an RTT")
+/// Locks the RTT at `pa`, which a live Realm or a locked RTT refers to.
+#[inline]
+pub(crate) fn lock_rtt(granules: &GranuleTable, pa: Pa) -> Locked<'_, Rtt> {
+    let Ok(rtt) = granules.lock(pa.0) else {
+        bug!("a TABLE entry or a Realm without its RTT");
+    };
+    rtt
 }
 
 impl<'t> Root<'t> {
@@ -55,15 +58,31 @@ impl<'t> Root<'t> {
     }
 
     /// Whether that IPA is in the Protected half.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn is_protected(&self) -> bool {
         self.s2.is_protected(self.ipa)
     }
 
-    /// Walks down to `target` or to the first entry that is not TABLE. `target` is not above the
-    /// start level.
+    /// Walks down to an entry of level `target`, or to the first entry that is not TABLE. `target` is
+    /// the start level or below it.
+    #[inline]
+    pub(crate) fn walk<'m, M: Memory>(self, mem: &'m M, target: i8) -> WalkEnd<'t, 'm, M> {
+        self.walk_until(mem, |level| level >= target)
+    }
+
+    /// Walks down to the entry that refers to the RTT of `level`, or would; or to the first entry
+    /// above it that is not TABLE. `level` is below the start level.
+    #[inline]
+    pub(crate) fn walk_to_parent<'m, M: Memory>(self, mem: &'m M, level: i8) -> WalkEnd<'t, 'm, M> {
+        self.walk_until(mem, |reached| i32::from(reached) + 1 >= level.into())
+    }
+
     #[inline(always)]
-    pub(crate) fn walk<'m, M: Memory>(self, mem: &'m M, target: i8) -> At<'t, 'm, M> {
+    fn walk_until<'m, M: Memory>(
+        self,
+        mem: &'m M,
+        ends: impl Fn(i8) -> bool,
+    ) -> WalkEnd<'t, 'm, M> {
         let Self {
             s2,
             granules,
@@ -75,8 +94,8 @@ impl<'t> Root<'t> {
         loop {
             let index = index(ipa, level);
             let desc = table[index].load(Ordering::Relaxed);
-            if level >= target || !is_table(desc, level) {
-                return At {
+            if ends(level) || !is_table(desc, level) {
+                return WalkEnd {
                     s2,
                     granules,
                     mem,
@@ -87,113 +106,114 @@ impl<'t> Root<'t> {
                     ipa,
                 };
             }
-            let child = lock_table(granules, s2.output(desc));
+            // The child is locked before its parent is unlocked, so that it stays an RTT.
+            let child = lock_rtt(granules, s2.output(desc));
             drop(table);
             table = child.open_table(mem);
-            level = level.wrapping_add(1);
+            level += 1;
         }
     }
 }
 
 /// The end of a walk: an entry of a locked RTT.
-pub(crate) struct At<'t, 'm, M: Memory> {
+pub(crate) struct WalkEnd<'t, 'm, M: Memory> {
     pub(crate) s2: Stage2,
     pub(crate) granules: &'t GranuleTable,
     pub(crate) mem: &'m M,
     pub(crate) table: OpenRtt<'t, 'm, M>,
     /// Level of the RTT reached.
     pub(crate) level: i8,
-    /// Index of the entry, below [`ENTRIES`].
+    /// Index of the entry, 0 to 511.
     pub(crate) index: usize,
     /// The entry as the walk found it.
     pub(crate) desc: u64,
-    /// The IPA asked for.
+    /// The IPA that the walk was for.
     pub(crate) ipa: Ipa,
 }
 
-impl<'t, M: Memory> At<'t, '_, M> {
-    /// Bytes that the entry translates.
-    #[inline(always)]
-    pub(crate) fn size(&self) -> u64 {
-        entry_size(self.level)
+impl<'t, M: Memory> WalkEnd<'t, '_, M> {
+    /// Number of the entry among all of its level: its base IPA in units of its size.
+    #[inline]
+    fn number(&self) -> u64 {
+        self.ipa.0 >> shift(self.level)
     }
 
     /// First IPA that the entry translates.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn base(&self) -> Ipa {
-        self.ipa.align_down(self.size())
+        Ipa(self.number() << shift(self.level))
     }
 
-    /// IPA after the last that the entry translates.
-    #[inline(always)]
+    /// First IPA beyond the entry.
+    #[inline]
     pub(crate) fn end(&self) -> Ipa {
-        Ipa(self.base().0.wrapping_add(self.size()))
+        self.end_of(1)
+    }
+
+    /// First IPA beyond `count` entries from this one on.
+    #[inline]
+    pub(crate) fn end_of(&self, count: usize) -> Ipa {
+        Ipa((self.number() + count as u64) << shift(self.level))
+    }
+
+    /// Whether an entry of this level refers to RTTs of `level`.
+    #[inline]
+    pub(crate) fn is_parent_of(&self, level: i8) -> bool {
+        i32::from(self.level) + 1 == level.into()
     }
 
     /// Whether the entry is in the Protected half.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn is_protected(&self) -> bool {
         self.s2.is_protected(self.ipa)
     }
 
     /// Whether the entry is TABLE.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn is_table(&self) -> bool {
         is_table(self.desc, self.level)
     }
 
-    /// How many entries from this one on are whole below `top` and in this RTT.
-    #[inline(always)]
+    /// This entry and those after it in the same RTT that end at or below `top`.
+    #[inline]
     #[allow(clippy::cast_possible_truncation)]
-    pub(crate) fn whole_entries(&self, top: Ipa) -> usize {
-        let bytes = top.0.saturating_sub(self.base().0);
-        let in_table = ENTRIES.saturating_sub(self.index);
-        (bytes.wrapping_shr(shift(self.level)) as usize).min(in_table)
-    }
-
-    /// This entry and the `count` - 1 after it, which the RTT has.
-    #[inline(always)]
-    pub(crate) fn run(&self, count: usize) -> &[AtomicU64] {
-        let end = self.index.saturating_add(count);
-        self.table.get(self.index..end).unwrap_or_default()
-    }
-
-    /// IPA after the first `count` entries from this one on.
-    #[inline(always)]
-    pub(crate) fn end_of(&self, count: usize) -> Ipa {
-        let bytes = (count as u64).wrapping_shl(shift(self.level));
-        Ipa(self.base().0.wrapping_add(bytes))
+    pub(crate) fn entries_below(&self, top: Ipa) -> &[AtomicU64] {
+        let rest = &self.table[self.index..];
+        let whole = top.0.saturating_sub(self.base().0) >> shift(self.level);
+        &rest[..rest.len().min(whole as usize)]
     }
 
     /// Locks the RTT that the entry, which is TABLE, refers to.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn lock_child(&self) -> Locked<'t, Rtt> {
-        lock_table(self.granules, self.s2.output(self.desc))
+        lock_rtt(self.granules, self.s2.output(self.desc))
     }
 
-    /// Writes the entry, visible to all walkers on return.
-    #[inline(always)]
+    /// Writes the entry; the walkers of all CPUs see it on return.
+    #[inline]
     pub(crate) fn write(&mut self, desc: u64) {
         self.desc = desc;
-        self.table[self.index % ENTRIES].store(desc, Ordering::Relaxed);
+        self.table[self.index].store(desc, Ordering::Relaxed);
         self.mem.publish_tables();
     }
 
-    /// Forgets what TLBs know of the entry's whole range, whose live entries were of `level`.
-    #[inline(always)]
+    /// Invalidates the whole range of the entry in all TLBs. Its live entries were of `level`.
+    #[inline]
     pub(crate) fn invalidate(&self, level: i8) {
+        let size = entry_size(self.level);
         self.mem
-            .invalidate_stage2(self.s2.vmid, self.base(), self.size(), level);
+            .invalidate_stage2(self.s2.vmid, self.base(), size, level);
     }
 
-    /// The error of an entry or a walk that does not permit the operation.
-    #[inline(always)]
+    /// The error of a walk that ended too early (`rtt_walk`), or at an entry in a state that does not
+    /// permit the command (`rtte_state` and others).
+    #[inline]
     pub(crate) fn error(&self) -> RttError {
         RttError { level: self.level }
     }
 
-    /// As [`At::error`], with `top`.
-    #[inline(always)]
+    /// As [`WalkEnd::error`], with `top`.
+    #[inline]
     pub(crate) fn top_error(&mut self) -> TopError {
         TopError {
             level: self.level,
@@ -201,48 +221,52 @@ impl<'t, M: Memory> At<'t, '_, M> {
         }
     }
 
-    /// The `top` output: base of the first live entry from this one on, or the end of the table.
-    /// If this very entry is live it is the IPA asked for.
+    /// The `top` output: the IPA of the walk if this entry is live, else the base of the first live
+    /// entry after it, else the end of the RTT.
     #[inline(always)]
     pub(crate) fn top(&mut self) -> Ipa {
         if self.desc & LIVE != 0 {
             return self.ipa;
         }
-        let table_base = self
-            .ipa
-            .align_down(self.size().wrapping_mul(ENTRIES as u64));
-        // Where the halves cannot meet in one RTT, its count tells whether there is any.
-        let counted = self.is_protected() && self.level > self.s2.start_level;
-        let live = if counted && self.table.granule().refs() == 0 {
-            ENTRIES as u64
-        } else {
-            first_live(self.table.entries(), self.index) as u64
-        };
-        Ipa(table_base.0.wrapping_add(live.wrapping_mul(self.size())))
+        let skipped = self.entries_until_live();
+        self.end_of(skipped)
+    }
+
+    /// How many entries from this one on are not live.
+    #[inline(always)]
+    fn entries_until_live(&mut self) -> usize {
+        let refs = self.table.granule().refs();
+        let (_, from_here) = self.table.entries().split_at(self.index);
+        let all = from_here.len();
+        // An RTT below the start level belongs to one half. In the Protected half its count says
+        // whether it has a live entry at all, which saves the scan.
+        let all_count = self.s2.is_protected(self.ipa) && self.level > self.s2.start_level;
+        if all_count && refs == 0 {
+            return all;
+        }
+        first_live(from_here).unwrap_or(all)
     }
 }
 
-/// Entries looked at together.
+/// Whether an entry is live.
+#[inline]
+fn is_live(entry: &u64) -> bool {
+    entry & LIVE != 0
+}
+
+/// Entries that a scan looks at together.
 const STRIDE: usize = 16;
 
-/// Index of the first live entry at or after `from`; [`ENTRIES`] if there is none.
-#[inline(always)]
-fn first_live(table: &[u64; ENTRIES], from: usize) -> usize {
-    let is_live = |entry: &u64| entry & LIVE != 0;
-    let (groups, _) = table.as_chunks::<STRIDE>();
-    let mut index = from;
-    // To the next boundary one by one, then group by group.
-    while index < ENTRIES && !index.is_multiple_of(STRIDE) {
-        if table.get(index).is_some_and(is_live) {
-            return index;
+/// Index of the first live entry.
+#[inline]
+fn first_live(entries: &[u64]) -> Option<usize> {
+    let (groups, rest) = entries.as_chunks::<STRIDE>();
+    let mut index = 0;
+    for group in groups {
+        if is_live(&group.iter().fold(0, |all, entry| all | entry)) {
+            return group.iter().position(is_live).map(|at| index + at);
         }
-        index = index.wrapping_add(1);
+        index += STRIDE;
     }
-    for group in groups.get(index / STRIDE..).unwrap_or_default() {
-        if group.iter().fold(0, |seen, entry| seen | entry) & LIVE != 0 {
-            return index.wrapping_add(group.iter().position(is_live).unwrap_or(0));
-        }
-        index = index.wrapping_add(STRIDE);
-    }
-    ENTRIES
+    rest.iter().position(is_live).map(|at| index + at)
 }
