@@ -235,16 +235,29 @@ impl<'t, M: Memory> WalkEnd<'t, '_, M> {
     /// How many entries from this one on are not live.
     #[inline(always)]
     fn entries_until_live(&mut self) -> usize {
-        let refs = self.table.granule().refs();
-        let (_, from_here) = self.table.entries().split_at(self.index);
+        let refs = usize::from(self.table.granule().refs());
+        let (before, from_here) = self.table.entries().split_at(self.index);
         let all = from_here.len();
-        // An RTT below the start level belongs to one half. In the Protected half its count says
-        // whether it has a live entry at all, which saves the scan.
-        let all_count = self.s2.is_protected(self.ipa) && self.level > self.s2.start_level;
-        if all_count && refs == 0 {
+        // ASSIGNED_NS entries do not count. They are at levels 1 to 3 of the Unprotected half, and an
+        // RTT below the start level belongs to one half.
+        let all_count =
+            self.level < 1 || self.s2.is_protected(self.ipa) && self.level > self.s2.start_level;
+        if !all_count {
+            return first_live(from_here).unwrap_or(all);
+        }
+        if refs == 0 {
             return all;
         }
-        first_live(from_here).unwrap_or(all)
+        let (near, far) = from_here.split_at(all.min(NEAR));
+        if let Some(index) = first_live(near) {
+            return index;
+        }
+        // If this entry is near the start of the RTT, it is quickly seen whether all live entries are
+        // before it. The rest needs no scan then.
+        if before.len() < NEAR && before.iter().filter(|entry| is_live(entry)).count() == refs {
+            return all;
+        }
+        first_live(far).map_or(all, |index| near.len() + index)
     }
 }
 
@@ -253,6 +266,9 @@ impl<'t, M: Memory> WalkEnd<'t, '_, M> {
 fn is_live(entry: &u64) -> bool {
     entry & LIVE != 0
 }
+
+/// Entries that are near another one, for [`WalkEnd::top`].
+const NEAR: usize = 32;
 
 /// Entries that a scan looks at together.
 const STRIDE: usize = 16;

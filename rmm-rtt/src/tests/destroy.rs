@@ -62,6 +62,89 @@ fn rtt_destroy_tells_the_next_live_entry() {
     assert_eq!(realm.destroy(0, 2), Err(with_top(2, 0)), "live");
 }
 
+/// Entries of an RTT where groups, near and far parts of a scan begin and end.
+const EDGES: [u64; 13] = [0, 1, 15, 16, 17, 31, 32, 33, 48, 63, 64, 300, 511];
+
+/// Makes each two of the [`EDGES`] live and compares `top`, from every other one, with a plain scan.
+/// `failing` is an operation on an entry that fails with `top`.
+fn compare_tops(
+    entry_size: u64,
+    table: u64,
+    make_live: impl Fn(u64),
+    destroy: impl Fn(u64),
+    failing: impl Fn(u64) -> Result<(), TopError>,
+) {
+    let of = |index: u64| table + index * entry_size;
+    for first in EDGES {
+        for second in EDGES {
+            let live = BTreeSet::from([first, second]);
+            live.iter().for_each(|index| make_live(of(*index)));
+            for from in EDGES.into_iter().filter(|index| !live.contains(index)) {
+                let next = live.range(from..).next().copied().unwrap_or(512);
+                let top = failing(of(from)).unwrap_err().top;
+                assert_eq!(top, Ipa(of(next)), "from {from} with {live:?}");
+            }
+            live.iter().for_each(|index| destroy(of(*index)));
+        }
+    }
+}
+
+#[test]
+fn top_is_that_of_a_plain_scan_in_the_protected_half() {
+    let realm = Realm::plain();
+    realm.tables(0, 2);
+    realm.create(0, 3).unwrap();
+    let pool: Vec<_> = (0..2).map(|_| realm.granule().pa()).collect();
+    let free = std::cell::RefCell::new(pool);
+    compare_tops(
+        PAGE,
+        0,
+        |ipa| {
+            let pa = free.borrow_mut().pop().unwrap();
+            let data = realm.granules.lock::<Delegated>(pa.0).unwrap();
+            data_slot(realm.root(ipa), &realm.cpu)
+                .unwrap()
+                .map(data.transition());
+        },
+        |ipa| free.borrow_mut().push(realm.unmap(ipa).unwrap().0),
+        |ipa| realm.unmap(ipa).map(drop),
+    );
+}
+
+#[test]
+fn top_is_that_of_a_plain_scan_in_the_unprotected_half() {
+    let realm = Realm::plain();
+    let table = realm.shared();
+    realm.tables(table, 3);
+    compare_tops(
+        PAGE,
+        table,
+        |ipa| realm.map_ns(ipa, 3, NS_WB).unwrap(),
+        |ipa| assert!(realm.unmap_ns(ipa, 3).is_ok()),
+        |ipa| realm.unmap_ns(ipa, 3).map(drop),
+    );
+}
+
+#[test]
+fn top_is_that_of_a_plain_scan_at_the_start_level() {
+    // The halves meet in the one start-level RTT.
+    let realm = Realm::new(realm(48, 0, 1, 0));
+    compare_tops(
+        entry_size(0),
+        0,
+        |ipa| assert!(realm.create(ipa, 1).is_ok()),
+        |ipa| assert!(realm.destroy(ipa, 1).is_ok()),
+        |ipa| realm.destroy(ipa, 1).map(drop),
+    );
+    // A start level with blocks, where not all live entries count.
+    let realm = Realm::new(self::realm(39, 1, 1, 0));
+    realm.create(3 * GIB, 2).unwrap();
+    realm.map_ns(511 * GIB, 1, NS_WB).unwrap();
+    assert_eq!(realm.destroy(0, 2), Err(with_top(1, 3 * GIB)));
+    assert_eq!(realm.destroy(4 * GIB, 2), Err(with_top(1, 511 * GIB)));
+    assert_eq!(realm.destroy(300 * GIB, 2), Err(with_top(1, 511 * GIB)));
+}
+
 #[test]
 fn rtt_destroy_wants_bottom_up() {
     let realm = Realm::plain();
