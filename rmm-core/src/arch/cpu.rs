@@ -4,6 +4,7 @@
 use super::ns;
 use super::optional::Optional;
 use super::percpu::{self, CpuData};
+use super::realm::HostState;
 use super::registers::*;
 use crate::boot::El3Interface;
 use crate::encoding::features::zero_block;
@@ -50,6 +51,25 @@ impl ArchCpu {
     #[inline(always)]
     pub fn data(&self) -> &'static CpuData {
         percpu::data()
+    }
+
+    /// Calls `work` with the Host's state of this CPU.
+    #[inline(always)]
+    #[allow(
+        clippy::pointers_in_nomem_asm_block,
+        reason = "the block accesses nothing"
+    )]
+    pub(super) fn with_host<R>(&self, work: impl FnOnce(&mut HostState) -> R) -> R {
+        let mut host = self.data().host.get();
+        // Of a constant address the compiler would load each field's address anew; this keeps it from
+        // knowing the constant.
+        // SAFETY: no instruction.
+        unsafe {
+            asm!("/* {} */", inout(reg) host, options(pure, nomem, nostack, preserves_flags))
+        };
+        // SAFETY: the cell is this CPU's. Only this function makes a reference to its content, and
+        // `work` does not call it: the functions of `HostState` know nothing of the CPU.
+        work(unsafe { &mut *host })
     }
 
     /// Runs `work` on a page of the monitor's own memory.

@@ -2,7 +2,7 @@
 //! This CPU as the monitor sees it.
 
 use super::cpu::ArchCpu;
-use super::realm::{self, HostState};
+use super::realm;
 use super::realm_timers;
 use super::registers::*;
 use super::{cache, el3};
@@ -13,16 +13,6 @@ use crate::machine::{
 use rmm_attest::{Hash, SoftHash};
 use rmm_granule::{GRANULE_SIZE, Ipa};
 use rmm_rtt::Stage2;
-
-impl ArchCpu {
-    /// Calls `work` with the Host's state of this CPU.
-    #[inline(always)]
-    pub(super) fn with_host<R>(&self, work: impl FnOnce(&mut HostState) -> R) -> R {
-        // SAFETY: the cell is this CPU's. Only this function makes a reference to its content, and
-        // `work` does not call it: the functions of `HostState` know nothing of the CPU.
-        work(unsafe { &mut *self.data().host.get() })
-    }
-}
 
 impl CallEl3 for ArchCpu {
     #[inline(always)]

@@ -44,7 +44,7 @@ pub struct CpuData {
 /// Pages of [`CpuData`].
 pub const DATA_PAGES: usize = size_of::<CpuData>() / PAGE;
 
-const _: () = assert!(private::DATA + DATA_PAGES < private::WINDOWS);
+const _: () = assert!(private::DATA + DATA_PAGES <= private::LAST);
 
 /// This CPU's data.
 #[inline]

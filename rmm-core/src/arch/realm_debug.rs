@@ -15,15 +15,17 @@ use zerocopy::FromZeros;
 pub(super) struct HostDebug {
     state: DebugState,
     locked: bool,
-    breakpoints: usize,
-    watchpoints: usize,
+    /// Number of the last breakpoint.
+    last_breakpoint: u64,
+    /// Number of the last watchpoint.
+    last_watchpoint: u64,
 }
 
-/// `$with!(n)` for each of so many breakpoints or watchpoints.
+/// `$with!(n)` for each breakpoint or watchpoint up to `$last`.
 macro_rules! for_points {
-    ($count:expr, $with:ident) => {
-        for_some!(
-            $count, $with, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
+    ($last:expr, $with:ident) => {
+        for_up_to!(
+            $last, $with, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
         )
     };
 }
@@ -33,8 +35,8 @@ impl HostDebug {
     pub(super) fn init(&mut self) {
         self.state = DebugState::new_zeroed();
         let dfr0 = ID_AA64DFR0_EL1.get();
-        self.breakpoints = usize::from(field(dfr0, ID_AA64DFR0_EL1::BRPs)) + 1;
-        self.watchpoints = usize::from(field(dfr0, ID_AA64DFR0_EL1::WRPs)) + 1;
+        self.last_breakpoint = ID_AA64DFR0_EL1::BRPs.read(dfr0);
+        self.last_watchpoint = ID_AA64DFR0_EL1::WRPs.read(dfr0);
     }
 
     fn save(&self, to: &mut DebugState) {
@@ -50,8 +52,8 @@ impl HostDebug {
                 to.wcr[$n] = DBGWCR_EL1::<$n>.get();
             }};
         }
-        for_points!(self.breakpoints, breakpoint);
-        for_points!(self.watchpoints, watchpoint);
+        for_points!(self.last_breakpoint, breakpoint);
+        for_points!(self.last_watchpoint, watchpoint);
     }
 
     /// Loads the values of the world that runs next. They act below EL2 alone: with
@@ -69,8 +71,8 @@ impl HostDebug {
                 DBGWCR_EL1::<$n>.set(from.wcr[$n]);
             }};
         }
-        for_points!(self.breakpoints, breakpoint);
-        for_points!(self.watchpoints, watchpoint);
+        for_points!(self.last_breakpoint, breakpoint);
+        for_points!(self.last_watchpoint, watchpoint);
     }
 
     /// Saves the Host's registers, loads the REC's and ends the trap. A REC is entered on this CPU.

@@ -7,7 +7,7 @@
 //! physical interrupt that it masks does not end a Realm's run.
 
 use super::registers::*;
-use crate::encoding::features::priority_registers;
+use crate::encoding::features::last_priority_register;
 use crate::machine::GicState;
 
 /// `ICC_SRE_EL2`: system registers at EL2 and EL1, no bypass.
@@ -16,10 +16,10 @@ pub(super) const SRE_ON: u64 = set!(ICC_SRE_EL2: SRE | DFB | DIB | ENABLE);
 /// The GIC CPU interface of this CPU.
 #[repr(C)]
 pub(super) struct GicInterface {
-    /// List registers, 1 to 16.
-    list_registers: usize,
-    /// Registers of each group of active priorities: 1, 2 or 4.
-    priority_registers: usize,
+    /// Number of the last list register, 0 to 15.
+    last_list: u64,
+    /// Number of the last register in each group of active priorities: 0, 1 or 3.
+    last_priority: u64,
     /// EL3 leaves `ICC_SRE_EL2`, `ICH_HCR_EL2` and `ICH_VMCR_EL2` as the Host has them: these are
     /// its values while a REC is entered.
     shared: bool,
@@ -28,19 +28,19 @@ pub(super) struct GicInterface {
     vmcr: u64,
 }
 
-/// `$with!(n)` for each of so many list registers.
+/// `$with!(n)` for each list register up to `$last`.
 macro_rules! for_list_registers {
-    ($count:expr, $with:ident) => {
-        for_some!(
-            $count, $with, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
+    ($last:expr, $with:ident) => {
+        for_up_to!(
+            $last, $with, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
         )
     };
 }
 
-/// `$with!(n)` for each of so many registers of a group of active priorities.
+/// `$with!(n)` for each register of a group of active priorities up to `$last`.
 macro_rules! for_priority_registers {
-    ($count:expr, $with:ident) => {
-        for_some!($count, $with, 0, 1, 2, 3)
+    ($last:expr, $with:ident) => {
+        for_up_to!($last, $with, 0, 1, 2, 3)
     };
 }
 
@@ -53,12 +53,12 @@ impl GicInterface {
         ICC_SRE_EL2.set(SRE_ON);
         isb();
         let vtr = ICH_VTR_EL2.get();
-        self.list_registers = usize::from(field(vtr, ICH_VTR_EL2::ListRegs)) + 1;
-        self.priority_registers = priority_registers(vtr);
+        self.last_list = ICH_VTR_EL2::ListRegs.read(vtr);
+        self.last_priority = last_priority_register(vtr);
         if shared {
             ICC_SRE_EL2.set(sre);
         } else {
-            ICH_HCR_EL2.set(0);
+            ICH_HCR_EL2.clear();
         }
     }
 
@@ -87,8 +87,8 @@ impl GicInterface {
             }
         }
         ICH_VMCR_EL2.set(gic.vmcr);
-        for_list_registers!(self.list_registers, load_list);
-        for_priority_registers!(self.priority_registers, load_priorities);
+        for_list_registers!(self.last_list, load_list);
+        for_priority_registers!(self.last_priority, load_priorities);
         ICH_HCR_EL2.set(gic.hcr);
     }
 
@@ -104,21 +104,21 @@ impl GicInterface {
             ($n:literal) => {{
                 gic.ap0r[$n] = ICH_AP0R_EL2::<$n>.get();
                 gic.ap1r[$n] = ICH_AP1R_EL2::<$n>.get();
-                ICH_AP0R_EL2::<$n>.set(0);
-                ICH_AP1R_EL2::<$n>.set(0);
+                ICH_AP0R_EL2::<$n>.clear();
+                ICH_AP1R_EL2::<$n>.clear();
             }};
         }
         gic.hcr = ICH_HCR_EL2.get();
         gic.vmcr = ICH_VMCR_EL2.get();
         gic.misr = ICH_MISR_EL2.get();
-        for_list_registers!(self.list_registers, save_list);
-        for_priority_registers!(self.priority_registers, save_priorities);
+        for_list_registers!(self.last_list, save_list);
+        for_priority_registers!(self.last_priority, save_priorities);
         if self.shared {
             ICH_HCR_EL2.set(self.hcr & !set!(ICH_HCR_EL2: En));
             ICH_VMCR_EL2.set(self.vmcr);
             ICC_SRE_EL2.set(self.sre);
         } else {
-            ICH_HCR_EL2.set(0);
+            ICH_HCR_EL2.clear();
         }
     }
 }

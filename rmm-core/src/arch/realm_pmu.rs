@@ -34,13 +34,15 @@ pub(super) struct HostPmu {
     counters: usize,
 }
 
-/// `$with!(n)` for each of so many event counters.
+/// `$with!(n)` for each of so many event counters; there may be none.
 macro_rules! for_counters {
     ($count:expr, $with:ident) => {
-        for_some!(
-            $count, $with, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19,
-            20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30
-        )
+        if let Some(last) = $count.checked_sub(1) {
+            for_up_to!(
+                last, $with, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19,
+                20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30
+            );
+        }
     };
 }
 

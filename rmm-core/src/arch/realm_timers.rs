@@ -25,7 +25,7 @@ const MAX_POLLS: u32 = 1000;
 /// Sets the registers that no REC changes.
 pub(super) fn init() {
     CNTHCTL_EL2.set(CNTHCTL_BASE);
-    CNTVOFF_EL2.set(0);
+    CNTVOFF_EL2.clear();
 }
 
 /// Masks the hardware signal of each EL1 timer of the entered REC that is asserted and unmasks

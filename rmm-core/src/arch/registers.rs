@@ -95,6 +95,22 @@ macro_rules! registers {
                 }
             }
         }
+
+        impl named::$name {
+            /// Writes zero: one instruction less than by [`Writeable::set`].
+            #[inline]
+            #[allow(dead_code, reason = "few registers are cleared")]
+            pub fn clear(&self) {
+                // SAFETY: as for any other value.
+                unsafe {
+                    asm!(
+                        arch!(),
+                        concat!("msr ", stringify!($name), ", xzr"),
+                        options(nomem, nostack, preserves_flags)
+                    );
+                }
+            }
+        }
     };
     (@unsafe_write $name:ident) => {
         impl named::$name {
@@ -242,6 +258,19 @@ macro_rules! rows {
                     );
                 }
             }
+
+            #[inline]
+            #[allow(dead_code, reason = "few registers are cleared")]
+            pub fn clear(self) {
+                // SAFETY: as for the registers above.
+                unsafe {
+                    asm!(
+                        concat!("msr ", $pattern, ", xzr"),
+                        n = const N,
+                        options(nomem, nostack, preserves_flags)
+                    );
+                }
+            }
         }
     )+};
 }
@@ -285,12 +314,13 @@ macro_rules! is_open {
     }};
 }
 
-/// Does `$with!(n)` for numbers from zero on, up to a count.
-macro_rules! for_some {
-    ($count:expr, $with:ident, $($n:literal),+) => {
+/// Does `$with!(n)` for numbers from zero on, up to and including `$last`.
+macro_rules! for_up_to {
+    ($last:expr, $with:ident, 0, $($n:literal),+) => {
         'some: {
+            $with!(0);
             $(
-                if $n >= $count {
+                if $n > $last {
                     break 'some;
                 }
                 $with!($n);
@@ -300,7 +330,7 @@ macro_rules! for_some {
 }
 
 pub(super) use crate::encoding::fields::set;
-pub(super) use {arch, for_some, is_open};
+pub(super) use {arch, for_up_to, is_open};
 
 /// Makes earlier writes of system registers take effect.
 #[inline]

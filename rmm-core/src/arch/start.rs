@@ -238,7 +238,7 @@ fn serve_calls<const SHARED_RECORDS: bool>(monitor: &Monitor, cpu: &ArchCpu, tok
         let mut brbcr = 0;
         if SHARED_RECORDS {
             brbcr = BRBCR_EL2.get();
-            BRBCR_EL2.set(0);
+            BRBCR_EL2.clear();
             isb();
         }
         let results = rmi::handle(monitor, cpu, call);

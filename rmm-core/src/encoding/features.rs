@@ -56,14 +56,14 @@ pub fn data_line(ctr: u64) -> usize {
     4 << CTR_EL0::DminLine.read(ctr)
 }
 
-/// Registers of each group of active priorities of the GIC's virtual interface: 1, 2 or 4, by
-/// `ICH_VTR_EL2`.
-pub fn priority_registers(vtr: u64) -> usize {
+/// The number of the last register in each group of active priorities of the GIC's virtual interface,
+/// by `ICH_VTR_EL2`.
+pub fn last_priority_register(vtr: u64) -> u64 {
     // Preemption bits minus 1.
     match ICH_VTR_EL2::PREbits.read(vtr) {
-        6.. => 4,
-        5 => 2,
-        _ => 1,
+        6.. => 3,
+        5 => 1,
+        _ => 0,
     }
 }
 
@@ -176,7 +176,7 @@ mod tests {
     fn active_priorities() {
         for (preemption_bits, registers) in [(5, 1), (6, 2), (7, 4)] {
             let vtr = (preemption_bits - 1) << 26;
-            assert_eq!(priority_registers(vtr | !(7 << 26)), registers);
+            assert_eq!(last_priority_register(vtr | !(7 << 26)), registers - 1);
         }
     }
 

@@ -38,10 +38,6 @@ pub const fn root_index(va: usize) -> usize {
 pub mod private {
     use super::PAGE;
 
-    /// The table that maps the private part.
-    pub const TABLE: usize = 1;
-    /// The CPU's data.
-    pub const DATA: usize = 3;
     /// First window onto Realm memory.
     pub const WINDOWS: usize = 16;
     /// Number of windows onto Realm memory.
@@ -56,6 +52,13 @@ pub mod private {
     pub const STACK: usize = 472;
     /// First page of the exception stack.
     pub const EXCEPTION_STACK: usize = 492;
+    /// The table that maps the private part. This and the data lie in the last 64 KiB of the address
+    /// space: one instruction loads an address there.
+    pub const TABLE: usize = 497;
+    /// First page of the CPU's data.
+    pub const DATA: usize = 499;
+    /// The last page, which stays unmapped: what precedes it ends before the end of the address space.
+    pub const LAST: usize = 511;
 
     /// Address of page `index`.
     pub const fn va(index: usize) -> usize {
@@ -68,6 +71,9 @@ pub mod private {
         assert!(NS_WINDOWS + NS_WINDOW_COUNT < WINDOWS + ALL_WINDOWS);
         assert!(WINDOWS + ALL_WINDOWS < STACK);
         assert!(STACK + super::STACK_PAGES < EXCEPTION_STACK);
+        assert!(EXCEPTION_STACK + super::EXCEPTION_STACK_PAGES < TABLE);
+        assert!(TABLE + 1 < DATA);
+        assert!(va(LAST) == usize::MAX - (PAGE - 1));
         assert!(ALL_WINDOWS <= u64::BITS as usize);
     };
 }
