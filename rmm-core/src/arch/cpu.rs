@@ -48,13 +48,13 @@ impl ArchCpu {
     }
 
     /// This CPU's data.
-    #[inline(always)]
+    #[inline]
     pub fn data(&self) -> &'static CpuData {
         percpu::data()
     }
 
     /// Calls `work` with the Host's state of this CPU.
-    #[inline(always)]
+    #[inline]
     #[allow(
         clippy::pointers_in_nomem_asm_block,
         reason = "the block accesses nothing"
@@ -109,7 +109,7 @@ impl ArchCpu {
     }
 
     /// Opens a window, of `COUNT` from private page `FIRST` on, that the TLB knows nothing of.
-    #[inline(always)]
+    #[inline]
     fn open<const FIRST: usize, const COUNT: usize>(&self, pa: Pa, attributes: u64) -> NonNull<u8> {
         let used = &self.data().used_windows;
         let index = match space::fresh_window(used.get(), FIRST, COUNT) {
@@ -127,7 +127,7 @@ impl ArchCpu {
 
     /// Makes this CPU's TLB forget the windows that have been closed. Comes before the CPU leaves
     /// for EL3, which may move their Granules to another PAS.
-    #[inline(always)]
+    #[inline]
     pub(super) fn forget_windows(&self) {
         if self.data().used_windows.get() != 0 {
             forget_windows();
@@ -135,7 +135,7 @@ impl ArchCpu {
     }
 
     /// As [`Self::forget_windows`], when all windows are closed.
-    #[inline(always)]
+    #[inline]
     pub(super) fn forget_all_windows(&self) {
         if self.data().used_windows.get() != 0 {
             forget_windows();
@@ -162,7 +162,7 @@ impl ArchCpu {
 ///
 /// # Safety
 /// The window is open, and nothing refers to its page any more.
-#[inline(always)]
+#[inline]
 unsafe fn close(window: NonNull<u8>) {
     // The compiler must not move accesses through the window behind this.
     compiler_fence(Ordering::SeqCst);
@@ -172,7 +172,7 @@ unsafe fn close(window: NonNull<u8>) {
 }
 
 /// Makes this CPU's TLB forget the windows that have no entry any more.
-#[inline(always)]
+#[inline]
 fn forget_windows() {
     // The entries that were cleared come before the TLBI, and the TLBI before what follows.
     // SAFETY: forgets translations of pages that nothing refers to any more, or that have an entry.
@@ -206,7 +206,7 @@ fn entry(index: usize) -> u64 {
 
 /// # Safety
 /// Private page `index`, less than 512, is a window that is not in use.
-#[inline(always)]
+#[inline]
 unsafe fn set_entry(index: usize, entry: u64) {
     // SAFETY: the private table is mapped at this address. Only this CPU writes it, and only its
     // table walker reads it.
@@ -228,6 +228,7 @@ unsafe impl Memory for ArchCpu {
         unsafe { close(window.cast()) };
     }
 
+    // These two always: as functions of their own they would cost each call a second frame.
     #[inline(always)]
     fn read_ns(&self, pa: Pa, dst: &mut [u8]) -> Result<(), NsFault> {
         self.with_ns(pa, dst.len(), |from| {

@@ -5,7 +5,7 @@ use core::arch::asm;
 use rmm_abi::el3::fid;
 
 /// A call to EL3: function identifier, X1 to X4; returns X0 to X3.
-#[inline(always)]
+#[inline]
 #[must_use]
 pub fn call(function: u64, [x1, x2, x3, x4]: [u64; 4]) -> [u64; 4] {
     let (mut r0, mut r1, mut r2, mut r3) = (function, x1, x2, x3);
@@ -36,14 +36,14 @@ pub fn boot_complete(status: i64, token: u64) -> [u64; 8] {
 }
 
 /// RMM_RMI_REQ_COMPLETE: the results of an RMI call. Returns with the next call on this CPU.
-#[inline(always)]
+#[inline]
 #[must_use]
 pub fn request_complete(results: [u64; 8]) -> [u64; 8] {
     yield_cpu(fid::RMM_RMI_REQ_COMPLETE, results)
 }
 
 /// Gives the CPU to the Normal world with X1 to X8; returns X0 to X7 of the next RMI call.
-#[inline(always)]
+#[inline]
 fn yield_cpu(function: u64, x1_up: [u64; 8]) -> [u64; 8] {
     let [mut r1, mut r2, mut r3, mut r4, mut r5, mut r6, mut r7, r8] = x1_up;
     let mut r0 = function;

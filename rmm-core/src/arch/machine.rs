@@ -15,7 +15,7 @@ use rmm_granule::{GRANULE_SIZE, Ipa};
 use rmm_rtt::Stage2;
 
 impl CallEl3 for ArchCpu {
-    #[inline(always)]
+    #[inline]
     fn call_el3(&self, fid: u64, args: [u64; 4]) -> [u64; 4] {
         self.forget_windows();
         el3::call(fid, args)
@@ -23,12 +23,12 @@ impl CallEl3 for ArchCpu {
 }
 
 impl Machine for ArchCpu {
-    #[inline(always)]
+    #[inline]
     fn cpu(&self) -> usize {
         self.data().index.get()
     }
 
-    #[inline(always)]
+    #[inline]
     fn features(&self) -> &CpuFeatures {
         self.features
     }
@@ -53,7 +53,7 @@ impl Machine for ArchCpu {
         self.with_host(|host| unsafe { realm::leave(host, rec) });
     }
 
-    #[inline(always)]
+    #[inline]
     fn run_realm(&self, rec: &mut OnCpu<'_>) -> Exception {
         realm::run(rec)
     }
@@ -70,7 +70,7 @@ impl Machine for ArchCpu {
         realm::resolve_ipa(rec, va)
     }
 
-    #[inline(always)]
+    #[inline]
     fn is_streaming(&self, _: &OnCpu<'_>) -> bool {
         self.with_host(|host| host.simd.is_streaming())
     }
@@ -79,7 +79,7 @@ impl Machine for ArchCpu {
         realm::pend_serror(rec, syndrome);
     }
 
-    #[inline(always)]
+    #[inline]
     fn mask_timers(&self, _: &OnCpu<'_>) -> TimerLines {
         realm_timers::mask()
     }

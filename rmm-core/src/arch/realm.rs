@@ -288,7 +288,7 @@ pub unsafe fn enter(
 
 /// Takes an SError that the monitor's own accesses caused before it can be mistaken for one of the
 /// Realm that runs next.
-#[inline(always)]
+#[inline]
 fn settle_serror() {
     // SAFETY: ESB moves an SError that is pending to DISR_EL1.
     unsafe { asm!("hint #16", options(nostack, preserves_flags)) };
@@ -361,7 +361,7 @@ pub fn resolve_ipa(_: &OnCpu<'_>, va: u64) -> Option<Ipa> {
 
 /// Runs the Realm until the next exception that is taken to the monitor. General registers, PC
 /// and PSTATE are in `rec` before and after.
-#[inline(always)]
+#[inline]
 pub fn run(rec: &mut OnCpu<'_>) -> Exception {
     // SAFETY: the REC is entered: `rec` proves it.
     match unsafe { realm_run(rec) } {

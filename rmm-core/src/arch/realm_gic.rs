@@ -63,7 +63,7 @@ impl GicInterface {
     }
 
     /// Loads the REC's registers. `gic.hcr` has only bits that are harmless to the Host.
-    #[inline(always)]
+    #[inline]
     pub(super) fn enter(&mut self, gic: &GicState) {
         macro_rules! load_list {
             ($n:literal) => {
@@ -93,7 +93,7 @@ impl GicInterface {
     }
 
     /// Saves the REC's registers and closes the interface.
-    #[inline(always)]
+    #[inline]
     pub(super) fn leave(&mut self, gic: &mut GicState) {
         macro_rules! save_list {
             ($n:literal) => {

@@ -66,7 +66,7 @@ impl HostPmu {
 
     /// Stops the Host's counters, so that they neither observe a Realm nor interrupt it, and loads the
     /// REC's traps of EL0. A REC is being entered on this CPU.
-    #[inline(always)]
+    #[inline]
     pub(super) fn stop(&mut self, rec: &PmuState) {
         if self.exists {
             self.enabled = PMCNTENSET_EL0.get();
@@ -77,7 +77,7 @@ impl HostPmu {
     }
 
     /// Lets the Host's counters count again after [`HostPmu::stop`]. The REC is leaving.
-    #[inline(always)]
+    #[inline]
     pub(super) fn resume(&self, rec: &mut PmuState) {
         if self.exists {
             rec.userenr = PMUSERENR_EL0.get();

@@ -30,7 +30,7 @@ pub(super) fn init() {
 
 /// Masks the hardware signal of each EL1 timer of the entered REC that is asserted and unmasks
 /// that of the others; returns which are asserted.
-#[inline(always)]
+#[inline]
 pub fn mask() -> TimerLines {
     let lines = TimerLines {
         virt: CNTV_CTL_EL02.matches_all(
@@ -73,7 +73,7 @@ fn set_masks(cnthctl: u64, before: u64) {
 }
 
 /// Saves the EL1 timers.
-#[inline(always)]
+#[inline]
 pub(super) fn save(timers: &mut TimerState) {
     timers.cntkctl = CNTKCTL_EL12.get();
     timers.cntp_ctl = CNTP_CTL_EL02.get();
@@ -84,7 +84,7 @@ pub(super) fn save(timers: &mut TimerState) {
 
 /// Loads the EL1 timers. Compare values come before the controls: an enabled timer must not compare
 /// with the other world's value.
-#[inline(always)]
+#[inline]
 pub(super) fn load(timers: &TimerState) {
     CNTKCTL_EL12.set(timers.cntkctl);
     CNTP_CVAL_EL02.set(timers.cntp_cval);

@@ -127,7 +127,7 @@ impl HostSimd {
     }
 
     /// Opens all vector registers to EL2, and to the Realm if it ran before `CPTR_EL2` is set again.
-    #[inline(always)]
+    #[inline]
     fn open(&self) {
         let mut cptr = CPTR_ALL_TRAPPED | CPTR_FP;
         if self.has_sve {
@@ -194,7 +194,7 @@ impl HostSimd {
     }
 
     /// Whether the Host is in streaming mode. A REC is entered on this CPU, and FP/SIMD is not lent.
-    #[inline(always)]
+    #[inline]
     pub(super) fn is_streaming(&self) -> bool {
         if !self.has_sme {
             return false;
