@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Tells the linker the monitor's memory map.
+//! Passes the linker script of the monitor's image.
 
 fn main() {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../linker/rmm.ld");

@@ -4,14 +4,14 @@
 
 use rmm_core::board::Board;
 
-/// As Trusted Firmware-A lays the board out.
+/// The memory layout of Trusted Firmware-A for this board.
 pub const BOARD: Board = Board {
     name: "FVP Base RevC",
     region_size: 0x01FF_F000,
-    // The rest of the region is what EL3 serves RMM_RESERVE_MEMORY from.
+    // EL3 serves RMM_RESERVE_MEMORY from the rest of the region.
     payload_size: 0x0060_0000,
-    // The top 64 MiB of the first 2 GiB of DRAM: Secure world, monitor, EL3. The manifest leaves
-    // them out; the granule table must not take them in if another one does not.
+    // The top 64 MiB of the first 2 GiB of DRAM: Secure world, monitor, EL3. The usual manifest does
+    // not list them; with one that does, they must not become delegable.
     reserved: &[(0xFC00_0000, 0x0400_0000)],
 };
 

@@ -4,11 +4,11 @@
 
 use rmm_core::board::Board;
 
-/// As Trusted Firmware-A lays the board out.
+/// The memory layout of Trusted Firmware-A for this board.
 pub const BOARD: Board = Board {
     name: "QEMU virt",
     region_size: 0x017F_F000,
-    // EL3 answers RMM_RESERVE_MEMORY with NOMEM: all of the region is the monitor's.
+    // EL3 answers RMM_RESERVE_MEMORY with NOMEM: the whole region belongs to the monitor.
     payload_size: 0x017F_F000,
     reserved: &[],
 };

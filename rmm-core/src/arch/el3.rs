@@ -6,11 +6,10 @@ use rmm_abi::el3::fid;
 
 /// A call to EL3: function identifier, X1 to X4; returns X0 to X3.
 #[inline]
-#[must_use]
 pub fn call(function: u64, [x1, x2, x3, x4]: [u64; 4]) -> [u64; 4] {
     let (mut r0, mut r1, mut r2, mut r3) = (function, x1, x2, x3);
-    // SAFETY: EL3 preserves every register that is not a result. What the call does to memory is
-    // a matter of the GPT and of the shared buffer; the compiler assumes that all memory changes.
+    // SAFETY: EL3 preserves every register that is not a result. A call may change the PAS of memory
+    // and the shared buffer; the compiler assumes that all memory changes.
     unsafe {
         asm!(
             "smc #0",
@@ -25,9 +24,8 @@ pub fn call(function: u64, [x1, x2, x3, x4]: [u64; 4]) -> [u64; 4] {
     [r0, r1, r2, r3]
 }
 
-/// RMM_BOOT_COMPLETE: `status`, and the CPU's activation token. Returns with the first RMI call
-/// on this CPU, X0 to X7; never if `status` is a failure.
-#[must_use]
+/// RMM_BOOT_COMPLETE: `status`, and the CPU's activation token. Returns X0 to X7 of the first RMI call
+/// on this CPU. Does not return if `status` is a failure.
 pub fn boot_complete(status: i64, token: u64) -> [u64; 8] {
     yield_cpu(
         fid::RMM_BOOT_COMPLETE,
@@ -35,20 +33,19 @@ pub fn boot_complete(status: i64, token: u64) -> [u64; 8] {
     )
 }
 
-/// RMM_RMI_REQ_COMPLETE: the results of an RMI call. Returns with the next call on this CPU.
+/// RMM_RMI_REQ_COMPLETE: the results of an RMI call. Returns the next call on this CPU.
 #[inline]
-#[must_use]
 pub fn request_complete(results: [u64; 8]) -> [u64; 8] {
     yield_cpu(fid::RMM_RMI_REQ_COMPLETE, results)
 }
 
-/// Gives the CPU to the Normal world with X1 to X8; returns X0 to X7 of the next RMI call.
+/// Leaves the CPU to the Normal world with X1 to X8; returns X0 to X7 of the next RMI call.
 #[inline]
 fn yield_cpu(function: u64, x1_up: [u64; 8]) -> [u64; 8] {
     let [mut r1, mut r2, mut r3, mut r4, mut r5, mut r6, mut r7, r8] = x1_up;
     let mut r0 = function;
-    // SAFETY: as in `call`; EL3 preserves X8 to X30, SP and the EL2 registers until it comes back
-    // with the next request in X0 to X7.
+    // SAFETY: as in `call`; EL3 preserves X8 to X30, SP and the EL2 registers until it returns with the
+    // next request in X0 to X7.
     unsafe {
         asm!(
             "smc #0",

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// Where EL3 enters: cold boot of the first CPU, warm boot of every other and after CPU_ON. MMU and
-// caches are off and the image may lie at any page, so all addresses are PC-relative until the
+// Where EL3 enters: cold boot of the first CPU, warm boot of every other CPU and after CPU_ON. MMU
+// and caches are off and the image may lie at any page, so all addresses are PC-relative until the
 // MMU is on.
 //
 // x19-x23: boot arguments x0-x4. x24: physical address of the image.
+
+    // For TTBR1_EL2.
+    .arch   armv8.1-a
 
     .section .text.entry, "ax"
     .globl  rmm_entry
@@ -41,8 +44,8 @@ no_such_cpu:
     b       no_such_cpu
 
 cold_boot:
-    // Lines that the loader or an earlier stage left must neither hide nor overwrite what is
-    // written now with the caches off.
+    // Cache lines that the loader or an earlier boot stage left must neither hide nor overwrite what
+    // is written from here on with the caches off.
     adrp    x0, __image_start
     adrp    x1, __image_end
     bl      forget_lines
@@ -93,7 +96,7 @@ cold_boot:
     map_private {private_stack_page}, {stack_offset}, {stack_pages}
     map_private {private_exception_page}, {exception_offset}, {exception_pages}
 
-    // One page maps to itself: this one.
+    // Identity mapping of this page alone.
     adrp    x0, identity_tables
     adrp    x1, enable_mmu
     .irp    shift, 39, 30, 21
@@ -108,7 +111,7 @@ cold_boot:
     ubfx    x4, x1, #12, #9
     str     x3, [x0, x4, lsl #3]
 
-    // The walker reads through the caches.
+    // The table walker reads through the caches.
     adrp    x0, __early_start
     adrp    x1, __early_end
     bl      forget_lines
@@ -117,6 +120,8 @@ cold_boot:
 
 // Turns the MMU on with the root table at x25 and continues at x26.
 enable_mmu:
+    // E2H comes first: it selects the regime that TLBI ALLE2 forgets and the layout of the registers
+    // that follow.
     ldr     x0, ={hcr}
     msr     hcr_el2, x0
     isb
@@ -129,7 +134,7 @@ enable_mmu:
     ldr     x0, ={mair}
     msr     mair_el2, x0
     ldr     x0, ={tcr}
-    // Physical addresses as wide as the CPU has them, up to 48 bits.
+    // Physical addresses of the CPU's width, at most 48 bits.
     mrs     x1, id_aa64mmfr0_el1
     and     x1, x1, #0xf
     mov     x2, #5
@@ -139,11 +144,11 @@ enable_mmu:
     msr     tcr_el2, x0
     adrp    x0, identity_tables
     msr     ttbr0_el2, x0
-    msr     s3_4_c2_c0_1, x25           // TTBR1_EL2
+    msr     ttbr1_el2, x25
     ldr     x0, ={cptr}
     msr     cptr_el2, x0
 
-    // MDCR_EL2: no traps. HPMN stays until it is known whether EL3 leaves the PMU open.
+    // No traps. HPMN keeps its value until it is known whether EL3 leaves the PMU open.
     mrs     x0, mdcr_el2
     and     x0, x0, #0x1f
     msr     mdcr_el2, x0
@@ -182,8 +187,9 @@ forget_lines:
     dsb     sy
     ret
 
-// From here on at the address the image is linked at.
+// From here on the code runs at the address that the image is linked at.
     .macro  settle
+    // Drops the identity mapping.
     msr     ttbr0_el2, xzr
     mrs     x0, tcr_el2
     orr     x0, x0, #{tcr_epd0}

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// memcpy, memmove, memset, memcmp and bcmp, which the compiler calls: in place of those of
-// `compiler_builtins`, which go word by word. Addresses of any alignment: all memory that Rust sees
-// is Normal memory, and SCTLR_EL2.A is 0.
+// memcpy, memmove, memset, memcmp and bcmp, which the compiler calls, in place of the functions of
+// `compiler_builtins`, which access a word at a time. Any alignment will do: all memory that Rust
+// accesses by these is Normal memory, and SCTLR_EL2.A is 0.
 
     .macro  mem_function name
     .globl  \name
@@ -13,16 +13,15 @@
     .section .text.mem, "ax"
     .balign 64
 
-// x0 to, x1 from, x2 bytes; returns x0. The areas may overlap: what is left of 64 bytes and more
-// is loaded whole before the first store, and 64 bytes at a time come from the side that no store
-// has reached.
+// x0 to, x1 from, x2 bytes; returns x0. The areas may overlap: at most 64 bytes are loaded whole
+// before the first store, and longer copies run from the end that no store has reached yet.
     mem_function memcpy
     mem_function memmove
     mov     x3, x0
     cmp     x2, #64
     b.hi    copy_long
 
-// At most 64 bytes from x1 to x3: ends that may overlap each other.
+// At most 64 bytes from x1 to x3: from both ends, which may overlap.
 copy_rest:
     add     x4, x1, x2
     add     x5, x3, x2
@@ -119,7 +118,7 @@ copy_down:
     stp     x1, x1, [x0, #16]
     stp     x1, x1, [x4, #-32]
 2:  ret
-// x3: aligned to 16, the bytes below x3 + 16 are set. The last 64 and less are set from the end.
+// x3 is aligned to 16, and the bytes below x3 + 16 are set. The last 64 bytes are set from the end.
 1:  bic     x3, x0, #15
     sub     x2, x4, x3
     subs    x2, x2, #80

@@ -1,19 +1,18 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! AArch64: every instruction that is not Rust's, every access to a system register. The values they
-//! hold are in [`encoding`](crate::encoding).
+//! hold are in `encoding`.
 //!
-//! * [`entry`], [`start`]: from EL3's entry to the loop that serves RMI calls.
-//! * [`percpu`]: the memory of a CPU.
-//! * [`paging`]: fills the monitor's address space.
-//! * [`cpu`], [`machine`]: [`ArchCpu`](cpu::ArchCpu), this CPU as
-//!   [`Memory`](rmm_granule::Memory) and as [`Machine`](crate::machine::Machine).
-//! * [`realm`] and its neighbours: the world switch.
-//! * [`ns`]: copies from and to Non-secure memory that survive a fault.
-//! * [`el3`]: calls to EL3.
-//! * [`exception`], [`console`]: exceptions of the monitor itself, and where it reports them.
-//! * [`fixup`]: where the monitor goes on after an exception that it expects.
-//! * [`registers`]: the system registers by name; [`features`]: reads the ID registers;
-//!   [`optional`]: which features EL3 leaves open.
+//! * `entry`, [`start`]: from EL3's entry to the loop that serves RMI calls.
+//! * `percpu`: the memory of a CPU.
+//! * `paging`: fills the monitor's address space.
+//! * `cpu`, `machine`: `ArchCpu`, this CPU as `Memory` and as `Machine`.
+//! * `realm` and its neighbours: the world switch.
+//! * `ns`: copies from and to Non-secure memory that survive a fault.
+//! * `el3`: calls to EL3.
+//! * `exception`, `console`: exceptions of the monitor itself, and where it reports them.
+//! * `fixup`: where the monitor goes on after an exception that it expects.
+//! * `registers`: the system registers by name; `features`: reads the ID registers;
+//!   `optional`: which features EL3 leaves open.
 
 mod cache;
 mod console;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
 // rmm_ns_copy(x0 to, x1 from, x2 bytes): copies between the monitor's memory and a window onto
-// Non-secure memory, in ascending order and each byte once. Returns 0, or 1 if the Non-secure side
-// faulted.
+// Non-secure memory, in ascending order and each byte once. Returns 0, or 1 if the access to
+// Non-secure memory faulted.
 
     .section .text.rmm_ns_copy, "ax"
     .globl  rmm_ns_copy

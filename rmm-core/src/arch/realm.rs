@@ -51,7 +51,9 @@ use super::registers::*;
 use super::simd::HostSimd;
 use crate::boot::El3Interface;
 use crate::encoding::features::has_pauth;
-use crate::encoding::traps::{CPTR_ALL_TRAPPED, HCR_VSE, hcr, mdcr};
+use crate::encoding::traps::{
+    CPTR_ALL_TRAPPED, HCR_VSE, HDFGRTR, HDFGWTR, MPAM2, MPAMHCR, hcr, mdcr,
+};
 use crate::encoding::{fixup, stage2 as encode, syndrome};
 use crate::machine::{El1State, EntryControls, Exception, OnCpu, RecContext, TimerState};
 use core::arch::{asm, global_asm};
@@ -198,12 +200,8 @@ impl HostState {
             HFGRTR_EL2.clear();
             HFGWTR_EL2.clear();
             HFGITR_EL2.clear();
-            // Registers of the external debugger, which trap while the Realm uses the
-            // breakpoints, too; and the ID registers of trace and profiling buffers, which nothing
-            // else traps.
-            let buffers = set!(HDFGRTR_EL2: PMBIDR_EL1 | TRBIDR_EL1);
-            HDFGRTR_EL2.set(buffers | set!(HDFGRTR_EL2: OSECCR_EL1 | DBGPRCR_EL1 | DBGCLAIM));
-            HDFGWTR_EL2.set(set!(HDFGWTR_EL2: OSECCR_EL1 | DBGPRCR_EL1 | DBGCLAIM));
+            HDFGRTR_EL2.set(HDFGRTR);
+            HDFGWTR_EL2.set(HDFGWTR);
         }
         if open.fgt2 {
             HFGRTR2_EL2.clear();
@@ -213,10 +211,9 @@ impl HostState {
             HDFGWTR2_EL2.clear();
         }
         if open.mpam {
-            // TIDR is RES0 where a CPU does not have it.
-            MPAM2_EL2.set(set!(MPAM2_EL2: TIDR | TRAPMPAM0EL1 | TRAPMPAM1EL1));
+            MPAM2_EL2.set(MPAM2);
             if MPAMIDR_EL1.is_set(MPAMIDR_EL1::HAS_HCR) {
-                MPAMHCR_EL2.set(set!(MPAMHCR_EL2: TRAP_MPAMIDR_EL1));
+                MPAMHCR_EL2.set(MPAMHCR);
             }
         }
         isb();

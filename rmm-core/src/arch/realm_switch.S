@@ -2,22 +2,21 @@
 //
 // EL1 registers, pointer authentication keys, and the way into a Realm and back.
 //
-// Where the CPU is while a Realm runs: SP_EL2 points to a frame that realm_run has built on its
-// caller's stack,
+// While a Realm runs, SP_EL2 points to a frame that realm_run has built on its caller's stack:
 //
 //     SP + 0          address of the RecContext, and a gap
 //     SP + 16         X19, X20, ... X29, X30 of the caller
 //     SP + FRAME      the caller's stack
 //
-// and nothing else of EL2 is needed to find the way back. The vectors for exceptions from a lower
-// EL branch to realm_exit_* with every general register still the Realm's.
+// The way back needs nothing else of EL2. The vectors for exceptions from a lower EL branch to
+// realm_exit_* while all general registers still hold the Realm's values.
 
     .arch   armv9.2-a
 
     .set    FRAME, 112
 
-// El1State, in the order of its fields. SP_EL1 and what has an _EL12 name is EL1's register seen
-// from EL2; EL2 has no use for the others. VDISR_EL2 is what EL1 knows as DISR_EL1 while
+// El1State, in the order of its fields. SP_EL1 and the _EL12 names are EL1's registers as EL2 accesses
+// them; EL2 does not use the other registers. EL1 accesses VDISR_EL2 as DISR_EL1 while
 // HCR_EL2.AMO = 1.
     .macro  for_each_el1 pair
     \pair   0, sp_el1, elr_el12
@@ -64,7 +63,7 @@
     .section .text.realm, "ax"
     .balign 64
 
-// x0: El1State, or for the keys the ten words of RecContext::pauth. Only x1 and x2 change.
+// x0: El1State, or for the keys the ten words of RecContext::pauth. Change only x1 and x2.
     function realm_save_el1
     for_each_el1 save_pair
     ret
@@ -82,8 +81,8 @@
     ret
 
 // Runs the Realm until an exception is taken to EL2. x0: RecContext. Returns in x0 the kind of
-// exception, 0 to 3 in the order of the vectors; DEFERRED is added if an SError that the Realm
-// left behind waits in DISR_EL1.
+// exception, 0 to 3 in the order of the vectors, plus DEFERRED if DISR_EL1 holds an SError that the
+// Realm left behind.
     .balign 64
     function realm_run
     stp     x0, xzr, [sp, #-FRAME]!
@@ -114,12 +113,12 @@
     ldr     x30, [x0, #240]
     ldp     x0, x1, [x0]
     eret
-    // No speculation past the return.
+    // Nothing behind the return is executed speculatively.
     dsb     nsh
     isb
 
-// An SError that the Realm's accesses caused and that has not been taken yet is the Realm's: ESB
-// moves it to DISR_EL1 before the monitor accesses memory itself.
+// An SError that is pending was caused by the Realm's accesses: ESB moves it to DISR_EL1 before the
+// monitor accesses memory itself.
     .macro  realm_exit name, kind
     function realm_exit_\name
     esb

@@ -5,18 +5,9 @@
 //! as long as it is asserted, and the run loop exits to the Host when a timer becomes asserted.
 
 use super::registers::*;
+use crate::encoding::timers::{CNTHCTL_BASE, CNTPMASK, CNTVMASK, is_pending};
 use crate::machine::{TimerLines, TimerState};
 
-/// `CNTHCTL_EL2`: EL1 and EL0 use counters and EL1 timers freely; no offsets.
-const CNTHCTL_BASE: u64 = set!(CNTHCTL_EL2: EL1PTEN | EL1PCTEN);
-/// The signal of the EL1 virtual timer is masked.
-const CNTVMASK: u64 = set!(CNTHCTL_EL2: CNTVMASK);
-/// The signal of the EL1 physical timer is masked.
-const CNTPMASK: u64 = set!(CNTHCTL_EL2: CNTPMASK);
-/// INTID of the EL1 virtual timer.
-const VIRTUAL_TIMER_PPI: u64 = 27;
-/// INTID of the EL1 physical timer.
-const PHYSICAL_TIMER_PPI: u64 = 30;
 /// How often to look whether the interrupt of a timer that was just masked is gone from the CPU
 /// interface. It takes the time of a message between redistributor and CPU. Should it ever take longer,
 /// the REC exits once more than necessary.
@@ -61,12 +52,7 @@ fn set_masks(cnthctl: u64, before: u64) {
     isb();
     let new = cnthctl & !before;
     for _ in 0..MAX_POLLS {
-        let still_pending = match ICC_HPPIR1_EL1.get() {
-            VIRTUAL_TIMER_PPI => new & CNTVMASK != 0,
-            PHYSICAL_TIMER_PPI => new & CNTPMASK != 0,
-            _ => false,
-        };
-        if !still_pending {
+        if !is_pending(ICC_HPPIR1_EL1.get(), new) {
             break;
         }
     }

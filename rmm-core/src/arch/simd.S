@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// Vector and predicate registers to and from memory. x0: address, aligned to 16 bytes. The caller
-// has opened them in CPTR_EL2. Only x1 changes.
+// Saves and loads vector and predicate registers. x0: address, aligned to 16 bytes. The caller has
+// opened the registers in CPTR_EL2. No general register changes but x0 where it returns a value.
 
     .arch   armv9.2-a+sve+sme
 
@@ -103,7 +103,7 @@
     p_registers ldr
     ret
 
-// FFR, at most 32 bytes; P0 is used up.
+// FFR, at most 32 bytes, by way of P0.
     simd_function simd_save_ffr
     rdffr   p0.b
     str     p0, [x0]
@@ -125,12 +125,12 @@
     .endr
     ret
 
-// Bytes of a vector, in x0.
+// Returns the bytes of a vector.
     simd_function simd_vector_bytes
     rdvl    x0, #1
     ret
 
-// PSTATE.SM on and off; ZA stays. Both clear the vector and predicate registers.
+// Set and clear PSTATE.SM; ZA stays. Both clear the vector and predicate registers.
     simd_function simd_start_streaming
     smstart sm
     ret

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// Exception vectors of Realm EL2. What a Realm raises goes to the world switch; what the monitor
-// raises itself is saved on the exception stack of the CPU and judged by rmm_exception.
+// Exception vectors of Realm EL2. Exceptions from a Realm go to the world switch. For those of the
+// monitor itself the registers are saved on the exception stack of the CPU, and rmm_exception decides.
 //
-// TPIDR_EL2 is free for this code: nothing else keeps a value in it.
+// TPIDR_EL2 is free for this code: nothing else uses it.
 
     .macro  monitor_exception kind
     .balign 128
@@ -27,23 +27,23 @@
     .balign 2048
     .globl  rmm_vectors
 rmm_vectors:
-    // The monitor on SP_EL0, which it never uses.
+    // From the monitor on SP_EL0, which it never uses.
     monitor_exception {sync}
     monitor_exception {irq}
     monitor_exception {fiq}
     monitor_exception {serror}
-    // The monitor.
+    // From the monitor on SP_EL2.
     monitor_exception {sync}
     monitor_exception {irq}
     monitor_exception {fiq}
     monitor_exception {serror}
-    // A Realm.
+    // From a Realm in AArch64.
     realm_exception realm_exit_sync
     realm_exception realm_exit_irq
     realm_exception realm_exit_fiq
     realm_exception realm_exit_serror
-    // A Realm's EL0 in AArch32. The ID registers tell that there is none, but nothing keeps a
-    // hostile Realm from returning to it where the CPU has it.
+    // From a Realm's EL0 in AArch32. The ID registers say that there is none, but where the CPU has
+    // it, a hostile Realm can return to it.
     realm_exception realm_exit_sync
     realm_exception realm_exit_irq
     realm_exception realm_exit_fiq
@@ -72,7 +72,7 @@ save_frame:
     mov     x29, xzr
     bl      {handler}
 
-    // Back to where the handler wants to go on.
+    // Goes on where the handler says.
     ldr     x2, [sp, #{frame_elr}]
     msr     elr_el2, x2
     ldp     x2, x3, [sp, #16]

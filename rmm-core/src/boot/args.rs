@@ -1,33 +1,33 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The registers EL3 enters the monitor with.
+//! The registers with which EL3 enters the monitor.
 
 use super::{BootError, El3Interface};
 use rmm_abi::el3::Version;
 use rmm_granule::Pa;
 
-/// Most CPUs this monitor boots on. Their memory must fit as well.
+/// The largest number of CPUs that this monitor supports. Their memory must fit as well.
 pub const MAX_CPUS: u64 = 1024;
 
 /// The arguments of the cold boot, on the first CPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ColdBoot {
-    /// Dialect of EL3.
+    /// Interface of EL3.
     pub el3: El3Interface,
     /// Linear index of this CPU.
     pub cpu: usize,
-    /// CPUs the platform can have.
+    /// Number of CPUs of the platform.
     pub cpus: usize,
     /// The page shared with EL3; the manifest is at its start.
     pub shared_buffer: Pa,
-    /// Activation token: zero at the first boot, or if EL3 keeps none.
+    /// Activation token; zero at the first boot, or if EL3 does not keep tokens.
     pub token: u64,
 }
 
 impl ColdBoot {
-    /// Judges X0 to X4.
+    /// Checks X0 to X4.
     ///
     /// # Errors
-    /// In this order: the version, the number of CPUs, the CPU's index, the shared buffer.
+    /// For the first of these that is wrong: version, number of CPUs, the CPU's index, shared buffer.
     pub fn new([x0, x1, x2, x3, x4]: [u64; 5]) -> Result<Self, BootError> {
         let el3 = Version::decode(x1)
             .and_then(El3Interface::new)
@@ -56,12 +56,12 @@ impl ColdBoot {
 pub struct WarmBoot {
     /// Linear index of this CPU.
     pub cpu: usize,
-    /// Activation token of this CPU: what it passed when it last completed a boot, or zero.
+    /// Activation token of this CPU: the one that it passed when it last completed a boot, or zero.
     pub token: u64,
 }
 
 impl WarmBoot {
-    /// Judges X0 and X1, given what the cold boot learnt.
+    /// Checks X0 and X1, with interface and number of CPUs from the cold boot.
     ///
     /// # Errors
     /// The CPU's index is not below `cpus`.
@@ -84,8 +84,8 @@ mod tests {
     const PAGE: u64 = 0x418F_F000;
 
     #[test]
-    fn versions_that_are_spoken() {
-        for (version, spoken) in [
+    fn supported_versions() {
+        for (version, supported) in [
             (0, false),
             (1, true),
             (2, true),
@@ -102,8 +102,8 @@ mod tests {
             (1 << 32 | 1, false),
         ] {
             let boot = ColdBoot::new([0, version, 1, PAGE, 0]);
-            assert_eq!(boot.is_ok(), spoken, "{version:#x}");
-            if !spoken {
+            assert_eq!(boot.is_ok(), supported, "{version:#x}");
+            if !supported {
                 assert_eq!(boot, Err(BootError::Version));
             }
         }
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn dialects() {
+    fn versions_of_the_interface() {
         let el3 = |bits| ColdBoot::new([0, bits, 1, PAGE, 0]).unwrap().el3;
         for (version, results, gic, pieces, features, reserve, token) in [
             (0x1, 5, false, false, false, false, false),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Pieces of DRAM.
+//! Ranges of physical memory, and lists of DRAM banks.
 
 use rmm_granule::{Bank, GRANULE_SIZE, MAX_BANKS, Pa};
 
@@ -13,14 +13,14 @@ pub struct Extent {
 }
 
 impl Extent {
-    /// The first address behind it; the last one there is if it ends beyond.
+    /// The first address behind the range, at most the largest address.
     #[must_use]
     pub const fn end(&self) -> u64 {
         self.base.0.saturating_add(self.size)
     }
 }
 
-/// A list of DRAM banks, as many as the granule table covers.
+/// A list of DRAM banks, at most as many as the granule table covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Banks {
     list: [Bank; MAX_BANKS],
@@ -56,17 +56,17 @@ impl Banks {
     /// Adds a bank at the end.
     ///
     /// # Errors
-    /// There is no room.
+    /// The list is full.
     pub fn push(&mut self, bank: Bank) -> Result<(), Full> {
         *self.list.get_mut(self.count).ok_or(Full)? = bank;
         self.count += 1;
         Ok(())
     }
 
-    /// What is left of the banks without `hole`, widened to whole Granules.
+    /// The banks without `hole`, widened to whole Granules.
     ///
     /// # Errors
-    /// There is no room for the pieces.
+    /// The list has no room for the pieces.
     pub fn without(&self, hole: Extent) -> Result<Self, Full> {
         if hole.size == 0 {
             return Ok(*self);

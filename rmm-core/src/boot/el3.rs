@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The dialects of EL3: what depends on the version of the RMM-EL3 interface.
+//! The versions of the RMM-EL3 interface, and what differs between them.
 
 use rmm_abi::el3::Version;
 
-/// The RMM-EL3 interface that EL3 speaks, as its boot arguments announced it.
+/// The RMM-EL3 interface of EL3, whose version is among the boot arguments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct El3Interface {
     version: Version,
 }
 
 impl El3Interface {
-    /// The interface of that version; `None` if this monitor does not speak it.
+    /// The interface of that version; `None` if this monitor does not support it.
     ///
-    /// Spoken are 0.1 up and 2.0 up; a higher minor number only adds. Major number 1 was never
-    /// released, so nothing is known of it.
+    /// Supported are 0.1 and 2.0 and higher minor numbers of both, which only add to them. Major number 1
+    /// was never released.
     #[must_use]
     pub const fn new(version: Version) -> Option<Self> {
         match (version.major, version.minor) {
@@ -22,7 +22,7 @@ impl El3Interface {
         }
     }
 
-    /// The version EL3 announced.
+    /// The version.
     #[must_use]
     pub const fn version(self) -> Version {
         self.version
@@ -34,39 +34,39 @@ impl El3Interface {
 
     /// How many result registers of an RMI command reach the Host, from X0 up.
     ///
-    /// The one behind the command's own results and those after it must hold what the Host passed
-    /// in them: X4 before 2.0, X4 to X7 since.
+    /// Those behind the command's own results must hold what the Host passed in them: X4 before 2.0, X4
+    /// to X7 since.
     #[must_use]
     pub const fn result_registers(self) -> usize {
         if self.at_least(2, 0) { 8 } else { 5 }
     }
 
-    /// `ICC_SRE_EL2`, `ICH_HCR_EL2` and `ICH_VMCR_EL2` are the Host's also while the monitor runs:
-    /// whoever changes them restores them.
+    /// EL3 does not bank `ICC_SRE_EL2`, `ICH_HCR_EL2` and `ICH_VMCR_EL2`: they hold the Host's values
+    /// while the monitor runs, which restores what it changes.
     #[must_use]
     pub const fn shares_gic_registers(self) -> bool {
         self.at_least(2, 0)
     }
 
-    /// Pointer authentication keys are banked, and its instructions do not trap to EL3.
+    /// EL3 banks the pointer authentication keys, and the instructions do not trap to EL3.
     #[must_use]
     pub const fn banks_pauth_keys(self) -> bool {
         self.at_least(0, 2)
     }
 
-    /// `BRBCR_EL2` is banked, or branch records are kept from Realm world.
+    /// EL3 banks `BRBCR_EL2`, or keeps branch records closed to Realm world.
     #[must_use]
     pub const fn banks_branch_records(self) -> bool {
         self.at_least(0, 4)
     }
 
-    /// MPAM is not kept from Realm world as a matter of course.
+    /// EL3 may leave MPAM open to Realm world.
     #[must_use]
     pub const fn opens_mpam(self) -> bool {
         self.at_least(0, 6)
     }
 
-    /// The platform token may come in pieces, and X2 tells how much is left.
+    /// The platform token may come in pieces, and X2 says how much is left.
     #[must_use]
     pub const fn token_in_pieces(self) -> bool {
         self.at_least(0, 3)
@@ -84,7 +84,7 @@ impl El3Interface {
         self.at_least(0, 7)
     }
 
-    /// EL3 keeps an activation token for each CPU: passes it at boot and takes it with
+    /// EL3 keeps an activation token for each CPU: it passes the token at boot and receives it with
     /// RMM_BOOT_COMPLETE.
     #[must_use]
     pub const fn has_activation_token(self) -> bool {

@@ -12,19 +12,19 @@ use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes};
 
 type Page = [u8; GRANULE_SIZE];
 
-/// Version of the root complex elements that is known.
+/// The version of the root complex elements that the monitor knows.
 const RC_VERSION: u32 = 1;
 
-/// What the monitor takes from the manifest.
+/// The part of the manifest that the monitor uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Manifest {
-    /// Its version.
+    /// Version of the manifest.
     pub version: Version,
     banks: Banks,
     /// The first console that is a PL011.
     pub console: Option<ConsoleInfo>,
-    /// The checksum of the consoles leaves out their names, as Trusted Firmware-A 2.12 computes it
-    /// on QEMU: a harmless flaw.
+    /// The checksum of the consoles does not cover their names: a harmless flaw of Trusted Firmware-A
+    /// 2.12 on QEMU.
     pub flawed_console_checksum: bool,
 }
 
@@ -75,15 +75,15 @@ impl Manifest {
         })
     }
 
-    /// DRAM banks, ascending, not overlapping, whole pages. They may hold memory that is not the
-    /// Host's, the monitor's own included.
+    /// DRAM banks, ascending, not overlapping, whole pages. They may include memory that is not the
+    /// Host's, such as the monitor's own.
     #[must_use]
     pub const fn banks(&self) -> &Banks {
         &self.banks
     }
 }
 
-/// The shared buffer with its address.
+/// The shared buffer and its physical address.
 struct Buffer<'a> {
     page: &'a Page,
     pa: Pa,
@@ -118,7 +118,7 @@ impl<'a> Buffer<'a> {
             .ok_or(BootError::Manifest("a list reaches outside the page"))
     }
 
-    /// Checks bounds and checksum of a list that is not used.
+    /// Checks bounds and checksum of a list that the monitor does not use.
     fn check<T: FromBytes + IntoBytes + Immutable>(
         &self,
         list: &List,
@@ -142,13 +142,13 @@ fn word_sum<T: IntoBytes + Immutable>(element: &T) -> u64 {
 }
 
 fn dram(buffer: &Buffer<'_>, list: &List, pa_bits: u8) -> Result<Banks, BootError> {
-    let given = buffer.list::<MemoryBank>(list)?;
-    if !list.checksum_holds(given.clone().flat_map(|bank| [bank.base, bank.size])) {
+    let elements = buffer.list::<MemoryBank>(list)?;
+    if !list.checksum_holds(elements.clone().flat_map(|bank| [bank.base, bank.size])) {
         return Err(BootError::Manifest("checksum of the DRAM banks"));
     }
     let mut banks = Banks::new();
     let mut free_from = 0;
-    for MemoryBank { base, size } in given {
+    for MemoryBank { base, size } in elements {
         let end = base
             .checked_add(size)
             .filter(|&end| end <= 1u64.checked_shl(pa_bits.into()).unwrap_or(u64::MAX))
@@ -170,7 +170,7 @@ fn dram(buffer: &Buffer<'_>, list: &List, pa_bits: u8) -> Result<Banks, BootErro
     Ok(banks)
 }
 
-/// The first PL011, and whether the checksum leaves out the names.
+/// The first PL011, and whether the checksum does not cover the names.
 fn console(
     buffer: &Buffer<'_>,
     list: &List,
@@ -212,7 +212,7 @@ fn console(
 fn root_complexes(buffer: &Buffer<'_>, header: &BootManifest) -> Result<(), BootError> {
     const OUTSIDE: BootError = BootError::Manifest("a root complex reaches outside the page");
     let list = &header.plat_root_complex;
-    // A later layout is not understood, and nothing here needs it.
+    // The monitor needs nothing of a layout that it does not know.
     if list.rc_info_version != RC_VERSION && list.num != 0 {
         return Ok(());
     }

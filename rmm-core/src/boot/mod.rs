@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What EL3 hands over at boot, and what the monitor makes of it.
+//! What EL3 passes at boot, and what follows from it.
 //!
-//! 1. [`ColdBoot`]: the boot arguments of the first CPU, and with them the dialect of EL3
+//! 1. [`ColdBoot`]: the boot arguments of the first CPU, among them the version of EL3's interface
 //!    ([`El3Interface`]).
-//! 2. [`Manifest`]: the list of the machine's parts in the buffer shared with EL3.
-//! 3. [`Plan`]: which DRAM a Host may delegate, and how much memory the monitor needs for it.
+//! 2. [`Manifest`]: DRAM, console and devices of the machine, in the buffer shared with EL3.
+//! 3. [`Plan`]: which DRAM a Host may delegate, and how much memory the monitor needs; [`Layout`]:
+//!    where that memory is.
 //! 4. [`WarmBoot`]: the boot arguments of every later CPU.
 
 mod args;
@@ -27,7 +28,7 @@ use rmm_abi::el3::boot;
 /// Why the monitor does not boot. EL3 goes on without Realms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BootError {
-    /// The monitor does not speak EL3's version of the RMM-EL3 interface.
+    /// The monitor does not support EL3's version of the RMM-EL3 interface.
     Version,
     /// No CPUs, or more than [`MAX_CPUS`].
     Cpus,
@@ -37,9 +38,9 @@ pub enum BootError {
     SharedBuffer,
     /// The manifest's version is unknown, or 0.1, which lists no memory.
     ManifestVersion,
-    /// The manifest breaks the rule that is named.
+    /// The manifest breaks the rule that the text names.
     Manifest(&'static str),
-    /// Anything else, which is named.
+    /// The reason that the text gives.
     Other(&'static str),
 }
 
@@ -62,7 +63,7 @@ impl BootError {
 impl fmt::Display for BootError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Version => "EL3 speaks an unknown version of the RMM-EL3 interface",
+            Self::Version => "unsupported version of the RMM-EL3 interface",
             Self::Cpus => "unsupported number of CPUs",
             Self::CpuId => "CPU index out of range",
             Self::SharedBuffer => "address of the shared buffer is not valid",

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! How the monitor lays out its memory: which DRAM is a Host's to delegate, and where the monitor
-//! keeps what grows with the machine.
+//! Which DRAM a Host may delegate, and where the monitor's own memory is whose size depends on the
+//! machine: granule table and CPU blocks.
 
 use super::banks::Full;
 use super::{Banks, BootError, ColdBoot, Extent, Manifest};
@@ -13,19 +13,19 @@ const TABLE_BLOCK: u64 = 0x20_0000;
 /// First address that the monitor's own translation tables cannot map.
 const UNREACHABLE: u64 = 1 << 48;
 
-/// What the monitor needs and what it leaves to a Host.
+/// The memory that the monitor needs, and the memory that it leaves to a Host.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
     banks: Banks,
     /// Entries of the granule table.
     pub words: usize,
-    /// Bytes for the granule table, in whole blocks of 2 MiB so that blocks map it.
+    /// Bytes for the granule table, whole blocks of 2 MiB, since blocks map it.
     pub table_size: u64,
     /// Bytes for the memory of all CPUs.
     pub cpus_size: u64,
 }
 
-/// Where the parts of a [`Plan`] are.
+/// Where the memory of a [`Plan`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {
     /// The granule table, aligned to 2 MiB.
@@ -35,8 +35,8 @@ pub struct Layout {
 }
 
 impl Plan {
-    /// Plans for the machine of this manifest, on a board, with an image loaded at `image`.
-    /// Each CPU takes `cpu_size` bytes, whole pages.
+    /// The plan for a board with this manifest and the image loaded at `image`. Each CPU needs
+    /// `cpu_size` bytes, whole pages.
     ///
     /// # Errors
     /// More pieces of DRAM than the granule table can cover.
@@ -76,14 +76,14 @@ impl Plan {
         })
     }
 
-    /// DRAM that a Host may delegate: the manifest's without what is the monitor's, EL3's or the
-    /// Secure world's.
+    /// DRAM that a Host may delegate: the banks of the manifest without the memory of the monitor, EL3
+    /// and the Secure world.
     #[must_use]
     pub const fn banks(&self) -> &Banks {
         &self.banks
     }
 
-    /// Bytes to ask EL3 for, aligned to 2 MiB.
+    /// Bytes to reserve with EL3.
     #[must_use]
     pub const fn reservation(&self) -> u64 {
         self.table_size.saturating_add(self.cpus_size)
@@ -95,8 +95,8 @@ impl Plan {
         TABLE_BLOCK.trailing_zeros()
     }
 
-    /// The parts' places in a reservation of EL3's; `None` if EL3 broke the alignment, or the
-    /// monitor cannot address it.
+    /// The layout in memory that EL3 reserved at `base`; `None` if EL3 broke the alignment, or the
+    /// monitor cannot map the memory.
     #[must_use]
     pub fn in_reservation(&self, base: Pa) -> Option<Layout> {
         let end = base.checked_add(self.reservation())?;
@@ -107,11 +107,11 @@ impl Plan {
         })
     }
 
-    /// The parts' places behind the image in the monitor's own memory: `size` bytes from the image
-    /// on, but no further than the shared buffer.
+    /// The layout in the monitor's own memory: behind the image, within `size` bytes from the image's
+    /// base, and not beyond the shared buffer.
     ///
     /// # Errors
-    /// They do not fit.
+    /// The region is too small.
     pub fn in_region(
         &self,
         size: u64,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Manifests as the boards' firmware makes them, and what is wrong with others; plans for them.
+//! Manifests like those of the boards' firmware, broken manifests, and plans for both boards.
 
 use super::*;
 use crate::board::Board;
@@ -12,7 +12,7 @@ use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes};
 
 type Page = [u8; 4096];
 
-/// Where QEMU has the shared buffer.
+/// Address of the shared buffer on QEMU.
 const PA: u64 = 0x418F_F000;
 
 const PL011: Console = Console {
@@ -24,7 +24,7 @@ const PL011: Console = Console {
     flags: 0,
 };
 
-/// A manifest in the making: header, then arrays one behind the other.
+/// Builds a manifest: header, then arrays one behind the other.
 struct Maker {
     page: Page,
     free: usize,
@@ -329,7 +329,7 @@ fn every_checksum_counts() {
         maker.page[at + size - 1] ^= 0x80;
         assert_eq!(maker.parse().unwrap_err().status(), -7, "{at:#x}");
     }
-    // So does every byte of every array, but the flaw that is tolerated: the console's name.
+    // Every byte of every array counts, but for the console's name: that flaw is tolerated.
     let whole = fvp();
     for at in size_for(5)..whole.free {
         let mut maker = fvp();
@@ -447,15 +447,15 @@ const FVP: Board = Board {
 
 #[test]
 fn qemu_plan() {
-    let (plan, home) = plan_for(&qemu(3).parse().unwrap(), 32).unwrap();
+    let (plan, layout) = plan_for(&qemu(3).parse().unwrap(), 32).unwrap();
     // All but the region and the shared page behind it.
     let left = [(0x4000_0000, 0x10_0000), (0x4190_0000, 0xBE70_0000)];
     assert_eq!(plan.banks().as_slice(), banks(&left));
     assert_eq!(plan.words, (0xC000_0000 - 0x180_0000) / 4096);
     assert_eq!(plan.table_size, 0x20_0000);
     assert_eq!(plan.cpus_size, 32 * 0xC000);
-    assert_eq!(home.cpus, Pa(0x4014_0000));
-    assert_eq!(home.table, Pa(0x4040_0000));
+    assert_eq!(layout.cpus, Pa(0x4014_0000));
+    assert_eq!(layout.table, Pa(0x4040_0000));
 }
 
 #[test]
@@ -479,10 +479,10 @@ fn fvp_plan() {
         })
     );
     assert_eq!(plan.in_reservation(Pa(0xFF80_1000)), None);
-    let home = plan.in_region(FVP.payload_size, &boot, image).unwrap();
-    assert_eq!((home.cpus.0, home.table.0), (0xFDC4_1000, 0xFDE0_0000));
+    let layout = plan.in_region(FVP.payload_size, &boot, image).unwrap();
+    assert_eq!((layout.cpus.0, layout.table.0), (0xFDC4_1000, 0xFDE0_0000));
 
-    // A manifest that lists what is not the Host's.
+    // A manifest that lists memory which is not the Host's.
     let greedy = Maker::new(2).dram(&[(0x8000_0000, 0x8000_0000)]);
     let greedy = greedy.parse().unwrap();
     let plan = Plan::new(&FVP, &boot, &greedy, image.base, 0xC000).unwrap();
@@ -496,14 +496,14 @@ fn fvp_plan() {
 fn what_does_not_fit_is_refused() {
     let plan = |dram: &[(u64, u64)], cpus| {
         let manifest = Maker::new(2).dram(dram).parse().unwrap();
-        plan_for(&manifest, cpus).map(|(_, home)| home)
+        plan_for(&manifest, cpus).map(|(_, layout)| layout)
     };
     // 22 MiB remain for the table: 44 GiB.
     let full = Err(BootError::Other("the monitor's region is too small"));
     assert!(plan(&[(0, 40 << 30)], 32).is_ok());
     assert_eq!(plan(&[(0, 48 << 30)], 32), full);
     assert_eq!(plan(&[(0, 1 << 48)], 1), full);
-    // What the monitor cannot map is nobody's.
+    // Memory that the monitor cannot map is not delegable.
     let high = Maker::new(2).dram(&[QEMU_DRAM, ((1 << 48) - 0x2000, 0x5000)]);
     let high = Manifest::parse(&high.page, Pa(PA), 52).unwrap();
     let (high, _) = plan_for(&high, 1).unwrap();

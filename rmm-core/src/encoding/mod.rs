@@ -8,7 +8,7 @@
 //! * [`space`]: the layout of the monitor's address space.
 //! * [`stage1`]: its descriptors, windows and registers.
 //! * [`stage2`]: the registers and TLBI operands of a Realm's translation.
-//! * [`traps`]: what a Realm's use of the CPU traps on.
+//! * [`traps`]: what a Realm's use of the CPU traps on; [`timers`]: its timers.
 //! * [`features`]: what ID registers say.
 //! * [`syndrome`], [`fixup`]: how to go on after an exception.
 // Tests do not use all that `arch` does.
@@ -21,6 +21,7 @@ pub mod space;
 pub mod stage1;
 pub mod stage2;
 pub mod syndrome;
+pub mod timers;
 pub mod traps;
 
 /// The value with these bits set, for comparison with the manual.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What a Realm's use of the CPU traps on: `HCR_EL2`, `CPTR_EL2` and `MDCR_EL2` while it runs.
+//! What a Realm's use of the CPU traps on: `HCR_EL2`, `CPTR_EL2`, `MDCR_EL2` and finer traps while it
+//! runs.
 
 use super::fields::*;
 
@@ -48,6 +49,17 @@ pub const CPTR_FP: u64 = set!(CPTR_EL2: FPEN);
 pub const CPTR_SVE: u64 = set!(CPTR_EL2: ZEN);
 /// `CPTR_EL2`: SME is not trapped.
 pub const CPTR_SME: u64 = set!(CPTR_EL2: SMEN);
+
+/// `HDFGRTR_EL2`: registers of the external debugger, which trap while the Realm uses the breakpoints,
+/// too; and the ID registers of trace and profiling buffers, which nothing else traps.
+pub const HDFGRTR: u64 = set!(HDFGRTR_EL2: PMBIDR_EL1 | TRBIDR_EL1)
+    | set!(HDFGRTR_EL2: OSECCR_EL1 | DBGPRCR_EL1 | DBGCLAIM);
+/// `HDFGWTR_EL2`, likewise.
+pub const HDFGWTR: u64 = set!(HDFGWTR_EL2: OSECCR_EL1 | DBGPRCR_EL1 | DBGCLAIM);
+/// `MPAM2_EL2`: all of MPAM traps. TIDR is RES0 where a CPU does not have it.
+pub const MPAM2: u64 = set!(MPAM2_EL2: TIDR | TRAPMPAM0EL1 | TRAPMPAM1EL1);
+/// `MPAMHCR_EL2`: MPAMIDR_EL1 traps, also where TIDR does not exist.
+pub const MPAMHCR: u64 = set!(MPAMHCR_EL2: TRAP_MPAMIDR_EL1);
 
 /// The fields of `MDCR_EL2` that differ for a Realm with a PMU.
 const MDCR_PMU: u64 = set!(MDCR_EL2: HPMN | TPMCR | TPM);
@@ -131,6 +143,16 @@ mod tests {
         assert_eq!(CPTR_SVE, bits([16, 17]));
         assert_eq!(CPTR_FP, bits([20, 21]));
         assert_eq!(CPTR_SME, bits([24, 25]));
+    }
+
+    /// D24.2.67, D24.2.69: DBGCLAIM 5, DBGPRCR_EL1 7, OSECCR_EL1 10, TRBIDR_EL1 51, PMBIDR_EL1 63.
+    /// D24.12.3: TRAPMPAM1EL1 48, TRAPMPAM0EL1 49, TIDR 58. D24.12.12: TRAP_MPAMIDR_EL1 31.
+    #[test]
+    fn finer_traps() {
+        assert_eq!(HDFGRTR, bits([5, 7, 10, 51, 63]));
+        assert_eq!(HDFGWTR, bits([5, 7, 10]));
+        assert_eq!(MPAM2, bits([48, 49, 58]));
+        assert_eq!(MPAMHCR, bits([31]));
     }
 
     /// D24.3.17: HPMN 4:0, TPMCR 5, TPM 6, TDA 9, TDOSA 10, TDRA 11, TPMS 14, HPMD 17, TTRF 19,
