@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Arm CCA attestation for relying parties.
+//! Arm CCA attestation for relying parties and guests.
 //!
 //! - Verifying tokens (feature `verifier`): [`token`] takes a CCA token apart, [`verify`] judges it by a
 //!   [`verify::Policy`]. Below them: [`cbor`], [`cose`], [`claims`], [`platform`], [`realm`], [`keys`].
 //! - Expected measurements (feature `verifier`): [`rim`] computes a Realm Initial Measurement step by step,
 //!   [`launch`] does so from a launch description.
+//! - Releasing a secret to an attested Realm (feature `guest`): [`protocol`] with both sides, [`seal`], and
+//!   [`tsm`], which gets tokens from Linux.
 //!
-//! Nothing here depends on the monitor.
+//! Nothing here depends on the monitor. README.md beside this crate explains the tools made of it.
 #![forbid(unsafe_code)]
 
 pub mod hash;
@@ -32,3 +34,10 @@ pub mod rim;
 pub mod token;
 #[cfg(feature = "verifier")]
 pub mod verify;
+
+#[cfg(feature = "guest")]
+pub mod protocol;
+#[cfg(feature = "guest")]
+pub mod seal;
+#[cfg(feature = "guest")]
+pub mod tsm;

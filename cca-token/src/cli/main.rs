@@ -5,6 +5,8 @@
 mod describe;
 mod policy;
 mod rim;
+mod seal;
+mod serve;
 mod show;
 mod verify;
 
@@ -17,10 +19,10 @@ use clap::{Parser, Subcommand};
 
 use cca_token::token::MAX_TOKEN;
 
-/// Verifies Arm CCA attestation tokens.
+/// Verifies Arm CCA attestation tokens, computes expected measurements, releases secrets to attested Realms.
 ///
-/// Exit codes: 0 done or verified; 1 refused; 2 wrong use, or a file that cannot be read; 3 malformed token;
-/// 4 nothing is wrong with the token, but the platform was not authenticated.
+/// Exit codes: 0 done or verified; 1 refused; 2 wrong use, or a file that cannot be used; 3 malformed token;
+/// 4 nothing is wrong with the token, but the platform was not authenticated; 5 the guest did not finish.
 #[derive(Parser)]
 #[command(version, max_term_width = 100)]
 struct Arguments {
@@ -33,6 +35,9 @@ enum Command {
     Show(show::Arguments),
     Verify(Box<verify::Arguments>),
     Rim(rim::Arguments),
+    Serve(Box<serve::Arguments>),
+    Seal(seal::Arguments),
+    Open(seal::OpenArguments),
 }
 
 /// How a command ends; the README documents the exit codes.
@@ -43,6 +48,8 @@ enum End {
     Unusable,
     Malformed,
     NotAuthenticated,
+    /// The guest did not come, or went away before it had the secret.
+    Unfinished,
 }
 
 impl From<End> for ExitCode {
@@ -53,6 +60,7 @@ impl From<End> for ExitCode {
             End::Unusable => 2,
             End::Malformed => 3,
             End::NotAuthenticated => 4,
+            End::Unfinished => 5,
         })
     }
 }
@@ -62,6 +70,9 @@ fn main() -> ExitCode {
         Command::Show(arguments) => show::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Rim(arguments) => rim::run(&arguments),
+        Command::Serve(arguments) => serve::run(&arguments),
+        Command::Seal(arguments) => seal::run(&arguments),
+        Command::Open(arguments) => seal::run_open(&arguments),
     };
     end.unwrap_or_else(|error| {
         eprintln!("cca-token: {error}");
