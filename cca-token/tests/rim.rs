@@ -154,6 +154,65 @@ fn entries_are_as_small_as_the_tables() {
     assert_eq!(both(&pages), [PAGES_256, PAGES_512]);
 }
 
+/// The steps of the README, which are indented by four spaces, are in the format.
+#[test]
+fn the_readme_is_right() {
+    let readme = include_str!("../README.md");
+    let (_, section) = readme
+        .split_once("### Launch description")
+        .expect("the section");
+    let (section, _) = section.split_once("### How").expect("the next section");
+    let code: String = section
+        .lines()
+        .filter_map(|line| line.strip_prefix("    "))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    let description = launch::description::parse(&code).expect("a description");
+    assert_eq!(description.steps.len(), 5);
+
+    // What it says of the tables.
+    let split = |first: &str| {
+        let range = "op = 'init_ripas'\nbase = 0x8000_0000\ntop = 0x1_0000_0000";
+        let step =
+            format!("{REALM}ipa_bits = 40\n{first}[[step]]\n{range}").replace("HASH", "sha-256");
+        measure(&step).expect("a launch").rim().to_vec()
+    };
+    let entry = |size: u64, from: u64, to: u64| {
+        (from..to)
+            .step_by(usize::try_from(size).expect("a small step"))
+            .map(move |at| (at, at + size))
+    };
+    let rim = |first: Option<u64>, entries: Vec<(u64, u64)>| {
+        let params = cca_token::rim::RealmParams {
+            flags: 0,
+            s2sz: 40,
+            sve_vl: 0,
+            num_bps: 1,
+            num_wps: 1,
+            pmu_num_ctrs: 0,
+            hash: cca_token::hash::HashAlgorithm::Sha256,
+        };
+        let mut rim = cca_token::rim::Rim::realm_create(&params).expect("sha-256");
+        if let Some(ipa) = first {
+            rim.data_create(ipa, Some(&[0; 4096]));
+        }
+        for (base, top) in entries {
+            rim.init_ripas_entry(base, top);
+        }
+        rim.value().to_vec()
+    };
+    const GIB: u64 = 1 << 30;
+    assert_eq!(split(""), rim(None, entry(GIB, 2 * GIB, 4 * GIB).collect()));
+    let page = 2 * GIB + (6 << 20) + 0x3000;
+    let data = format!("[[step]]\nop = 'data'\nipa = {page}\nsize = 4096\n");
+    let around = 2 * GIB + (6 << 20);
+    let entries = entry(2 << 20, 2 * GIB, around)
+        .chain(entry(4096, around, around + (2 << 20)))
+        .chain(entry(2 << 20, around + (2 << 20), 3 * GIB))
+        .chain(entry(GIB, 3 * GIB, 4 * GIB));
+    assert_eq!(split(&data), rim(Some(page), entries.collect()));
+}
+
 #[test]
 fn order_matters() {
     let swap = |text: &str| {
