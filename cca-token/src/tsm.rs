@@ -12,8 +12,8 @@ pub const REPORTS: &str = "/sys/kernel/config/tsm/report";
 
 const PROVIDER: &str = "arm_cca_guest";
 
-/// Largest report that is read, in bytes.
-const MAX_REPORT: u64 = 64 * 1024;
+/// Largest report that is taken for a token, in bytes.
+pub const MAX_REPORT: u64 = 64 * 1024;
 
 /// The reports of Linux.
 pub struct Reports<F = Linux> {

@@ -67,87 +67,102 @@ fn unknown(claims: &[(String, String)]) -> Value {
     Value::Object(claims.collect::<Map<_, _>>())
 }
 
-/// Prints everything in the token. Text from the token is quoted, so that it cannot steer a terminal.
-pub fn print(token: &Token) {
+/// Lines of a name and a value.
+struct Page(String);
+
+impl Page {
+    fn heading(&mut self, text: &str) {
+        self.0.push_str(text);
+        self.0.push('\n');
+    }
+
+    fn line(&mut self, name: &str, value: &dyn std::fmt::Display) {
+        self.heading(&format!("  {name:<26}{value}"));
+    }
+}
+
+/// Everything in the token, as text. What comes from the token is quoted, so that it cannot steer a terminal.
+pub fn text(token: &Token) -> String {
     let platform = &token.platform_claims;
     let realm = &token.realm_claims;
-    let line = |name: &str, value: &dyn std::fmt::Display| println!("  {name:<26}{value}");
-    let text = |value: &Option<String>| {
+    let mut page = Page(String::new());
+    let quoted = |value: &Option<String>| {
         value
             .as_ref()
             .map_or("absent".into(), |text| format!("{text:?}"))
     };
 
-    println!("platform token");
-    line("signature", &token.platform.algorithm);
+    page.heading("platform token");
+    page.line("signature", &token.platform.algorithm);
     if let Some(id) = &token.platform.key_id {
-        line("key id", &encode(id));
+        page.line("key id", &encode(id));
     }
-    line("profile", &format_args!("{:?}", platform.profile));
-    line("challenge", &encode(&platform.challenge));
-    line("implementation id", &encode(&platform.implementation_id));
-    line("instance id", &encode(&platform.instance_id));
-    line("config", &encode(&platform.config));
+    page.line("profile", &format_args!("{:?}", platform.profile));
+    page.line("challenge", &encode(&platform.challenge));
+    page.line("implementation id", &encode(&platform.implementation_id));
+    page.line("instance id", &encode(&platform.instance_id));
+    page.line("config", &encode(&platform.config));
     let state =
         Lifecycle::of(platform.lifecycle).map_or("unknown range".into(), |state| state.to_string());
-    line(
+    page.line(
         "lifecycle",
         &format_args!("{:#06x}, {state}", platform.lifecycle),
     );
-    line(
+    page.line(
         "hash algorithm",
         &format_args!("{:?}", platform.hash_algorithm),
     );
-    line(
+    page.line(
         "verification service",
-        &text(&platform.verification_service),
+        &quoted(&platform.verification_service),
     );
     for (i, component) in platform.components.iter().enumerate() {
-        println!("  software component {i}");
-        line("  type", &text(&component.kind));
-        line("  version", &text(&component.version));
-        line("  measurement", &encode(&component.measurement));
-        line("  signer id", &encode(&component.signer_id));
-        line("  hash algorithm", &text(&component.hash_algorithm));
+        page.heading(&format!("  software component {i}"));
+        page.line("  type", &quoted(&component.kind));
+        page.line("  version", &quoted(&component.version));
+        page.line("  measurement", &encode(&component.measurement));
+        page.line("  signer id", &encode(&component.signer_id));
+        page.line("  hash algorithm", &quoted(&component.hash_algorithm));
     }
     for (key, value) in &platform.unknown {
-        line(&format!("unknown claim {}", key), value);
+        page.line(&format!("unknown claim {}", key), value);
     }
 
-    println!("Realm token");
-    line("signature", &token.realm.algorithm);
+    page.heading("Realm token");
+    page.line("signature", &token.realm.algorithm);
     if let Some(id) = &token.realm.key_id {
-        line("key id", &encode(id));
+        page.line("key id", &encode(id));
     }
-    line("profile", &text(&realm.profile));
-    line("challenge", &encode(&realm.challenge));
-    line("personalization value", &encode(&realm.rpv));
-    line(
+    page.line("profile", &quoted(&realm.profile));
+    page.line("challenge", &encode(&realm.challenge));
+    page.line("personalization value", &encode(&realm.rpv));
+    page.line(
         "hash algorithm",
         &format_args!("{:?}", realm.hash_algorithm),
     );
     match realm_key(token) {
         Ok(key) => {
-            line("public key", &key.curve());
-            line("  fingerprint", &encode(&key.fingerprint()));
+            page.line("public key", &key.curve());
+            page.line("  fingerprint", &encode(&key.fingerprint()));
             if let Some(name) = key.name_among(TEST_KEYS) {
-                line(
+                page.line(
                     "  beware",
                     &format_args!("{name}: a test key, with which anybody can sign"),
                 );
             }
         }
-        Err(error) => line("public key", &format_args!("unusable: {error}")),
+        Err(error) => page.line("public key", &format_args!("unusable: {error}")),
     }
-    line(
+    page.line(
         "public key hash algorithm",
         &format_args!("{:?}", realm.key_hash_algorithm),
     );
-    line("RIM", &encode(&realm.rim));
+    page.line("RIM", &encode(&realm.rim));
     for (i, rem) in realm.rems.iter().enumerate() {
-        line(&format!("REM[{i}]"), &encode(rem));
+        page.line(&format!("REM[{i}]"), &encode(rem));
     }
     for (key, value) in &realm.unknown {
-        line(&format!("unknown claim {}", key), value);
+        page.line(&format!("unknown claim {}", key), value);
     }
+    page.0
 }

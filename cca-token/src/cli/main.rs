@@ -11,7 +11,7 @@ mod show;
 mod verify;
 
 use std::fmt::Display;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -87,6 +87,20 @@ type Outcome = Result<End, String>;
 /// Puts the name of a file before what is wrong with it.
 fn of<E: Display>(path: &Path) -> impl Fn(E) -> String {
     move |error| format!("{}: {error}", path.display())
+}
+
+/// Writes to standard output. That nobody reads on, as in `cca-token show TOKEN | head`, is no error.
+fn out(text: &str) -> Result<(), String> {
+    let mut stdout = std::io::stdout().lock();
+    match stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+    {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(format!("standard output: {error}"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Reads a token, from standard input if the path is `-`. A larger file than any token is read only so far

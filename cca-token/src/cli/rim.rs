@@ -8,7 +8,7 @@ use serde_json::json;
 use cca_token::hex::encode;
 use cca_token::launch;
 
-use crate::{End, Outcome, of};
+use crate::{End, Outcome, of, out};
 
 /// Compute the Realm Initial Measurement that a launch leads to
 #[derive(clap::Args)]
@@ -29,25 +29,26 @@ pub fn run(arguments: &Arguments) -> Outcome {
     let after: Vec<String> = expected.after.iter().map(|rim| encode(rim)).collect();
     let rim = encode(expected.rim());
     if arguments.json {
-        let mut out = json!({
+        let mut result = json!({
             "hash-algorithm": expected.hash.to_string(),
             "rim": rim,
             "rpv": expected.rpv.map(|rpv| encode(&rpv)),
         });
         if arguments.trace {
-            out["after"] = after.into();
+            result["after"] = after.into();
         }
-        println!("{out:#}");
+        out(&format!("{result:#}\n"))?;
         return Ok(End::Done);
     }
+    let mut lines = String::new();
     if arguments.trace {
         for (i, rim) in after.iter().enumerate() {
-            match i.checked_sub(1) {
-                None => println!("realm_create  {rim}"),
-                Some(step) => println!("step {step:<9}{rim}"),
-            }
+            lines += &match i.checked_sub(1) {
+                None => format!("realm_create  {rim}\n"),
+                Some(step) => format!("step {step:<9}{rim}\n"),
+            };
         }
     }
-    println!("{rim}");
+    out(&format!("{lines}{rim}\n"))?;
     Ok(End::Done)
 }

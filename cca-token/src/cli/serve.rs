@@ -15,7 +15,7 @@ use cca_token::seal::Secret;
 use cca_token::verify::Policy;
 
 use crate::seal::SecretArguments;
-use crate::{End, Outcome, policy};
+use crate::{End, Outcome, out, policy};
 
 /// How long a guest may leave our messages unread.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -58,12 +58,11 @@ pub fn run(arguments: &Arguments) -> Outcome {
     let to_stdout = !matches!(place, Place::Stdio);
     let say = |line: &str| {
         if to_stdout {
-            println!("{line}");
+            // The guest is served even if nobody reads what we print.
+            let _ = out(&format!("{line}\n"));
         } else {
             eprintln!("{line}");
         }
-        // Whoever reads us through a pipe should not have to wait for the end.
-        let _ = std::io::stdout().flush();
     };
     say(&format!("serve: ready at {}", arguments.carrier));
 
@@ -94,25 +93,26 @@ fn session(
     deadline: Instant,
     say: &dyn Fn(&str),
 ) -> End {
+    let mut verified = false;
     let ended = serve(carrier, policy, secret, deadline, |event| match event {
         Event::Hello(key) => say(&format!("guest: key {}", encode(key))),
         Event::Verified(token) => {
+            verified = true;
             say(&format!(
                 "token: verified, RIM {}",
                 encode(&token.realm_claims.rim)
             ));
         }
+        Event::Released => say("secret: released"),
     });
     match ended {
-        Ok(Ended::Released { received }) => {
-            say("secret: released");
-            if received {
-                say("secret: received by the guest");
-                End::Done
-            } else {
-                say("serve: the guest did not confirm that it has the secret");
-                End::Unfinished
-            }
+        Ok(Ended::Released { received: true }) => {
+            say("secret: received by the guest");
+            End::Done
+        }
+        Ok(Ended::Released { received: false }) => {
+            say("serve: the guest did not confirm that it has the secret");
+            End::Unfinished
         }
         Ok(Ended::Refused(why)) => {
             say(&format!("token: refused: {why}"));
@@ -121,7 +121,10 @@ fn session(
         }
         Err(error) => {
             say(&format!("serve: {error}"));
-            say("secret: withheld");
+            // Of a release that failed, the guest may have got all that it needs.
+            if !verified {
+                say("secret: withheld");
+            }
             End::Unfinished
         }
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use cca_token::token::Token;
 
-use crate::{End, Outcome, describe, of, read_token};
+use crate::{End, Outcome, describe, of, out, read_token};
 
 /// Show what is in a token, without verifying anything
 #[derive(clap::Args)]
@@ -23,10 +23,13 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Outcome {
     let bytes = read_token(&arguments.token, arguments.hex)?;
     match Token::parse(&bytes) {
-        Ok(token) if arguments.json => println!("{:#}", describe::json(&token)),
+        Ok(token) if arguments.json => out(&format!("{:#}\n", describe::json(&token)))?,
         Ok(token) => {
-            println!("not verified: what follows is what the token says");
-            describe::print(&token);
+            let text = describe::text(&token);
+            out(&format!(
+                "not verified: what follows is what the token says
+{text}"
+            ))?;
         }
         Err(error) => {
             eprintln!("cca-token: {}", of(&arguments.token)(error));

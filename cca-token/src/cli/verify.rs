@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use cca_token::token::Token;
 use cca_token::verify::{Outcome as Found, Report, Verdict, verify};
 
-use crate::{End, Outcome, describe, of, policy, read_token};
+use crate::{End, Outcome, describe, of, out, policy, read_token};
 
 /// Verify a token: signatures, binding of the Realm's key to the platform, and what you expect of both
 #[derive(clap::Args)]
@@ -44,7 +44,8 @@ pub fn run(arguments: &Arguments) -> Outcome {
         Err(error) => {
             if arguments.json {
                 let error = json!({"offset": error.offset, "what": error.what});
-                println!("{:#}", json!({"verdict": "malformed", "error": error}));
+                let result = json!({"verdict": "malformed", "error": error});
+                out(&format!("{result:#}\n"))?;
             }
             eprintln!("cca-token: {}", of(&arguments.token)(error));
             return Ok(End::Malformed);
@@ -52,9 +53,9 @@ pub fn run(arguments: &Arguments) -> Outcome {
     };
     let report = verify(&token, &policy);
     if arguments.json {
-        println!("{:#}", to_json(&report, &token));
+        out(&format!("{:#}\n", to_json(&report, &token)))?;
     } else {
-        print(&report);
+        out(&text(&report))?;
     }
     Ok(match report.verdict {
         Verdict::Verified => End::Done,
@@ -63,7 +64,8 @@ pub fn run(arguments: &Arguments) -> Outcome {
     })
 }
 
-fn print(report: &Report) {
+fn text(report: &Report) -> String {
+    let mut lines = String::new();
     for check in &report.checks {
         let (word, text) = match &check.outcome {
             Found::Passed(text) => ("passed", text.as_str()),
@@ -71,12 +73,11 @@ fn print(report: &Report) {
             Found::NotAsked => ("not asked", ""),
             Found::NotReached => ("not reached", ""),
         };
-        println!(
-            "{}",
-            format!("{:<26}{word:<12}{text}", check.name).trim_end()
-        );
+        let line = format!("{:<26}{word:<12}{text}", check.name);
+        lines.push_str(line.trim_end());
+        lines.push('\n');
     }
-    println!("token: {}", report.verdict);
+    lines + &format!("token: {}\n", report.verdict)
 }
 
 fn to_json(report: &Report, token: &Token) -> Value {

@@ -56,8 +56,8 @@ pub enum Error {
     Release(#[from] release::Error),
 }
 
-/// Attests to the relying party and gets the secret. `progress` is told of the size of the token that was
-/// sent.
+/// Attests to the relying party and gets the secret. `progress` is called with the size of the
+/// token before it is sent.
 ///
 /// # Errors
 /// See [`Error`]; nothing is waited for after the deadline.

@@ -29,6 +29,8 @@ pub enum Event<'a> {
     Hello(&'a [u8; KEY_SIZE]),
     /// Its token was verified; the secret follows.
     Verified(&'a Token),
+    /// The secret was sent.
+    Released,
 }
 
 /// Why an exchange did not end.
@@ -89,6 +91,7 @@ pub fn serve(
                     Ok((token, (release, proof))) => {
                         on_event(Event::Verified(&token));
                         carrier.send(Kind::Release, &release)?;
+                        on_event(Event::Released);
                         let received = wait_for_receipt(carrier, &release, &proof, deadline);
                         Ok(Ended::Released { received })
                     }
