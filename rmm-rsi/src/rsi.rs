@@ -21,8 +21,8 @@ const GRANULE: u64 = rmm_abi::GRANULE_SIZE as u64;
 /// Size of `RsiHostCall` in bytes, and its alignment in Realm memory.
 const HOST_CALL_SIZE: u64 = size_of::<HostCall>() as u64;
 
-/// Zeroes for the reserved parts of structures.
-static ZEROES: [u8; 0x370] = [0; 0x370];
+/// Zeroes for the reserved parts of structures; words, so that they are copied as words.
+static ZERO_WORDS: [u64; 0x370 / 8] = [0; 0x370 / 8];
 
 /// The command fails with RSI_ERROR_INPUT unless `condition` holds.
 fn require(condition: bool) -> Result<(), Failure> {
@@ -144,21 +144,22 @@ pub(crate) fn realm_config(ctx: &mut impl Context, regs: &mut Gprs) -> Result<Ou
 fn write_realm_config(ctx: &mut impl Context, ipa: u64) -> Result<(), AccessError> {
     const RPV: usize = core::mem::offset_of!(RealmConfig, rpv);
     const {
-        assert!(RPV + 64 + 4 * ZEROES.len() == rmm_abi::GRANULE_SIZE);
+        assert!(RPV + 64 + 4 * size_of_val(&ZERO_WORDS) == rmm_abi::GRANULE_SIZE);
     }
     let ipa_width = u64::from(ctx.ipa_width());
     let hash_algo = u64::from(ctx.hash_algorithm());
-    let (to_rpv, _) = ZEROES.split_at(RPV - 16);
+    let zeroes = ZERO_WORDS.as_bytes();
+    let (to_rpv, _) = zeroes.split_at(RPV - 16);
     let rpv = ctx.rpv();
     let page: [&[u8]; 8] = [
         ipa_width.as_bytes(),
         hash_algo.as_bytes(),
         to_rpv,
         &rpv,
-        &ZEROES,
-        &ZEROES,
-        &ZEROES,
-        &ZEROES,
+        zeroes,
+        zeroes,
+        zeroes,
+        zeroes,
     ];
     ctx.write(ipa, &page)
 }

@@ -180,10 +180,18 @@ pub enum Exception {
 }
 
 /// The asserted outputs of a Realm's two EL1 timers: enabled, not masked, condition met.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, Eq)]
 pub struct TimerLines {
     /// The virtual timer.
     pub virt: bool,
     /// The physical timer.
     pub phys: bool,
+}
+
+impl PartialEq for TimerLines {
+    // Before each run of a Realm: one comparison and one branch, where `derive` makes two.
+    fn eq(&self, other: &Self) -> bool {
+        let bits = |lines: &Self| u8::from(lines.virt) | u8::from(lines.phys) << 1;
+        bits(self) == bits(other)
+    }
 }

@@ -14,16 +14,22 @@ use rmm_rsi::{Outcome, PsciEffect};
 impl<M: Machine> Running<'_, M> {
     /// A synchronous exception.
     pub fn synchronous(&mut self, esr: u64, far: u64, hpfar: u64) -> Next {
-        let class = inject::class(esr);
         // Calls come first: they are the most frequent, and AArch32 has a class of its own for them.
-        if class == ec::SMC64 {
+        if inject::class(esr) == ec::SMC64 {
             return self.call();
         }
+        self.trap(esr, far, hpfar)
+    }
+
+    /// A synchronous exception other than a call.
+    // Out of line: inlined, its many constants would be loaded on the way to each call.
+    #[inline(never)]
+    fn trap(&mut self, esr: u64, far: u64, hpfar: u64) -> Next {
         if self.entered.pstate & PSTATE_AARCH32 != 0 && !inject::is_abort(esr) {
             // No Realm has AArch32; nothing that traps from there is emulated.
             return self.undefined();
         }
-        match class {
+        match inject::class(esr) {
             ec::WFX => self.wait(esr),
             ec::FP => self.simd(),
             // SME traps in place of SVE if the Host is in streaming mode.
