@@ -84,16 +84,6 @@ fn crash(frame: &Frame, kind: u64, esr: u64, far: u64) -> ! {
     stop()
 }
 
-/// Reports why the monitor cannot go on, and stops this CPU.
-pub fn fatal(why: core::fmt::Arguments<'_>) -> ! {
-    let data = percpu::data();
-    if !data.crashed.replace(true) {
-        let cpu = data.index.get();
-        console::write_crash(format_args!("CRASH: CPU {cpu}: {why}"));
-    }
-    stop()
-}
-
 /// Stops this CPU for ever, interrupts masked. It does not return to the Host: the registers may
 /// hold state of a Realm.
 fn stop() -> ! {
@@ -102,10 +92,16 @@ fn stop() -> ! {
     }
 }
 
+/// Reports what is broken and where, and stops this CPU.
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
-    match info.location() {
-        Some(place) => fatal(format_args!("{} at {place}", info.message())),
-        None => fatal(format_args!("{}", info.message())),
+    let data = percpu::data();
+    if !data.crashed.replace(true) {
+        let (cpu, why) = (data.index.get(), info.message());
+        match info.location() {
+            Some(place) => console::write_crash(format_args!("CRASH: CPU {cpu}: {why} at {place}")),
+            None => console::write_crash(format_args!("CRASH: CPU {cpu}: {why}")),
+        }
     }
+    stop()
 }

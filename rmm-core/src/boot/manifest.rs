@@ -207,8 +207,8 @@ fn console(
     Ok((Some(info), flawed))
 }
 
-/// Checks bounds and checksum of the root complexes. One checksum covers the complexes, their
-/// ports and those ports' mappings.
+/// Checks bounds and checksum of the root complexes. One checksum, modulo 2^64 as all of them, covers
+/// the complexes, their ports and the mappings of the ports.
 fn root_complexes(buffer: &Buffer<'_>, header: &BootManifest) -> Result<(), BootError> {
     const OUTSIDE: BootError = BootError::Manifest("a root complex reaches outside the page");
     let list = &header.plat_root_complex;
