@@ -34,7 +34,7 @@ impl Machine for ArchCpu {
     }
 
     fn interrupt_pending(&self) -> bool {
-        ISR_EL1.is_set(ISR_EL1::I) || ISR_EL1.is_set(ISR_EL1::F)
+        ISR_EL1.get() & set!(ISR_EL1: I | F) != 0
     }
 
     #[inline]
