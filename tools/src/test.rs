@@ -22,11 +22,32 @@ const GUEST_LIMIT: u64 = 400;
 /// Its name as a test.
 const GUEST: &str = "guest.linux";
 
-/// Passed and failed tests.
-#[derive(Clone, Copy, Default)]
+/// How many tests ended how.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Count {
     passed: u64,
     failed: u64,
+    /// Those that the machine cannot do, wholly or in part.
+    skipped: u64,
+}
+
+impl std::ops::AddAssign for Count {
+    fn add_assign(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.skipped += other.skipped;
+    }
+}
+
+impl std::fmt::Display for Count {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self {
+            passed,
+            failed,
+            skipped,
+        } = self;
+        write!(f, "{passed} passed, {failed} failed, {skipped} skipped")
+    }
 }
 
 /// Runs the tests and prints the sum as last line.
@@ -37,12 +58,8 @@ pub fn main(arguments: &[String]) -> Outcome {
     let mut total = Count::default();
     if !options.target_only {
         let count = host_tests()?;
-        println!(
-            "host crates: {} passed, {} failed",
-            count.passed, count.failed
-        );
-        total.passed += count.passed;
-        total.failed += count.failed;
+        println!("host crates: {count}");
+        total += count;
     }
     let mut target = Target::default();
     target.run(&options)?;
@@ -51,14 +68,16 @@ pub fn main(arguments: &[String]) -> Outcome {
     }
     println!();
     for (group, count) in &target.groups {
-        println!("{group}: {} passed, {} failed", count.passed, count.failed);
-        total.passed += count.passed;
-        total.failed += count.failed;
+        println!("{group}: {count}");
+        total += *count;
+    }
+    for skipped in &target.skipped {
+        println!("skipped {skipped}");
     }
     for failure in &target.failures {
         println!("FAILED {failure}");
     }
-    println!("{} passed, {} failed", total.passed, total.failed);
+    println!("{total}");
     Ok(if total.failed == 0 && total.passed > 0 {
         ExitCode::SUCCESS
     } else {
@@ -82,6 +101,7 @@ fn host_tests() -> Result<Count, Box<dyn Error>> {
         if let Some(result) = line.strip_prefix("test result: ") {
             count.passed += number_before(result, " passed");
             count.failed += number_before(result, " failed");
+            count.skipped += number_before(result, " ignored");
         }
     }
     if !child.wait()?.success() && count.failed == 0 {
@@ -103,6 +123,7 @@ fn number_before(text: &str, word: &str) -> u64 {
 struct Target {
     groups: BTreeMap<String, Count>,
     failures: Vec<String>,
+    skipped: Vec<String>,
     /// The test that runs.
     current: Option<String>,
     /// The last test that was started.
@@ -200,6 +221,12 @@ impl Target {
                 self.count(&test).passed += 1;
                 self.current = None;
             }
+            Some((test, result)) if result.starts_with("skipped: ") => {
+                let why = result.trim_start_matches("skipped: ");
+                self.count(&test).skipped += 1;
+                self.skipped.push(format!("{test}: {why}"));
+                self.current = None;
+            }
             Some((test, result)) => {
                 let why = result.strip_prefix("FAILED: ").unwrap_or(result);
                 self.count(&test).failed += 1;
@@ -208,7 +235,7 @@ impl Target {
             }
             None => {}
         }
-        line.starts_with("host: ") && line.ends_with(" failed")
+        line.starts_with("host: ") && line.ends_with(" skipped")
     }
 
     fn count(&mut self, test: &str) -> &mut Count {
@@ -237,16 +264,19 @@ mod tests {
             "start rtt.two",
             "rtt.two ... FAILED: status 1",
             "rec.one ... ok",
+            "start rtt.three",
+            "rtt.three ... skipped: why",
         ] {
             assert!(!target.line(line));
         }
-        assert!(target.line("host: 1 passed, 1 failed"));
+        assert!(target.line("host: 1 passed, 1 failed, 1 skipped"));
         let rtt = target.groups["rtt"];
-        assert_eq!((rtt.passed, rtt.failed), (1, 1));
+        assert_eq!(rtt.to_string(), "1 passed, 1 failed, 1 skipped");
         // A result without a start does not count.
         assert!(!target.groups.contains_key("rec"));
         assert_eq!(target.failures, ["rtt.two: status 1"]);
-        assert_eq!(target.last.as_deref(), Some("rtt.two"));
+        assert_eq!(target.skipped, ["rtt.three: why"]);
+        assert_eq!(target.last.as_deref(), Some("rtt.three"));
         assert_eq!(target.current, None);
     }
 
@@ -255,6 +285,7 @@ mod tests {
         let line = "ok. 12 passed; 3 failed; 1 ignored; 0 measured";
         assert_eq!(number_before(line, " passed"), 12);
         assert_eq!(number_before(line, " failed"), 3);
+        assert_eq!(number_before(line, " ignored"), 1);
         assert_eq!(number_before("nothing", " failed"), 0);
     }
 }

@@ -54,6 +54,11 @@ fn wait_idle() -> bool {
     false
 }
 
+/// Whether there is a second CPU.
+pub fn exists() -> bool {
+    gic::redistributor_of(board::SECOND_CPU).is_some()
+}
+
 /// Gives the second CPU something to do, starting it first if need be.
 ///
 /// # Errors

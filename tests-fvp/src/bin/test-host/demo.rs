@@ -5,7 +5,7 @@ use crate::check::{Check, ensure, ensure_eq, fail};
 use crate::console::line;
 use crate::realm::{Config, IMAGE, Realm};
 use crate::rec::{Rec, Step, describe, enter, enter_with, exits};
-use crate::tests::Test;
+use crate::tests::{Test, needs};
 use crate::{cpu1, pool, rmi};
 
 use rmm_abi::psci::{self, fid};
@@ -14,7 +14,7 @@ use spin::Mutex;
 use tests_fvp::protocol::{DEMO_DEVICE, DEMO_READS, DEMO_WRITES, MODE_DEMO};
 
 /// The demonstration as a test.
-pub const TESTS: &[Test] = &[("demo.life", life)];
+pub const TESTS: &[Test] = &[("demo.life", || needs::second_cpu().and_then(|()| life()))];
 
 /// How the second CPU's part went.
 static SECOND: Mutex<Option<Check>> = Mutex::new(None);

@@ -30,7 +30,12 @@ pub fn cpu() -> usize {
 
 /// The redistributor of this CPU.
 fn redistributor() -> u64 {
-    let mpidr = mrs!("mpidr_el1");
+    redistributor_of(mrs!("mpidr_el1"))
+        .unwrap_or_else(|| crate::crash(format_args!("this CPU has no redistributor")))
+}
+
+/// The redistributor of the CPU of an MPIDR; none if there is no such CPU.
+pub fn redistributor_of(mpidr: u64) -> Option<u64> {
     let affinity = mpidr & 0xFF_FFFF | (mpidr >> 8 & 0xFF00_0000);
     let mut base = board::GICR;
     loop {
@@ -38,8 +43,11 @@ fn redistributor() -> u64 {
         let typer =
             unsafe { with_exposed_provenance_mut::<u64>(base as usize + 8).read_volatile() };
         let (vlpis, last) = (typer & 2 != 0, typer & 1 << 4 != 0);
-        if typer >> 32 == affinity || last {
-            return base;
+        if typer >> 32 == affinity {
+            return Some(base);
+        }
+        if last {
+            return None;
         }
         base += if vlpis { 0x4_0000 } else { 0x2_0000 };
     }

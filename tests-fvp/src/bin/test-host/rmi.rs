@@ -2,7 +2,7 @@
 //! RMI calls, each checked for what every call has to keep: SMCCC's preserved registers, and zero
 //! in the result registers that a command does not declare.
 
-use crate::check::Check;
+use crate::check::{Check, fail};
 use alloc::format;
 use alloc::string::String;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -51,11 +51,7 @@ impl Answer {
         if self.status == wanted {
             Ok(self.out)
         } else {
-            Err(format!(
-                "{what}: {}, wanted {}",
-                name(self.status),
-                name(wanted)
-            ))
+            fail!("{what}: {}, wanted {}", name(self.status), name(wanted))
         }
     }
 
@@ -184,11 +180,11 @@ pub fn returned() -> u64 {
 pub fn check_convention() -> Check {
     match BREACH.swap(0, Ordering::Relaxed) {
         0 => Ok(()),
-        breach => Err(format!(
+        breach => fail!(
             "call {:#x}: X{} is neither preserved nor zero as it must be",
             breach >> 8,
             breach & 0xFF
-        )),
+        ),
     }
 }
 

@@ -3,6 +3,7 @@
 
 use super::Test;
 use super::exit::running;
+use super::needs;
 use crate::arch::{isb, mrs, msr};
 use crate::check::{Check, ensure_eq};
 use crate::realm::{Config, Realm};
@@ -165,10 +166,7 @@ fn first_entry() -> Check {
 /// The Host's SVE registers, whose lower parts the Realm's vector registers are.
 // Conformance: Bugs others fixed sve_pffr
 fn host_sve() -> Check {
-    // ID_AA64PFR0_EL1.SVE
-    if mrs!("id_aa64pfr0_el1") >> 32 & 0xF == 0 {
-        return super::not_offered("the Host's SVE");
-    }
+    needs::host_sve()?;
     let realm = running()?;
     let rec = &realm.recs[0];
     // ZCR_EL2: the longest vectors.

@@ -2,8 +2,9 @@
 //! RMI_DATA_CREATE, RMI_DATA_CREATE_UNKNOWN, RMI_DATA_DESTROY.
 
 use super::Test;
+use super::needs::part_without_memory;
 use super::rtt::check_entry;
-use super::zoo::{Kind, Zoo, without_memory};
+use super::zoo::{Kind, Zoo};
 use crate::check::{Check, ensure, ensure_eq};
 use crate::pool::{self, GRANULE};
 use crate::realm::{Config, Realm, entry_size};
@@ -134,7 +135,7 @@ fn create_wrong() -> Check {
     rmi::data_create(rd, data, IPA, data, 1).input("src is data")?;
     rmi::data_create(rd, rd, IPA, src, 1).input("data is rd")?;
     rmi::data_create(rd, rd, IPA, rd, 1).input("all three are rd")?;
-    if let Some(address) = without_memory() {
+    if let Some(address) = part_without_memory() {
         rmi::data_create(rd, data, IPA, address, 1).input("src without memory")?;
         rmi::data_create(rd, address, IPA, src, 1).input("data without memory")?;
     }
@@ -198,7 +199,7 @@ fn create_unknown_wrong() -> Check {
         rmi::data_create_unknown(rd, address, IPA).input(&what)?;
     }
     rmi::data_create_unknown(rd, rd, IPA).input("data is rd")?;
-    if let Some(address) = without_memory() {
+    if let Some(address) = part_without_memory() {
         rmi::data_create_unknown(rd, address, IPA).input("data without memory")?;
     }
     for ipa in [IPA + 1, IPA + 0x800, half, 2 * half, 1 << 52, !0xFFF] {

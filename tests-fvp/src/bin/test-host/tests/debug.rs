@@ -4,6 +4,7 @@
 use super::Test;
 use super::exit::running;
 use super::instruct::{self, DEBUG_ON, LOAD, NOP, Register, SMC, kept};
+use super::needs;
 use super::smp::{on_second, result};
 use crate::arch::{isb, mrs, msr};
 use crate::check::{Check, ensure_eq};
@@ -96,6 +97,7 @@ fn exits(realm: &Realm, rec: &Rec) -> Check {
 /// Each of the breakpoints fires, when it is enabled; again after exits and on another CPU.
 // Conformance: Exceptions and accesses that do not exit breakpoints
 fn breakpoint() -> Check {
+    needs::second_cpu()?;
     let realm = running()?;
     let rec = &realm.recs[0];
     for n in 0..2 {
@@ -131,6 +133,7 @@ fn watches(rec: &Rec, address: u64, what: &str) -> Check {
 /// Each of the watchpoints fires, again after exits and on another CPU.
 // Conformance: Exceptions and accesses that do not exit breakpoints
 fn watchpoint() -> Check {
+    needs::second_cpu()?;
     let realm = running()?;
     let rec = &realm.recs[0];
     let address = place(rec)?;
@@ -154,6 +157,7 @@ fn watchpoint() -> Check {
 
 /// A Realm's breakpoints and watchpoints are not another's, on any CPU.
 fn of_one_realm() -> Check {
+    needs::second_cpu()?;
     let (first, second) = (running()?, running()?);
     let (armed, other) = (&first.recs[0], &second.recs[0]);
     let address = place(armed)?;
@@ -296,6 +300,7 @@ fn step_exits() -> Check {
 
 /// The step is begun on one CPU and ends on the other.
 fn step_moves() -> Check {
+    needs::second_cpu()?;
     let realm = running()?;
     let rec = &realm.recs[0];
     let ipa = realm.config.unprotected();

@@ -3,9 +3,9 @@
 
 use super::Test;
 use super::exit::{DATA_ABORT, DATA_ABORT_SAME};
+use super::needs;
 use super::smp::on_second;
 use super::stage1::{UPPER, leaf, translate_upper};
-use super::zoo::without_memory;
 use crate::check::{Check, ensure, ensure_eq, fail};
 use crate::pool::{self, GRANULE};
 use crate::realm::{Config, Realm};
@@ -36,9 +36,8 @@ const TRANSLATION_3: u64 = 7;
 /// is; its table of level 3 comes and goes meanwhile. The monitor outlives what it meets there.
 // Conformance: REC exits emulatable_permission
 fn stage1_table() -> Check {
-    let Some(nothing) = without_memory() else {
-        return super::not_offered("an address without memory");
-    };
+    needs::second_cpu()?;
+    let nothing = needs::address_without_memory()?;
     let mut realm = Realm::loaded(&Config::default())?;
     let half = realm.config.unprotected();
     let upper = layout::BASE + layout::SIZE;

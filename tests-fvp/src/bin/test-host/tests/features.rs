@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Realms with LPA2, SVE or a PMU, if the monitor offers them.
 
+use super::Test;
 use super::instruct::{Register, UNDEFINED, run};
+use super::needs;
 use super::rtt::check_entry;
-use super::{Test, not_offered};
 use crate::arch::{isb, mrs, msr};
 use crate::check::{Check, ensure, ensure_eq};
 use crate::pool::GRANULE;
@@ -11,7 +12,7 @@ use crate::realm::{Config, Realm};
 use crate::rec::{command, enter_with};
 use crate::rmi;
 use alloc::format;
-use rmm_abi::rmi::{FeatureRegister0, RealmFlags, RecEnterFlags};
+use rmm_abi::rmi::{RealmFlags, RecEnterFlags};
 use tests_fvp::protocol::{Access, MODE_COMMANDS, Op, SysReg};
 use tests_fvp::registers;
 
@@ -24,12 +25,6 @@ pub const TESTS: &[Test] = &[
     ("features.pmu_of_host", pmu_of_host),
 ];
 
-fn features() -> Check<FeatureRegister0> {
-    Ok(FeatureRegister0::from_bits(
-        rmi::features(0).ok("RMI_FEATURES")?[0],
-    ))
-}
-
 /// A Realm with LPA2 of some shape.
 fn lpa2(s2sz: u8, level: i64, tables: u32) -> Config {
     Config {
@@ -41,12 +36,12 @@ fn lpa2(s2sz: u8, level: i64, tables: u32) -> Config {
     }
 }
 
+/// What a CPU without 52-bit physical addresses cannot do.
+const WIDE: &str = "IPA spaces of more bits than the CPU has";
+
 // Conformance: RMI_REALM_CREATE shapes
 fn lpa2_shapes() -> Check {
-    let features = features()?;
-    if !features.lpa2() {
-        return not_offered("LPA2");
-    }
+    let features = needs::lpa2()?;
     for (s2sz, level, tables) in [
         (40, 0, 1),
         (48, 0, 1),
@@ -58,6 +53,7 @@ fn lpa2_shapes() -> Check {
         (32, 2, 4),
     ] {
         if u64::from(s2sz) > features.s2sz() {
+            needs::leave_out(WIDE);
             continue;
         }
         let what = |why| format!("{s2sz} bits from level {level} with {tables} tables: {why}");
@@ -85,11 +81,10 @@ fn lpa2_shapes() -> Check {
 
 /// Realms with LPA2 run, with start levels 0 and -1, and take aborts.
 fn lpa2_runs() -> Check {
-    if !features()?.lpa2() {
-        return not_offered("LPA2");
-    }
+    let features = needs::lpa2()?;
     for (s2sz, level) in [(40, 0), (48, 0), (52, -1)] {
-        if u64::from(s2sz) > features()?.s2sz() {
+        if u64::from(s2sz) > features.s2sz() {
+            needs::leave_out(WIDE);
             continue;
         }
         let config = lpa2(s2sz, level, 1);
@@ -114,10 +109,7 @@ fn lpa2_runs() -> Check {
 // Conformance: Exceptions and accesses that do not exit sve
 // Conformance: Bugs others fixed sve_pffr
 fn sve() -> Check {
-    let features = features()?;
-    if !features.sve_en() {
-        return not_offered("SVE");
-    }
+    let features = needs::sve()?;
     // ZCR_EL2: the Host's own vectors, the longest.
     msr!("s3_4_c1_c2_0", 0xF);
     isb();
@@ -174,10 +166,7 @@ fn with_pmu(counters: u64) -> Check<Realm> {
 
 // Conformance: Exceptions and accesses that do not exit pmu
 fn pmu() -> Check {
-    let features = features()?;
-    if !features.pmu_en() {
-        return not_offered("a PMU");
-    }
+    let features = needs::pmu()?;
     for counters in [1, features.pmu_num_ctrs()] {
         let realm = with_pmu(counters)?;
         let rec = &realm.recs[0];
@@ -197,9 +186,7 @@ fn pmu() -> Check {
 /// The overflow's state is in every exit record.
 // Conformance: REC exits always
 fn pmu_overflow() -> Check {
-    if !features()?.pmu_en() {
-        return not_offered("a PMU");
-    }
+    needs::pmu()?;
     let realm = with_pmu(1)?;
     let rec = &realm.recs[0];
     let cycle_counter = 1 << 31;
@@ -233,9 +220,7 @@ const PMEVCNTR1: Register = Register(3, 3, 14, 8, 1);
 /// A Realm's counters are its own.
 // Conformance: Bugs others fixed pmu_host
 fn pmu_of_host() -> Check {
-    if !features()?.pmu_en() {
-        return not_offered("a PMU");
-    }
+    needs::pmu()?;
     let realm = with_pmu(1)?;
     let rec = &realm.recs[0];
     msr!("pmccntr_el0", 0xABCD_0000);

@@ -2,7 +2,8 @@
 //! RMI_GRANULE_DELEGATE and RMI_GRANULE_UNDELEGATE.
 
 use super::Test;
-use super::zoo::{Kind, Zoo, without_memory};
+use super::needs;
+use super::zoo::{Kind, Zoo};
 use crate::arch::{is_gpf, try_read};
 use crate::check::{Check, ensure, ensure_eq, fail};
 use crate::pool::{self, GRANULE};
@@ -92,9 +93,7 @@ fn undelegate_wrong() -> Check {
 /// The bank that EL3 reports may be larger than the memory that is there.
 // Conformance: RMI_GRANULE_DELEGATE gran_bound
 fn no_memory() -> Check {
-    let Some(address) = without_memory() else {
-        return super::not_offered("an address without memory");
-    };
+    let address = needs::address_without_memory()?;
     for address in [address, address + 0x1F_F000, board::BANK.end - GRANULE] {
         for _ in 0..2 {
             rmi::delegate(address).input("delegate without memory")?;
@@ -141,6 +140,7 @@ fn bank_ends() -> Check {
 
 /// Both CPUs delegate and undelegate the same granules: each change has one winner.
 fn contended() -> Check {
+    needs::second_cpu()?;
     const GRANULES: u64 = 4;
     const ROUNDS: u64 = 400;
     let base = pool::take(GRANULES, GRANULE)?;
@@ -185,6 +185,7 @@ fn contended() -> Check {
 
 /// Both CPUs work at granules of their own.
 fn two_cpus() -> Check {
+    needs::second_cpu()?;
     const GRANULES: u64 = 200;
     let mine = pool::take(GRANULES, GRANULE)?;
     let his = pool::take(GRANULES, GRANULE)?;

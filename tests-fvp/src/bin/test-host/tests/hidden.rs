@@ -4,12 +4,12 @@
 use super::Test;
 use super::exit::running;
 use super::instruct::{Register, UNDEFINED, run};
+use super::needs;
 use crate::arch::{isb, mrs, msr};
 use crate::check::{Check, ensure_eq};
 use crate::realm::{Config, Realm};
 use crate::rec::Rec;
-use crate::rmi;
-use rmm_abi::rmi::{FeatureRegister0, RealmFlags};
+use rmm_abi::rmi::RealmFlags;
 use tests_fvp::protocol::MODE_COMMANDS;
 
 pub const TESTS: &[Test] = &[
@@ -166,7 +166,7 @@ fn sme() -> Check {
     let without_sve = running()?;
     sme_in(&without_sve.recs[0], &registers)?;
     without_sve.finish()?;
-    let features = FeatureRegister0::from_bits(rmi::features(0).ok("RMI_FEATURES")?[0]);
+    let features = needs::features()?;
     let realm = if features.sve_en() {
         let config = Config {
             flags: RealmFlags::SVE.bits(),

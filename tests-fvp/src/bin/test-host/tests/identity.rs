@@ -4,12 +4,12 @@
 use super::Test;
 use super::exit::running;
 use super::instruct::{Register, UNDEFINED, run};
+use super::needs;
 use crate::arch::mrs;
 use crate::check::{Check, ensure_eq};
 use crate::realm::{Config, Realm};
 use crate::rec::Rec;
-use crate::rmi;
-use rmm_abi::rmi::{FeatureRegister0, RealmFlags, index_to_mpidr};
+use rmm_abi::rmi::{RealmFlags, index_to_mpidr};
 use tests_fvp::protocol::MODE_COMMANDS;
 
 pub const TESTS: &[Test] = &[
@@ -243,12 +243,6 @@ fn compare(rec: &Rec, change: impl Fn(u64, u64, u64) -> u64) -> Check {
     Ok(())
 }
 
-fn features() -> Check<FeatureRegister0> {
-    Ok(FeatureRegister0::from_bits(
-        rmi::features(0).ok("RMI_FEATURES")?[0],
-    ))
-}
-
 /// Every register from CRm 1 to 7, those that do not exist included; none can be written.
 // Conformance: Exceptions and accesses that do not exit id_registers, hidden
 fn whole_space() -> Check {
@@ -262,9 +256,7 @@ fn whole_space() -> Check {
 }
 
 fn with_sve() -> Check {
-    if !features()?.sve_en() {
-        return super::not_offered("SVE");
-    }
+    needs::sve()?;
     let config = Config {
         flags: RealmFlags::SVE.bits(),
         ..Config::default()
@@ -280,9 +272,7 @@ fn with_sve() -> Check {
 }
 
 fn with_pmu() -> Check {
-    if !features()?.pmu_en() {
-        return super::not_offered("a PMU");
-    }
+    needs::pmu()?;
     let config = Config {
         flags: RealmFlags::PMU.bits(),
         pmu_num_ctrs: 1,

@@ -3,15 +3,16 @@
 
 use super::Test;
 use super::instruct::{LOAD, Register, SEED, SMC, STORE, instruct};
+use super::needs;
 use crate::arch::{isb, mrs, msr, now};
 use crate::check::{Check, ensure, ensure_eq};
+use crate::gic;
 use crate::pool::GRANULE;
 use crate::realm::{Config, Realm};
 use crate::rec::{Rec, command, enter, enter_with};
-use crate::{gic, rmi};
 use alloc::vec::Vec;
 use rmm_abi::psci;
-use rmm_abi::rmi::{FeatureRegister0, RealmFlags, RecEnter, RecEnterFlags, RecExit, RecExitReason};
+use rmm_abi::rmi::{RealmFlags, RecEnter, RecEnterFlags, RecExit, RecExitReason};
 use rmm_abi::rsi;
 use tests_fvp::protocol::{MODE_COMMANDS, Op, SysReg, layout, pattern};
 use tests_fvp::registers::{self, EL1_NAMES, HOST_NAMES};
@@ -305,7 +306,7 @@ fn check_timers_and_pmu(exit: &RecExit, time: u64, pmu: bool, name: &str) -> Che
 /// Whatever the exit, also that of an answer to a host call that cannot be written.
 // Conformance: REC exits always
 fn timers_and_pmu() -> Check {
-    let features = FeatureRegister0::from_bits(rmi::features(0).ok("RMI_FEATURES")?[0]);
+    let features = needs::features()?;
     let pmu = features.pmu_en();
     let (realm, time) = with_timers_and_pmu(pmu)?;
     let rec = &realm.recs[0];

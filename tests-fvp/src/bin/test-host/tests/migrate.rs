@@ -4,13 +4,13 @@
 use super::Test;
 use super::exit::running;
 use super::instruct::{self, AUTIA, PACIA, Register};
+use super::needs;
 use super::smp::{on_second, result};
 use crate::arch::{self, isb, mrs, msr, ticks};
 use crate::check::{Check, ensure, ensure_eq};
 use crate::realm::{Config, Realm};
 use crate::rec::Rec;
-use crate::rmi;
-use rmm_abi::rmi::{FeatureRegister0, RealmFlags, RecExitReason};
+use rmm_abi::rmi::{RealmFlags, RecExitReason};
 use tests_fvp::protocol::{MODE_COMMANDS, Op, SysReg, layout, pattern};
 use tests_fvp::registers;
 
@@ -49,6 +49,7 @@ const HOST: u64 = 100;
 const OTHER: u64 = 200;
 
 fn vectors() -> Check {
+    needs::second_cpu()?;
     let (realm, other) = (running()?, running()?);
     realm.recs[0].value_of(Op::FpSet, &[0])?;
     each_cpu(&realm.recs[0], &other.recs[0], |rec, other, n| {
@@ -70,10 +71,8 @@ fn vectors() -> Check {
 }
 
 fn sve() -> Check {
-    let features = FeatureRegister0::from_bits(rmi::features(0).ok("RMI_FEATURES")?[0]);
-    if !features.sve_en() {
-        return super::not_offered("SVE");
-    }
+    needs::second_cpu()?;
+    let features = needs::sve()?;
     let config = Config {
         flags: RealmFlags::SVE.bits(),
         sve_vl: features.sve_vl() as u8,
@@ -106,6 +105,7 @@ fn sve() -> Check {
 }
 
 fn registers_of_el1() -> Check {
+    needs::second_cpu()?;
     let (realm, other) = (running()?, running()?);
     realm.recs[0].value_of(Op::SysSet, &[0])?;
     each_cpu(&realm.recs[0], &other.recs[0], |rec, other, n| {
@@ -163,6 +163,7 @@ fn check_timers(rec: &Rec, seed: u64, whose: &str) -> Check {
 
 // Conformance: Exceptions and accesses that do not exit timers
 fn timers() -> Check {
+    needs::second_cpu()?;
     let (realm, other) = (running()?, running()?);
     set_timers(&realm.recs[0], 0)?;
     each_cpu(&realm.recs[0], &other.recs[0], |rec, other, n| {
@@ -185,6 +186,7 @@ fn timers() -> Check {
 
 /// A timer that is set on one CPU ends the run on the other.
 fn timer_fires() -> Check {
+    needs::second_cpu()?;
     let realm = running()?;
     let rec = &realm.recs[0];
     let word = rec.load(layout::BASE)?;
@@ -245,10 +247,8 @@ fn sign(rec: &Rec) -> Check<u64> {
 
 /// What is signed on one CPU is authentic on the other, and in this Realm alone.
 fn pauth() -> Check {
-    // ID_AA64ISAR1_EL1.APA, API; ID_AA64ISAR2_EL1.APA3
-    if mrs!("id_aa64isar1_el1") & 0xFF0 == 0 && mrs!("s3_0_c0_c6_2") & 0xF000 == 0 {
-        return super::not_offered("pointer authentication");
-    }
+    needs::second_cpu()?;
+    needs::pauth()?;
     let (realm, other) = (running()?, running()?);
     let rec = &realm.recs[0];
     set_key(rec, 1)?;

@@ -16,6 +16,7 @@ mod irq;
 mod leak;
 mod migrate;
 mod mmio;
+pub mod needs;
 mod order;
 mod psci;
 mod race;
@@ -32,7 +33,7 @@ mod version;
 mod virt;
 mod zoo;
 
-use crate::check::{Check, ensure_eq};
+use crate::check::{Check, Stop, ensure_eq, skip};
 use crate::console::line;
 use crate::params::Parameters;
 use crate::{demo, pool, rmi};
@@ -75,7 +76,7 @@ const GROUPS: &[&[Test]] = &[
 
 /// Runs the tests that the parameters ask for.
 pub fn run_all(parameters: &Parameters) {
-    let (mut passed, mut failed) = (0, 0);
+    let (mut passed, mut failed, mut skipped) = (0, 0, 0);
     let mut wanted = parameters.after.is_none();
     for (name, test) in GROUPS.iter().copied().flatten() {
         if wanted && parameters.only.is_none_or(|text| name.contains(text)) {
@@ -85,7 +86,11 @@ pub fn run_all(parameters: &Parameters) {
                     passed += 1;
                     line!("{name} ... ok");
                 }
-                Err(why) => {
+                Err(Stop::Skipped(why)) => {
+                    skipped += 1;
+                    line!("{name} ... skipped: {why}");
+                }
+                Err(Stop::Failed(why)) => {
                     failed += 1;
                     line!("{name} ... FAILED: {why}");
                 }
@@ -93,24 +98,26 @@ pub fn run_all(parameters: &Parameters) {
         }
         wanted |= parameters.after == Some(name);
     }
-    line!("host: {passed} passed, {failed} failed");
-}
-
-/// Says that a test has nothing to look at here. It passes.
-fn not_offered(what: &str) -> Check {
-    line!("host: {what} is not offered");
-    Ok(())
+    line!("host: {passed} passed, {failed} failed, {skipped} skipped");
 }
 
 /// One test, and what has to hold after each of them.
 fn run(test: fn() -> Check) -> Check {
     let in_use = pool::in_use();
-    test()?;
+    let outcome = test();
+    let left_out = needs::left_out();
+    if matches!(outcome, Err(Stop::Failed(_))) {
+        return outcome;
+    }
     rmi::check_convention()?;
     ensure_eq!(
         pool::in_use(),
         in_use,
         "granules not given back by the test"
     );
-    Ok(())
+    outcome?;
+    match left_out {
+        Some(what) => skip!("in part: {what}"),
+        None => Ok(()),
+    }
 }

@@ -2,6 +2,7 @@
 //! Two CPUs that give the monitor contradictory orders. Any of them may lose; nothing may be lost.
 
 use super::Test;
+use super::needs;
 use super::zoo::Zoo;
 use crate::check::{Check, ensure, ensure_eq, fail};
 use crate::pool::{self, GRANULE};
@@ -47,6 +48,7 @@ fn both<T: Send + 'static>(
 /// Both CPUs create and destroy tables and pages of one Realm, where the dice send them.
 // Conformance: Invariants conservation, progress
 fn tables() -> Check {
+    needs::second_cpu()?;
     const GRANULES: usize = 24;
     let realm = Realm::new(&Config::default())?;
     let rd = realm.rd;
@@ -178,6 +180,7 @@ fn while_flickering(granule: u64, work: impl FnOnce() -> Check) -> Check {
 
 /// RmiRecRun is taken away while a REC is entered.
 fn structures() -> Check {
+    needs::second_cpu()?;
     let realm = Realm::running(&Config::default(), 1, MODE_COMMANDS)?;
     let rec = realm.boot()?.clone();
     let run = pool::take_one()?;
@@ -200,6 +203,7 @@ fn structures() -> Check {
 
 /// The source of RMI_DATA_CREATE and the parameters of RMI_REC_CREATE are taken away.
 fn sources() -> Check {
+    needs::second_cpu()?;
     let zoo = Zoo::new()?;
     let (rd, data) = (zoo.realm.rd, zoo.delegated);
     let ipa = layout::BASE + layout::SIZE;
@@ -227,6 +231,7 @@ fn sources() -> Check {
 
 /// Both CPUs create Realms with the same VMID, of granules of their own: one at a time succeeds.
 fn create_realm() -> Check {
+    needs::second_cpu()?;
     let bench = || -> Check<(u64, u64, u64)> {
         let (rd, rtt) = (pool::take_delegated()?, pool::take_delegated()?);
         let page = pool::take_one()?;
@@ -268,6 +273,7 @@ fn create_realm() -> Check {
 
 /// One CPU runs a REC, the other tries to destroy it, its Realm and their granules.
 fn destroy() -> Check {
+    needs::second_cpu()?;
     let realm = Realm::running(&Config::default(), 1, MODE_COMMANDS)?;
     let rec = realm.boot()?.clone();
     let (pa, rd, root) = (rec.pa, realm.rd, realm.rtt_base);
@@ -340,6 +346,7 @@ fn destroy() -> Check {
 // Conformance: RMI_RTT_FOLD tlb
 // Conformance: RMI_RTT_CREATE tlb
 fn fold_while_used() -> Check {
+    needs::second_cpu()?;
     let mut realm = Realm::loaded(&Config::default())?;
     let ipa = layout::BASE + MIB_2;
     let rd = realm.rd;

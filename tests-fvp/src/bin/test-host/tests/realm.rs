@@ -2,15 +2,17 @@
 //! RMI_REALM_CREATE, RMI_REALM_ACTIVATE, RMI_REALM_DESTROY.
 
 use super::Test;
+use super::needs;
+use super::needs::part_without_memory;
 use super::rtt::check_entry;
-use super::zoo::{Kind, Zoo, without_memory};
+use super::zoo::{Kind, Zoo};
 use crate::arch::mrs;
 use crate::check::{Check, ensure};
 use crate::pool::{self, GRANULE};
 use crate::realm::{Config, Realm, entry_size};
 use crate::rmi::{self, Answer};
 use alloc::format;
-use rmm_abi::rmi::{FeatureRegister0, RealmParams};
+use rmm_abi::rmi::RealmParams;
 use zerocopy::IntoBytes;
 
 pub const TESTS: &[Test] = &[
@@ -33,12 +35,6 @@ pub const TESTS: &[Test] = &[
 
 const MIB_2: u64 = entry_size(2);
 const GIB: u64 = entry_size(1);
-
-fn features() -> Check<FeatureRegister0> {
-    Ok(FeatureRegister0::from_bits(
-        rmi::features(0).ok("RMI_FEATURES")?[0],
-    ))
-}
 
 /// Granules and a page of parameters, to create a Realm by hand.
 struct Bench {
@@ -109,7 +105,7 @@ fn life() -> Check {
 /// IPA widths, start levels and numbers of tables that belong together.
 // Conformance: RMI_REALM_CREATE shapes, entries
 fn shapes() -> Check {
-    let features = features()?;
+    let features = needs::features()?;
     let shapes = [
         (32, 2, 4),
         (33, 2, 8),
@@ -125,6 +121,7 @@ fn shapes() -> Check {
     ];
     for (s2sz, level, tables) in shapes {
         if u64::from(s2sz) > features.s2sz() {
+            needs::leave_out("IPA spaces of more bits than the CPU has");
             continue;
         }
         let config = Config {
@@ -167,7 +164,7 @@ fn create_wrong() -> Check {
         let what = format!("params at {offset:#x}");
         rmi::realm_create(bench.rd, bench.page + offset).input(&what)?;
     }
-    if let Some(address) = without_memory() {
+    if let Some(address) = part_without_memory() {
         rmi::realm_create(bench.rd, address).input("params without memory")?;
         let params = RealmParams {
             rtt_base: address,
@@ -214,7 +211,7 @@ fn create_alias() -> Check {
 
 // Conformance: RMI_REALM_CREATE rtt_num_level, rtt_align, params_supp
 fn create_shape_wrong() -> Check {
-    let features = features()?;
+    let features = needs::features()?;
     let bench = Bench::new(16)?;
     let shapes = [
         // Too narrow, too wide.
@@ -280,7 +277,7 @@ fn create_shape_wrong() -> Check {
 
 // Conformance: RMI_REALM_CREATE params_valid, params_supp
 fn create_feature_wrong() -> Check {
-    let features = features()?;
+    let features = needs::features()?;
     let bench = Bench::new(1)?;
     let good = Config::default().params(bench.rtt);
     let refuses = |what: &str, change: &dyn Fn(&mut RealmParams)| {

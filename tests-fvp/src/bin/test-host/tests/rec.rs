@@ -3,10 +3,12 @@
 
 use super::Test;
 use super::instruct::{instruct, kept};
+use super::needs;
+use super::needs::part_without_memory;
 use super::psci::check_start;
-use super::zoo::{Kind, Zoo, without_memory};
+use super::zoo::{Kind, Zoo};
 use crate::arch::ticks;
-use crate::check::{Check, ensure, ensure_eq};
+use crate::check::{Check, ensure, ensure_eq, skip};
 use crate::gic;
 use crate::pool::{self, GRANULE};
 use crate::realm::{Config, Realm, rec_params};
@@ -15,8 +17,7 @@ use crate::rmi;
 use alloc::format;
 use alloc::vec::Vec;
 use rmm_abi::rmi::{
-    FeatureRegister0, RMI_ERROR_REALM, RealmFlags, RecEnter, RecEnterFlags, RecExitReason,
-    RecParams, status,
+    RMI_ERROR_REALM, RealmFlags, RecEnter, RecEnterFlags, RecExitReason, RecParams, status,
 };
 use rmm_abi::{psci, rsi};
 use tests_fvp::protocol::{MODE_COMMANDS, Op, layout};
@@ -25,6 +26,7 @@ use zerocopy::IntoBytes;
 pub const TESTS: &[Test] = &[
     ("rec.create_wrong", create_wrong),
     ("rec.create_aux_wrong", create_aux_wrong),
+    ("rec.create_aux_wrong_sve", create_aux_wrong_sve),
     ("rec.create_params_wrong", create_params_wrong),
     ("rec.many", many),
     ("rec.most", most),
@@ -42,12 +44,6 @@ pub const TESTS: &[Test] = &[
         failed_enter_changes_nothing,
     ),
 ];
-
-fn features() -> Check<FeatureRegister0> {
-    Ok(FeatureRegister0::from_bits(
-        rmi::features(0).ok("RMI_FEATURES")?[0],
-    ))
-}
 
 /// Granules and a page of parameters, to create a REC by hand.
 struct Bench {
@@ -125,7 +121,7 @@ fn create_wrong() -> Check {
     }
     rmi::rec_create(rd, rd, page).input("rec is rd")?;
     rmi::rec_create(rec, rec, page).input("rd is rec")?;
-    if let Some(address) = without_memory() {
+    if let Some(address) = part_without_memory() {
         rmi::rec_create(rd, rec, address).input("params without memory")?;
         rmi::rec_create(rd, address, page).input("rec without memory")?;
     }
@@ -143,11 +139,12 @@ fn create_wrong() -> Check {
 // Conformance: RMI_REC_CREATE aux_align, aux_bound, aux_state, aux_alias, aux_alias_rec, num_aux
 // Conformance: Bugs others fixed alias
 fn create_aux_wrong() -> Check {
-    create_aux_wrong_in(&Config::default())?;
-    if !features()?.sve_en() {
-        return Ok(());
-    }
-    // More of them, for the vectors.
+    create_aux_wrong_in(&Config::default())
+}
+
+/// With more of them, for the vectors.
+fn create_aux_wrong_sve() -> Check {
+    needs::sve()?;
     create_aux_wrong_in(&Config {
         flags: RealmFlags::SVE.bits(),
         ..Config::default()
@@ -176,7 +173,7 @@ fn create_aux_wrong_in(config: &Config) -> Check {
             params.aux[n] = good.aux[0];
             bench.refuses(&zoo.realm, &params, "the same granule twice in aux")?;
         }
-        if let Some(address) = without_memory() {
+        if let Some(address) = part_without_memory() {
             params.aux[n] = address;
             bench.refuses(&zoo.realm, &params, "aux without memory")?;
         }
@@ -235,9 +232,9 @@ fn many() -> Check {
 // Conformance: RMI_REC_CREATE num_recs, num_recs_more
 // Conformance: RMI_REC_DESTROY num_recs_less
 fn most() -> Check {
-    let most = (1 << features()?.max_recs_order()) - 1;
+    let most = (1 << needs::features()?.max_recs_order()) - 1;
     if most > 4000 {
-        return super::not_offered("a number of RECs that the pool has granules for");
+        skip!("the pool has no granules for {most} RECs");
     }
     let mut realm = Realm::new(&Config::default())?;
     for _ in 0..most {
@@ -298,7 +295,7 @@ fn enter_wrong() -> Check {
         rmi::rec_enter(rec.pa, address).input(&format!("run {kind:?} {address:#x}"))?;
     }
     rmi::rec_enter(rec.pa, rec.pa).input("run is rec")?;
-    if let Some(address) = without_memory() {
+    if let Some(address) = part_without_memory() {
         rmi::rec_enter(rec.pa, address).input("run without memory")?;
     }
     rec.boot()?;
@@ -337,7 +334,7 @@ fn enter_other_fields() -> Check {
     let realm = Realm::running(&Config::default(), 1, MODE_COMMANDS)?;
     let rec = realm.boot()?;
     let entry_point = rec.value_of(Op::EntryPoint, &[])?;
-    let list_registers = features()?.gicv3_num_lrs() as usize + 1;
+    let list_registers = needs::features()?.gicv3_num_lrs() as usize + 1;
     let used = RecEnterFlags::EMUL_MMIO | RecEnterFlags::TRAP_WFI | RecEnterFlags::TRAP_WFE;
     let mut full = command(Op::EntryPoint, &[]);
     full.flags = !used.bits();
@@ -398,7 +395,7 @@ fn enter_gic_wrong() -> Check {
     for bit in (0..64).filter(|bit| free >> bit & 1 == 0) {
         refused(&format!("gicv3_hcr bit {bit}"), &|e| e.gicv3_hcr = 1 << bit)?;
     }
-    let last = features()?.gicv3_num_lrs() as usize;
+    let last = needs::features()?.gicv3_num_lrs() as usize;
     for n in [0, last] {
         // HW, in every state: invalid, pending, active, both.
         for state in 0..4 {

@@ -2,7 +2,8 @@
 //! RMI_RTT_CREATE, RMI_RTT_DESTROY, RMI_RTT_READ_ENTRY, RMI_RTT_INIT_RIPAS.
 
 use super::Test;
-use super::zoo::{Kind, Zoo, without_memory};
+use super::needs::part_without_memory;
+use super::zoo::{Kind, Zoo};
 use crate::check::{Check, ensure_eq};
 use crate::pool::{self, GRANULE};
 use crate::realm::{Config, Realm, entry_size};
@@ -93,7 +94,7 @@ fn create_wrong() -> Check {
     for (kind, address) in zoo.except(&[Kind::Delegated]) {
         rmi::rtt_create(rd, address, 0, 2).input(&format!("rtt {kind:?} {address:#x}"))?;
     }
-    if let Some(address) = without_memory() {
+    if let Some(address) = part_without_memory() {
         rmi::rtt_create(rd, address, 0, 2).input("rtt without memory")?;
     }
     for level in [

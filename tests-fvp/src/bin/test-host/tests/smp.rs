@@ -2,6 +2,7 @@
 //! Both CPUs at once, with one Realm.
 
 use super::Test;
+use super::needs;
 use super::order::check_misplaced;
 use crate::check::{Check, ensure, ensure_eq};
 use crate::pool::GRANULE;
@@ -70,6 +71,7 @@ pub fn result<T>(slot: &Slot<T>) -> Check<T> {
 
 /// Two RECs speak with each other through their memory, each on a CPU.
 fn two_recs() -> Check {
+    needs::second_cpu()?;
     let realm = two()?;
     let (first, second) = (&realm.recs[0], &realm.recs[1]);
     first.store(PAGE, 1)?;
@@ -119,6 +121,7 @@ fn while_running(realm: &Realm, during: impl FnOnce() -> Check) -> Check {
 // Conformance: RMI_REC_DESTROY rec_state
 // Conformance: RMI_RTT_SET_RIPAS rec_state
 fn running_rec() -> Check {
+    needs::second_cpu()?;
     let realm = two()?;
     let (first, second) = (realm.recs[0].clone(), realm.recs[1].clone());
     while_running(&realm, || {
@@ -152,6 +155,7 @@ fn first_is_busy(first: &Rec) -> Check {
 /// The Host takes the record away while the Realm runs: the exit is lost, the REC is not.
 // Conformance: RMI_REC_ENTER run_late
 fn record_taken() -> Check {
+    needs::second_cpu()?;
     let realm = two()?;
     let (mut first, second) = (realm.recs[0].clone(), &realm.recs[1]);
     first.store(PAGE, 1)?;
@@ -180,6 +184,7 @@ fn record_taken() -> Check {
 /// Both CPUs enter the same REC again and again: one of them, at most, succeeds at a
 /// time, and which is chance.
 fn one_rec_two_cpus() -> Check {
+    needs::second_cpu()?;
     const ROUNDS: u64 = 300;
     let realm = two()?;
     let first = realm.recs[0].clone();
@@ -208,6 +213,7 @@ fn one_rec_two_cpus() -> Check {
 
 /// A REC takes its registers along from CPU to CPU.
 fn rec_moves() -> Check {
+    needs::second_cpu()?;
     let realm = two()?;
     let first = realm.recs[0].clone();
     first.value_of(Op::FpSet, &[1])?;
@@ -230,6 +236,7 @@ fn rec_moves() -> Check {
 /// A Host page disappears under a REC that reads it on the other CPU.
 // Conformance: RMI_RTT_UNMAP_UNPROTECTED tlb
 fn unmap_while_used() -> Check {
+    needs::second_cpu()?;
     let mut realm = two()?;
     let ipa = realm.config.unprotected();
     let memory = pool::take_one()?;
@@ -260,6 +267,7 @@ fn unmap_while_used() -> Check {
 /// A page of the Realm disappears under a REC that uses it on the other CPU.
 // Conformance: RMI_DATA_DESTROY tlb
 fn remove_while_used() -> Check {
+    needs::second_cpu()?;
     let mut realm = two()?;
     let first = realm.recs[0].clone();
     first.store(PAGE, 1)?;
@@ -286,6 +294,7 @@ fn remove_while_used() -> Check {
 
 /// Each CPU makes, runs and destroys Realms of its own.
 fn two_realms() -> Check {
+    needs::second_cpu()?;
     fn lives(count: u64) -> Check {
         for seed in 0..count {
             let realm = Realm::running(&Config::default(), 1, MODE_COMMANDS)?;

@@ -6,6 +6,7 @@
 
 use super::Test;
 use super::instruct::{Register, run};
+use super::needs;
 use super::smp::{on_second, result};
 use crate::check::{Check, ensure_eq};
 use crate::pool::GRANULE;
@@ -88,6 +89,7 @@ pub fn translate_upper(rec: &Rec, table: u64) -> Check {
 
 /// Tables of their own under one ASID: no REC finds the other's translations.
 fn two_recs_one_cpu() -> Check {
+    needs::second_cpu()?;
     for more in [NOT_GLOBAL, 0] {
         let realm = two()?;
         for (n, rec) in realm.recs.iter().enumerate() {
@@ -111,6 +113,7 @@ fn two_recs_one_cpu() -> Check {
 /// The Realm changes a translation and invalidates it where it runs: the CPU where it ran before
 /// has none left either.
 fn one_rec_two_cpus() -> Check {
+    needs::second_cpu()?;
     let realm = two()?;
     let rec = &realm.recs[0];
     let entry = page(2);

@@ -4,6 +4,7 @@
 use super::Test;
 use super::exit::running;
 use super::instruct::{Register, instruct};
+use super::needs;
 use super::smp::{on_second, result, two};
 use crate::arch::{self, ticks};
 use crate::check::{Check, ensure_eq};
@@ -101,6 +102,7 @@ fn priorities() -> Check {
 
 /// ICC_PMR_EL1 of the Realm masks, is told in `gicv3_vmcr`, and is not the Host's.
 fn priority_mask() -> Check {
+    needs::second_cpu()?;
     let realm = running()?;
     let rec = &realm.recs[0];
     let host = arch::mrs!("icc_pmr_el1");
@@ -185,6 +187,7 @@ fn eoi_count() -> Check {
 
 /// One REC interrupts another, which runs on the other CPU.
 fn sgi_to_other() -> Check {
+    needs::second_cpu()?;
     const SGI: u64 = 5;
     let realm = two()?;
     let first = &realm.recs[0];

@@ -3,7 +3,7 @@
 
 use crate::check::Check;
 use crate::realm::{Config, Realm};
-use crate::{board, params, pool};
+use crate::{board, pool};
 use alloc::vec::Vec;
 
 /// Kinds of addresses.
@@ -110,10 +110,4 @@ impl Zoo {
         pool::give(self.undelegated, 1);
         self.realm.finish()
     }
-}
-
-/// An address in the bank that EL3 reports, but without memory behind it.
-pub fn without_memory() -> Option<u64> {
-    let end = board::BANK.start + params::get().memory;
-    (end + (1 << 20) < board::BANK.end).then_some(end + (1 << 20))
 }

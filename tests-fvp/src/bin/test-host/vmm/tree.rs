@@ -25,7 +25,7 @@ const LEVEL_HIGH: u32 = 4;
 ///
 /// If the command line cannot be a property.
 pub fn write(layout: &Layout, cpus: u64, command_line: &str) -> Check<Vec<u8>> {
-    build(layout, cpus, command_line).map_err(|error| format!("device tree: {error}"))
+    Ok(build(layout, cpus, command_line).map_err(|error| format!("device tree: {error}"))?)
 }
 
 fn build(layout: &Layout, cpus: u64, command_line: &str) -> Result<Vec<u8>, Error> {
