@@ -7,6 +7,7 @@ use super::exit::{
     check_pstate, running, syndrome,
 };
 use super::instruct::{Register, run};
+use super::needs;
 use crate::check::{Check, ensure_eq};
 use crate::pool::{self, GRANULE};
 use crate::rec::{check_exit, enter, enter_with};
@@ -233,6 +234,7 @@ fn shared_attributes() -> Check {
     const WRITE_BACK: u64 = 6;
     /// Alignment fault.
     const ALIGNMENT: u64 = 0x21;
+    needs::device_alignment()?;
     let mut realm = running()?;
     let rec = realm.recs[0].clone();
     let memory = pool::take(512, MIB_2)?;

@@ -2,7 +2,7 @@
 //! What a test needs of the machine and of the monitor. A test asks before it begins; what is
 //! missing skips it.
 
-use crate::arch::mrs;
+use crate::arch::{mrs, try_read};
 use crate::check::{Check, skip};
 use crate::{board, cpu1, params, rmi};
 use alloc::string::String;
@@ -79,6 +79,16 @@ pub fn pauth() -> Check {
         skip!("the CPU has no pointer authentication");
     }
     Ok(())
+}
+
+/// A CPU that checks the alignment of accesses to Device memory. QEMU does not with one CPU.
+pub fn device_alignment() -> Check {
+    const ALIGNMENT: u64 = 0x21;
+    // GICR_TYPER, which can be read without effect.
+    match try_read(board::GICR + 8 + 1) {
+        Err(esr) if esr & 0x3F == ALIGNMENT => Ok(()),
+        _ => skip!("the CPU does not check the alignment of accesses to Device memory"),
+    }
 }
 
 /// An address in the bank that EL3 reports, but without memory behind it.
