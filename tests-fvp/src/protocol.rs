@@ -81,7 +81,8 @@ pub enum Op {
     EntryPoint = 16,
     /// Value 0: how many bytes of 2 from address 1 are not zero.
     CountNonZero = 17,
-    /// Spin until the first word at address 1 is not 2, or 3 ticks are over. Value 0: the word.
+    /// Spin until the word at address 1 is not 2, or 3 ticks are over. Value 0: the word. If 4 is
+    /// not 0, the word at that address becomes 1 once the first has been read.
     Spin = 18,
     /// Load from address 1 with the MMU off. Value 0: what was loaded.
     ReadFlat = 19,

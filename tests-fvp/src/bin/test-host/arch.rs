@@ -199,6 +199,10 @@ pub fn ticks(milliseconds: u64) -> u64 {
     mrs!("cntfrq_el0") / 1000 * milliseconds
 }
 
+/// Milliseconds after which something that must happen is taken to have failed. Only a broken
+/// monitor takes that long: a busy machine must not.
+pub const PATIENCE: u64 = 30_000;
+
 /// Waits until a condition holds.
 ///
 /// Returns whether it did within the time given in milliseconds.

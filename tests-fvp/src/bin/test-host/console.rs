@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Whole lines on the board's PL011, which the firmware has set up.
 
-use crate::board;
+use crate::{arch, board};
 use core::fmt::{self, Write};
 use core::ptr::with_exposed_provenance_mut;
+use core::sync::atomic::{AtomicU64, Ordering};
 use spin::Mutex;
 use tests_fvp::text::Text;
 
@@ -15,6 +16,11 @@ const FR: u64 = 0x18;
 const TXFF: u32 = 1 << 5;
 
 static UART: Mutex<()> = Mutex::new(());
+
+/// Milliseconds without a line after which a Host that makes calls says so.
+const QUIET: u64 = 10_000;
+/// Counter when the last line was printed.
+static PRINTED: AtomicU64 = AtomicU64::new(0);
 
 /// Sends bytes and a line end.
 fn send(bytes: &[u8]) {
@@ -36,6 +42,14 @@ pub fn print(arguments: fmt::Arguments<'_>) {
     let _ = line.write_fmt(arguments);
     let _guard = UART.lock();
     send(line.as_bytes());
+    PRINTED.store(arch::now(), Ordering::Relaxed);
+}
+
+/// Prints a line about the calls made so far, if none was printed for [`QUIET`].
+pub fn sign_of_life(now: u64, calls: fn() -> u64) {
+    if now.wrapping_sub(PRINTED.load(Ordering::Relaxed)) > arch::ticks(QUIET) {
+        print(format_args!("host: still at it: {} calls", calls()));
+    }
 }
 
 /// As [`print`], after a failure: does not wait for a CPU that will never go on.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! The second CPU: started once, then runs what it is given.
 
-use crate::{arch, board, gic};
+use crate::{arch, board, gic, rmi};
 use alloc::boxed::Box;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use spin::Mutex;
@@ -19,9 +19,6 @@ const IDLE: u32 = 1;
 const BUSY: u32 = 2;
 /// It was waited for in vain; nobody waits for it again unless it comes back.
 const LOST: u32 = 3;
-
-/// Milliseconds that a job, or the start of the CPU, may take.
-const PATIENCE: u64 = 20_000;
 
 /// The second CPU's life.
 pub extern "C" fn secondary_main() -> ! {
@@ -45,13 +42,22 @@ pub extern "C" fn secondary_main() -> ! {
     }
 }
 
+/// Waits as long as the second CPU makes calls: how long a job takes is the machine's matter.
 fn wait_idle() -> bool {
     let idle = || STATE.load(Ordering::Acquire) == IDLE;
-    if STATE.load(Ordering::Acquire) == LOST || arch::wait_until(PATIENCE, idle) {
-        return idle();
+    if STATE.load(Ordering::Acquire) == LOST {
+        return false;
     }
-    STATE.store(LOST, Ordering::Release);
-    false
+    loop {
+        let calls = rmi::calls();
+        if arch::wait_until(arch::PATIENCE, idle) {
+            return true;
+        }
+        if rmi::calls() == calls {
+            STATE.store(LOST, Ordering::Release);
+            return false;
+        }
+    }
 }
 
 /// Whether there is a second CPU.
@@ -82,7 +88,7 @@ pub fn start(job: impl FnOnce() + Send + 'static) -> Result<(), &'static str> {
 ///
 /// # Errors
 ///
-/// If it takes too long.
+/// If it does nothing any more.
 pub fn finish() -> Result<(), &'static str> {
     if wait_idle() {
         Ok(())

@@ -3,6 +3,7 @@
 //! in the result registers that a command does not declare.
 
 use crate::check::{Check, fail};
+use crate::console;
 use alloc::format;
 use alloc::string::String;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -157,6 +158,8 @@ fn note(fid: u64, ticks: Ticks) {
         slot.store(ticks.passed(), Ordering::Relaxed);
     }
     RETURNED.store(ticks.after, Ordering::Relaxed);
+    // The runner takes silence for a hang.
+    console::sign_of_life(ticks.after, calls);
 }
 
 /// Ticks from right before the SMC of the last call with a function identifier until right after

@@ -220,9 +220,15 @@ fn perform(op: Op, a: &[u64; 11]) -> Reply {
         }
         Op::Spin => {
             let end = mrs!("cntvct_el0").wrapping_add(a[2]);
+            let mut shown = a[3] == 0;
             loop {
                 // SAFETY: memory that the Host has set aside for this.
                 let word = unsafe { address(a[0]).read_volatile() };
+                if !shown {
+                    // SAFETY: as above.
+                    unsafe { address(a[3]).write_volatile(1) };
+                    shown = true;
+                }
                 if word != a[1] || mrs!("cntvct_el0") > end {
                     return value(word);
                 }

@@ -3,10 +3,11 @@
 
 use super::Test;
 use super::exit::running;
+use super::spin::{SharedPage, limit, until_irq};
 use crate::arch::{mrs, msr, ticks};
 use crate::check::{Check, ensure, ensure_eq};
 use crate::gic;
-use crate::rec::{Rec, check_exit, command, enter, exit_record};
+use crate::rec::{Step, check_exit, command, enter, exit_record};
 use rmm_abi::rmi::{RecExit, RecExitReason};
 use tests_fvp::protocol::{Op, SysReg, Wait, layout};
 
@@ -57,7 +58,7 @@ fn host_timer() -> Check {
     // A word of the image, which does not change.
     let word = rec.load(layout::BASE)?;
     gic::start_timer(ticks(20));
-    let exit = rec.exit_of(Op::Spin, &[layout::BASE, word, ticks(10_000)]);
+    let exit = rec.exit_of(Op::Spin, &[layout::BASE, word, limit()]);
     gic::stop_timer_if(exit.is_err());
     check_irq(&exit?)?;
     ensure_eq!(
@@ -127,7 +128,7 @@ fn virtual_interrupt() -> Check {
     let realm = running()?;
     let rec = &realm.recs[0];
     for intid in [5, 27, 40, 1019] {
-        let mut entry = command(Op::TakeIrq, &[ticks(5_000)]);
+        let mut entry = command(Op::TakeIrq, &[limit()]);
         entry.gicv3_lrs[0] = PENDING | intid;
         let exit = rec.enter(&entry)?;
         let taken = tests_fvp::protocol::Reply::from_gprs(&exit.gprs).values[0];
@@ -175,14 +176,18 @@ fn virtual_state() -> Check {
 
 /// A timer of the Realm: its output's edges are exits, its state is in the exit record.
 fn realm_timer(control: SysReg, compare: SysReg, fields: fn(&RecExit) -> (u64, u64)) -> Check {
-    let realm = running()?;
+    let mut realm = running()?;
+    let page = SharedPage::new(&mut realm)?;
     let rec = &realm.recs[0];
     let write =
         |register: SysReg, value| rec.value_of(Op::Msr, &[register as u64, value]).map(drop);
     let deadline = crate::arch::now() + ticks(30);
     write(compare, deadline)?;
-    write(control, 1)?;
-    let exit = spin(rec)?;
+    // On a slow machine the time has come before the Realm can spin.
+    let exit = match rec.step(&command(Op::Msr, &[control as u64, 1]))? {
+        Step::Exit(exit) => exit,
+        Step::Done(_) => until_irq(rec, &page.spin())?,
+    };
     check_irq(&exit)?;
     ensure!(crate::arch::now() >= deadline, "exit before the time");
     // ENABLE and ISTATUS.
@@ -190,10 +195,10 @@ fn realm_timer(control: SysReg, compare: SysReg, fields: fn(&RecExit) -> (u64, u
     ensure_eq!(fields(&exit).1, deadline, "compare value at the exit");
     ensure_eq!(gic::taken().unwrap_or(0), 0, "interrupt taken by the Host");
     // The Realm runs on, although the timer still asserts: the Host knows.
+    page.release();
     let mut entry = enter();
     entry.gicv3_lrs[0] = PENDING | 27;
-    let reply = rec.finish_with(&entry)?;
-    ensure!(reply.values[0] != 0, "word that the Realm spun at");
+    ensure_eq!(rec.finish_with(&entry)?.esr, 0, "exception");
     let status = rec.value_of(Op::Mrs, &[control as u64])?;
     ensure_eq!(status, 5, "control register");
     // It falls when the Realm masks it. The Host learns that, by an exit or in the record.
@@ -205,13 +210,8 @@ fn realm_timer(control: SysReg, compare: SysReg, fields: fn(&RecExit) -> (u64, u
     };
     ensure_eq!(fields(&exit).0, 7, "control register at the exit, masked");
     write(control, 0)?;
+    page.finish()?;
     realm.finish()
-}
-
-/// Spins for at most a second, longer than any timer of these tests.
-fn spin(rec: &Rec) -> Check<RecExit> {
-    let word = rec.load(layout::BASE)?;
-    rec.exit_of(Op::Spin, &[layout::BASE, word, ticks(1_000)])
 }
 
 // Conformance: REC exits timer

@@ -6,12 +6,13 @@ use super::exit::running;
 use super::instruct::{self, AUTIA, PACIA, Register};
 use super::needs;
 use super::smp::{on_second, result};
+use super::spin::{SharedPage, until_irq};
 use crate::arch::{self, isb, mrs, msr, ticks};
 use crate::check::{Check, ensure, ensure_eq};
 use crate::realm::{Config, Realm};
-use crate::rec::Rec;
+use crate::rec::{Rec, Step, command, enter};
 use rmm_abi::rmi::{RealmFlags, RecExitReason};
-use tests_fvp::protocol::{MODE_COMMANDS, Op, SysReg, layout, pattern};
+use tests_fvp::protocol::{MODE_COMMANDS, Op, SysReg, pattern};
 use tests_fvp::registers;
 
 pub const TESTS: &[Test] = &[
@@ -187,25 +188,23 @@ fn timers() -> Check {
 /// A timer that is set on one CPU ends the run on the other.
 fn timer_fires() -> Check {
     needs::second_cpu()?;
-    let realm = running()?;
+    let mut realm = running()?;
+    let page = SharedPage::new(&mut realm)?;
     let rec = &realm.recs[0];
-    let word = rec.load(layout::BASE)?;
     for (control, compare) in [
         (SysReg::CntvCtl, SysReg::CntvCval),
         (SysReg::CntpCtl, SysReg::CntpCval),
     ] {
         let deadline = arch::now() + ticks(20);
         rec.value_of(Op::Msr, &[compare as u64, deadline])?;
-        let exit = rec.enter(&crate::rec::command(Op::Msr, &[control as u64, 1]))?;
-        // A slow machine: the time has come already.
-        let here = exit.exit_reason == RecExitReason::Irq as u8;
-        let exit = if here {
-            exit
-        } else {
-            let there = on_second(rec, move |rec| {
-                rec.exit_of(Op::Spin, &[layout::BASE, word, ticks(2_000)])
-            })?;
-            result(&there)??
+        // On a slow machine the time has come before the REC can move.
+        let exit = match rec.step(&command(Op::Msr, &[control as u64, 1]))? {
+            Step::Exit(exit) => exit,
+            Step::Done(_) => {
+                let spin = page.spin();
+                let there = on_second(rec, move |rec| until_irq(rec, &spin))?;
+                result(&there)??
+            }
         };
         ensure_eq!(exit.exit_reason, RecExitReason::Irq as u8, "exit reason");
         let (ctl, cval) = match control {
@@ -215,12 +214,14 @@ fn timer_fires() -> Check {
         ensure_eq!(ctl, 5, "{control:?} at the exit");
         ensure_eq!(cval, deadline, "{compare:?} at the exit");
         // The command ends here, with the timer still asserted and known to be.
-        rec.finish_with(&crate::rec::enter())?;
-        let exit = rec.enter(&crate::rec::command(Op::Msr, &[control as u64, 0]))?;
+        page.release();
+        rec.finish_with(&enter())?;
+        let exit = rec.enter(&command(Op::Msr, &[control as u64, 0]))?;
         if exit.exit_reason == RecExitReason::Irq as u8 {
-            rec.finish_with(&crate::rec::enter())?;
+            rec.finish_with(&enter())?;
         }
     }
+    page.finish()?;
     realm.finish()
 }
 

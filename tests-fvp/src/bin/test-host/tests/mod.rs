@@ -27,6 +27,7 @@ mod ripas;
 mod rsi;
 mod rtt;
 mod smp;
+mod spin;
 mod stage1;
 mod thousand;
 mod version;

@@ -3,6 +3,7 @@
 
 use super::Test;
 use super::needs;
+use super::spin::SharedPage;
 use super::zoo::Zoo;
 use crate::check::{Check, ensure, ensure_eq, fail};
 use crate::pool::{self, GRANULE};
@@ -369,10 +370,11 @@ fn fold_while_used() -> Check {
     writer.boot()?;
     let word = ipa + 5 * GRANULE;
     writer.store(word, 1)?;
-    let patience = crate::arch::ticks(20_000);
+    let page = SharedPage::new(&mut realm)?;
+    let begin = page.spin_at(word);
     // Between break and make there is no mapping: an exit that the Host just ends.
     let spin = move |rec: &Rec| -> Check<u64> {
-        let mut with = command(Op::Spin, &[word, 1, patience]);
+        let mut with = begin;
         loop {
             match rec.step(&with)? {
                 Step::Done(reply) => return Ok(reply.values[0]),
@@ -385,7 +387,7 @@ fn fold_while_used() -> Check {
     let (there, here) = both(
         move || spin(&reader),
         || {
-            let result = fold_and_unfold(rd, ipa);
+            let result = page.wait_spinning().and_then(|()| fold_and_unfold(rd, ipa));
             // The word changes: the reader is done.
             writer.store(word, 2)?;
             result
@@ -393,6 +395,7 @@ fn fold_while_used() -> Check {
     )?;
     here?;
     ensure_eq!(there?, 2, "word that the reader saw");
+    page.finish()?;
     for offset in (0..MIB_2).step_by(GRANULE as usize) {
         let out = rmi::data_destroy(rd, ipa + offset).ok("RMI_DATA_DESTROY")?;
         ensure_eq!(out[0], block + offset, "data");

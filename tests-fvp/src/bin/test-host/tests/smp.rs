@@ -4,13 +4,13 @@
 use super::Test;
 use super::needs;
 use super::order::check_misplaced;
+use super::spin::{SharedPage, limit, wait_running};
 use crate::check::{Check, ensure, ensure_eq};
 use crate::pool::GRANULE;
 use crate::realm::{Config, Realm};
 use crate::rec::{Rec, Step, command, describe, enter};
-use crate::{arch, board, cpu1, gic, pool, rmi};
+use crate::{board, cpu1, gic, pool, rmi};
 use alloc::sync::Arc;
-use arch::ticks;
 
 use rmm_abi::psci::{SUCCESS, fid};
 use rmm_abi::rmi::{RMI_ERROR_INPUT, RMI_ERROR_REC, RMI_SUCCESS, RecExitReason};
@@ -72,41 +72,29 @@ pub fn result<T>(slot: &Slot<T>) -> Check<T> {
 /// Two RECs speak with each other through their memory, each on a CPU.
 fn two_recs() -> Check {
     needs::second_cpu()?;
-    let realm = two()?;
+    let mut realm = two()?;
+    let page = SharedPage::new(&mut realm)?;
     let (first, second) = (&realm.recs[0], &realm.recs[1]);
     first.store(PAGE, 1)?;
     // The second waits until the first changes the word.
-    let patience = ticks(10_000);
-    let slot = on_second(second, move |rec| {
-        rec.value_of(Op::Spin, &[PAGE, 1, patience])
-    })?;
-    arch::wait_until(20, || false);
+    let spin = page.spin_at(PAGE);
+    let slot = on_second(second, move |rec| rec.finish_with(&spin))?;
+    page.wait_spinning()?;
     first.store(PAGE, 2)?;
-    ensure_eq!(result(&slot)??, 2, "word that the second REC saw");
+    ensure_eq!(result(&slot)??.values[0], 2, "word that the second REC saw");
+    page.finish()?;
     realm.finish()
-}
-
-/// Waits until a REC runs on the second CPU. Returns whether it does.
-fn wait_running(realm: &Realm, rec: &Rec) -> bool {
-    arch::wait_until(5_000, || {
-        // No RIPAS change is pending: without effect, and never in the other CPU's way.
-        rmi::rtt_set_ripas(realm.rd, rec.pa, 0, GRANULE).status == RMI_ERROR_REC
-    })
 }
 
 /// Lets a REC spin on the second CPU until the first CPU calls it back, and does something.
 fn while_running(realm: &Realm, during: impl FnOnce() -> Check) -> Check {
     let first = &realm.recs[0];
     first.store(PAGE, 1)?;
-    let slot = on_second(first, |rec| {
-        rec.exit_of(Op::Spin, &[PAGE, 1, ticks(10_000)])
-    })?;
-    let running = wait_running(realm, first);
-    let outcome = if running { during() } else { Ok(()) };
+    let slot = on_second(first, |rec| rec.exit_of(Op::Spin, &[PAGE, 1, limit(), 0]))?;
+    let outcome = wait_running(realm, first).and_then(|()| during());
     gic::send_sgi(board::SECOND_CPU);
     let exit = result(&slot)??;
     outcome?;
-    ensure!(running, "the REC does not run");
     ensure_eq!(
         exit.exit_reason,
         RecExitReason::Irq as u8,
@@ -160,7 +148,7 @@ fn record_taken() -> Check {
     let (mut first, second) = (realm.recs[0].clone(), &realm.recs[1]);
     first.store(PAGE, 1)?;
     let slot = on_second(&first, |rec| {
-        rec.try_enter(&command(Op::Spin, &[PAGE, 1, ticks(10_000)]))
+        rec.try_enter(&command(Op::Spin, &[PAGE, 1, limit(), 0]))
             .status
     })?;
     let running = wait_running(&realm, &first);
@@ -171,7 +159,7 @@ fn record_taken() -> Check {
     // Nothing was written where the Realm's state would now be.
     rmi::undelegate(first.run).ok("RMI_GRANULE_UNDELEGATE")?;
     pool::check_zero(first.run)?;
-    ensure!(running, "the REC does not run");
+    running?;
     ensure_eq!(status, RMI_ERROR_INPUT, "status without a record");
     second.store(PAGE, 2)?;
     first.run = pool::take_one()?;
@@ -245,12 +233,11 @@ fn unmap_while_used() -> Check {
     let desc = memory | 3 << 6 | 6 << 2;
     rmi::rtt_map_unprotected(realm.rd, ipa, 3, desc).ok("RMI_RTT_MAP_UNPROTECTED")?;
     let first = realm.recs[0].clone();
-    let patience = ticks(5_000);
     // Unguarded in the Realm: with the page gone the spin exits by a Data Abort.
-    let slot = on_second(&first, move |rec| {
-        rec.exit_of(Op::Spin, &[ipa, 1, patience])
-    })?;
-    arch::wait_until(50, || false);
+    let page = SharedPage::new(&mut realm)?;
+    let spin = page.spin_at(ipa);
+    let slot = on_second(&first, move |rec| rec.exit_of_entry(&spin))?;
+    page.wait_spinning()?;
     rmi::rtt_unmap_unprotected(realm.rd, ipa, 3).ok("RMI_RTT_UNMAP_UNPROTECTED")?;
     let exit = result(&slot)??;
     ensure_eq!(
@@ -261,6 +248,7 @@ fn unmap_while_used() -> Check {
     );
     ensure_eq!(exit.hpfar, ipa >> 8, "hpfar");
     pool::give(memory, 1);
+    page.finish()?;
     realm.finish()
 }
 
@@ -271,11 +259,10 @@ fn remove_while_used() -> Check {
     let mut realm = two()?;
     let first = realm.recs[0].clone();
     first.store(PAGE, 1)?;
-    let patience = ticks(5_000);
-    let slot = on_second(&first, move |rec| {
-        rec.exit_of(Op::Spin, &[PAGE, 1, patience])
-    })?;
-    arch::wait_until(50, || false);
+    let page = SharedPage::new(&mut realm)?;
+    let spin = page.spin_at(PAGE);
+    let slot = on_second(&first, move |rec| rec.exit_of_entry(&spin))?;
+    page.wait_spinning()?;
     // Wiped: the REC would read zero if it still had the translation. (To undelegate the granule
     // would take away that of every CPU.)
     let (data, _) = realm.destroy_page(PAGE)?;
@@ -289,6 +276,7 @@ fn remove_while_used() -> Check {
         describe(&exit)
     );
     ensure_eq!(exit.hpfar, PAGE >> 8, "hpfar");
+    page.finish()?;
     realm.finish()
 }
 

@@ -6,7 +6,8 @@ use super::exit::running;
 use super::instruct::{Register, instruct};
 use super::needs;
 use super::smp::{on_second, result, two};
-use crate::arch::{self, ticks};
+use super::spin::{limit, wait_running};
+use crate::arch;
 use crate::check::{Check, ensure_eq};
 use crate::rec::{Rec, command, enter};
 use crate::{board, gic};
@@ -192,14 +193,14 @@ fn sgi_to_other() -> Check {
     let realm = two()?;
     let first = &realm.recs[0];
     let there = on_second(&realm.recs[1], |rec| {
-        let exit = rec.exit_of(Op::TakeIrq, &[ticks(10_000)])?;
+        let exit = rec.exit_of(Op::TakeIrq, &[limit()])?;
         ensure_eq!(exit.exit_reason, RecExitReason::Irq as u8, "reason");
         gic::taken();
         let mut entry = enter();
         entry.gicv3_lrs[0] = pending(SGI, 0x80);
         rec.finish_with(&entry)
     })?;
-    arch::wait_until(20, || false);
+    wait_running(&realm, &realm.recs[1])?;
     let icc_sgi1r = Register(3, 0, 12, 11, 5);
     let exit = first.exit_of_entry(&instruct(icc_sgi1r.msr(), SGI << 24 | 2, 0));
     gic::send_sgi(board::SECOND_CPU);

@@ -98,7 +98,7 @@ impl<'a> Vcpu<'a> {
             if status_code(answer.status) == RMI_ERROR_REALM {
                 // The other vCPU has just switched the Realm off, and is about to say so.
                 ensure!(
-                    arch::wait_until(10_000, || self.vm.stop.load(Ordering::Acquire)),
+                    arch::wait_until(arch::PATIENCE, || self.vm.stop.load(Ordering::Acquire)),
                     "RMI_REC_ENTER: {:#x}, but the Realm is on",
                     answer.status
                 );

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! RECs that run until the Host has seen that they do.
+
+use crate::arch::{self, PATIENCE};
+use crate::check::{Check, ensure, fail};
+use crate::gic;
+use crate::pool::{self, GRANULE};
+use crate::realm::Realm;
+use crate::rec::{Rec, command};
+use crate::rmi;
+use rmm_abi::rmi::{RMI_ERROR_REC, RecEnter, RecExit, RecExitReason};
+use tests_fvp::protocol::Op;
+
+/// Ticks after which a REC gives up: before the Host does.
+pub fn limit() -> u64 {
+    arch::ticks(PATIENCE) / 2
+}
+
+/// A page of the Host's that Realm and Host share.
+pub struct SharedPage {
+    memory: u64,
+    ipa: u64,
+    rd: u64,
+}
+
+impl SharedPage {
+    /// Maps a page where the tests map nothing else.
+    pub fn new(realm: &mut Realm) -> Check<Self> {
+        let ipa = realm.config.unprotected() + 0x10_0000;
+        let memory = pool::take_one()?;
+        pool::fill(memory, 1, 0);
+        realm.add_tables(ipa, 3)?;
+        // Read-write, Normal Write-Back.
+        let desc = memory | 3 << 6 | 6 << 2;
+        rmi::rtt_map_unprotected(realm.rd, ipa, 3, desc).ok("RMI_RTT_MAP_UNPROTECTED")?;
+        Ok(Self {
+            memory,
+            ipa,
+            rd: realm.rd,
+        })
+    }
+
+    /// A command to spin until [`Self::release`].
+    pub fn spin(&self) -> RecEnter {
+        self.spin_at(self.ipa)
+    }
+
+    /// A command to spin as long as the word at an IPA is 1.
+    pub fn spin_at(&self, ipa: u64) -> RecEnter {
+        pool::write(self.memory, 1);
+        pool::write(self.memory + 8, 0);
+        command(Op::Spin, &[ipa, 1, limit(), self.ipa + 8])
+    }
+
+    /// Ends [`Self::spin`].
+    pub fn release(&self) {
+        pool::write(self.memory, 2);
+    }
+
+    /// Waits until a REC spins on another CPU: it has read the word.
+    pub fn wait_spinning(&self) -> Check {
+        let spins = arch::wait_until(PATIENCE, || pool::read(self.memory + 8) == 1);
+        ensure!(spins, "the REC does not spin");
+        Ok(())
+    }
+
+    /// Unmaps it.
+    pub fn finish(self) -> Check {
+        rmi::rtt_unmap_unprotected(self.rd, self.ipa, 3).ok("RMI_RTT_UNMAP_UNPROTECTED")?;
+        pool::give(self.memory, 1);
+        Ok(())
+    }
+}
+
+/// Waits until a REC has been entered on another CPU.
+pub fn wait_running(realm: &Realm, rec: &Rec) -> Check {
+    let running = arch::wait_until(PATIENCE, || {
+        // No RIPAS change is pending: without effect, and never in the other CPU's way.
+        rmi::rtt_set_ripas(realm.rd, rec.pa, 0, GRANULE).status == RMI_ERROR_REC
+    });
+    ensure!(running, "the REC does not run");
+    Ok(())
+}
+
+/// Enters, and checks that an interrupt of the Realm's own ends that, not the Host's patience.
+pub fn until_irq(rec: &Rec, with: &RecEnter) -> Check<RecExit> {
+    gic::start_timer(arch::ticks(PATIENCE));
+    let exit = rec.exit_of_entry(with);
+    let taken = gic::taken();
+    gic::stop_timer();
+    let exit = exit?;
+    if exit.exit_reason == RecExitReason::Irq as u8 && taken == Some(gic::EL2_TIMER) {
+        fail!("the Realm is not interrupted");
+    }
+    Ok(exit)
+}
