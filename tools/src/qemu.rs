@@ -53,7 +53,7 @@ impl Options {
             smp: 2,
             memory,
             timeout,
-            silence: 40,
+            silence: 60,
             only: None,
             seed: 1,
             target_only: false,
