@@ -91,6 +91,9 @@ fn next_vmid() -> u16 {
     NEXT.fetch_add(1, Ordering::Relaxed) & 0xFF
 }
 
+/// What a Host chooses in a descriptor for unprotected memory: read and write, Normal Write-Back.
+pub const ATTRIBUTES: u64 = 3 << 6 | 6 << 2;
+
 /// Bytes that an entry at a level stands for.
 pub const fn entry_size(level: u64) -> u64 {
     GRANULE << (9 * (3 - level))

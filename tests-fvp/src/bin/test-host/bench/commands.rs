@@ -4,7 +4,7 @@
 use super::{REPEAT, Table};
 use crate::check::Check;
 use crate::pool::{self, GRANULE};
-use crate::realm::{Config, Realm, entry_size};
+use crate::realm::{ATTRIBUTES, Config, Realm, entry_size};
 use crate::rmi;
 use rmm_abi::rmi::{DataFlags, RMI_VERSION_1_0, fid};
 use tests_fvp::protocol::layout;
@@ -12,8 +12,6 @@ use tests_fvp::protocol::layout;
 const MIB_2: u64 = entry_size(2);
 /// Memory behind the first level 3 table.
 const BLOCK: u64 = layout::BASE + MIB_2;
-/// Descriptor of an unprotected mapping: read-write, Normal Write-Back.
-const ATTRIBUTES: u64 = 3 << 6 | 6 << 2;
 
 /// The names of the rows that depend on a Realm's hash algorithm.
 struct Hashed {

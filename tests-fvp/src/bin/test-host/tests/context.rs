@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Registers of Host and Realm, kept apart by the monitor.
 
-use super::Test;
 use super::exit::running;
-use super::needs;
+use super::{Test, needs};
 use crate::arch::{isb, mrs, msr};
 use crate::check::{Check, ensure_eq};
 use crate::realm::{Config, Realm};

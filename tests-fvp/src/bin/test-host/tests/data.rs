@@ -4,7 +4,7 @@
 use super::Test;
 use super::needs::part_without_memory;
 use super::rtt::check_entry;
-use super::zoo::{Kind, Zoo};
+use super::samples::{Kind, Samples};
 use crate::check::{Check, ensure, ensure_eq};
 use crate::pool::{self, GRANULE};
 use crate::realm::{Config, Realm, entry_size};
@@ -115,20 +115,20 @@ fn vmid_again() -> Check {
 // Conformance: RMI_DATA_CREATE realm_state
 // Conformance: Bugs others fixed alias, ipa_outside
 fn create_wrong() -> Check {
-    let mut zoo = Zoo::new()?;
-    let (rd, data, src) = (zoo.realm.rd, zoo.delegated, zoo.undelegated);
-    let half = zoo.realm.config.unprotected();
+    let mut samples = Samples::new()?;
+    let (rd, data, src) = (samples.realm.rd, samples.delegated, samples.undelegated);
+    let half = samples.realm.config.unprotected();
     // UNASSIGNED_NS at level 3 at the one, at level 0 at the other end of the Unprotected half.
-    zoo.realm.add_tables(half, 3)?;
-    for (kind, address) in zoo.except(&[Kind::Rd]) {
+    samples.realm.add_tables(half, 3)?;
+    for (kind, address) in samples.except(&[Kind::Rd]) {
         let what = format!("rd {kind:?} {address:#x}");
         rmi::data_create(address, data, IPA, src, 0).input(&what)?;
     }
-    for (kind, address) in zoo.except(&[Kind::Delegated]) {
+    for (kind, address) in samples.except(&[Kind::Delegated]) {
         let what = format!("data {kind:?} {address:#x}");
         rmi::data_create(rd, address, IPA, src, 0).input(&what)?;
     }
-    for (kind, address) in zoo.except(&[Kind::Undelegated]) {
+    for (kind, address) in samples.except(&[Kind::Undelegated]) {
         let what = format!("src {kind:?} {address:#x}");
         rmi::data_create(rd, data, IPA, address, 1).input(&what)?;
     }
@@ -151,10 +151,10 @@ fn create_wrong() -> Check {
         rmi::data_create(rd, data, ipa, src, 0).input(&format!("ipa {ipa:#x}"))?;
     }
     // After all those: nothing has changed, and the last failure's copy is not in the granule.
-    check_entry(&zoo.realm, IPA, 3, [3, 0, 0, 0])?;
-    zoo.realm.activate()?;
+    check_entry(&samples.realm, IPA, 3, [3, 0, 0, 0])?;
+    samples.realm.activate()?;
     rmi::data_create(rd, data, IPA, src, 0).realm("active Realm")?;
-    zoo.finish()
+    samples.finish()
 }
 
 // Conformance: RMI_DATA_CREATE rtt_walk, rtte_state
@@ -185,16 +185,16 @@ fn create_walk() -> Check {
 // Conformance: RMI_DATA_CREATE_UNKNOWN ipa_bound<rtt_walk, ipa_bound<rtte_state, any_state
 // Conformance: RMI_DATA_DESTROY data, any_state
 fn create_unknown_wrong() -> Check {
-    let mut zoo = Zoo::new()?;
-    let (rd, data) = (zoo.realm.rd, zoo.delegated);
-    let half = zoo.realm.config.unprotected();
+    let mut samples = Samples::new()?;
+    let (rd, data) = (samples.realm.rd, samples.delegated);
+    let half = samples.realm.config.unprotected();
     // UNASSIGNED_NS at level 3.
-    zoo.realm.add_tables(half, 3)?;
-    for (kind, address) in zoo.except(&[Kind::Rd]) {
+    samples.realm.add_tables(half, 3)?;
+    for (kind, address) in samples.except(&[Kind::Rd]) {
         let what = format!("rd {kind:?} {address:#x}");
         rmi::data_create_unknown(address, data, IPA).input(&what)?;
     }
-    for (kind, address) in zoo.except(&[Kind::Delegated]) {
+    for (kind, address) in samples.except(&[Kind::Delegated]) {
         let what = format!("data {kind:?} {address:#x}");
         rmi::data_create_unknown(rd, address, IPA).input(&what)?;
     }
@@ -206,12 +206,12 @@ fn create_unknown_wrong() -> Check {
         rmi::data_create_unknown(rd, data, ipa).input(&format!("ipa {ipa:#x}"))?;
     }
     // Any Realm state will do, any RIPAS.
-    zoo.realm.activate()?;
+    samples.realm.activate()?;
     rmi::data_create_unknown(rd, data, IPA).ok("active Realm")?;
-    check_entry(&zoo.realm, IPA, 3, [3, 1, data, 0])?;
+    check_entry(&samples.realm, IPA, 3, [3, 1, data, 0])?;
     let out = rmi::data_destroy(rd, IPA).ok("RMI_DATA_DESTROY")?;
     ensure_eq!(out[0], data, "data");
-    zoo.finish()
+    samples.finish()
 }
 
 /// `top`: the next thing that lives in the table reached.
@@ -250,15 +250,15 @@ fn destroy_top() -> Check {
 // Conformance: RMI_DATA_DESTROY ipa_align, ipa_bound, ipa_bound<rtt_walk, ipa_bound<rtte_state
 // Conformance: RMI_DATA_DESTROY outputs
 fn destroy_wrong() -> Check {
-    let zoo = Zoo::new()?;
-    let rd = zoo.realm.rd;
-    let half = zoo.realm.config.unprotected();
+    let samples = Samples::new()?;
+    let rd = samples.realm.rd;
+    let half = samples.realm.config.unprotected();
     let refused = |rd, ipa, what: &str| {
         let out = rmi::data_destroy(rd, ipa).input(what)?;
         ensure!(out[..3] == [0; 3], "{what}: results {out:x?}");
         Check::Ok(())
     };
-    for (kind, address) in zoo.except(&[Kind::Rd]) {
+    for (kind, address) in samples.except(&[Kind::Rd]) {
         refused(address, layout::BASE, &format!("rd {kind:?} {address:#x}"))?;
     }
     for ipa in [
@@ -271,7 +271,7 @@ fn destroy_wrong() -> Check {
     ] {
         refused(rd, ipa, &format!("ipa {ipa:#x}"))?;
     }
-    zoo.finish()
+    samples.finish()
 }
 
 /// The source is only read.

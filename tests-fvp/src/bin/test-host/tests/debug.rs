@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Self-hosted debug of a Realm: breakpoints, watchpoints and single step act, in it alone.
 
-use super::Test;
 use super::exit::running;
 use super::instruct::{self, DEBUG_ON, LOAD, NOP, Register, SMC, kept};
-use super::needs;
 use super::smp::{on_second, result};
+use super::{Test, needs};
 use crate::arch::{isb, mrs, msr};
 use crate::check::{Check, ensure_eq};
 use crate::gic;

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Exits for synchronous exceptions: what the Host is told, what not, and how the Realm goes on.
 
-use super::Test;
 use super::instruct::{Register, SEED, instruct, kept};
-use super::needs;
+use super::{Test, needs};
 use crate::check::{Check, ensure, ensure_eq};
 use crate::pool::{self, GRANULE};
-use crate::realm::{Config, Realm, entry_size};
+use crate::realm::{ATTRIBUTES, Config, Realm, entry_size};
 use crate::rec::{Rec, Step, check_exit, command, enter, enter_with, exit_record};
 use crate::rmi;
 use alloc::format;
@@ -232,7 +231,7 @@ fn unprotected_fetch() -> Check {
     let ipa = realm.config.unprotected();
     let memory = pool::take_one()?;
     realm.add_tables(ipa, 3)?;
-    let desc = memory | 3 << 6 | 6 << 2;
+    let desc = memory | ATTRIBUTES;
     rmi::rtt_map_unprotected(realm.rd, ipa, 3, desc).ok("RMI_RTT_MAP_UNPROTECTED")?;
     let rec = &realm.recs[0];
     for address in [ipa, ipa + GRANULE] {

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Realms with LPA2, SVE or a PMU, if the monitor offers them.
+//! RMI_FEATURES, and what it may offer: LPA2, SVE, a PMU.
 
-use super::Test;
 use super::instruct::{Register, UNDEFINED, run};
-use super::needs;
 use super::rtt::check_entry;
+use super::{Test, needs};
 use crate::arch::{isb, mrs, msr};
 use crate::check::{Check, ensure, ensure_eq};
 use crate::pool::GRANULE;
@@ -12,11 +11,13 @@ use crate::realm::{Config, Realm};
 use crate::rec::{command, enter_with};
 use crate::rmi;
 use alloc::format;
-use rmm_abi::rmi::{RealmFlags, RecEnterFlags};
+use rmm_abi::rmi::{FeatureRegister0, RealmFlags, RecEnterFlags};
 use tests_fvp::protocol::{Access, MODE_COMMANDS, Op, SysReg};
 use tests_fvp::registers;
 
 pub const TESTS: &[Test] = &[
+    ("features.register_0", register_0),
+    ("features.other_registers", other_registers),
     ("features.lpa2_shapes", lpa2_shapes),
     ("features.lpa2_runs", lpa2_runs),
     ("features.sve", sve),
@@ -24,6 +25,45 @@ pub const TESTS: &[Test] = &[
     ("features.pmu_overflow", pmu_overflow),
     ("features.pmu_of_host", pmu_of_host),
 ];
+
+// Conformance: RMI_FEATURES register_0
+fn register_0() -> Check {
+    let value = rmi::features(0).ok("RMI_FEATURES")?[0];
+    ensure_eq!(value >> 42, 0, "reserved bits");
+    let features = FeatureRegister0::from_bits(value);
+    ensure!(
+        (32..=52).contains(&features.s2sz()),
+        "S2SZ {}",
+        features.s2sz()
+    );
+    ensure!(
+        features.lpa2() || features.s2sz() <= 48,
+        "S2SZ without LPA2"
+    );
+    ensure!(
+        features.hash_sha_256() || features.hash_sha_512(),
+        "no hash algorithm"
+    );
+    ensure!(
+        features.num_bps() != 0 && features.num_wps() != 0,
+        "no break- or watchpoints"
+    );
+    ensure!(features.max_recs_order() > 0, "no RECs");
+    ensure!(
+        features.sve_en() || features.sve_vl() == 0,
+        "SVE_VL without SVE"
+    );
+    Ok(())
+}
+
+// Conformance: RMI_FEATURES other_registers
+fn other_registers() -> Check {
+    for index in [1, 2, 63, 1 << 32, u64::MAX] {
+        let value = rmi::features(index).ok("RMI_FEATURES")?[0];
+        ensure_eq!(value, 0, "register {index:#x}");
+    }
+    Ok(())
+}
 
 /// A Realm with LPA2 of some shape.
 fn lpa2(s2sz: u8, level: i64, tables: u32) -> Config {

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! RMI_GRANULE_DELEGATE and RMI_GRANULE_UNDELEGATE.
 
-use super::Test;
-use super::needs;
-use super::zoo::{Kind, Zoo};
+use super::samples::{Kind, Samples};
+use super::{Test, needs};
 use crate::arch::{is_gpf, try_read};
 use crate::check::{Check, ensure, ensure_eq, fail};
 use crate::pool::{self, GRANULE};
@@ -68,26 +67,26 @@ fn twice() -> Check {
 
 // Conformance: RMI_GRANULE_DELEGATE gran_align, gran_bound, gran_state
 fn delegate_wrong() -> Check {
-    let zoo = Zoo::new()?;
-    for (kind, address) in zoo.except(&[Kind::Undelegated]) {
+    let samples = Samples::new()?;
+    for (kind, address) in samples.except(&[Kind::Undelegated]) {
         let what = alloc::format!("delegate of {kind:?} {address:#x}");
         rmi::delegate(address).input(&what)?;
     }
-    zoo.finish()
+    samples.finish()
 }
 
 // Conformance: RMI_GRANULE_UNDELEGATE gran_align, gran_bound, gran_state
 fn undelegate_wrong() -> Check {
-    let zoo = Zoo::new()?;
-    for (kind, address) in zoo.except(&[Kind::Delegated]) {
+    let samples = Samples::new()?;
+    for (kind, address) in samples.except(&[Kind::Delegated]) {
         let what = alloc::format!("undelegate of {kind:?} {address:#x}");
         rmi::undelegate(address).input(&what)?;
     }
     // The objects are still what they were.
-    for address in [zoo.realm.rd, zoo.realm.rtt_base] {
+    for address in [samples.realm.rd, samples.realm.rtt_base] {
         pool::check_protected(address)?;
     }
-    zoo.finish()
+    samples.finish()
 }
 
 /// The bank that EL3 reports may be larger than the memory that is there.

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Registers of what a Realm has not got.
 
-use super::Test;
 use super::exit::running;
 use super::instruct::{Register, UNDEFINED, run};
-use super::needs;
+use super::{Test, needs};
 use crate::arch::{isb, mrs, msr};
 use crate::check::{Check, ensure_eq};
 use crate::realm::{Config, Realm};

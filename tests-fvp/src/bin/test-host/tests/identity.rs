@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! ID registers as a Realm sees them: what the monitor switches or emulates, and no more.
 
-use super::Test;
 use super::exit::running;
 use super::instruct::{Register, UNDEFINED, run};
-use super::needs;
+use super::{Test, needs};
 use crate::arch::mrs;
 use crate::check::{Check, ensure_eq};
 use crate::realm::{Config, Realm};
 use crate::rec::Rec;
+use Shown::{All, Always, UpTo};
 use rmm_abi::rmi::{RealmFlags, index_to_mpidr};
 use tests_fvp::protocol::MODE_COMMANDS;
 
@@ -29,7 +29,6 @@ enum Shown {
     /// This value, whatever the CPU has.
     Always(u64),
 }
-use Shown::{All, Always, UpTo};
 
 /// A register: CRm, op2, and the lowest bits of its fields of four bits. All others are zero.
 type Row = (u64, u64, &'static [(u32, Shown)]);

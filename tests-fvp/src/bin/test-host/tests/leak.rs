@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Nothing of a Realm is left in registers or in the exit record, whatever the exit.
 
-use super::Test;
 use super::instruct::{LOAD, Register, SEED, SMC, STORE, instruct};
-use super::needs;
+use super::{Test, needs};
 use crate::arch::{isb, mrs, msr, now};
 use crate::check::{Check, ensure, ensure_eq};
 use crate::gic;
@@ -11,16 +10,15 @@ use crate::pool::GRANULE;
 use crate::realm::{Config, Realm};
 use crate::rec::{Rec, command, enter, enter_with};
 use alloc::vec::Vec;
-use rmm_abi::psci;
 use rmm_abi::rmi::{RealmFlags, RecEnter, RecEnterFlags, RecExit, RecExitReason};
-use rmm_abi::rsi;
+use rmm_abi::{psci, rsi};
 use tests_fvp::protocol::{MODE_COMMANDS, Op, SysReg, layout, pattern};
 use tests_fvp::registers::{self, EL1_NAMES, HOST_NAMES};
 use zerocopy::IntoBytes;
 
 pub const TESTS: &[Test] = &[
     ("leak.every_exit", every_exit),
-    ("exit.timers_and_pmu", timers_and_pmu),
+    ("leak.timers_and_pmu", timers_and_pmu),
     ("leak.active_priorities", active_priorities),
 ];
 
@@ -344,27 +342,27 @@ fn timers_and_pmu() -> Check {
 fn active_priorities() -> Check {
     let realm = super::exit::running()?;
     let rec = &realm.recs[0];
-    super::virt::open(rec, 0xF8)?;
-    let mut entry = super::virt::acknowledge();
-    entry.gicv3_lrs[0] = super::virt::pending(40, 0x80);
+    super::vgic::open(rec, 0xF8)?;
+    let mut entry = super::vgic::acknowledge();
+    entry.gicv3_lrs[0] = super::vgic::pending(40, 0x80);
     let exit = rec.enter(&entry)?;
-    ensure_eq!(super::virt::intid(&exit)?, 40, "INTID");
+    ensure_eq!(super::vgic::intid(&exit)?, 40, "INTID");
     ensure_eq!(mrs!("ich_ap1r0_el2"), 0, "ICH_AP1R0_EL2 after the exit");
     // The same priority again does not interrupt; ended, it does.
-    let mut entry = super::virt::acknowledge();
+    let mut entry = super::vgic::acknowledge();
     entry.gicv3_lrs[0] = exit.gicv3_lrs[0];
-    entry.gicv3_lrs[1] = super::virt::pending(41, 0x80);
+    entry.gicv3_lrs[1] = super::vgic::pending(41, 0x80);
     let exit = rec.enter(&entry)?;
     ensure_eq!(
-        super::virt::intid(&exit)?,
+        super::vgic::intid(&exit)?,
         1023,
         "INTID while another is active"
     );
-    let exit = rec.enter(&super::virt::end(40, &exit))?;
-    let mut entry = super::virt::acknowledge();
+    let exit = rec.enter(&super::vgic::end(40, &exit))?;
+    let mut entry = super::vgic::acknowledge();
     entry.gicv3_lrs = exit.gicv3_lrs;
     let exit = rec.enter(&entry)?;
-    ensure_eq!(super::virt::intid(&exit)?, 41, "INTID afterwards");
-    rec.enter(&super::virt::end(41, &exit))?;
+    ensure_eq!(super::vgic::intid(&exit)?, 41, "INTID afterwards");
+    rec.enter(&super::vgic::end(41, &exit))?;
     realm.finish()
 }

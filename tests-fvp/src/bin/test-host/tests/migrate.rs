@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! A REC that goes from CPU to CPU, where the Host and another Realm have been in between.
 
-use super::Test;
 use super::exit::running;
 use super::instruct::{self, AUTIA, PACIA, Register};
-use super::needs;
 use super::smp::{on_second, result};
 use super::spin::{SharedPage, until_irq};
+use super::{Test, needs};
 use crate::arch::{self, isb, mrs, msr, ticks};
 use crate::check::{Check, ensure, ensure_eq};
 use crate::realm::{Config, Realm};

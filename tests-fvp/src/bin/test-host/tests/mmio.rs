@@ -1,15 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Accesses to the Unprotected half: emulated by the Host, or to memory that it shares.
+//! MMIO that the Host emulates.
 
 use super::Test;
 use super::exit::{
-    DATA_ABORT, DATA_ABORT_SAME, EA, EXTERNAL, MIB_2, TRANSLATION_3, abort_record, check_exception,
-    check_pstate, running, syndrome,
+    DATA_ABORT, DATA_ABORT_SAME, EA, EXTERNAL, abort_record, check_pstate, running, syndrome,
 };
-use super::instruct::{Register, run};
-use super::needs;
 use crate::check::{Check, ensure_eq};
-use crate::pool::{self, GRANULE};
+use crate::pool::{self};
 use crate::rec::{check_exit, enter, enter_with};
 use crate::rmi;
 use alloc::format;
@@ -23,10 +20,6 @@ pub const TESTS: &[Test] = &[
     ("mmio.inject_sea", mmio_inject_sea),
     ("mmio.not_emulatable", mmio_not_emulatable),
     ("mmio.read_only", mmio_read_only),
-    ("shared.memory", shared_memory),
-    ("shared.range", shared_range),
-    ("shared.attributes", shared_attributes),
-    ("shared.delegated", shared_delegated),
 ];
 
 // Conformance: REC exits emulatable_read
@@ -194,141 +187,6 @@ fn mmio_read_only() -> Check {
     check_exit(&exit, &wanted)?;
     rec.finish_with(&enter_with(RecEnterFlags::EMUL_MMIO))?;
     ensure_eq!(pool::read(memory + 8), 0x1234, "read-only memory");
-    pool::give(memory, 1);
-    realm.finish()
-}
-
-/// Memory of the Host that the Realm reads and writes, until it is unmapped.
-// Conformance: Exceptions and accesses that do not exit unprotected
-// Conformance: RMI_RTT_MAP_UNPROTECTED any_state
-// Conformance: RMI_RTT_UNMAP_UNPROTECTED tlb
-fn shared_memory() -> Check {
-    let mut realm = running()?;
-    let ipa = realm.config.unprotected() + 5 * GRANULE;
-    let memory = pool::take_one()?;
-    realm.add_tables(ipa, 3)?;
-    let desc = memory | 3 << 6 | 6 << 2;
-    rmi::rtt_map_unprotected(realm.rd, ipa, 3, desc).ok("RMI_RTT_MAP_UNPROTECTED")?;
-    let rec = &realm.recs[0];
-    pool::write(memory + 0x10, 0xABCD);
-    ensure_eq!(rec.load(ipa + 0x10)?, 0xABCD, "what the Host wrote");
-    rec.store(ipa + 0x18, 0xEF01)?;
-    ensure_eq!(pool::read(memory + 0x18), 0xEF01, "what the Realm wrote");
-    rmi::rtt_unmap_unprotected(realm.rd, ipa, 3).ok("RMI_RTT_UNMAP_UNPROTECTED")?;
-    let exit = rec.exit_of(Op::Read, &[ipa, Access::Double as u64])?;
-    let mut wanted = abort_record(DATA_ABORT, 0, ipa);
-    wanted.esr = syndrome(3, true, false, TRANSLATION_3);
-    check_exit(&exit, &wanted)?;
-    rec.finish_with(&enter_with(RecEnterFlags::EMUL_MMIO))?;
-    pool::give(memory, 1);
-    realm.finish()
-}
-
-/// The type of memory that the Host chooses is the Realm's: Device memory takes no access that is
-/// not aligned, of pages and of blocks, also after they were folded and unfolded.
-// Conformance: Memory attributes and caches unprotected
-fn shared_attributes() -> Check {
-    /// Device-nGnRnE, Normal Non-cacheable, Normal Write-Back.
-    const DEVICE: u64 = 0;
-    const NON_CACHEABLE: u64 = 5;
-    const WRITE_BACK: u64 = 6;
-    /// Alignment fault.
-    const ALIGNMENT: u64 = 0x21;
-    needs::device_alignment()?;
-    let mut realm = running()?;
-    let rec = realm.recs[0].clone();
-    let memory = pool::take(512, MIB_2)?;
-    pool::fill(memory, 1, 0x0101_0101_0101_0101);
-    // The Realm's own wish, for both of its types: Normal Write-Back. Then `tlbi vmalle1`.
-    Register(3, 0, 10, 2, 0).write(&rec, 0xFFFF)?;
-    run(&rec, 0xD508_871F, 0, 0)?;
-    let half = realm.config.unprotected();
-    realm.add_tables(half, 3)?;
-    for (level, memory_type) in [
-        (3, WRITE_BACK),
-        (3, DEVICE),
-        (3, NON_CACHEABLE),
-        (2, DEVICE),
-        (2, WRITE_BACK),
-    ] {
-        if level == 2 && realm.table(3, half).is_some() {
-            realm.remove_table(half, 3)?;
-        }
-        let desc = memory | 3 << 6 | memory_type << 2;
-        rmi::rtt_map_unprotected(realm.rd, half, level, desc).ok("RMI_RTT_MAP_UNPROTECTED")?;
-        ensure_eq!(rec.load(half)?, 0x0101_0101_0101_0101, "aligned");
-        let reply = rec.reply_of(Op::Read, &[half + 1, Access::Double as u64])?;
-        let what = format!("level {level} type {memory_type}: esr {:#x}", reply.esr);
-        if memory_type == DEVICE {
-            ensure_eq!(reply.esr >> 26, DATA_ABORT_SAME, "{what}: EC");
-            ensure_eq!(reply.esr & 0x3F, ALIGNMENT, "{what}: fault status");
-        } else {
-            ensure_eq!(reply.esr, 0, "{what}: exception");
-        }
-        rmi::rtt_unmap_unprotected(realm.rd, half, level).ok("RMI_RTT_UNMAP_UNPROTECTED")?;
-    }
-    pool::give(memory, 512);
-    realm.finish()
-}
-
-/// A table of shared pages, or a block, that is taken away in one call: no page of it is left to
-/// the Realm.
-// Conformance: RMI_RTT_DESTROY tlb
-// Conformance: RMI_RTT_UNMAP_UNPROTECTED tlb
-// Conformance: Bugs others fixed tlbi_range
-fn shared_range() -> Check {
-    let mut realm = running()?;
-    let rec = realm.recs[0].clone();
-    let memory = pool::take(512, MIB_2)?;
-    let half = realm.config.unprotected();
-    realm.add_tables(half, 3)?;
-    let attributes = 3 << 6 | 6 << 2;
-    let touched = [0, 1, 100, 511].map(|n| n * GRANULE);
-    for offset in touched {
-        let desc = (memory + offset) | attributes;
-        rmi::rtt_map_unprotected(realm.rd, half + offset, 3, desc).ok("map of a page")?;
-        rec.load(half + offset)?;
-    }
-    realm.remove_table(half, 3)?;
-    let gone = |what: &str| {
-        for offset in touched {
-            let ipa = half + offset;
-            let exit = rec.exit_of(Op::Read, &[ipa, Access::Double as u64])?;
-            let mut wanted = abort_record(DATA_ABORT, 0, ipa);
-            wanted.esr = syndrome(3, true, false, 6);
-            check_exit(&exit, &wanted).map_err(|why| format!("{what}: {why}"))?;
-            rec.finish_with(&enter_with(RecEnterFlags::EMUL_MMIO))?;
-        }
-        Check::Ok(())
-    };
-    gone("table destroyed")?;
-    rmi::rtt_map_unprotected(realm.rd, half, 2, memory | attributes).ok("map of a block")?;
-    for offset in touched {
-        rec.load(half + offset)?;
-    }
-    rmi::rtt_unmap_unprotected(realm.rd, half, 2).ok("unmap of a block")?;
-    gone("block unmapped")?;
-    pool::give(memory, 512);
-    realm.finish()
-}
-
-/// Memory that is not Non-secure any more: the Realm gets the fault, not the content.
-// Conformance: Exceptions and accesses that do not exit granule_protection
-fn shared_delegated() -> Check {
-    let mut realm = running()?;
-    let ipa = realm.config.unprotected();
-    let memory = pool::take_one()?;
-    realm.add_tables(ipa, 3)?;
-    let desc = memory | 3 << 6 | 6 << 2;
-    rmi::rtt_map_unprotected(realm.rd, ipa, 3, desc).ok("RMI_RTT_MAP_UNPROTECTED")?;
-    let rec = &realm.recs[0];
-    rec.load(ipa)?;
-    rmi::delegate(memory).ok("RMI_GRANULE_DELEGATE")?;
-    // Granule protection fault, not on a walk.
-    check_exception(rec, Op::Read, &[ipa, 3], DATA_ABORT_SAME, 0x28, ipa)?;
-    check_exception(rec, Op::Write, &[ipa, 3, 1], DATA_ABORT_SAME, 0x28, ipa)?;
-    rmi::undelegate(memory).ok("RMI_GRANULE_UNDELEGATE")?;
-    ensure_eq!(rec.load(ipa)?, 0, "wiped memory");
     pool::give(memory, 1);
     realm.finish()
 }

@@ -5,9 +5,7 @@ mod context;
 mod data;
 mod debug;
 mod exit;
-mod external;
 mod features;
-mod fold;
 mod granule;
 mod hidden;
 mod identity;
@@ -17,22 +15,21 @@ mod leak;
 mod migrate;
 mod mmio;
 pub mod needs;
-mod order;
 mod psci;
 mod race;
 mod random;
 mod realm;
 mod rec;
-mod ripas;
 mod rsi;
 mod rtt;
+mod samples;
+mod shared;
 mod smp;
 mod spin;
 mod stage1;
-mod thousand;
+mod timer;
 mod version;
-mod virt;
-mod zoo;
+mod vgic;
 
 use crate::check::{Check, Stop, ensure_eq, skip};
 use crate::console::line;
@@ -47,19 +44,34 @@ const GROUPS: &[&[Test]] = &[
     version::TESTS,
     granule::TESTS,
     realm::TESTS,
-    thousand::TESTS,
-    rtt::TESTS,
-    fold::TESTS,
+    realm::create::TESTS,
+    realm::destroy::TESTS,
+    realm::thousand::TESTS,
+    rtt::create::TESTS,
+    rtt::destroy::TESTS,
+    rtt::read_entry::TESTS,
+    rtt::init_ripas::TESTS,
+    rtt::set_ripas::TESTS,
+    rtt::fold::TESTS,
+    rtt::unprotected::TESTS,
     data::TESTS,
     rec::TESTS,
-    order::TESTS,
+    rec::create::TESTS,
+    rec::destroy::TESTS,
+    rec::enter::TESTS,
     exit::TESTS,
     mmio::TESTS,
-    external::TESTS,
+    shared::TESTS,
+    race::stage1_table::TESTS,
     irq::TESTS,
-    virt::TESTS,
+    timer::TESTS,
+    vgic::TESTS,
     rsi::TESTS,
-    ripas::TESTS,
+    rsi::realm_config::TESTS,
+    rsi::host_call::TESTS,
+    rsi::measurement::TESTS,
+    rsi::token::TESTS,
+    rsi::ipa_state::TESTS,
     psci::TESTS,
     identity::TESTS,
     hidden::TESTS,

@@ -3,7 +3,7 @@
 
 use super::Test;
 use super::exit::running;
-use super::zoo::{Kind, Zoo};
+use super::samples::{Kind, Samples};
 use crate::check::{Check, ensure, ensure_eq};
 use crate::realm::{Config, Realm};
 use crate::rec::{Rec, check_exit, enter, exit_record};
@@ -320,7 +320,7 @@ fn system_off() -> Check {
 // Conformance: RMI_PSCI_COMPLETE pending, owner, status
 // Conformance: Bugs others fixed alias
 fn complete_wrong() -> Check {
-    let mut zoo = Zoo::new()?;
+    let mut samples = Samples::new()?;
     let realm = two_recs()?;
     let [first, second] = &realm.recs[..] else {
         crate::check::fail!("not two RECs")
@@ -328,7 +328,7 @@ fn complete_wrong() -> Check {
     let entry = first.value_of(Op::EntryPoint, &[])?;
     rmi::psci_complete(first.pa, second.pa, SUCCESS).input("no request")?;
     exits(first, &[fid::PSCI_CPU_ON, 1, entry, 0])?;
-    for (kind, address) in zoo.except(&[Kind::Rec]) {
+    for (kind, address) in samples.except(&[Kind::Rec]) {
         let what = format!("calling {kind:?} {address:#x}");
         rmi::psci_complete(address, second.pa, SUCCESS).input(&what)?;
         let what = format!("target {kind:?} {address:#x}");
@@ -342,8 +342,8 @@ fn complete_wrong() -> Check {
         rmi::psci_complete(first.pa, second.pa + offset, SUCCESS).input("inside the target REC")?;
     }
     // Of the index that the request names.
-    let foreign = zoo.realm.add_rec(false, &[])?;
-    let foreign = zoo.realm.recs[foreign].pa;
+    let foreign = samples.realm.add_rec(false, &[])?;
+    let foreign = samples.realm.recs[foreign].pa;
     rmi::psci_complete(first.pa, foreign, SUCCESS).input("REC of another Realm")?;
     for code in [
         1,
@@ -360,7 +360,7 @@ fn complete_wrong() -> Check {
     rmi::psci_complete(first.pa, second.pa, SUCCESS).ok("after all those")?;
     ensure_eq!(resumed(first)?, SUCCESS, "PSCI_CPU_ON");
     realm.finish()?;
-    zoo.finish()
+    samples.finish()
 }
 
 /// Another REC of the same Realm than the one that the request names.

@@ -2,11 +2,10 @@
 //! Calls by chance: whatever a Host says, the monitor answers, and its objects stay sound.
 
 use super::Test;
-use super::zoo::{Kind, Zoo};
+use super::samples::{Kind, Samples};
 use crate::check::{Check, ensure};
-use crate::params;
 use crate::pool::{self, GRANULE};
-use crate::rmi;
+use crate::{params, rmi};
 use alloc::vec::Vec;
 use rmm_abi::rmi::{RMI_SUCCESS, fid, status_code};
 use tests_fvp::protocol::{layout, pattern};
@@ -59,13 +58,13 @@ const COMMANDS: [u64; 13] = [
 // Conformance: RMI calls unused_outputs, deterministic
 // Conformance: Bugs others fixed lock_on_error
 fn calls() -> Check {
-    let zoo = Zoo::new()?;
-    let mut values: Vec<u64> = zoo
+    let samples = Samples::new()?;
+    let mut values: Vec<u64> = samples
         .except(&[])
         .into_iter()
         .map(|(_, address)| address)
         .collect();
-    let half = zoo.realm.config.unprotected();
+    let half = samples.realm.config.unprotected();
     values.extend([
         0,
         1,
@@ -108,7 +107,7 @@ fn calls() -> Check {
             );
         }
     }
-    for (kind, address) in zoo.except(&[Kind::Delegated]) {
+    for (kind, address) in samples.except(&[Kind::Delegated]) {
         let object = matches!(
             kind,
             Kind::Rd | Kind::Rtt | Kind::Data | Kind::Rec | Kind::RecAux
@@ -117,7 +116,7 @@ fn calls() -> Check {
             pool::check_protected(address)?;
         }
     }
-    zoo.finish()
+    samples.finish()
 }
 
 /// Function identifiers and arguments without any sense.

@@ -1,17 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Both CPUs at once, with one Realm.
 
-use super::Test;
-use super::needs;
-use super::order::check_misplaced;
+use super::rec::enter::check_misplaced;
 use super::spin::{SharedPage, limit, wait_running};
+use super::{Test, needs};
 use crate::check::{Check, ensure, ensure_eq};
 use crate::pool::GRANULE;
-use crate::realm::{Config, Realm};
+use crate::realm::{ATTRIBUTES, Config, Realm};
 use crate::rec::{Rec, Step, command, describe, enter};
 use crate::{board, cpu1, gic, pool, rmi};
 use alloc::sync::Arc;
-
 use rmm_abi::psci::{SUCCESS, fid};
 use rmm_abi::rmi::{RMI_ERROR_INPUT, RMI_ERROR_REC, RMI_SUCCESS, RecExitReason};
 use spin::Mutex;
@@ -230,7 +228,7 @@ fn unmap_while_used() -> Check {
     let memory = pool::take_one()?;
     pool::write(memory, 1);
     realm.add_tables(ipa, 3)?;
-    let desc = memory | 3 << 6 | 6 << 2;
+    let desc = memory | ATTRIBUTES;
     rmi::rtt_map_unprotected(realm.rd, ipa, 3, desc).ok("RMI_RTT_MAP_UNPROTECTED")?;
     let first = realm.recs[0].clone();
     // Unguarded in the Realm: with the page gone the spin exits by a Data Abort.

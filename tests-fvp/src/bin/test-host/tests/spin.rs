@@ -3,11 +3,10 @@
 
 use crate::arch::{self, PATIENCE};
 use crate::check::{Check, ensure, fail};
-use crate::gic;
 use crate::pool::{self, GRANULE};
-use crate::realm::Realm;
+use crate::realm::{ATTRIBUTES, Realm};
 use crate::rec::{Rec, command};
-use crate::rmi;
+use crate::{gic, rmi};
 use rmm_abi::rmi::{RMI_ERROR_REC, RecEnter, RecExit, RecExitReason};
 use tests_fvp::protocol::Op;
 
@@ -30,9 +29,8 @@ impl SharedPage {
         let memory = pool::take_one()?;
         pool::fill(memory, 1, 0);
         realm.add_tables(ipa, 3)?;
-        // Read-write, Normal Write-Back.
-        let desc = memory | 3 << 6 | 6 << 2;
-        rmi::rtt_map_unprotected(realm.rd, ipa, 3, desc).ok("RMI_RTT_MAP_UNPROTECTED")?;
+        rmi::rtt_map_unprotected(realm.rd, ipa, 3, memory | ATTRIBUTES)
+            .ok("RMI_RTT_MAP_UNPROTECTED")?;
         Ok(Self {
             memory,
             ipa,

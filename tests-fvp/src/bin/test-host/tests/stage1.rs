@@ -4,10 +4,9 @@
 //! QEMU empties its TLB whenever the Security state changes: only a machine that keeps
 //! translations of a Realm across an exit shows a monitor that forgets to invalidate.
 
-use super::Test;
 use super::instruct::{Register, run};
-use super::needs;
 use super::smp::{on_second, result};
+use super::{Test, needs};
 use crate::check::{Check, ensure_eq};
 use crate::pool::GRANULE;
 use crate::realm::{Config, Realm};

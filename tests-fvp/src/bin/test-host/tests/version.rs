@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! RMI_VERSION, RMI_FEATURES and calls that do not exist.
+//! RMI_VERSION, and what holds for calls of any kind.
 
 use super::Test;
 use crate::check::{Check, ensure, ensure_eq};
 use crate::realm::{Config, Realm};
 use crate::{pool, rmi};
 use alloc::format;
-use rmm_abi::rmi::{FeatureRegister0, RMI_ERROR_INPUT, RMI_VERSION_1_0, SMCCC_NOT_SUPPORTED, fid};
+use rmm_abi::rmi::{RMI_ERROR_INPUT, RMI_VERSION_1_0, SMCCC_NOT_SUPPORTED, fid};
 
 pub const TESTS: &[Test] = &[
     ("version.1_0", supported),
@@ -14,8 +14,6 @@ pub const TESTS: &[Test] = &[
     ("version.unknown_calls", unknown_calls),
     ("version.sve_hint", sve_hint),
     ("version.unused_inputs", unused_inputs),
-    ("features.register_0", register_0),
-    ("features.other_registers", other_registers),
 ];
 
 // Conformance: RMI_VERSION supported
@@ -93,43 +91,4 @@ fn unused_inputs() -> Check {
     }
     pool::give(granule, 1);
     realm.finish()
-}
-
-// Conformance: RMI_FEATURES register_0
-fn register_0() -> Check {
-    let value = rmi::features(0).ok("RMI_FEATURES")?[0];
-    ensure_eq!(value >> 42, 0, "reserved bits");
-    let features = FeatureRegister0::from_bits(value);
-    ensure!(
-        (32..=52).contains(&features.s2sz()),
-        "S2SZ {}",
-        features.s2sz()
-    );
-    ensure!(
-        features.lpa2() || features.s2sz() <= 48,
-        "S2SZ without LPA2"
-    );
-    ensure!(
-        features.hash_sha_256() || features.hash_sha_512(),
-        "no hash algorithm"
-    );
-    ensure!(
-        features.num_bps() != 0 && features.num_wps() != 0,
-        "no break- or watchpoints"
-    );
-    ensure!(features.max_recs_order() > 0, "no RECs");
-    ensure!(
-        features.sve_en() || features.sve_vl() == 0,
-        "SVE_VL without SVE"
-    );
-    Ok(())
-}
-
-// Conformance: RMI_FEATURES other_registers
-fn other_registers() -> Check {
-    for index in [1, 2, 63, 1 << 32, u64::MAX] {
-        let value = rmi::features(index).ok("RMI_FEATURES")?[0];
-        ensure_eq!(value, 0, "register {index:#x}");
-    }
-    Ok(())
 }

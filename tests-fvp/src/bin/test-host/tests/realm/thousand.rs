@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Many Realms, one after the other and some at a time.
 
-use super::Test;
 use crate::arch::{mrs, now};
 use crate::check::{Check, ensure_eq};
 use crate::console::line;
 use crate::pool;
 use crate::realm::{Config, Realm};
 use crate::rec::{check_exit, enter, exit_record};
+use crate::tests::Test;
 use rmm_abi::rmi::RecExitReason;
 
 pub const TESTS: &[Test] = &[("realm.thousand", thousand)];

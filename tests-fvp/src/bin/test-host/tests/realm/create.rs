@@ -1,51 +1,39 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! RMI_REALM_CREATE, RMI_REALM_ACTIVATE, RMI_REALM_DESTROY.
+//! RMI_REALM_CREATE.
 
-use super::Test;
-use super::needs;
-use super::needs::part_without_memory;
-use super::rtt::check_entry;
-use super::zoo::{Kind, Zoo};
 use crate::arch::mrs;
-use crate::check::{Check, ensure};
+use crate::check::Check;
 use crate::pool::{self, GRANULE};
-use crate::realm::{Config, Realm, entry_size};
+use crate::realm::{Config, Realm};
 use crate::rmi::{self, Answer};
+use crate::tests::needs::part_without_memory;
+use crate::tests::rtt::check_entry;
+use crate::tests::samples::{Kind, Samples};
+use crate::tests::{Test, needs};
 use alloc::format;
 use rmm_abi::rmi::RealmParams;
 use zerocopy::IntoBytes;
 
 pub const TESTS: &[Test] = &[
-    ("realm.life", life),
-    ("realm.shapes", shapes),
+    ("realm.create_shapes", shapes),
     ("realm.create_wrong", create_wrong),
     ("realm.create_alias", create_alias),
     ("realm.create_shape_wrong", create_shape_wrong),
     ("realm.create_feature_wrong", create_feature_wrong),
     ("realm.create_ignores_reserved", create_ignores_reserved),
-    ("realm.vmid", vmid),
-    ("realm.activate", activate),
-    ("realm.destroy_wrong", destroy_wrong),
-    ("realm.destroy_live", destroy_live),
-    ("realm.destroy_live_tables", destroy_live_tables),
-    ("realm.destroy_live_block", destroy_live_block),
-    ("realm.destroy_unprotected", destroy_unprotected),
-    ("realm.aux_count_wrong", aux_count_wrong),
+    ("realm.create_vmid", vmid),
 ];
 
-const MIB_2: u64 = entry_size(2);
-const GIB: u64 = entry_size(1);
-
 /// Granules and a page of parameters, to create a Realm by hand.
-struct Bench {
-    rd: u64,
-    rtt: u64,
+pub struct Bench {
+    pub rd: u64,
+    pub rtt: u64,
     tables: u64,
-    page: u64,
+    pub page: u64,
 }
 
 impl Bench {
-    fn new(tables: u64) -> Check<Self> {
+    pub fn new(tables: u64) -> Check<Self> {
         Ok(Self {
             rd: pool::take_delegated()?,
             rtt: pool::take_delegated_row(tables, tables * GRANULE)?,
@@ -54,13 +42,13 @@ impl Bench {
         })
     }
 
-    fn create(&self, params: &RealmParams) -> Answer {
+    pub fn create(&self, params: &RealmParams) -> Answer {
         pool::write_bytes(self.page, params.as_bytes());
         rmi::realm_create(self.rd, self.page)
     }
 
     /// The parameters must be refused.
-    fn refuses(&self, params: &RealmParams, what: &str) -> Check {
+    pub fn refuses(&self, params: &RealmParams, what: &str) -> Check {
         let answer = self.create(params);
         if answer.status == 0 {
             rmi::realm_destroy(self.rd).ok("RMI_REALM_DESTROY")?;
@@ -69,37 +57,17 @@ impl Bench {
     }
 
     /// The parameters must be accepted; the Realm is destroyed again.
-    fn accepts(&self, params: &RealmParams, what: &str) -> Check {
+    pub fn accepts(&self, params: &RealmParams, what: &str) -> Check {
         self.create(params).ok(what)?;
         rmi::realm_destroy(self.rd).ok("RMI_REALM_DESTROY")?;
         Ok(())
     }
 
-    fn finish(self) -> Check {
+    pub fn finish(self) -> Check {
         pool::give(self.page, 1);
         pool::give_delegated(self.rd)?;
         pool::give_delegated_row(self.rtt, self.tables)
     }
-}
-
-/// Creates, activates and destroys, with the same granules again and again.
-// Conformance: RMI_REALM_CREATE granules, realm_state
-// Conformance: RMI_REALM_DESTROY granules, any_state
-fn life() -> Check {
-    let bench = Bench::new(1)?;
-    for activate in [false, true, false] {
-        let params = Config::default().params(bench.rtt);
-        bench.create(&params).ok("RMI_REALM_CREATE")?;
-        pool::check_protected(bench.rd)?;
-        pool::check_protected(bench.rtt)?;
-        if activate {
-            rmi::realm_activate(bench.rd).ok("RMI_REALM_ACTIVATE")?;
-        }
-        rmi::realm_destroy(bench.rd).ok("RMI_REALM_DESTROY")?;
-        rmi::realm_destroy(bench.rd).input("second RMI_REALM_DESTROY")?;
-        rmi::realm_activate(bench.rd).input("RMI_REALM_ACTIVATE of no Realm")?;
-    }
-    bench.finish()
 }
 
 /// IPA widths, start levels and numbers of tables that belong together.
@@ -147,15 +115,15 @@ fn shapes() -> Check {
 // Conformance: RMI_REALM_CREATE params_pas, rtt_align, rtt_state, vmid_kept
 // Conformance: Bugs others fixed vmid_leak
 fn create_wrong() -> Check {
-    let zoo = Zoo::new()?;
+    let samples = Samples::new()?;
     let bench = Bench::new(1)?;
     let params = Config::default().params(bench.rtt);
     pool::write_bytes(bench.page, params.as_bytes());
-    for (kind, address) in zoo.except(&[Kind::Delegated]) {
+    for (kind, address) in samples.except(&[Kind::Delegated]) {
         let what = format!("rd {kind:?} {address:#x}");
         rmi::realm_create(address, bench.page).input(&what)?;
     }
-    for (kind, address) in zoo.except(&[Kind::Undelegated]) {
+    for (kind, address) in samples.except(&[Kind::Undelegated]) {
         let what = format!("params {kind:?} {address:#x}");
         rmi::realm_create(bench.rd, address).input(&what)?;
     }
@@ -172,7 +140,7 @@ fn create_wrong() -> Check {
         };
         bench.refuses(&params, "rtt_base without memory")?;
     }
-    for (kind, address) in zoo.except(&[Kind::Delegated]) {
+    for (kind, address) in samples.except(&[Kind::Delegated]) {
         let what = format!("rtt_base {kind:?} {address:#x}");
         let params = RealmParams {
             rtt_base: address,
@@ -183,7 +151,7 @@ fn create_wrong() -> Check {
     // With the VMID of all the failures.
     bench.accepts(&params, "after all those")?;
     bench.finish()?;
-    zoo.finish()
+    samples.finish()
 }
 
 /// The RD may not be one of the tables.
@@ -373,108 +341,4 @@ fn vmid() -> Check {
     params.vmid = used;
     bench.accepts(&params, "VMID of a destroyed Realm")?;
     bench.finish()
-}
-
-// Conformance: RMI_REALM_ACTIVATE rd_align, rd_bound, rd_state, rd<realm_state, realm_state
-// Conformance: RMI_REALM_ACTIVATE active
-fn activate() -> Check {
-    let zoo = Zoo::new()?;
-    for (kind, address) in zoo.except(&[Kind::Rd]) {
-        rmi::realm_activate(address).input(&format!("rd {kind:?} {address:#x}"))?;
-    }
-    zoo.realm.activate()?;
-    rmi::realm_activate(zoo.realm.rd).realm("second RMI_REALM_ACTIVATE")?;
-    zoo.finish()
-}
-
-// Conformance: RMI_REALM_DESTROY rd_align, rd_bound, rd_state, rd<realm_live
-fn destroy_wrong() -> Check {
-    let zoo = Zoo::new()?;
-    for (kind, address) in zoo.except(&[Kind::Rd]) {
-        rmi::realm_destroy(address).input(&format!("rd {kind:?} {address:#x}"))?;
-    }
-    zoo.finish()
-}
-
-// Conformance: RMI_REALM_DESTROY realm_live, realm_live_table
-// Conformance: RMI_REC_DESTROY any_state
-fn destroy_live() -> Check {
-    let mut realm = Realm::new(&Config::default())?;
-    let rd = realm.rd;
-    realm.add_table(0, 1)?;
-    rmi::realm_destroy(rd).realm("Realm with an RTT")?;
-    realm.add_rec(true, &[])?;
-    rmi::realm_destroy(rd).realm("Realm with RTT and REC")?;
-    realm.remove_table(0, 1)?;
-    rmi::realm_destroy(rd).realm("Realm with a REC")?;
-    realm.activate()?;
-    rmi::realm_destroy(rd).realm("active Realm with a REC")?;
-    let rec = realm.recs.pop().ok_or("no REC")?;
-    rec.destroy()?;
-    realm.finish()
-}
-
-/// 4 GiB from level 2, in four tables.
-const FOUR_TABLES: Config = Config {
-    s2sz: 32,
-    level: 2,
-    tables: 4,
-    ..Config::DEFAULT
-};
-
-/// A table keeps a Realm alive in whichever start level table its entry is.
-// Conformance: RMI_REALM_DESTROY realm_live_table
-fn destroy_live_tables() -> Check {
-    let mut realm = Realm::new(&FOUR_TABLES)?;
-    for ipa in [0, GIB + MIB_2, 2 * GIB, 4 * GIB - MIB_2] {
-        realm.add_table(ipa, 3)?;
-        rmi::realm_destroy(realm.rd).realm("Realm with an RTT")?;
-        realm.remove_table(ipa, 3)?;
-    }
-    realm.finish()
-}
-
-// Conformance: RMI_REALM_DESTROY realm_live_assigned
-fn destroy_live_block() -> Check {
-    let mut realm = Realm::new(&FOUR_TABLES)?;
-    for ipa in [0, 2 * GIB - MIB_2] {
-        realm.add_table(ipa, 3)?;
-        let block = realm.add_block(ipa)?;
-        rmi::realm_destroy(realm.rd).realm("Realm with a block")?;
-        check_entry(&realm, ipa, 2, [2, 1, block, 0])?;
-        realm.remove_block(ipa, block)?;
-    }
-    realm.finish()
-}
-
-/// Mappings of the Host's own memory do not keep a Realm alive.
-// Conformance: RMI_REALM_DESTROY assigned_ns
-fn destroy_unprotected() -> Check {
-    let realm = Realm::new(&FOUR_TABLES)?;
-    let memory = pool::take(512, 512 * GRANULE)?;
-    let ipa = realm.config.unprotected();
-    let desc = memory | 3 << 6 | 6 << 2;
-    rmi::rtt_map_unprotected(realm.rd, ipa, 2, desc).ok("RMI_RTT_MAP_UNPROTECTED")?;
-    realm.finish()?;
-    pool::check_untouched(memory)?;
-    pool::give(memory, 512);
-    Ok(())
-}
-
-// Conformance: RMI_REC_AUX_COUNT rd_align, rd_bound, rd_state, aux_count, outputs
-fn aux_count_wrong() -> Check {
-    let zoo = Zoo::new()?;
-    for (kind, address) in zoo.except(&[Kind::Rd]) {
-        let out = rmi::rec_aux_count(address).input(&format!("rd {kind:?} {address:#x}"))?;
-        ensure!(out[..3] == [0; 3], "results {out:x?}");
-    }
-    let counts = [
-        rmi::rec_aux_count(zoo.realm.rd).ok("RMI_REC_AUX_COUNT")?,
-        rmi::rec_aux_count(zoo.realm.rd).ok("RMI_REC_AUX_COUNT")?,
-    ];
-    ensure!(
-        counts[0][0] <= 16 && counts[0] == counts[1],
-        "counts {counts:?}"
-    );
-    zoo.finish()
 }

@@ -1,25 +1,26 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The virtual GIC of a Realm: priorities, masks, maintenance, SGIs.
+//! Interrupts for a Realm: list registers, priorities, conditions that the Host asks for.
 
-use super::Test;
 use super::exit::running;
 use super::instruct::{Register, instruct};
-use super::needs;
 use super::smp::{on_second, result, two};
 use super::spin::{limit, wait_running};
-use crate::arch;
-use crate::check::{Check, ensure_eq};
+use super::{Test, needs};
+use crate::arch::{mrs, ticks};
+use crate::check::{Check, ensure, ensure_eq};
 use crate::rec::{Rec, command, enter};
-use crate::{board, gic};
+use crate::{arch, board, gic};
 use rmm_abi::rmi::{RecEnter, RecExit, RecExitReason};
 use tests_fvp::protocol::{Op, Reply};
 
 pub const TESTS: &[Test] = &[
-    ("irq.priorities", priorities),
-    ("irq.priority_mask", priority_mask),
-    ("irq.maintenance", maintenance),
-    ("irq.eoi_count", eoi_count),
-    ("irq.sgi_to_other", sgi_to_other),
+    ("vgic.priorities", priorities),
+    ("vgic.priority_mask", priority_mask),
+    ("vgic.maintenance", maintenance),
+    ("vgic.eoi_count", eoi_count),
+    ("vgic.sgi_to_other", sgi_to_other),
+    ("vgic.list_register", virtual_interrupt),
+    ("vgic.state", virtual_state),
 ];
 
 const ICC_PMR: Register = Register(3, 0, 4, 6, 0);
@@ -208,5 +209,57 @@ fn sgi_to_other() -> Check {
     ensure_eq!(exit?.gprs[0], SGI << 24 | 2, "what the first REC sent");
     ensure_eq!(reply.values[0], SGI, "what the second REC took");
     first.finish_with(&enter())?;
+    realm.finish()
+}
+
+/// The Host's list register is the Realm's interrupt.
+// Conformance: RMI_REC_ENTER gic_entry
+fn virtual_interrupt() -> Check {
+    let realm = running()?;
+    let rec = &realm.recs[0];
+    for intid in [5, 27, 40, 1019] {
+        let mut entry = command(Op::TakeIrq, &[limit()]);
+        entry.gicv3_lrs[0] = pending(intid, 0x80);
+        let exit = rec.enter(&entry)?;
+        let taken = tests_fvp::protocol::Reply::from_gprs(&exit.gprs).values[0];
+        ensure_eq!(taken, intid, "INTID that the Realm took");
+        // Handled and ended: the list register is invalid now.
+        ensure_eq!(exit.gicv3_lrs[0] >> 62, 0, "state of the list register");
+        ensure_eq!(exit.gicv3_hcr & !0xF800_40FE, 0, "gicv3_hcr");
+    }
+    ensure_eq!(mrs!("ich_hcr_el2") & 1, 0, "ICH_HCR_EL2.En after the exits");
+    let taken = rec.value_of(Op::TakeIrq, &[ticks(5)])?;
+    ensure_eq!(taken, 1023, "INTID without an interrupt");
+    realm.finish()
+}
+
+/// What the Host sets comes back as long as the Realm does not touch it.
+// Conformance: RMI_REC_ENTER gic_entry
+// Conformance: REC exits always
+fn virtual_state() -> Check {
+    let realm = running()?;
+    let rec = &realm.recs[0];
+    let mut entry = command(Op::Nop, &[]);
+    entry.gicv3_lrs[0] = pending(40, 0x80);
+    // NPIE
+    entry.gicv3_hcr = 1 << 3;
+    let exit = rec.enter(&entry)?;
+    ensure_eq!(
+        exit.gicv3_lrs[0],
+        pending(40, 0x80),
+        "list register that nobody handled"
+    );
+    ensure_eq!(exit.gicv3_hcr & 0x40FE, 1 << 3, "gicv3_hcr");
+    // The next entry's list registers replace the last one's.
+    let exit = rec.enter(&command(Op::TakeIrq, &[ticks(5)]))?;
+    let taken = tests_fvp::protocol::Reply::from_gprs(&exit.gprs).values[0];
+    ensure_eq!(taken, 1023, "INTID without a list register");
+    // No interrupt pending: the maintenance condition that was asked for is reported.
+    let mut entry = command(Op::Nop, &[]);
+    entry.gicv3_hcr = 1 << 3;
+    let exit = rec.enter(&entry)?;
+    ensure_eq!(exit.gicv3_misr & 1 << 3, 1 << 3, "gicv3_misr.NP");
+    // The Realm has set its priority mask and enabled its group.
+    ensure!(exit.gicv3_vmcr != 0, "gicv3_vmcr");
     realm.finish()
 }

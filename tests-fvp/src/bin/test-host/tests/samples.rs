@@ -38,7 +38,7 @@ pub enum Kind {
 }
 
 /// A Realm, state NEW, with the test image and a REC, and granules besides.
-pub struct Zoo {
+pub struct Samples {
     /// The Realm.
     pub realm: Realm,
     /// State DELEGATED.
@@ -47,7 +47,7 @@ pub struct Zoo {
     pub undelegated: u64,
 }
 
-impl Zoo {
+impl Samples {
     /// Gathers everything.
     pub fn new() -> Check<Self> {
         Self::with(&Config::default())

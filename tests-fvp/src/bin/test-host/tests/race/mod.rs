@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Two CPUs that give the monitor contradictory orders. Any of them may lose; nothing may be lost.
 
-use super::Test;
-use super::needs;
-use super::spin::SharedPage;
-use super::zoo::Zoo;
+pub mod stage1_table;
+
 use crate::check::{Check, ensure, ensure_eq, fail};
 use crate::pool::{self, GRANULE};
-use crate::realm::{Config, Realm, entry_size};
+use crate::realm::{ATTRIBUTES, Config, Realm, entry_size};
 use crate::rec::{Rec, Step, command, describe, enter};
+use crate::tests::samples::Samples;
+use crate::tests::spin::SharedPage;
+use crate::tests::{Test, needs};
 use crate::{cpu1, params, rmi};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -110,7 +111,7 @@ fn tables() -> Check {
                     answer
                 }
                 6 => {
-                    let desc = 0x8000_0000 | 3 << 6 | 6 << 2;
+                    let desc = 0x8000_0000 | ATTRIBUTES;
                     rmi::rtt_map_unprotected(rd, ipa & !(entry_size(level) - 1), level, desc)
                 }
                 _ => rmi::rtt_read_entry(rd, ipa, 3),
@@ -205,8 +206,8 @@ fn structures() -> Check {
 /// The source of RMI_DATA_CREATE and the parameters of RMI_REC_CREATE are taken away.
 fn sources() -> Check {
     needs::second_cpu()?;
-    let zoo = Zoo::new()?;
-    let (rd, data) = (zoo.realm.rd, zoo.delegated);
+    let samples = Samples::new()?;
+    let (rd, data) = (samples.realm.rd, samples.delegated);
     let ipa = layout::BASE + layout::SIZE;
     let source = pool::take_one()?;
     let rec = pool::take_delegated()?;
@@ -227,7 +228,7 @@ fn sources() -> Check {
     })?;
     pool::give(source, 1);
     pool::give_delegated(rec)?;
-    zoo.finish()
+    samples.finish()
 }
 
 /// Both CPUs create Realms with the same VMID, of granules of their own: one at a time succeeds.

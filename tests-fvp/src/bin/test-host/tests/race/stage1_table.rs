@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! A Realm whose stage 1 table the Host has moved to where nothing answers.
 
-use super::Test;
-use super::exit::{DATA_ABORT, DATA_ABORT_SAME};
-use super::needs;
-use super::smp::on_second;
-use super::stage1::{UPPER, leaf, translate_upper};
 use crate::check::{Check, ensure, ensure_eq, fail};
 use crate::pool::{self, GRANULE};
 use crate::realm::{Config, Realm};
 use crate::rec::{Rec, Step, command, describe, enter_with};
+use crate::tests::exit::{DATA_ABORT, DATA_ABORT_SAME};
+use crate::tests::smp::on_second;
+use crate::tests::stage1::{UPPER, leaf, translate_upper};
+use crate::tests::{Test, needs};
 use crate::{cpu1, rmi};
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, Ordering};
