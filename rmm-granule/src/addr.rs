@@ -42,12 +42,6 @@ macro_rules! address {
                 self.0 & (size - 1) == 0
             }
 
-            /// The address rounded down to a multiple of `size` bytes, a power of two.
-            #[inline]
-            pub const fn align_down(self, size: u64) -> Self {
-                Self(self.0 & !(size - 1))
-            }
-
             /// The first byte of the Granule that holds this address.
             #[inline]
             pub const fn granule_base(self) -> Self {
@@ -68,12 +62,6 @@ macro_rules! address {
                     Some(sum) => Some(Self(sum)),
                     None => None,
                 }
-            }
-
-            /// The distance in bytes from `lower` up to this address; `None` if `lower` is higher.
-            #[inline]
-            pub const fn checked_sub(self, lower: Self) -> Option<u64> {
-                self.0.checked_sub(lower.0)
             }
         }
 
@@ -134,7 +122,6 @@ mod tests {
         assert_eq!(Ipa::granule(0x1800), None);
         assert_eq!(Ipa(0x1fff).granule_base(), Ipa(0x1000));
         assert_eq!(Ipa(0x1fff).granule_offset(), 0xfff);
-        assert_eq!(Pa(0x3f_ffff).align_down(0x20_0000), Pa(0x20_0000));
         assert!(Pa(0x20_0000).is_aligned_to(0x20_0000));
         assert!(!Pa(0x10_0000).is_aligned_to(0x20_0000));
     }
@@ -143,8 +130,6 @@ mod tests {
     fn arithmetic_is_checked() {
         assert_eq!(Pa(u64::MAX).checked_add(1), None);
         assert_eq!(Pa(1).checked_add(2), Some(Pa(3)));
-        assert_eq!(Ipa(1).checked_sub(Ipa(2)), None);
-        assert_eq!(Ipa(2).checked_sub(Ipa(1)), Some(1));
     }
 
     #[test]

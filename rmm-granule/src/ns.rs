@@ -18,11 +18,6 @@ impl NsGranule {
         Self { pa }
     }
 
-    /// Physical address of the Granule.
-    pub fn pa(&self) -> Pa {
-        self.pa
-    }
-
     /// Copies bytes from `offset` on to `dst`.
     ///
     /// # Errors

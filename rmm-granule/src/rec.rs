@@ -80,12 +80,6 @@ pub struct Pinned<'t> {
 }
 
 impl Pinned<'_> {
-    /// Physical address of the REC.
-    #[inline]
-    pub fn pa(&self) -> Pa {
-        self.pa
-    }
-
     /// Opens head and body of the REC, and access to its auxiliary Granules.
     #[inline]
     pub fn map_with_aux<'a, M: Memory, H: Content + Immutable, B: Content>(

@@ -11,7 +11,7 @@ use rmm_granule::{Data, Locked, Memory, Pa, Rtt, bug};
 /// lives, which keeps the leaf RTT and the DATA Granule locked.
 #[derive(Debug)]
 pub struct RealmGranule<'t> {
-    data: Locked<'t, Data>,
+    pub(crate) data: Locked<'t, Data>,
     _table: Locked<'t, Rtt>,
 }
 
@@ -56,12 +56,6 @@ pub fn access<'t, M: Memory>(root: Root<'t>, mem: &M) -> Result<RealmGranule<'t>
 }
 
 impl RealmGranule<'_> {
-    /// Physical address of the Granule.
-    #[must_use]
-    pub fn pa(&self) -> Pa {
-        self.data.pa()
-    }
-
     /// Copies bytes from `offset` on to `dst`; the Realm may be writing them.
     ///
     /// # Panics

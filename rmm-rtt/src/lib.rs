@@ -53,7 +53,7 @@ pub use error::{RttError, TopError};
 pub use fold::fold;
 pub use read::{EntryReport, classify, read_entry, ripas_extent};
 pub use ripas::{init_ripas, set_ripas};
-pub use stage2::{ENTRIES, MAX_START_TABLES, MIN_IPA_WIDTH, Stage2, entry_size};
+pub use stage2::{MAX_START_TABLES, MIN_IPA_WIDTH, Stage2, entry_size};
 pub use start::{Live, destroy_start_tables, init_start_tables};
 pub use unprotected::{map_unprotected, unmap_unprotected};
 pub use walk::{Root, root};

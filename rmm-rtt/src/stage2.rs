@@ -5,7 +5,7 @@ use rmm_granule::{GRANULE_SHIFT, Ipa, Pa};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Entries of an RTT.
-pub const ENTRIES: usize = 512;
+pub(crate) const ENTRIES: usize = 512;
 
 /// Reference count of an RTT whose entries are all ASSIGNED.
 pub(crate) const ALL_ASSIGNED: u16 = 512;

@@ -52,8 +52,7 @@ pub(crate) fn lock_rtt(granules: &GranuleTable, pa: Pa) -> Locked<'_, Rtt> {
 
 impl<'t> Root<'t> {
     /// The IPA that the walk is for.
-    #[must_use]
-    pub fn ipa(&self) -> Ipa {
+    pub(crate) fn ipa(&self) -> Ipa {
         self.ipa
     }
 

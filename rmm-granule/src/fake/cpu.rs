@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::vec::Vec;
 
 /// Most windows that a CPU has open at once.
-pub const MAX_WINDOWS: usize = 8;
+const MAX_WINDOWS: usize = 8;
 
 /// The [`Memory`] of one CPU of a fake machine.
 ///

@@ -160,7 +160,8 @@ impl FakeMemory {
     ///
     /// # Panics
     /// If there is no DRAM at `pa`, or the bytes do not lie within one Granule.
-    pub fn poke(&self, pa: Pa, src: &[u8]) {
+    #[cfg(test)]
+    pub(crate) fn poke(&self, pa: Pa, src: &[u8]) {
         assert!(
             pa.granule_offset() + src.len() <= GRANULE_SIZE,
             "not within one Granule"

@@ -13,7 +13,7 @@ mod dram;
 mod memory;
 mod tlb;
 
-pub use cpu::{FakeCpuMemory, MAX_WINDOWS};
+pub use cpu::FakeCpuMemory;
 pub use dram::Pas;
 pub use memory::{FakeMemory, PasRefused};
 pub use tlb::{Fault, FaultKind, Invalidation, Stage2Regs, Translation};

@@ -22,7 +22,7 @@ fn only_assigned_ram_is_accessible() {
         assert_eq!(find(ipa).err(), not_mapped(3, ripas));
         let pa = realm.map(ipa).unwrap();
         if ripas == RAM {
-            assert_eq!(find(ipa + 0x123).unwrap().pa(), pa);
+            assert_eq!(find(ipa + 0x123).unwrap().data.pa(), pa);
         } else {
             assert_eq!(find(ipa).err(), not_mapped(3, ripas));
         }
@@ -49,7 +49,7 @@ fn the_monitor_and_the_realm_see_the_same() {
         .realm_write(&realm.regs(), ipa, b"from the Realm")
         .unwrap();
     let granule = access(realm.root(ipa), &realm.cpu).unwrap();
-    assert_eq!(granule.pa(), Pa(BLOCKS.base + 77 * PAGE));
+    assert_eq!(granule.data.pa(), Pa(BLOCKS.base + 77 * PAGE));
     let mut copy = [0; 14];
     granule.read(&realm.cpu, 100, &mut copy);
     assert_eq!(&copy, b"from the Realm");

@@ -211,7 +211,7 @@ fn exercise(realm: &Realm, ipas: &[u64]) {
         if realm.s2.is_protected(Ipa(ipa)) {
             let pa = realm.map_ram(ipa).unwrap();
             assert_eq!(realm.touch(ipa + 1), Ok(Pa(pa.0 + 1)));
-            assert_eq!(access(realm.root(ipa), &realm.cpu).unwrap().pa(), pa);
+            assert_eq!(access(realm.root(ipa), &realm.cpu).unwrap().data.pa(), pa);
         } else {
             realm.map_ns(ipa, 3, NS_WB | BLOCKS.base).unwrap();
             assert_eq!(realm.touch(ipa + 1), Ok(Pa(BLOCKS.base + 1)));
@@ -281,7 +281,10 @@ fn far_memory_is_reached_by_wide_descriptors() {
     assert_eq!(child, Pa(FAR.base + 2 * MIB + 3 * PAGE));
     assert_eq!(realm.touch(ipa + 9 * PAGE), Ok(far));
     assert_eq!(
-        access(realm.root(ipa + 9 * PAGE), &realm.cpu).unwrap().pa(),
+        access(realm.root(ipa + 9 * PAGE), &realm.cpu)
+            .unwrap()
+            .data
+            .pa(),
         far
     );
     realm.create(ipa, 3).unwrap();

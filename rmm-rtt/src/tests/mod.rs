@@ -15,6 +15,7 @@ mod threads;
 mod tlb;
 mod transitions;
 
+use crate::stage2::ENTRIES;
 use crate::*;
 use rmm_abi::rmi::Ripas::{self, Destroyed as DESTROYED, Empty as EMPTY, Ram as RAM};
 use rmm_abi::rmi::RttEntryState;
