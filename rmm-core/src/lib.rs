@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! The Realm Management Monitor without its board.
 //!
-//! * [`monitor`]: the state all CPUs share and the entry of an RMI call.
-//! * [`rmi`]: the RMI commands, one room a kind, each reading as its page of the specification.
-//! * [`realm`], [`rec`]: the Realm descriptor and the REC.
-//! * [`run`]: from RMI_REC_ENTER to the REC exit.
-//! * [`boot`]: what EL3 hands over and what the monitor makes of it.
+//! From the top down; nothing depends on what stands above it.
+//!
+//! * `arch`: AArch64; every instruction that is not Rust's and every access to a system register.
+//!   `fake`: the same for programs on the build machine.
+//! * [`rmi`]: the RMI commands by dialect, each reading as its page of the specification.
+//! * `run`: the engine that runs a REC between entry and exit.
+//! * [`realm`], [`rec`], `aux`, `gic`, `pas`, `signature`: what the dialects share.
+//! * [`monitor`]: the state that all CPUs share.
+//! * [`boot`], `attestation`, `el3`: what EL3 hands over, and what is exchanged with it.
 //! * [`machine`], [`board`]: what all this asks of the hardware.
 //! * `encoding`: what AArch64's registers and descriptors hold, as arithmetic.
-//! * `arch`: AArch64; every instruction that is not Rust's and every access to a system register.
 #![cfg_attr(target_os = "none", no_std)]
 #![cfg_attr(not(any(target_os = "none", feature = "fake")), no_std)]
 
@@ -17,7 +20,6 @@ pub mod arch;
 mod attestation;
 mod aux;
 pub mod board;
-
 pub mod boot;
 mod el3;
 #[cfg(any(target_os = "none", test))]

@@ -47,7 +47,7 @@ impl RecHead {
         self.aux.split_at(aux::count(&self.resources)).0
     }
 
-    /// Auxiliary Granule `n`, less than [`aux::count`].
+    /// Auxiliary Granule `n`, less than `aux::count`.
     #[must_use]
     pub fn aux_granule(&self, n: usize) -> Pa {
         match self.aux.get(n) {
@@ -278,7 +278,7 @@ struct RecContent {
 const _: () = assert!(offset_of!(RecContent, body) == REC_HEAD_SIZE);
 
 /// Creates the next REC of the Realm at `rd`, READY. `aux` are its auxiliary Granules, as many as
-/// [`aux::count`] demands. The caller counts the REC as one of the Realm's.
+/// `aux::count` demands. The caller counts the REC as one of the Realm's.
 pub fn create<'t, M: Machine>(
     cpu: &ThisCpu<'_, M>,
     rd: Pa,

@@ -2,6 +2,7 @@
 //! What the monitor requires of the memory system.
 
 use crate::addr::{GRANULE_SIZE, Ipa, Pa};
+use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 
 /// An access to Non-secure memory failed: the Granule is not in Non-secure PAS, or nothing answers
@@ -18,8 +19,9 @@ pub struct NsFault;
 /// The guards of this crate turn the pointers that [`Memory::map`] returns into references. The
 /// implementer therefore promises that such a pointer is aligned to [`GRANULE_SIZE`], refers to
 /// exactly the `GRANULE_SIZE` bytes of that Granule in Realm PAS, and stays valid for reads and
-/// writes until [`Memory::unmap`] is called with it; and that no two open windows overlap in
-/// virtual address.
+/// writes until [`Memory::unmap`] is called with it; that no two open windows overlap in virtual
+/// address; and that [`Memory::read_ns`] writes to its target only bytes that are initialised, and
+/// all of them if it returns `Ok`.
 pub unsafe trait Memory {
     /// Opens a window onto the Granule at `pa`, which is in Realm PAS.
     ///
@@ -41,7 +43,7 @@ pub unsafe trait Memory {
     /// # Errors
     /// [`NsFault`] if the Non-secure PAS does not permit the access or the access aborts. `dst` then
     /// holds any mixture of its old bytes and of bytes read.
-    fn read_ns(&self, pa: Pa, dst: &mut [u8]) -> Result<(), NsFault>;
+    fn read_ns(&self, pa: Pa, dst: &mut [MaybeUninit<u8>]) -> Result<(), NsFault>;
 
     /// Copies `src` to Non-secure memory, which begins at `pa` and ends within the same Granule.
     ///

@@ -14,6 +14,7 @@ use crate::encoding::stage2;
 use crate::machine::CpuFeatures;
 use core::arch::asm;
 use core::marker::PhantomData;
+use core::mem::MaybeUninit;
 use core::num::NonZeroUsize;
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{Ordering, compiler_fence};
@@ -230,10 +231,10 @@ unsafe impl Memory for ArchCpu {
 
     // These two always: as functions of their own they would cost each call a second frame.
     #[inline(always)]
-    fn read_ns(&self, pa: Pa, dst: &mut [u8]) -> Result<(), NsFault> {
+    fn read_ns(&self, pa: Pa, dst: &mut [MaybeUninit<u8>]) -> Result<(), NsFault> {
         self.with_ns(pa, dst.len(), |from| {
             // SAFETY: `dst` is borrowed for writing; the source lies in the open window.
-            unsafe { ns::copy(dst.as_mut_ptr(), from.as_ptr(), dst.len()) }
+            unsafe { ns::copy(dst.as_mut_ptr().cast(), from.as_ptr(), dst.len()) }
         })
     }
 

@@ -9,6 +9,7 @@ use crate::machine::{
     CallEl3, CpuFeatures, EntryControls, Exception, Machine, OnCpu, RecContext, SimdState,
     SveState, TimerLines, ZRegisters,
 };
+use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 use rmm_attest::{Hash, SoftHash};
 use rmm_granule::fake::{FakeCpuMemory, Stage2Regs};
@@ -106,7 +107,7 @@ unsafe impl Memory for FakeCpu {
         unsafe { self.memory.unmap(window) }
     }
 
-    fn read_ns(&self, pa: Pa, dst: &mut [u8]) -> Result<(), NsFault> {
+    fn read_ns(&self, pa: Pa, dst: &mut [MaybeUninit<u8>]) -> Result<(), NsFault> {
         self.memory.read_ns(pa, dst)
     }
 

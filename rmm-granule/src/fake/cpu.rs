@@ -6,6 +6,7 @@ use super::memory::FakeMemory;
 use super::tlb::Invalidation;
 use crate::addr::{GRANULE_SIZE, Ipa, Pa};
 use crate::memory::{Memory, NsFault};
+use core::mem::MaybeUninit;
 use std::cell::RefCell;
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -94,8 +95,13 @@ unsafe impl Memory for FakeCpuMemory {
         );
     }
 
-    fn read_ns(&self, pa: Pa, dst: &mut [u8]) -> Result<(), NsFault> {
-        self.memory.read_ns(pa, dst)
+    fn read_ns(&self, pa: Pa, dst: &mut [MaybeUninit<u8>]) -> Result<(), NsFault> {
+        let mut bytes = vec![0; dst.len()];
+        self.memory.read_ns(pa, &mut bytes)?;
+        for (to, from) in dst.iter_mut().zip(bytes) {
+            to.write(from);
+        }
+        Ok(())
     }
 
     fn write_ns(&self, pa: Pa, src: &[u8]) -> Result<(), NsFault> {

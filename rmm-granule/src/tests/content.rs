@@ -6,6 +6,7 @@ use crate::fake::Pas;
 use crate::{
     Content, Data, GranuleState, Memory, NsFault, Pa, REC_BODY_SIZE, Rd, Rec, RecAux, Rtt,
 };
+use core::mem::MaybeUninit;
 use std::sync::atomic::Ordering::Relaxed;
 
 #[test]
@@ -178,12 +179,18 @@ fn the_hosts_memory_faults_instead_of_failing() {
     assert_eq!(ns.write(&cpu, 4088, &[3; 8]), Ok(()));
     assert_eq!(ns.read(&cpu, 4080, &mut copy), Ok(()));
     assert_eq!(copy[8..], [3; 8]);
+    let mut value = MaybeUninit::<[u32; 2]>::uninit();
+    let value = ns.read_value(&cpu, 4088, &mut value);
+    assert_eq!(value.copied(), Ok([0x0303_0303; 2]));
     for pas in [Pas::Realm, Pas::Secure, Pas::Root] {
         m.memory.set_pas(Pa(page(0)), pas);
+        let mut value = MaybeUninit::<[u32; 2]>::uninit();
+        assert_eq!(ns.read_value(&cpu, 0, &mut value), Err(NsFault));
         assert_eq!(ns.read(&cpu, 0, &mut copy), Err(NsFault));
         assert_eq!(ns.write(&cpu, 0, &copy), Err(NsFault));
     }
-    assert_eq!(cpu.read_ns(Pa(0x1000), &mut copy), Err(NsFault), "no DRAM");
+    let nowhere = cpu.read_ns(Pa(0x1000), &mut [MaybeUninit::uninit(); 16]);
+    assert_eq!(nowhere, Err(NsFault), "no DRAM");
 }
 
 #[test]

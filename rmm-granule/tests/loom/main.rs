@@ -22,6 +22,7 @@ mod locks;
 mod realms;
 mod recs;
 
+use core::mem::MaybeUninit;
 use loom::cell::UnsafeCell;
 use rmm_granule::{
     Bank, Delegated, GRANULE_SIZE, GranuleTable, Ipa, Locked, Memory, NsFault, Pa, Purpose,
@@ -149,7 +150,7 @@ unsafe impl Memory for Machine {
         self.add(n, body.wrapping_neg());
     }
 
-    fn read_ns(&self, _: Pa, _: &mut [u8]) -> Result<(), NsFault> {
+    fn read_ns(&self, _: Pa, _: &mut [MaybeUninit<u8>]) -> Result<(), NsFault> {
         Err(NsFault)
     }
 

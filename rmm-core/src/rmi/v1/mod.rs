@@ -6,7 +6,7 @@
 //! page permits; then the effects, of which none can fail. Where a lock or a type checks several
 //! conditions, the label names them all.
 //!
-//! [`rec_exit`] alone decides what the Host sees of a REC exit.
+//! `rec_exit` alone decides what the Host sees of a REC exit.
 
 mod args;
 mod data;

@@ -5,11 +5,12 @@ use super::{Error, Result, require};
 use crate::machine::{CpuFeatures, Machine};
 use crate::monitor::ThisCpu;
 use crate::realm::{self, NewRealm, Realm, RealmState, Resources};
+use core::mem::MaybeUninit;
 use rmm_abi::rmi::{HashAlgorithm, RealmFlags, RealmParams};
 use rmm_attest::rim;
 use rmm_granule::{Delegated, GRANULE_SIZE, Pa, Rd};
 use rmm_rtt::{MAX_START_TABLES, MIN_IPA_WIDTH, Stage2};
-use zerocopy::{FromZeros, IntoBytes};
+use zerocopy::FromZeros;
 
 /// RMI_REALM_CREATE.
 // The parameters are a page, which no other command shall find on its stack.
@@ -17,14 +18,14 @@ use zerocopy::{FromZeros, IntoBytes};
 pub fn create<M: Machine>(cpu: &ThisCpu<'_, M>, rd: u64, params_ptr: u64) -> Result {
     let features = cpu.features();
     let page = cpu.granules().ns_granule(params_ptr)?; // params_align, params_bound
-    let mut params = RealmParams::new_zeroed();
-    page.read(cpu.machine, 0, params.as_mut_bytes())?; // params_pas
+    let mut params = MaybeUninit::uninit();
+    let params: &RealmParams = page.read_value(cpu.machine, 0, &mut params)?; // params_pas
 
     let hash_algorithm =
         HashAlgorithm::try_from(params.hash_algo).map_err(|_reserved| Error::Input)?; // params_valid
     require(params.num_bps != 0 && params.num_wps != 0)?; // params_valid
-    require(is_supported(&params, features))?; // params_supp
-    let stage2 = stage2(&params, features)?; // rtt_num_level
+    require(is_supported(params, features))?; // params_supp
+    let stage2 = stage2(params, features)?; // rtt_num_level
     let tables_size = u64::from(stage2.num_start) * GRANULE_SIZE as u64;
     require(params.rtt_base.is_multiple_of(tables_size))?; // rtt_align
     // Not a condition of the specification: without LPA2 no walker could find the tables.
@@ -40,9 +41,9 @@ pub fn create<M: Machine>(cpu: &ThisCpu<'_, M>, rd: u64, params_ptr: u64) -> Res
     let new = NewRealm {
         stage2,
         hash_algorithm,
-        rim: rim::realm_create(cpu.machine, hash_algorithm, &params),
+        rim: rim::realm_create(cpu.machine, hash_algorithm, params),
         rpv: params.rpv,
-        resources: resources(&params),
+        resources: resources(params),
     };
     realm::create(cpu, rd, tables, vmid, &new);
     Ok(())

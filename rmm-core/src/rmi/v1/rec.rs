@@ -7,10 +7,10 @@ use crate::machine::Machine;
 use crate::monitor::ThisCpu;
 use crate::realm::{MAX_RECS, Realm, RealmState};
 use crate::rec::{self, NewRec};
+use core::mem::MaybeUninit;
 use rmm_abi::rmi::{MAX_REC_AUX, RecCreateFlags, RecParams, mpidr_to_index};
 use rmm_attest::rim;
 use rmm_granule::{MAX_SET, Rd, Rec, bug};
-use zerocopy::{FromZeros, IntoBytes};
 
 /// RMI_REC_AUX_COUNT.
 pub fn aux_count<M: Machine>(cpu: &ThisCpu<'_, M>, rd: u64, out: &mut Outputs) -> Result {
@@ -26,11 +26,11 @@ pub fn aux_count<M: Machine>(cpu: &ThisCpu<'_, M>, rd: u64, out: &mut Outputs) -
 #[inline(never)]
 pub fn create<M: Machine>(cpu: &ThisCpu<'_, M>, rd: u64, rec: u64, params_ptr: u64) -> Result {
     let page = cpu.granules().ns_granule(params_ptr)?; // params_align, params_bound
-    let mut params = RecParams::new_zeroed();
-    page.read(cpu.machine, 0, params.as_mut_bytes())?; // params_pas
+    let mut params = MaybeUninit::uninit();
+    let params: &RecParams = page.read_value(cpu.machine, 0, &mut params)?; // params_pas
 
     let mut named = [0; MAX_SET];
-    let named = rec_and_aux(rec, &params, &mut named);
+    let named = rec_and_aux(rec, params, &mut named);
     // rd_align, rd_bound, rd_state, rec_align, rec_bound, rec_state,
     // aux_align, aux_state, aux_alias
     let (mut rd, mut granules) = cpu.granules().lock_many::<Rd>(rd, named)?;
@@ -56,7 +56,7 @@ pub fn create<M: Machine>(cpu: &ThisCpu<'_, M>, rd: u64, rec: u64, params_ptr: u
     rec::create(cpu, rd_pa, &mut realm, rec, granules, &new);
     let algorithm = realm.hash_algorithm();
     let rim = realm.rim_mut();
-    *rim = rim::rec_create(cpu.machine, algorithm, rim, &params);
+    *rim = rim::rec_create(cpu.machine, algorithm, rim, params);
     drop(realm);
     rd.take_ref();
     Ok(())

@@ -10,7 +10,7 @@ use crate::monitor::ThisCpu;
 use crate::realm::{Realm, RealmState};
 use crate::rec::{LastExit, RecBody, RecHead};
 use crate::run::{self, HostResponse};
-use core::mem::offset_of;
+use core::mem::{MaybeUninit, offset_of};
 use rmm_abi::rmi::{MAX_GIC_LRS, REC_EXIT_NR_GPRS, RecEnter, RecEnterFlags, RecExit, RecRun};
 use rmm_granule::{Locked, Memory, NsFault, NsGranule, Rd, Rec};
 use zerocopy::{FromBytes, FromZeros, IntoBytes, KnownLayout};
@@ -20,8 +20,8 @@ use zerocopy::{FromBytes, FromZeros, IntoBytes, KnownLayout};
 #[inline(never)]
 pub fn enter<M: Machine>(cpu: &ThisCpu<'_, M>, rec: u64, run_ptr: u64) -> Result {
     let page = cpu.granules().ns_granule(run_ptr)?; // run_align, run_bound
-    let mut entry = EntryRecord::new_zeroed();
-    entry.read(&page, cpu.machine)?; // run_pas
+    let mut entry = MaybeUninit::uninit();
+    let entry = EntryRecord::read(&page, cpu.machine, &mut entry)?; // run_pas
     let rec = check(cpu, rec, &entry)?;
     let mut rec = rec.pin().map_err(|_running| Error::Rec)?;
 
@@ -29,7 +29,7 @@ pub fn enter<M: Machine>(cpu: &ThisCpu<'_, M>, rec: u64, run_ptr: u64) -> Result
     let (head, rec) = rec.split();
     // SAFETY: both come from this REC.
     let mut aux = unsafe { RecAux::new(aux, head) };
-    let body = &entry.body;
+    let body = entry.body;
     gic::accept(
         body.gicv3_hcr,
         &body.gicv3_lrs,
@@ -53,7 +53,7 @@ pub fn enter<M: Machine>(cpu: &ThisCpu<'_, M>, rec: u64, run_ptr: u64) -> Result
 fn check<'a, M: Machine>(
     cpu: &'a ThisCpu<'_, M>,
     rec: u64,
-    entry: &EntryRecord,
+    entry: &EntryRecord<'_>,
 ) -> Result<Locked<'a, Rec>> {
     let rd = {
         let rec = cpu.granules().lock::<Rec>(rec)?; // rec_align, rec_bound, rec_gran_state
@@ -92,11 +92,9 @@ fn check<'a, M: Machine>(
 }
 
 /// The fields of `RmiRecEnter`, copied once out of the Host's reach.
-#[derive(FromZeros)]
-struct EntryRecord {
-    /// [`RecEnterFlags`].
-    flags: u64,
-    body: EntryBody,
+struct EntryRecord<'a> {
+    flags: RecEnterFlags,
+    body: &'a EntryBody,
 }
 
 /// From `gprs` to the end of `gicv3_lrs`, as they lie in `RmiRecEnter`.
@@ -117,25 +115,29 @@ const _: () = {
     assert!(gprs + offset_of!(EntryBody, gicv3_lrs) == offset_of!(RecEnter, gicv3_lrs));
 };
 
-impl EntryRecord {
-    /// Copies the record.
+impl<'a> EntryRecord<'a> {
+    /// Copies the record; `buffer` keeps most of it.
     ///
     /// # Errors
     /// The page is not accessible through the Non-secure PAS.
     fn read<M: Memory>(
-        &mut self,
         page: &NsGranule,
         machine: &M,
-    ) -> core::result::Result<(), NsFault> {
-        page.read(machine, FLAGS_OFFSET, self.flags.as_mut_bytes())?;
-        page.read(machine, BODY_OFFSET, self.body.as_mut_bytes())
+        buffer: &'a mut MaybeUninit<EntryBody>,
+    ) -> core::result::Result<Self, NsFault> {
+        let mut flags = MaybeUninit::uninit();
+        let flags = *page.read_value(machine, FLAGS_OFFSET, &mut flags)?;
+        Ok(Self {
+            flags: RecEnterFlags::from_bits_retain(flags),
+            body: page.read_value(machine, BODY_OFFSET, buffer)?,
+        })
     }
 
     fn has(&self, flag: RecEnterFlags) -> bool {
-        RecEnterFlags::from_bits_retain(self.flags).contains(flag)
+        self.flags.contains(flag)
     }
 
-    fn response(&self) -> HostResponse<'_> {
+    fn response(&self) -> HostResponse<'a> {
         HostResponse {
             gprs: &self.body.gprs,
             emulated: self.has(RecEnterFlags::EMUL_MMIO),
