@@ -2,8 +2,8 @@
 //! The engine that runs a REC: what is done on behalf of the Realm between an entry and the exit to
 //! the Host (specification A4). It knows neither status codes nor the layout of any RMI structure.
 //!
-//! * [`resume`] completes what the last exit left open, with the Host's response.
-//! * [`run`] enters the REC, runs it, handles its exceptions, and returns why it has to leave.
+//! * [`resume()`] completes what the last exit left open, with the Host's response.
+//! * [`run()`] enters the REC, runs it, handles its exceptions, and returns why it has to leave.
 
 mod abort;
 mod entered;
@@ -159,7 +159,7 @@ struct Running<'a, M: Machine> {
     to_host: &'a mut Gprs,
 }
 
-/// M[4] of PSTATE: AArch32.
+/// `PSTATE.M[4]`: AArch32.
 const PSTATE_AARCH32: u64 = 1 << 4;
 
 /// What comes after an exception.
