@@ -70,25 +70,3 @@ pub struct Abort {
     /// RTT level at which the walk ended, -1 to 3.
     pub level: i8,
 }
-
-impl Abort {
-    /// `exit.esr`: a Data Abort from a lower Exception level, translation fault at the level. All
-    /// other fields are zero.
-    #[must_use]
-    pub fn esr(&self) -> u64 {
-        const EC_DATA_ABORT_LOWER: u64 = 0x24 << 26;
-        const TRANSLATION_FAULT_LEVEL_0: u64 = 0x04;
-        const TRANSLATION_FAULT_LEVEL_MINUS_1: u64 = 0x2B;
-        EC_DATA_ABORT_LOWER
-            | match u64::try_from(self.level) {
-                Ok(level) => TRANSLATION_FAULT_LEVEL_0 | (level & 3),
-                Err(_) => TRANSLATION_FAULT_LEVEL_MINUS_1,
-            }
-    }
-
-    /// `exit.hpfar`: the page of the IPA in the layout of HPFAR_EL2.
-    #[must_use]
-    pub fn hpfar(&self) -> u64 {
-        (self.ipa >> 12) << 4
-    }
-}

@@ -186,25 +186,6 @@ fn memory_that_is_not_there() {
 }
 
 #[test]
-fn abort_as_the_host_sees_it() {
-    let esr = |level| Abort { ipa: 0, level }.esr();
-    assert_eq!(
-        [0, 1, 2, 3].map(esr),
-        [0x9000_0004, 0x9000_0005, 0x9000_0006, 0x9000_0007]
-    );
-    assert_eq!(esr(-1), 0x9000_002B);
-    let abort = Abort {
-        ipa: 0x12_3456_7F00,
-        level: 3,
-    };
-    assert_eq!(
-        abort.hpfar(),
-        0x1234_5670,
-        "FIPA is at bits 43:4, the low bits are zero"
-    );
-}
-
-#[test]
 fn protected_half_follows_the_ipa_width() {
     for width in [32, 40, 48, 52] {
         let realm = &mut Realm::new();

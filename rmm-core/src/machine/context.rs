@@ -40,8 +40,8 @@ pub struct RecContext {
 }
 
 impl RecContext {
-    /// Completes the A64 instruction at PC, which was trapped and is emulated: as its own execution
-    /// would have, this ends a single step and a branch target check.
+    /// Completes the A64 instruction at PC, which was trapped and is emulated. As its execution would
+    /// have done, this ends a single step and a branch target check. The PC wraps as in the CPU.
     pub fn step_over(&mut self) {
         const BTYPE: u64 = 3 << 10;
         const SS: u64 = 1 << 21;

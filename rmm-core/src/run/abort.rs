@@ -16,8 +16,6 @@ use rmm_rtt::Entry;
 const ESR_ISV: u64 = 1 << 24;
 /// S1PTW: the abort met the walk of stage 1.
 const ESR_S1PTW: u64 = 1 << 7;
-/// FIPA, bits of `HPFAR_EL2`.
-const HPFAR_FIPA: u64 = 0xFFF_FFFF_FFF0;
 
 /// What a stage 2 abort is about.
 struct Fault {
@@ -116,7 +114,7 @@ impl<M: Machine> Running<'_, M> {
                 None => return Err(Next::Resume),
             }
         } else {
-            ipa(hpfar)
+            Ipa::from_hpfar(hpfar)
         };
         let stage2 = &self.head.stage2;
         let Some(root) = rmm_rtt::root(stage2, self.cpu.granules(), ipa) else {
@@ -220,9 +218,4 @@ const fn is_instruction_abort(esr: u64) -> bool {
 /// A permission fault of stage 2 that the access itself met, not the walk of stage 1.
 const fn is_permission_fault(esr: u64) -> bool {
     matches!(esr & 0x3F, 0x0C..=0x0F) && esr & ESR_S1PTW == 0
-}
-
-/// Page of the IPA in `HPFAR_EL2`.
-fn ipa(hpfar: u64) -> Ipa {
-    Ipa((hpfar & HPFAR_FIPA) << 8)
 }

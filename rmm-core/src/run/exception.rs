@@ -37,6 +37,7 @@ impl<M: Machine> Running<'_, M> {
             ec::HVC64 => {
                 // The return address of an HVC is the next instruction, that of an Undefined
                 // Instruction exception the instruction itself.
+                // A PC below 4 is the Realm's own doing, and wraps as in the CPU.
                 self.entered.pc = self.entered.pc.wrapping_sub(4);
                 self.undefined()
             }

@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! The ID registers a Realm sees.
 //!
-//! An allow-list: a field is shown only if the monitor switches or emulates what it announces, up
-//! to the value it knows; any other field reads as not implemented, whatever a newer CPU has.
+//! An allow-list: a field is shown only if the monitor switches or emulates the feature that it
+//! announces, up to the value that the monitor knows. Any other field reads as not implemented,
+//! whatever a newer CPU has.
 
 use crate::machine::IdRegisters;
 use crate::realm::Resources;
 
-/// A field that is shown: its lowest bit and the highest value the monitor supports. Fields are
-/// four bits wide and unsigned.
+/// A field that is shown: its lowest bit, and the highest value that the monitor supports. Fields
+/// are four bits wide and unsigned.
 struct Field(u32, u64);
 
-/// Highest value of a field whose every value needs only instructions.
+/// Highest value of a field that announces nothing but instructions.
 const ANY: u64 = 0xF;
 
 /// Fields of `ID_AA64PFR0_EL1`: EL0, EL1 (AArch64 alone), GIC, DIT, CSV2 (without SCXTNUM), CSV3.
@@ -23,7 +24,7 @@ const PFR0: &[Field] = &[
     Field(56, 1),
     Field(60, ANY),
 ];
-/// SVE of `ID_AA64PFR0_EL1`, where the Realm has it.
+/// SVE of `ID_AA64PFR0_EL1`, if the Realm has it.
 const PFR0_SVE: &[Field] = &[Field(32, 1)];
 /// Fields of `ID_AA64ZFR0_EL1`: SVEver, AES, EltPerm, BitPerm, B16B16, BF16, SHA3, SM4, I8MM,
 /// F32MM, F64MM.
@@ -145,7 +146,7 @@ const DFR0_PMU_OTHER: u64 = 0xF;
 
 /// `ID_AA64DFR0_EL1` of a Realm with these resources.
 fn dfr0(hardware: u64, resources: &Resources) -> u64 {
-    // More than 16 do not fit the field; 15 is then the largest number it can tell.
+    // The field has room for 15, which stands for 16.
     let count = |n: u8| u64::from(n.min(15));
     let pmu = match hardware >> 8 & 0xF {
         _ if resources.pmu_counters().is_none() => 0,
@@ -159,7 +160,7 @@ fn dfr0(hardware: u64, resources: &Resources) -> u64 {
         | DFR0_NO_DOUBLE_LOCK
 }
 
-/// The ID register with op0 3, op1 0, CRn 0 and these CRm and op2; zero where there is none.
+/// The ID register with op0 3, op1 0, CRn 0 and these CRm and op2; zero if there is none.
 #[must_use]
 pub fn read(crm: u64, op2: u64, hardware: &IdRegisters, resources: &Resources) -> u64 {
     let has_sve = resources.sve_vl().is_some();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Exceptions the monitor has a Realm take at EL1.
+//! Exceptions that the monitor makes a Realm take at EL1.
 //!
-//! All of them work on [`RecContext`], whose `el1` must be up to date.
+//! All of these work on [`RecContext`], whose `el1` must be up to date.
 
 use crate::machine::{IdRegisters, RecContext};
 
@@ -53,7 +53,7 @@ const IL: u64 = 1 << 25;
 const EA: u64 = 1 << 9;
 /// Fault status code of a Synchronous External Abort that is not on a table walk.
 const FSC_SEA: u64 = 0x10;
-/// WnR and CM, the fields of an abort's ISS that stay meaningful at EL1.
+/// WnR and CM: the fields of an abort's ISS that mean the same at EL1.
 const ISS_KEPT: u64 = 1 << 6 | 1 << 8;
 
 mod pstate {
@@ -74,7 +74,7 @@ const SCTLR_SPINTMASK: u64 = 1 << 62;
 
 /// Synchronous External Abort for an access whose abort had this `ESR_EL2` and `FAR_EL2`.
 ///
-/// EA is 1, as the specification demands of every abort it has a Realm take (A5.2.7).
+/// EA is 1, as the specification demands for each abort that it makes a Realm take (A5.2.7).
 pub fn sea(rec: &mut RecContext, id: &IdRegisters, esr: u64, far: u64) {
     abort(rec, id, esr, FSC_SEA | EA, far);
 }
@@ -89,8 +89,8 @@ pub fn address_size_fault(rec: &mut RecContext, id: &IdRegisters, esr: u64, far:
     abort(rec, id, esr, fsc, far);
 }
 
-/// A fault with this fault status code, which EL1 would have taken itself had stage 1 made the
-/// memory what stage 2 makes it.
+/// A fault with this fault status code. EL1 would have taken it without the monitor if stage 1 gave
+/// the memory the attributes that stage 2 gives it.
 pub fn stage_1_fault(rec: &mut RecContext, id: &IdRegisters, esr: u64, far: u64, status: u64) {
     abort(rec, id, esr, status, far);
 }
@@ -101,7 +101,7 @@ fn abort(rec: &mut RecContext, id: &IdRegisters, esr: u64, status: u64, far: u64
     } else {
         0x24
     };
-    // One higher is the class of the same abort taken without a change of Exception level.
+    // The next class is that of the same abort without a change of Exception level.
     let ec = if from_el0(rec.pstate) {
         lower
     } else {
@@ -117,8 +117,8 @@ pub fn undefined(rec: &mut RecContext, id: &IdRegisters) {
     take(rec, id, with_class(ec::UNKNOWN) | IL);
 }
 
-/// The trap of a read of an ID register that does not exist, with this `ESR_EL2`: as itself where
-/// the CPU has it so (FEAT_IDST), else an Undefined Instruction exception.
+/// A read of an ID register that does not exist, whose trap had this `ESR_EL2`: taken with the same
+/// syndrome if the CPU has FEAT_IDST, else as an Undefined Instruction exception.
 pub fn unimplemented_id(rec: &mut RecContext, id: &IdRegisters, esr: u64) {
     if id.mmfr2 >> 36 & 0xF == 0 {
         return undefined(rec, id);

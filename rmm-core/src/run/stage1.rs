@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The monitor's own walk of a Realm's stage 1 tables: at which level does an address beyond the
-//! IPA space appear? (A5.2.8)
+//! The monitor's own walk of a Realm's stage 1 tables, which finds the level at which an address
+//! beyond the IPA space appears (A5.2.8).
 
 use crate::machine::El1State;
 
@@ -25,7 +25,7 @@ struct Regime {
 }
 
 impl Regime {
-    /// The range that holds `va`; none if its configuration is reserved.
+    /// The range that holds `va`; `None` if its configuration is reserved.
     fn of(el1: &El1State, va: u64) -> Option<Self> {
         let upper = va >> 55 & 1 != 0;
         let (ttbr, tsz, granule) = if upper {
@@ -52,7 +52,7 @@ impl Regime {
             ttbr,
             granule,
             input_bits,
-            // 64 KiB granules have their own place for the upper bits, whatever DS says.
+            // With 64 KiB granules the upper bits have a place of their own, whatever DS is.
             wide: ds || granule == 16,
             big_endian: el1.sctlr & SCTLR_EE != 0,
         })
@@ -113,13 +113,13 @@ pub enum Overflow {
     At(i8),
     /// In no step: the walk ends within the IPA space, or at an invalid entry.
     Nowhere,
-    /// In a step that cannot be followed: an entry is out of `read`'s reach, or the configuration
-    /// is reserved.
+    /// In a step that cannot be followed: `read` does not reach an entry, or the configuration is
+    /// reserved.
     Unknown,
 }
 
-/// Walks stage 1 for `va`, for an address at or beyond `2^ipa_width`; `read` gets an entry at an
-/// IPA.
+/// Walks stage 1 for `va` and looks for an address at or beyond `2^ipa_width`. `read` reads an entry
+/// at an IPA.
 pub fn overflow_level(
     el1: &El1State,
     va: u64,
@@ -149,7 +149,7 @@ pub fn overflow_level(
         let output = regime.output(descriptor);
         let (is_table, next) = match (descriptor & 3, level) {
             (3, ..3) => (true, output),
-            // A block may be larger than the IPA space: what counts is where `va` is in it.
+            // A block may be larger than the IPA space: the place of `va` in it decides.
             (3, _) | (1, ..3) => (false, output | va & ((1 << regime.shift(level)) - 1)),
             _ => return Overflow::Nowhere,
         };

@@ -75,7 +75,7 @@ fn fill_reason(record: &mut RecExit, exit: &Exit) -> Reason {
         }
         Exit::DataAbort { esr, ipa } => {
             record.esr = esr & ESR_DATA_ABORT;
-            record.hpfar = hpfar(ipa);
+            record.hpfar = ipa.to_hpfar();
             Reason::Sync
         }
         Exit::EmulatableAbort {
@@ -86,13 +86,13 @@ fn fill_reason(record: &mut RecExit, exit: &Exit) -> Reason {
         } => {
             record.esr = esr & ESR_EMULATABLE;
             record.far = far & FAR_OFFSET;
-            record.hpfar = hpfar(ipa);
+            record.hpfar = ipa.to_hpfar();
             record.gprs[0] = written;
             Reason::Sync
         }
         Exit::InstructionAbort { esr, ipa } => {
             record.esr = esr & ESR_INSTRUCTION_ABORT;
-            record.hpfar = hpfar(ipa);
+            record.hpfar = ipa.to_hpfar();
             Reason::Sync
         }
         Exit::ExternalAbort { esr } => {
@@ -100,8 +100,8 @@ fn fill_reason(record: &mut RecExit, exit: &Exit) -> Reason {
             Reason::Sync
         }
         Exit::RsiAbort(abort) => {
-            record.esr = abort.esr();
-            record.hpfar = abort.hpfar();
+            record.esr = emulated_abort(abort.level);
+            record.hpfar = Ipa(abort.ipa).to_hpfar();
             Reason::Sync
         }
         Exit::Irq => Reason::Irq,
@@ -124,7 +124,40 @@ fn fill_reason(record: &mut RecExit, exit: &Exit) -> Reason {
     }
 }
 
-/// `exit.hpfar`: the page of an IPA, in the layout of `HPFAR_EL2`.
-const fn hpfar(ipa: Ipa) -> u64 {
-    ipa.as_u64() >> 12 << 4
+/// `exit.esr` of an emulated abort: a Data Abort from a lower Exception level, translation fault at
+/// the level, -1 to 3. All other fields are zero.
+fn emulated_abort(level: i8) -> u64 {
+    const EC_DATA_ABORT_LOWER: u64 = 0x24 << 26;
+    const TRANSLATION_FAULT_LEVEL_0: u64 = 0x04;
+    const TRANSLATION_FAULT_LEVEL_MINUS_1: u64 = 0x2B;
+    EC_DATA_ABORT_LOWER
+        | match u64::try_from(level) {
+            Ok(level) => TRANSLATION_FAULT_LEVEL_0 | (level & 3),
+            Err(_) => TRANSLATION_FAULT_LEVEL_MINUS_1,
+        }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rmm_rsi::Abort;
+    use zerocopy::FromZeros;
+
+    #[test]
+    fn an_emulated_abort_shows_page_and_level() {
+        for (level, esr) in [
+            (-1, 0x9000_002B),
+            (0, 0x9000_0004),
+            (1, 0x9000_0005),
+            (2, 0x9000_0006),
+            (3, 0x9000_0007),
+        ] {
+            let mut record = RecExit::new_zeroed();
+            let ipa = 0x12_3456_7F00;
+            let exit = Exit::RsiAbort(Abort { ipa, level });
+            assert_eq!(fill_reason(&mut record, &exit), Reason::Sync);
+            // FIPA is at bits 43:4; the low bits are zero.
+            assert_eq!((record.esr, record.hpfar), (esr, 0x1234_5670));
+        }
+    }
 }
