@@ -5,7 +5,7 @@ use super::realm::HostState;
 use crate::encoding::space::{EXCEPTION_STACK_PAGES, PAGE, STACK_PAGES, private};
 use core::arch::asm;
 use core::cell::{Cell, UnsafeCell};
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use rmm_granule::Pa;
 
 /// A translation table.
@@ -59,7 +59,7 @@ pub fn data() -> &'static CpuData {
 #[unsafe(link_section = ".data.blocks")]
 pub static BLOCKS: Blocks = Blocks {
     base: AtomicU64::new(0),
-    count: AtomicU64::new(0),
+    count: AtomicUsize::new(0),
 };
 
 /// The blocks of all CPUs, by CPU index. The entry code loads both fields as a pair.
@@ -68,12 +68,17 @@ pub struct Blocks {
     /// Physical address of the array of [`CpuBlock`]; zero before the cold boot is done.
     base: AtomicU64,
     /// Number of blocks.
-    count: AtomicU64,
+    count: AtomicUsize,
 }
 
 impl Blocks {
+    /// Number of CPUs that have a block.
+    pub fn count(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
+    }
+
     /// Lets the other CPUs boot, with these blocks.
-    pub fn publish(&self, base: Pa, count: u64) {
+    pub fn publish(&self, base: Pa, count: usize) {
         self.count.store(count, Ordering::Relaxed);
         self.base.store(base.0, Ordering::Relaxed);
         // SAFETY: cleans a line of the monitor's own data to memory, for CPUs whose caches are off.

@@ -113,7 +113,7 @@ fn boot(board: &Board, arguments: [u64; 5], image: Extent) -> Result<Infallible,
     let attestation = fetch_attestation(&cpu, args.el3, &mut page);
     wipe_stack();
     let monitor = MONITOR.call_once(|| Monitor::new(table, args.el3, *features, attestation, page));
-    percpu::BLOCKS.publish(layout.cpus, args.cpus as u64);
+    percpu::BLOCKS.publish(layout.cpus, args.cpus);
     for bank in plan.banks().as_slice() {
         info!("delegable: {:#x} + {:#x}", bank.base, bank.size);
     }
@@ -210,8 +210,7 @@ pub extern "C" fn warm(x0: u64, x1: u64) -> ! {
     if !keeps(features, &features::read(monitor.el3, &open)) {
         refuse(BootError::Other("this CPU differs from the boot CPU"));
     }
-    // The entry code has refused an index without a block.
-    match WarmBoot::new([x0, x1], monitor.el3, usize::MAX) {
+    match WarmBoot::new([x0, x1], monitor.el3, percpu::BLOCKS.count()) {
         Ok(args) => {
             // SAFETY: this CPU boots.
             let cpu = unsafe { ArchCpu::new(features, monitor.el3, &open) };

@@ -32,15 +32,6 @@ impl El3Interface {
         self.version.major > major || (self.version.major == major && self.version.minor >= minor)
     }
 
-    /// How many result registers of an RMI command reach the Host, from X0 up.
-    ///
-    /// Those behind the command's own results must hold what the Host passed in them: X4 before 2.0, X4
-    /// to X7 since.
-    #[must_use]
-    pub const fn result_registers(self) -> usize {
-        if self.at_least(2, 0) { 8 } else { 5 }
-    }
-
     /// EL3 does not bank `ICC_SRE_EL2`, `ICH_HCR_EL2` and `ICH_VMCR_EL2`: they hold the Host's values
     /// while the monitor runs, which restores what it changes.
     #[must_use]

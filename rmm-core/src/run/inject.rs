@@ -43,7 +43,7 @@ pub const fn is_abort(esr: u64) -> bool {
 }
 
 /// A syndrome of this exception class, with IL clear and ISS zero.
-pub const fn with_class(ec: u64) -> u64 {
+const fn with_class(ec: u64) -> u64 {
     ec << 26
 }
 

@@ -199,7 +199,7 @@ pub fn read_realm<M: Machine>(
 }
 
 /// Copies the parts to Realm memory from `ipa` on, within one Granule.
-pub fn write_realm<M: Machine>(
+fn write_realm<M: Machine>(
     cpu: &ThisCpu<'_, M>,
     head: &RecHead,
     ipa: Ipa,
