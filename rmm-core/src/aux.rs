@@ -13,7 +13,7 @@ use crate::machine::{Machine, SimdState, SveState, ZRegisters};
 use crate::realm::Resources;
 use crate::rec::RecHead;
 use rmm_attest::TokenContext;
-use rmm_granule::{Auxiliary, Content, Window};
+use rmm_granule::{AuxGranules, Content, Window};
 
 const TOKEN: usize = 0;
 const SIMD: usize = 1;
@@ -33,7 +33,7 @@ pub const fn count(resources: &Resources) -> usize {
 
 /// All auxiliary Granules of a RUNNING REC.
 pub struct RecAux<'a, M: Machine> {
-    granules: Auxiliary<'a, M>,
+    granules: AuxGranules<'a, M>,
     head: &'a RecHead,
 }
 
@@ -42,7 +42,7 @@ impl<'a, M: Machine> RecAux<'a, M> {
     ///
     /// # Safety
     /// `granules` and `head` are of the same REC.
-    pub unsafe fn new(granules: Auxiliary<'a, M>, head: &'a RecHead) -> Self {
+    pub unsafe fn new(granules: AuxGranules<'a, M>, head: &'a RecHead) -> Self {
         Self { granules, head }
     }
 

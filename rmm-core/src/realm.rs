@@ -7,7 +7,7 @@ use crate::stored::{Stored, stored_as_byte};
 use crate::vmid::Vmid;
 use rmm_abi::rmi::HashAlgorithm;
 use rmm_attest::Measurement;
-use rmm_granule::{Delegated, DelegatedSet, Locked, Rd};
+use rmm_granule::{Delegated, DelegatedSet, Locked};
 use rmm_rtt::Stage2;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -83,6 +83,9 @@ stored_as_byte!(RealmState {
     SystemOff
 });
 
+/// Lifecycle state RD: a Granule whose content is a [`Realm`].
+pub type Rd = rmm_granule::Rd<Realm>;
+
 /// Content of an RD Granule.
 #[derive(FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
@@ -151,14 +154,14 @@ pub fn create<M: Machine>(
 ) {
     vmid.keep();
     rmm_rtt::init_start_tables(&new.stage2, tables, cpu.machine);
-    let mut realm = rd.fill::<_, Realm>(cpu.machine);
+    let mut realm = rd.new_content::<_, Rd>(cpu.machine);
     realm.set_state(RealmState::New);
     realm.stage2 = new.stage2;
     realm.measurements[0] = new.rim;
     realm.rpv = new.rpv;
     realm.hash_algorithm = Stored::new(new.hash_algorithm);
     realm.resources = new.resources;
-    let _rd = realm.commit::<Rd>();
+    let _rd = realm.commit();
 }
 
 /// The Realm owns a REC, or one of its start-level RTTs is live (specification A2.1.4).
@@ -170,7 +173,7 @@ pub struct LiveRealm;
 /// # Errors
 /// The Realm is live; nothing has changed.
 pub fn destroy<M: Machine>(cpu: &ThisCpu<'_, M>, mut rd: Locked<'_, Rd>) -> Result<(), LiveRealm> {
-    let stage2 = rd.map::<_, Realm>(cpu.machine).stage2;
+    let stage2 = rd.map(cpu.machine).stage2;
     if rd.refs() != 0 {
         return Err(LiveRealm);
     }

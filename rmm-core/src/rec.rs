@@ -7,12 +7,14 @@ use crate::machine::{Machine, RecContext};
 use crate::monitor::ThisCpu;
 use crate::realm::{Realm, Resources};
 use crate::stored::{Stored, stored_as_byte};
-use core::mem::offset_of;
 use rmm_abi::mpidr::index_to_mpidr_el1;
 use rmm_abi::rmi::{HashAlgorithm, MAX_REC_AUX, REC_CREATE_NR_GPRS, Ripas};
-use rmm_granule::{Delegated, Locked, Pa, REC_BODY_SIZE, REC_HEAD_SIZE, Rec, RecAux, bug};
+use rmm_granule::{Delegated, Locked, Pa, REC_BODY_SIZE, REC_HEAD_SIZE, RecAux, bug};
 use rmm_rtt::Stage2;
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
+
+/// Lifecycle state REC: a Granule with a [`RecHead`] and a [`RecBody`].
+pub type Rec = rmm_granule::Rec<RecHead, RecBody>;
 
 /// What is fixed at RMI_REC_CREATE; readable while the REC is RUNNING.
 #[derive(Clone, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -266,17 +268,6 @@ pub struct NewRec<'a> {
     pub is_runnable: bool,
 }
 
-/// A REC Granule as it is created.
-#[derive(FromBytes, IntoBytes, KnownLayout)]
-#[repr(C)]
-struct RecContent {
-    head: RecHead,
-    _zero: [u8; REC_HEAD_SIZE - size_of::<RecHead>()],
-    body: RecBody,
-}
-
-const _: () = assert!(offset_of!(RecContent, body) == REC_HEAD_SIZE);
-
 /// Creates the next REC of the Realm at `rd`, READY. `aux` are its auxiliary Granules, as many as
 /// `aux::count` demands. The caller counts the REC as one of the Realm's.
 pub fn create<'t, M: Machine>(
@@ -292,8 +283,9 @@ pub fn create<'t, M: Machine>(
         *slot = granule.pa().as_u64();
         let _aux = granule.transition::<RecAux>();
     }
-    let mut content = rec.fill::<_, RecContent>(cpu.machine);
-    content.head = RecHead {
+    let mut content = rec.new_content::<_, Rec>(cpu.machine);
+    let (head, body) = content.split();
+    *head = RecHead {
         rd: rd.as_u64(),
         stage2: realm.stage2,
         index: realm.rec_index,
@@ -302,28 +294,28 @@ pub fn create<'t, M: Machine>(
         _zero: [0; 3],
         resources: realm.resources,
     };
-    let body = &mut content.body;
     body.context.serial = cpu.monitor.next_rec();
     body.reset(realm.rec_index, new.pc);
     for (to, from) in body.context.gprs.iter_mut().zip(new.gprs) {
         *to = *from;
     }
     body.attributes.set_runnable(new.is_runnable);
-    let _rec = content.commit::<Rec>();
+    let _rec = content.commit();
     realm.rec_index += 1;
 }
 
 /// Destroys a REC that is not RUNNING: it and its auxiliary Granules become DELEGATED.
 pub fn destroy<M: Machine>(cpu: &ThisCpu<'_, M>, rec: Locked<'_, Rec>) {
-    let head = rec.head::<_, RecHead>(cpu.machine).clone();
+    let head = rec.head(cpu.machine).clone();
     for &aux in head.aux() {
         // Only the owner of this REC knows the Granule as REC_AUX, and no other command takes it
         // out of that state.
         match cpu.granules().lock::<RecAux>(aux) {
-            Ok(aux) => drop(aux.wipe_into_delegated(cpu.machine)),
+            // SAFETY: its REC is locked and not RUNNING.
+            Ok(aux) => drop(unsafe { aux.wipe_unused_into_delegated(cpu.machine) }),
             Err(_) => bug!("a REC without its auxiliary Granules"),
         }
     }
     let _delegated = rec.wipe_into_delegated(cpu.machine);
-    cpu.granules().put_rec_of(head.rd());
+    cpu.granules().remove_rd_ref(head.rd());
 }

@@ -10,12 +10,12 @@
 //! | token | made by | permits |
 //! |---|---|---|
 //! | [`Locked<Undelegated>`] | [`GranuleTable::lock`] | asking EL3 to move the Granule to Realm PAS, then [`Locked::wipe_into_delegated`] |
-//! | [`Locked<Delegated>`] | lock, or wiping | [`Locked::fill`] to write the content, [`Locked::transition`] to the next state. The content is all zero whenever the Granule is unlocked |
-//! | [`Filling`] | [`Locked::fill`] | reading and writing the content; a drop before [`Filling::commit`] wipes it |
+//! | [`Locked<Delegated>`] | lock, or wiping | [`Locked::new_content`] to write the content, [`Locked::transition`] to the next state. The content is all zero whenever the Granule is unlocked |
+//! | [`NewContent`] | [`Locked::new_content`] | reading and writing the content; a drop before [`NewContent::commit`] wipes it |
 //! | [`Locked<Rd>`] | lock | reading and writing the content; changing the count of RECs |
 //! | [`Locked<Rec>`] | lock | reading the fixed head; the body only if the REC is not pinned |
 //! | [`Pinned`] | [`Locked::pin`], count 0 | without a lock: reading the head, reading and writing the body and the REC_AUX Granules. The REC is RUNNING |
-//! | [`Locked<RecAux>`] | lock, with its REC locked and not pinned | wiping |
+//! | [`Locked<RecAux>`] | lock, with its REC locked and not pinned | [`Locked::wipe_unused_into_delegated`] |
 //! | [`Locked<Rtt>`] | lock, hand over hand | reading and writing the entries, which table walkers read at any time |
 //! | [`Locked<Data>`] | lock, with its RTT locked | copying bytes in and out; never a reference, because the Realm writes them at any time |
 //! | [`NsGranule`] | [`GranuleTable::ns_granule`] | copies that may fault, because the Host changes content and PAS at any time |
@@ -47,8 +47,8 @@
 
 mod addr;
 mod bug;
+mod content;
 mod data;
-mod fill;
 mod lock;
 mod memory;
 mod ns;
@@ -68,16 +68,16 @@ pub mod fake;
 mod tests;
 
 pub use addr::{GRANULE_SHIFT, GRANULE_SIZE, Ipa, Pa};
-pub use fill::Filling;
+pub use content::NewContent;
 pub use lock::Locked;
 pub use memory::{Memory, NsFault};
 pub use ns::NsGranule;
-pub use rec::{Auxiliary, Pinned, REC_BODY_SIZE, REC_HEAD_SIZE, RecWindow};
+pub use rec::{AuxGranules, Pinned, REC_BODY_SIZE, REC_HEAD_SIZE, RecWindow};
 pub use rtt::OpenRtt;
 pub use set::{DelegatedSet, MAX_SET};
 pub use state::{
-    Counted, Data, Delegated, GranuleState, Purpose, Rd, Rec, RecAux, Rtt, State, Undelegated,
-    Wiped,
+    Data, Delegated, Exclusive, GranuleState, HasContent, NextState, RTT_ENTRIES, Rd, Rec, RecAux,
+    RefCounted, Rtt, Shared, State, Undelegated,
 };
 pub use sync::Word;
 pub use table::{Bank, GranuleError, GranuleTable, MAX_BANKS, TableError};

@@ -5,7 +5,9 @@ use crate::addr::Pa;
 use crate::bug;
 use crate::memory::Memory;
 use crate::order;
-use crate::state::{COUNT_MASK, Counted, Delegated, LOCK, Purpose, Rd, State, Wiped};
+use crate::state::{
+    COUNT_MASK, Delegated, Exclusive, LOCK, NextState, Rd, RefCounted, Shared, State,
+};
 use crate::sync::{Ordering, Word};
 use crate::window::{Content, RawWindow, Window};
 use core::fmt;
@@ -96,35 +98,60 @@ impl<S: State> fmt::Debug for Locked<'_, S> {
 impl<'t> Locked<'t, Delegated> {
     /// Changes the state to `T`. The content is all zero.
     #[inline]
-    pub fn transition<T: Purpose>(self) -> Locked<'t, T> {
+    pub fn transition<T: NextState>(self) -> Locked<'t, T> {
         self.become_state()
     }
 }
 
-impl<'t, S: Wiped> Locked<'t, S> {
-    /// Wipes the content and makes the Granule DELEGATED.
-    ///
-    /// The Granule is in Realm PAS; if it is UNDELEGATED, EL3 has just moved it there. No
-    /// translation of a Realm reaches it any more.
+impl<'t, S: Exclusive> Locked<'t, S> {
+    /// Wipes the content and makes the Granule DELEGATED. It is in Realm PAS; if it is UNDELEGATED, EL3
+    /// has just moved it there.
     ///
     /// # Panics
     /// If the reference count is not 0. This is a bug of the caller.
     #[inline]
     pub fn wipe_into_delegated<M: Memory>(self, mem: &M) -> Locked<'t, Delegated> {
+        // SAFETY: only the lock holder reaches the content.
+        unsafe { self.wipe(mem) }
+    }
+}
+
+impl<'t, S: Shared> Locked<'t, S> {
+    /// Wipes the content and makes the Granule DELEGATED.
+    ///
+    /// # Safety
+    /// Nobody else reaches the content any more. Of DATA: no translation of a Realm, in tables or TLBs,
+    /// leads to it. Of an RTT: no entry refers to it, in tables or TLBs, or no REC of its Realm exists. Of
+    /// a REC_AUX: its REC is locked and not RUNNING.
+    ///
+    /// # Panics
+    /// If the reference count is not 0. This is a bug of the caller.
+    #[inline]
+    pub unsafe fn wipe_unused_into_delegated<M: Memory>(self, mem: &M) -> Locked<'t, Delegated> {
+        // SAFETY: as the caller promises.
+        unsafe { self.wipe(mem) }
+    }
+}
+
+impl<'t, S: State> Locked<'t, S> {
+    /// # Safety
+    /// Nobody else reaches the content.
+    #[inline]
+    unsafe fn wipe<M: Memory>(self, mem: &M) -> Locked<'t, Delegated> {
         let wiped = self.become_state::<Delegated>();
-        // SAFETY: the Granule is locked and, as the caller promises, no Realm reaches it.
+        // SAFETY: as the caller promises.
         unsafe { wiped.open(mem).wipe() };
         wiped
     }
 }
 
-impl<S: Counted> Locked<'_, S> {
+impl<S: RefCounted> Locked<'_, S> {
     /// Adds `count` to the reference count.
     ///
     /// # Panics
     /// If the sum exceeds 4095. The number of references that can exist is far lower.
     #[inline]
-    pub fn take_refs(&self, count: u16) {
+    pub fn add_refs(&self, count: u16) {
         // Relaxed: as for a change of state.
         let old = self.word.fetch_add(count, Ordering::Relaxed) & COUNT_MASK;
         if count > COUNT_MASK || old > COUNT_MASK - count {
@@ -132,36 +159,24 @@ impl<S: Counted> Locked<'_, S> {
         }
     }
 
-    /// Adds one to the reference count; see [`Locked::take_refs`].
-    #[inline]
-    pub fn take_ref(&self) {
-        self.take_refs(1);
-    }
-
     /// Subtracts `count` from the reference count.
     ///
     /// # Panics
     /// If the reference count is lower than `count`. This is a bug of the caller.
     #[inline]
-    pub fn put_refs(&self, count: u16) {
+    pub fn remove_refs(&self, count: u16) {
         // Relaxed: the count is read under the lock, which this CPU has yet to release.
         let old = self.word.fetch_sub(count, Ordering::Relaxed) & COUNT_MASK;
         if old < count {
             bug!("reference count underflow");
         }
     }
-
-    /// Subtracts one from the reference count; see [`Locked::put_refs`].
-    #[inline]
-    pub fn put_ref(&self) {
-        self.put_refs(1);
-    }
 }
 
-impl Locked<'_, Rd> {
+impl<T: Content> Locked<'_, Rd<T>> {
     /// Opens the Realm descriptor for reading and writing.
     #[inline]
-    pub fn map<'a, M: Memory, T: Content>(&'a mut self, mem: &'a M) -> Window<'a, M, T> {
+    pub fn map<'a, M: Memory>(&'a mut self, mem: &'a M) -> Window<'a, M, T> {
         // SAFETY: an RD is accessed under its lock alone, and the guard is borrowed mutably.
         unsafe { Window::new(self.open(mem)) }
     }

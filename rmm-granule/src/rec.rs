@@ -23,10 +23,10 @@ pub const REC_HEAD_SIZE: usize = 256;
 /// Size in bytes of the body of a REC, which follows the head.
 pub const REC_BODY_SIZE: usize = GRANULE_SIZE - REC_HEAD_SIZE;
 
-impl<'t> Locked<'t, Rec> {
+impl<'t, H: Content + Immutable, B: Content> Locked<'t, Rec<H, B>> {
     /// Opens the head of the REC for reading, whether the REC is READY or RUNNING.
     #[inline]
-    pub fn head<'a, M: Memory, H: Content + Immutable>(&'a self, mem: &'a M) -> View<'a, M, H> {
+    pub fn head<'a, M: Memory>(&'a self, mem: &'a M) -> View<'a, M, H> {
         const { assert!(size_of::<H>() <= REC_HEAD_SIZE) }
         // SAFETY: nobody writes the head of a REC.
         unsafe { View::new(self.open(mem)) }
@@ -40,10 +40,7 @@ impl<'t> Locked<'t, Rec> {
 
     /// Opens head and body of the REC; `None` if it is RUNNING.
     #[inline]
-    pub fn map<'a, M: Memory, H: Content + Immutable, B: Content>(
-        &'a mut self,
-        mem: &'a M,
-    ) -> Option<RecWindow<'a, M, H, B>> {
+    pub fn map<'a, M: Memory>(&'a mut self, mem: &'a M) -> Option<RecWindow<'a, M, H, B>> {
         if self.is_running() {
             None
         } else {
@@ -58,7 +55,7 @@ impl<'t> Locked<'t, Rec> {
     /// # Errors
     /// The guard itself, if the REC is RUNNING already.
     #[inline]
-    pub fn pin(self) -> Result<Pinned<'t>, Self> {
+    pub fn pin(self) -> Result<Pinned<'t, H, B>, Self> {
         if self.is_running() {
             return Err(self);
         }
@@ -67,37 +64,42 @@ impl<'t> Locked<'t, Rec> {
         // Unlocks and, in the same step, sets the count to 1: it is 0, and only the lock holder
         // raises it.
         word.fetch_xor(LOCK | 1, Ordering::Release);
-        Ok(Pinned { word, pa })
+        Ok(Pinned {
+            word,
+            pa,
+            content: PhantomData,
+        })
     }
 }
 
 /// A RUNNING REC, not locked; its body and auxiliary Granules belong to the holder. The drop makes
 /// it READY.
 #[must_use = "the REC is READY again at once"]
-pub struct Pinned<'t> {
+pub struct Pinned<'t, H, B> {
     word: &'t Word,
     pa: Pa,
+    content: PhantomData<fn() -> (H, B)>,
 }
 
-impl Pinned<'_> {
+impl<H: Content + Immutable, B: Content> Pinned<'_, H, B> {
     /// Opens head and body of the REC, and access to its auxiliary Granules.
     #[inline]
-    pub fn map_with_aux<'a, M: Memory, H: Content + Immutable, B: Content>(
+    pub fn map_with_aux<'a, M: Memory>(
         &'a mut self,
         mem: &'a M,
-    ) -> (RecWindow<'a, M, H, B>, Auxiliary<'a, M>) {
+    ) -> (RecWindow<'a, M, H, B>, AuxGranules<'a, M>) {
         // SAFETY: the body of a RUNNING REC belongs to this value, which is borrowed mutably.
         let rec = unsafe { RecWindow::new(RawWindow::new(mem, self.pa)) };
-        (rec, Auxiliary { mem })
+        (rec, AuxGranules { mem })
     }
 }
 
 /// Access to the auxiliary Granules of a RUNNING REC.
-pub struct Auxiliary<'a, M: Memory> {
+pub struct AuxGranules<'a, M: Memory> {
     mem: &'a M,
 }
 
-impl<M: Memory> Auxiliary<'_, M> {
+impl<M: Memory> AuxGranules<'_, M> {
     /// Opens the auxiliary Granule at `aux` for reading and writing.
     ///
     /// # Safety
@@ -111,7 +113,7 @@ impl<M: Memory> Auxiliary<'_, M> {
     }
 }
 
-impl Drop for Pinned<'_> {
+impl<H, B> Drop for Pinned<'_, H, B> {
     #[inline]
     fn drop(&mut self) {
         // Release: publishes the body to whoever sees the REC READY. A lock cannot do that here.
@@ -120,7 +122,7 @@ impl Drop for Pinned<'_> {
     }
 }
 
-impl fmt::Debug for Pinned<'_> {
+impl<H, B> fmt::Debug for Pinned<'_, H, B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Pinned({:#x})", self.pa)
     }

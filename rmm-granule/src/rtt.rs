@@ -3,7 +3,7 @@
 
 use crate::lock::Locked;
 use crate::memory::Memory;
-use crate::state::Rtt;
+use crate::state::{RTT_ENTRIES, Rtt};
 use crate::window::RawWindow;
 use core::ops::Deref;
 use core::sync::atomic::AtomicU64;
@@ -36,11 +36,11 @@ impl<'t, M: Memory> OpenRtt<'t, '_, M> {
 
     /// The entries as plain values, for scans of many of them.
     #[inline]
-    pub fn entries(&mut self) -> &[u64; 512] {
+    pub fn entries(&mut self) -> &[u64; RTT_ENTRIES] {
         // SAFETY: the window is open. Table walkers only read entries, because hardware management
         // of flags is off; only the holder of the lock writes them, which is this value, and it is
         // borrowed mutably.
-        unsafe { self.raw.at::<[u64; 512], 0>().as_ref() }
+        unsafe { self.raw.at::<[u64; RTT_ENTRIES], 0>().as_ref() }
     }
 
     /// Closes the window; the RTT stays locked.
@@ -51,11 +51,11 @@ impl<'t, M: Memory> OpenRtt<'t, '_, M> {
 }
 
 impl<M: Memory> Deref for OpenRtt<'_, '_, M> {
-    type Target = [AtomicU64; 512];
+    type Target = [AtomicU64; RTT_ENTRIES];
 
     #[inline]
-    fn deref(&self) -> &[AtomicU64; 512] {
+    fn deref(&self) -> &[AtomicU64; RTT_ENTRIES] {
         // SAFETY: the window is open, and all accesses to a table in use are atomic.
-        unsafe { self.raw.at::<[AtomicU64; 512], 0>().as_ref() }
+        unsafe { self.raw.at::<[AtomicU64; RTT_ENTRIES], 0>().as_ref() }
     }
 }

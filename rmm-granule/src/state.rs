@@ -1,5 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Lifecycle states of a Granule, as values and as types.
+//!
+//! The states RD and REC have the types of their content as parameters: the monitor names these once,
+//! in an alias, and whoever opens such a Granule need not.
+
+use crate::addr::GRANULE_SIZE;
+use crate::window::Content;
+use core::marker::PhantomData;
 
 /// Lock bit of a Granule's word.
 pub(crate) const LOCK: u16 = 1 << 15;
@@ -54,6 +61,9 @@ impl GranuleState {
     }
 }
 
+/// Entries of an RTT.
+pub const RTT_ENTRIES: usize = 512;
+
 mod sealed {
     pub trait Sealed {}
 }
@@ -64,41 +74,94 @@ pub trait State: sealed::Sealed {
     const STATE: GranuleState;
 }
 
-/// A state that a DELEGATED Granule can enter.
-pub trait Purpose: State {}
+/// A state that can follow DELEGATED.
+pub trait NextState: State {}
 
-/// A state that a Granule leaves by being wiped, and is DELEGATED then.
-pub trait Wiped: State {}
+/// A state in which only the lock holder reaches the content, provided that the reference count is 0.
+pub trait Exclusive: State {}
+
+/// A state in which others may reach the content of a locked Granule: a Realm by its translations, table
+/// walkers, or the CPU that runs a REC.
+pub trait Shared: State {}
 
 /// A state whose reference count the lock holder changes.
-pub trait Counted: State {}
+pub trait RefCounted: State {}
+
+/// A state whose whole content is one value.
+pub trait HasContent: NextState {
+    /// The type of the content.
+    type Content: Content;
+}
+
+/// UNDELEGATED: not in Realm PAS.
+#[derive(Clone, Copy, Debug)]
+pub struct Undelegated;
+
+/// DELEGATED: in Realm PAS, in no use.
+#[derive(Clone, Copy, Debug)]
+pub struct Delegated;
+
+/// RD: Realm descriptor with content `T`. Its count is the number of RECs of the Realm.
+#[derive(Clone, Copy, Debug)]
+pub struct Rd<T>(PhantomData<T>);
+
+/// REC: Realm Execution Context with head `H` and body `B`. Its count is 1 while it is RUNNING, else 0.
+#[derive(Clone, Copy, Debug)]
+pub struct Rec<H, B>(PhantomData<(H, B)>);
+
+/// REC_AUX: auxiliary Granule of a REC.
+#[derive(Clone, Copy, Debug)]
+pub struct RecAux;
+
+/// RTT: Realm translation table. Its count is the number of its live entries, without ASSIGNED_NS.
+#[derive(Clone, Copy, Debug)]
+pub struct Rtt;
+
+/// DATA: memory of a Realm.
+#[derive(Clone, Copy, Debug)]
+pub struct Data;
 
 macro_rules! states {
-    ($($(#[$doc:meta])* $name:ident: $($capability:ident),*;)*) => {$(
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug)]
-        pub struct $name;
-        impl sealed::Sealed for $name {}
-        impl State for $name {
-            const STATE: GranuleState = GranuleState::$name;
+    ($($state:ident: $($capability:ident),*;)*) => {$(
+        impl sealed::Sealed for $state {}
+        impl State for $state {
+            const STATE: GranuleState = GranuleState::$state;
         }
-        $(impl $capability for $name {})*
+        $(impl $capability for $state {})*
     )*};
 }
 
 states! {
-    /// UNDELEGATED: not in Realm PAS.
-    Undelegated: Purpose, Wiped;
-    /// DELEGATED: in Realm PAS, in no use.
+    Undelegated: NextState, Exclusive;
     Delegated: ;
-    /// RD: Realm descriptor. Its count is the number of RECs of the Realm.
-    Rd: Purpose, Wiped, Counted;
-    /// REC: Realm Execution Context. Its count is 1 while it is RUNNING, else 0.
-    Rec: Purpose, Wiped;
-    /// REC_AUX: auxiliary Granule of a REC.
-    RecAux: Purpose, Wiped;
-    /// RTT: Realm translation table. Its count is the number of its live entries, without ASSIGNED_NS.
-    Rtt: Purpose, Wiped, Counted;
-    /// DATA: memory of a Realm.
-    Data: Purpose, Wiped;
+    RecAux: NextState, Shared;
+    Rtt: NextState, Shared, RefCounted;
+    Data: NextState, Shared;
+}
+
+impl<T: Content> sealed::Sealed for Rd<T> {}
+impl<T: Content> State for Rd<T> {
+    const STATE: GranuleState = GranuleState::Rd;
+}
+impl<T: Content> NextState for Rd<T> {}
+impl<T: Content> Exclusive for Rd<T> {}
+impl<T: Content> RefCounted for Rd<T> {}
+
+impl<H: Content, B: Content> sealed::Sealed for Rec<H, B> {}
+impl<H: Content, B: Content> State for Rec<H, B> {
+    const STATE: GranuleState = GranuleState::Rec;
+}
+impl<H: Content, B: Content> NextState for Rec<H, B> {}
+impl<H: Content, B: Content> Exclusive for Rec<H, B> {}
+
+impl<T: Content> HasContent for Rd<T> {
+    type Content = T;
+}
+
+impl HasContent for Rtt {
+    type Content = [u64; RTT_ENTRIES];
+}
+
+impl HasContent for Data {
+    type Content = [u8; GRANULE_SIZE];
 }

@@ -96,10 +96,13 @@ impl GranuleTable {
     /// A table of `banks` with these words. The boot code passes words that are zero, which makes
     /// every Granule unlocked and UNDELEGATED.
     ///
+    /// # Safety
+    /// It is the only table of this memory, because locks in two tables would not exclude each other.
+    ///
     /// # Errors
     /// As [`GranuleTable::words_needed`], or there are fewer words than that.
     #[allow(clippy::cast_possible_truncation)]
-    pub fn new(banks: &[Bank], words: &'static [Word]) -> Result<Self, TableError> {
+    pub unsafe fn new(banks: &[Bank], words: &'static [Word]) -> Result<Self, TableError> {
         Self::words_needed(banks)?;
         let mut spans = [Span {
             base: 0,
@@ -217,7 +220,7 @@ impl GranuleTable {
     ///
     /// # Panics
     /// If there is no RD at `rd`, or its count is 0. This is a bug of the caller.
-    pub fn put_rec_of(&self, rd: Pa) {
+    pub fn remove_rd_ref(&self, rd: Pa) {
         let counted = self.find(rd.0).is_ok_and(|(word, _)| {
             let seen = word.load(Ordering::Relaxed);
             let is_rd = seen & STATE_MASK == GranuleState::Rd.bits();

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Accesses of the monitor to Realm memory, for RSI commands.
 
-use crate::entry::{Entry, ripas_of};
+use crate::entry::{RttEntry, ripas_of};
 use crate::stage2::PAGE_LEVEL;
-use crate::walk::Root;
+use crate::walk::StartRtt;
 use rmm_abi::rmi::Ripas;
 use rmm_granule::{Data, Locked, Memory, Pa, Rtt, bug};
 
@@ -29,10 +29,13 @@ pub struct NotMapped {
 /// # Errors
 /// The entry is not ASSIGNED with RIPAS RAM.
 #[inline]
-pub fn access<'t, M: Memory>(root: Root<'t>, mem: &M) -> Result<RealmGranule<'t>, NotMapped> {
-    let at = root.walk(mem, PAGE_LEVEL);
+pub fn lock_realm_granule<'t, M: Memory>(
+    start: StartRtt<'t>,
+    mem: &M,
+) -> Result<RealmGranule<'t>, NotMapped> {
+    let at = start.walk(mem, PAGE_LEVEL);
     let protected = at.is_protected();
-    let Entry::Assigned {
+    let RttEntry::Assigned {
         pa,
         ripas: Ripas::Ram,
     } = at.s2.decode(at.desc, at.level, protected)

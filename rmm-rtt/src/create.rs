@@ -3,8 +3,8 @@
 
 use crate::entry::{UNASSIGNED_NS, VALID, at_level, is_unassigned, next_leaf};
 use crate::error::RttError;
-use crate::stage2::{ALL_ASSIGNED, ENTRIES, entry_size};
-use crate::walk::Root;
+use crate::stage2::{ALL_ASSIGNED, entry_size};
+use crate::walk::StartRtt;
 use rmm_granule::{Delegated, Locked, Memory, Rtt};
 
 /// Makes `rtt` the RTT of `level` for the IPA of the walk. Its entries inherit the state of the
@@ -19,12 +19,12 @@ use rmm_granule::{Delegated, Locked, Memory, Rtt};
 /// [`Stage2::can_output`]: crate::Stage2::can_output
 #[inline]
 pub fn create<M: Memory>(
-    root: Root<'_>,
+    start: StartRtt<'_>,
     mem: &M,
     level: i8,
     rtt: Locked<'_, Delegated>,
 ) -> Result<(), RttError> {
-    let mut at = root.walk_to_parent(mem, level);
+    let mut at = start.walk_to_parent(mem, level);
     if !at.is_parent_of(level) {
         return Err(at.error()); // rtt_walk
     }
@@ -40,7 +40,7 @@ pub fn create<M: Memory>(
         } else {
             filled(rtt, mem, desc, 0)
         };
-        at.table.granule().take_ref();
+        at.table.granule().add_refs(1);
         mem.publish_tables();
         at.write(table);
         return Ok(());
@@ -49,10 +49,10 @@ pub fn create<M: Memory>(
     let rtt = filled(rtt, mem, at_level(desc, level), entry_size(level));
     if at.is_protected() {
         // The parent's count stays: an ASSIGNED entry becomes TABLE, and both count.
-        rtt.take_refs(ALL_ASSIGNED);
+        rtt.add_refs(ALL_ASSIGNED);
     } else {
         // ASSIGNED_NS does not count, neither here nor in the new RTT.
-        at.table.granule().take_ref();
+        at.table.granule().add_refs(1);
     }
     // The entries of the new RTT come before the entry that refers to it.
     mem.publish_tables();
@@ -76,7 +76,7 @@ fn filled<'t, M: Memory>(
     first: u64,
     step: u64,
 ) -> Locked<'t, Rtt> {
-    let mut table = rtt.fill::<_, [u64; ENTRIES]>(mem);
+    let mut table = rtt.new_content::<_, Rtt>(mem);
     let (groups, _) = table.as_chunks_mut::<STRIDE>();
     let mut desc = first;
     for group in groups {

@@ -4,9 +4,9 @@
 use crate::entry::{is_unassigned, ripas_of, unassigned};
 use crate::error::{RttError, TopError};
 use crate::stage2::PAGE_LEVEL;
-use crate::walk::{Root, WalkEnd};
+use crate::walk::{StartRtt, WalkEnd};
 use rmm_abi::rmi::Ripas;
-use rmm_granule::{Data, Ipa, Locked, Memory, bug};
+use rmm_granule::{Data, Delegated, Ipa, Locked, Memory, Pa, bug};
 
 /// An UNASSIGNED page of the Protected half, with its RTT locked: mapping a DATA Granule there cannot
 /// fail.
@@ -19,10 +19,10 @@ pub struct DataSlot<'t, 'm, M: Memory>(WalkEnd<'t, 'm, M>);
 /// `rtt_walk` and `rtte_state`, with the level that the walk reached.
 #[inline]
 pub fn data_slot<'t, 'm, M: Memory>(
-    root: Root<'t>,
+    start: StartRtt<'t>,
     mem: &'m M,
 ) -> Result<DataSlot<'t, 'm, M>, RttError> {
-    let at = root.walk(mem, PAGE_LEVEL);
+    let at = start.walk(mem, PAGE_LEVEL);
     if at.level != PAGE_LEVEL {
         return Err(at.error()); // rtt_walk
     }
@@ -57,7 +57,7 @@ impl<M: Memory> DataSlot<'_, '_, M> {
     fn map_with(self, data: Locked<'_, Data>, ripas: Ripas) {
         let Self(mut at) = self;
         let desc = at.s2.assigned(data.pa(), PAGE_LEVEL, ripas);
-        at.table.granule().take_ref();
+        at.table.granule().add_refs(1);
         at.write(desc);
     }
 }
@@ -66,10 +66,25 @@ impl<M: Memory> DataSlot<'_, '_, M> {
 #[derive(Debug)]
 #[must_use = "the Granule is to be wiped"]
 pub struct Unmapped<'t> {
-    /// The `data` output: the Granule, which no Realm reaches any more. The caller wipes it.
-    pub data: Locked<'t, Data>,
+    /// The Granule, which no translation of a Realm leads to any more.
+    data: Locked<'t, Data>,
     /// The `top` output.
     pub top: Ipa,
+}
+
+impl<'t> Unmapped<'t> {
+    /// The `data` output: physical address of the Granule.
+    #[must_use]
+    pub fn pa(&self) -> Pa {
+        self.data.pa()
+    }
+
+    /// Wipes the Granule and makes it DELEGATED.
+    #[inline]
+    pub fn wipe<M: Memory>(self, mem: &M) -> Locked<'t, Delegated> {
+        // SAFETY: `unmap_data` removed its one translation from tables and TLBs.
+        unsafe { self.data.wipe_unused_into_delegated(mem) }
+    }
 }
 
 /// Unmaps the DATA Granule at the IPA of the walk (DATA_DESTROY). RIPAS RAM becomes DESTROYED.
@@ -77,8 +92,8 @@ pub struct Unmapped<'t> {
 /// # Errors
 /// `rtt_walk` and `rtte_state`, with the level that the walk reached.
 #[inline]
-pub fn unmap_data<'t, M: Memory>(root: Root<'t>, mem: &M) -> Result<Unmapped<'t>, TopError> {
-    let mut at = root.walk(mem, PAGE_LEVEL);
+pub fn unmap_data<'t, M: Memory>(start: StartRtt<'t>, mem: &M) -> Result<Unmapped<'t>, TopError> {
+    let mut at = start.walk(mem, PAGE_LEVEL);
     if at.level != PAGE_LEVEL {
         return Err(at.top_error()); // rtt_walk
     }
@@ -96,7 +111,7 @@ pub fn unmap_data<'t, M: Memory>(root: Root<'t>, mem: &M) -> Result<Unmapped<'t>
         // The entry was not valid, so no TLB holds it.
         ripas => at.write(unassigned(ripas)),
     }
-    at.table.granule().put_ref();
+    at.table.granule().remove_refs(1);
     Ok(Unmapped {
         data,
         top: at.top(),

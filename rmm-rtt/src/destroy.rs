@@ -3,7 +3,7 @@
 
 use crate::entry::{UNASSIGNED_NS, unassigned};
 use crate::error::TopError;
-use crate::walk::Root;
+use crate::walk::StartRtt;
 use rmm_abi::rmi::Ripas;
 use rmm_granule::{Ipa, Memory, Pa};
 
@@ -24,8 +24,8 @@ pub struct Destroyed {
 /// # Errors
 /// `rtt_walk` and `rtte_state` with the level that the walk reached; `rtt_live` with `level`.
 #[inline]
-pub fn destroy<M: Memory>(root: Root<'_>, mem: &M, level: i8) -> Result<Destroyed, TopError> {
-    let mut at = root.walk_to_parent(mem, level);
+pub fn destroy<M: Memory>(start: StartRtt<'_>, mem: &M, level: i8) -> Result<Destroyed, TopError> {
+    let mut at = start.walk_to_parent(mem, level);
     if !at.is_parent_of(level) {
         return Err(at.top_error()); // rtt_walk
     }
@@ -42,9 +42,10 @@ pub fn destroy<M: Memory>(root: Root<'_>, mem: &M, level: i8) -> Result<Destroye
     } else {
         UNASSIGNED_NS
     });
-    at.table.granule().put_ref();
+    at.table.granule().remove_refs(1);
     // Before the wipe: TLBs may hold the RTT itself, and ASSIGNED_NS entries of it.
     at.invalidate(level);
-    drop(child.wipe_into_delegated(mem));
+    // SAFETY: no entry refers to the RTT any more, in tables or in TLBs.
+    drop(unsafe { child.wipe_unused_into_delegated(mem) });
     Ok(Destroyed { rtt, top: at.top() })
 }

@@ -233,25 +233,25 @@ impl Stage2 {
 
     /// The state of the entry `desc` of `level`, in the Protected half or in the Unprotected one.
     #[inline]
-    pub(crate) const fn decode(&self, desc: u64, level: i8, protected: bool) -> Entry {
+    pub(crate) const fn decode(&self, desc: u64, level: i8, protected: bool) -> RttEntry {
         if is_table(desc, level) {
-            Entry::Table {
+            RttEntry::Table {
                 pa: self.output(desc),
             }
         } else if protected {
             let ripas = ripas_of(desc);
             if is_unassigned(desc) {
-                Entry::Unassigned { ripas }
+                RttEntry::Unassigned { ripas }
             } else {
-                Entry::Assigned {
+                RttEntry::Assigned {
                     pa: self.output(desc),
                     ripas,
                 }
             }
         } else if is_unassigned(desc) {
-            Entry::UnassignedNs
+            RttEntry::UnassignedNs
         } else {
-            Entry::AssignedNs {
+            RttEntry::AssignedNs {
                 pa: self.output(desc),
             }
         }
@@ -261,7 +261,7 @@ impl Stage2 {
 /// State of an RTT entry (specification A5.3.1, A5.5.4): HIPAS, with the RIPAS and the physical
 /// address that go with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Entry {
+pub enum RttEntry {
     /// UNASSIGNED.
     Unassigned {
         /// RIPAS.
@@ -338,10 +338,10 @@ impl NsDesc {
 /// The part of the descriptor `desc` that RTT_READ_ENTRY shows to the Host, where `entry` is its
 /// state.
 #[inline]
-pub(crate) const fn host_view(s2: &Stage2, desc: u64, entry: &Entry) -> u64 {
+pub(crate) const fn host_view(s2: &Stage2, desc: u64, entry: &RttEntry) -> u64 {
     match entry {
-        Entry::Unassigned { .. } | Entry::UnassignedNs => 0,
-        Entry::Assigned { .. } | Entry::Table { .. } => desc & s2.address_mask(),
-        Entry::AssignedNs { .. } => desc & (MEM_ATTR | S2AP | s2.address_mask()),
+        RttEntry::Unassigned { .. } | RttEntry::UnassignedNs => 0,
+        RttEntry::Assigned { .. } | RttEntry::Table { .. } => desc & s2.address_mask(),
+        RttEntry::AssignedNs { .. } => desc & (MEM_ATTR | S2AP | s2.address_mask()),
     }
 }

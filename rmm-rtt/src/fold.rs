@@ -3,9 +3,9 @@
 
 use crate::entry::{UNASSIGNED_NS, VALID, as_block, is_table, is_unassigned, next_leaf};
 use crate::error::RttError;
-use crate::stage2::{ALL_ASSIGNED, ENTRIES, INDEX_BITS, Stage2, entry_size};
-use crate::walk::Root;
-use rmm_granule::{Memory, Pa};
+use crate::stage2::{ALL_ASSIGNED, INDEX_BITS, Stage2, entry_size};
+use crate::walk::StartRtt;
+use rmm_granule::{Memory, Pa, RTT_ENTRIES};
 
 /// Folds the RTT of `level` for the IPA of the walk. Returns its Granule, now DELEGATED (the `rtt`
 /// output).
@@ -15,8 +15,8 @@ use rmm_granule::{Memory, Pa};
 /// # Errors
 /// `rtt_walk` and `rtte_state` with the level that the walk reached; `rtt_homo` with `level`.
 #[inline]
-pub fn fold<M: Memory>(root: Root<'_>, mem: &M, level: i8) -> Result<Pa, RttError> {
-    let mut at = root.walk_to_parent(mem, level);
+pub fn fold<M: Memory>(start: StartRtt<'_>, mem: &M, level: i8) -> Result<Pa, RttError> {
+    let mut at = start.walk_to_parent(mem, level);
     if !at.is_parent_of(level) {
         return Err(at.error()); // rtt_walk
     }
@@ -40,19 +40,20 @@ pub fn fold<M: Memory>(root: Root<'_>, mem: &M, level: i8) -> Result<Pa, RttErro
     }
     if at.is_protected() && !is_unassigned(parent) {
         // The parent's count stays: TABLE becomes an ASSIGNED entry, and both count.
-        child.put_refs(ALL_ASSIGNED);
+        child.remove_refs(ALL_ASSIGNED);
     } else {
-        at.table.granule().put_ref();
+        at.table.granule().remove_refs(1);
     }
     let rtt = child.pa();
-    drop(child.wipe_into_delegated(mem));
+    // SAFETY: no entry refers to the RTT any more, in tables or, after the invalidation, in TLBs.
+    drop(unsafe { child.wipe_unused_into_delegated(mem) });
     Ok(rtt)
 }
 
 /// The entry that replaces a homogeneous table of `level` (specification A5.5.6); `None` if the
 /// table is not homogeneous.
 #[inline]
-fn folded(s2: &Stage2, table: &[u64; ENTRIES], level: i8) -> Option<u64> {
+fn folded(s2: &Stage2, table: &[u64; RTT_ENTRIES], level: i8) -> Option<u64> {
     let first = table[0];
     if is_table(first, level) {
         return None;
@@ -75,7 +76,7 @@ const STRIDE: usize = 8;
 
 /// Whether each entry is `step` higher than the one before.
 #[inline]
-fn is_progression(table: &[u64; ENTRIES], first: u64, step: u64) -> bool {
+fn is_progression(table: &[u64; RTT_ENTRIES], first: u64, step: u64) -> bool {
     let (groups, _) = table.as_chunks::<STRIDE>();
     let mut expected = first;
     groups.iter().all(|group| {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Stage 2 translation tables (RTT) of a Realm.
 //!
-//! An operation starts at a [`Root`]: the start-level RTT for an IPA, locked. Once the caller has it,
+//! An operation starts at a [`StartRtt`]: the start-level RTT for an IPA, locked. Once the caller has it,
 //! it may unlock the RD that [`Stage2`] came from. The operation walks hand over hand, checks
 //! everything, and only then changes anything. One that fails has changed nothing.
 //!
@@ -19,7 +19,7 @@
 //! and before the memory behind the entry is wiped; and, if the new entry is valid too, before that is
 //! written (break-before-make). If it removes an RTT, it invalidates the whole range of the RTT, which
 //! also covers what walkers cache of the RTT itself. During break-before-make another CPU that runs
-//! the Realm may take a fault for which [`classify`] then finds a valid entry: the access must be
+//! the Realm may take a fault for which [`find_entry`] then finds a valid entry: the access must be
 //! tried again.
 //!
 //! # Inlining
@@ -44,16 +44,16 @@ mod walk;
 #[cfg(test)]
 mod tests;
 
-pub use access::{NotMapped, RealmGranule, access};
+pub use access::{NotMapped, RealmGranule, lock_realm_granule};
 pub use create::create;
 pub use data::{DataSlot, Unmapped, data_slot, unmap_data};
 pub use destroy::{Destroyed, destroy};
-pub use entry::{Entry, NsDesc};
+pub use entry::{NsDesc, RttEntry};
 pub use error::{RttError, TopError};
 pub use fold::fold;
-pub use read::{EntryReport, classify, read_entry, ripas_extent};
+pub use read::{EntryReport, find_entry, read_entry, ripas_extent};
 pub use ripas::{init_ripas, set_ripas};
 pub use stage2::{MAX_START_TABLES, MIN_IPA_WIDTH, Stage2, entry_size};
-pub use start::{Live, destroy_start_tables, init_start_tables};
+pub use start::{LiveRtt, destroy_start_tables, init_start_tables};
 pub use unprotected::{map_unprotected, unmap_unprotected};
-pub use walk::{Root, root};
+pub use walk::{StartRtt, start_rtt};

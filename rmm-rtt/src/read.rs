@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Reading entries: RTT_READ_ENTRY, faults of a Realm, RSI_IPA_STATE_GET.
 
-use crate::entry::{Entry, RIPAS, host_view, ripas_of, table_bit};
+use crate::entry::{RIPAS, RttEntry, host_view, ripas_of, table_bit};
 use crate::stage2::PAGE_LEVEL;
-use crate::walk::Root;
+use crate::walk::StartRtt;
 use rmm_abi::rmi::{Ripas, RttEntryState};
 use rmm_granule::{Ipa, Memory};
 
@@ -23,15 +23,15 @@ pub struct EntryReport {
 
 /// Reports the entry that a walk to `level` reaches. `level` is one that the Realm has.
 #[inline]
-pub fn read_entry<M: Memory>(root: Root<'_>, mem: &M, level: i8) -> EntryReport {
-    let at = root.walk(mem, level);
+pub fn read_entry<M: Memory>(start: StartRtt<'_>, mem: &M, level: i8) -> EntryReport {
+    let at = start.walk(mem, level);
     let entry = at.s2.decode(at.desc, at.level, at.is_protected());
     let (state, ripas) = match entry {
-        Entry::Unassigned { ripas } => (RttEntryState::Unassigned, ripas),
-        Entry::Assigned { ripas, .. } => (RttEntryState::Assigned, ripas),
-        Entry::UnassignedNs => (RttEntryState::Unassigned, Ripas::Empty),
-        Entry::AssignedNs { .. } => (RttEntryState::Assigned, Ripas::Empty),
-        Entry::Table { .. } => (RttEntryState::Table, Ripas::Empty),
+        RttEntry::Unassigned { ripas } => (RttEntryState::Unassigned, ripas),
+        RttEntry::Assigned { ripas, .. } => (RttEntryState::Assigned, ripas),
+        RttEntry::UnassignedNs => (RttEntryState::Unassigned, Ripas::Empty),
+        RttEntry::AssignedNs { .. } => (RttEntryState::Assigned, Ripas::Empty),
+        RttEntry::Table { .. } => (RttEntryState::Table, Ripas::Empty),
     };
     EntryReport {
         level: at.level,
@@ -46,8 +46,8 @@ pub fn read_entry<M: Memory>(root: Root<'_>, mem: &M, level: i8) -> EntryReport 
 /// If an access took a translation fault and the entry is ASSIGNED with RIPAS RAM, or ASSIGNED_NS,
 /// another CPU has changed the entry since, and the access must be tried again.
 #[inline]
-pub fn classify<M: Memory>(root: Root<'_>, mem: &M) -> (i8, Entry) {
-    let at = root.walk(mem, PAGE_LEVEL);
+pub fn find_entry<M: Memory>(start: StartRtt<'_>, mem: &M) -> (i8, RttEntry) {
+    let at = start.walk(mem, PAGE_LEVEL);
     (at.level, at.s2.decode(at.desc, at.level, at.is_protected()))
 }
 
@@ -55,11 +55,11 @@ pub fn classify<M: Memory>(root: Root<'_>, mem: &M) -> (i8, Entry) {
 /// same (RSI_IPA_STATE_GET). Looks no further than the end of the RTT that the walk reaches. `None`
 /// if the IPA is not Protected, or `top` is not above it.
 #[inline]
-pub fn ripas_extent<M: Memory>(root: Root<'_>, mem: &M, top: Ipa) -> Option<(Ipa, Ripas)> {
-    if !root.is_protected() || top <= root.ipa() {
+pub fn ripas_extent<M: Memory>(start: StartRtt<'_>, mem: &M, top: Ipa) -> Option<(Ipa, Ripas)> {
+    if !start.is_protected() || top <= start.ipa() {
         return None;
     }
-    let mut at = root.walk(mem, PAGE_LEVEL);
+    let mut at = start.walk(mem, PAGE_LEVEL);
     let top = top.min(at.s2.protected_end());
     // Entries with the same RIPAS that are not TABLE agree in these bits.
     let key = RIPAS | table_bit(at.level);

@@ -4,7 +4,7 @@
 use crate::entry::{DESTROYED, RIPAS, VALID, is_unassigned, ripas_of, table_bit, unassigned};
 use crate::error::RttError;
 use crate::stage2::{PAGE_LEVEL, entry_size};
-use crate::walk::Root;
+use crate::walk::StartRtt;
 use core::sync::atomic::{AtomicU64, Ordering};
 use rmm_abi::rmi::Ripas;
 use rmm_granule::{Ipa, Memory};
@@ -20,12 +20,12 @@ use rmm_granule::{Ipa, Memory};
 /// `base_align`, `rtte_state` and `no_progress`, with the level that the walk reached.
 #[inline]
 pub fn init_ripas<M: Memory>(
-    root: Root<'_>,
+    start: StartRtt<'_>,
     mem: &M,
     top: Ipa,
     mut measure: impl FnMut(Ipa, Ipa),
 ) -> Result<Ipa, RttError> {
-    let at = root.walk(mem, PAGE_LEVEL);
+    let at = start.walk(mem, PAGE_LEVEL);
     let top = top.min(at.s2.protected_end());
     if at.base() != at.ipa {
         return Err(at.error()); // base_align
@@ -69,13 +69,13 @@ pub fn init_ripas<M: Memory>(
 /// `base_align` and `no_progress`, with the level that the walk reached.
 #[inline]
 pub fn set_ripas<M: Memory>(
-    root: Root<'_>,
+    start: StartRtt<'_>,
     mem: &M,
     top: Ipa,
     ripas: Ripas,
     change_destroyed: bool,
 ) -> Result<Ipa, RttError> {
-    let at = root.walk(mem, PAGE_LEVEL);
+    let at = start.walk(mem, PAGE_LEVEL);
     if !at.is_protected() {
         // No condition of the specification: a Realm can only ask for Protected IPAs.
         return Err(at.error());

@@ -1,21 +1,18 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! The shape of a Realm's stage 2 translation: sizes, levels, and where its start-level RTTs are.
 
-use rmm_granule::{GRANULE_SHIFT, Ipa, Pa};
+use rmm_granule::{GRANULE_SHIFT, Ipa, Pa, RTT_ENTRIES};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
-
-/// Entries of an RTT.
-pub(crate) const ENTRIES: usize = 512;
 
 /// Reference count of an RTT whose entries are all ASSIGNED.
 pub(crate) const ALL_ASSIGNED: u16 = 512;
-const _: () = assert!(ALL_ASSIGNED as usize == ENTRIES);
+const _: () = assert!(ALL_ASSIGNED as usize == RTT_ENTRIES);
 
 /// Level of pages.
 pub(crate) const PAGE_LEVEL: i8 = 3;
 
-/// log2 of [`ENTRIES`].
-pub(crate) const INDEX_BITS: u32 = ENTRIES.ilog2();
+/// log2 of [`RTT_ENTRIES`].
+pub(crate) const INDEX_BITS: u32 = RTT_ENTRIES.ilog2();
 
 /// Narrowest IPA space of a Realm in bits.
 pub const MIN_IPA_WIDTH: u8 = 32;
@@ -43,7 +40,7 @@ pub const fn entry_size(level: i8) -> u64 {
 #[inline]
 #[allow(clippy::cast_possible_truncation)]
 pub(crate) const fn index(ipa: Ipa, level: i8) -> usize {
-    (ipa.0 >> shift(level)) as usize % ENTRIES
+    (ipa.0 >> shift(level)) as usize % RTT_ENTRIES
 }
 
 /// The stage 2 translation of a Realm, which does not change during the life of the Realm.

@@ -7,7 +7,7 @@ use rmm_granule::{Delegated, GranuleTable, Ipa, Locked, Memory, Rtt, bug};
 
 /// A start-level RTT is live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Live;
+pub struct LiveRtt;
 
 /// Makes `tables` the start-level RTTs of a new Realm, with all entries UNASSIGNED and RIPAS EMPTY,
 /// or UNASSIGNED_NS.
@@ -40,19 +40,20 @@ pub fn destroy_start_tables<M: Memory>(
     s2: &Stage2,
     granules: &GranuleTable,
     mem: &M,
-) -> Result<(), Live> {
+) -> Result<(), LiveRtt> {
     // Each lock also waits for a walk that started earlier.
     if s2
         .start_tables()
         .any(|pa| lock_rtt(granules, pa).refs() != 0)
     {
-        return Err(Live);
+        return Err(LiveRtt);
     }
     // They stay locked until the invalidation: TLBs may still hold ASSIGNED_NS entries, and nobody
     // may use one of these Granules before.
     let mut wiped = [const { None }; MAX_START_TABLES];
     for (slot, pa) in wiped.iter_mut().zip(s2.start_tables()) {
-        *slot = Some(lock_rtt(granules, pa).wipe_into_delegated(mem));
+        // SAFETY: the Realm has no REC, so no CPU walks its tables, and no walk of the monitor starts.
+        *slot = Some(unsafe { lock_rtt(granules, pa).wipe_unused_into_delegated(mem) });
     }
     let ipa_space = 1 << (s2.ipa_width & 63);
     mem.invalidate_stage2(s2.vmid, Ipa(0), ipa_space, s2.start_level);

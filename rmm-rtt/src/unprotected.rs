@@ -3,7 +3,7 @@
 
 use crate::entry::{NsDesc, UNASSIGNED_NS, is_unassigned};
 use crate::error::{RttError, TopError};
-use crate::walk::Root;
+use crate::walk::StartRtt;
 use rmm_granule::{Ipa, Memory};
 
 /// Writes `desc` to the entry of `level` at the IPA of the walk (RTT_MAP_UNPROTECTED).
@@ -15,12 +15,12 @@ use rmm_granule::{Ipa, Memory};
 /// If `desc` was checked for another level. This is a bug of the caller.
 #[inline]
 pub fn map_unprotected<M: Memory>(
-    root: Root<'_>,
+    start: StartRtt<'_>,
     mem: &M,
     level: i8,
     desc: NsDesc,
 ) -> Result<(), RttError> {
-    let mut at = root.walk(mem, level);
+    let mut at = start.walk(mem, level);
     if at.level != level {
         return Err(at.error()); // rtt_walk
     }
@@ -37,8 +37,12 @@ pub fn map_unprotected<M: Memory>(
 /// # Errors
 /// `rtt_walk` and `rtte_state`, with the level that the walk reached.
 #[inline]
-pub fn unmap_unprotected<M: Memory>(root: Root<'_>, mem: &M, level: i8) -> Result<Ipa, TopError> {
-    let mut at = root.walk(mem, level);
+pub fn unmap_unprotected<M: Memory>(
+    start: StartRtt<'_>,
+    mem: &M,
+    level: i8,
+) -> Result<Ipa, TopError> {
+    let mut at = start.walk(mem, level);
     if at.level != level {
         return Err(at.top_error()); // rtt_walk
     }

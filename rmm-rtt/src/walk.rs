@@ -10,16 +10,16 @@ use rmm_granule::{GranuleTable, Ipa, Locked, Memory, OpenRtt, Pa, Rtt, bug};
 
 /// The start of a walk: the start-level RTT that translates an IPA, locked.
 #[must_use = "the RTT is unlocked at once"]
-pub struct Root<'t> {
+pub struct StartRtt<'t> {
     s2: Stage2,
     granules: &'t GranuleTable,
     table: Locked<'t, Rtt>,
     ipa: Ipa,
 }
 
-impl fmt::Debug for Root<'_> {
+impl fmt::Debug for StartRtt<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Root({:#x} in {:?})", self.ipa, self.table)
+        write!(f, "StartRtt({:#x} in {:?})", self.ipa, self.table)
     }
 }
 
@@ -28,12 +28,12 @@ impl fmt::Debug for Root<'_> {
 /// The Realm is alive: the caller has its RD locked, or has one of its RECs locked or RUNNING. The
 /// RD may be unlocked as soon as this returns.
 #[inline]
-pub fn root<'t>(s2: &Stage2, granules: &'t GranuleTable, ipa: Ipa) -> Option<Root<'t>> {
+pub fn start_rtt<'t>(s2: &Stage2, granules: &'t GranuleTable, ipa: Ipa) -> Option<StartRtt<'t>> {
     if !s2.in_range(ipa) {
         return None;
     }
     let table = lock_rtt(granules, s2.start_table_of(ipa));
-    Some(Root {
+    Some(StartRtt {
         s2: *s2,
         granules,
         table,
@@ -50,7 +50,7 @@ pub(crate) fn lock_rtt(granules: &GranuleTable, pa: Pa) -> Locked<'_, Rtt> {
     rtt
 }
 
-impl<'t> Root<'t> {
+impl<'t> StartRtt<'t> {
     /// The IPA that the walk is for.
     pub(crate) fn ipa(&self) -> Ipa {
         self.ipa

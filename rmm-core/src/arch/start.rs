@@ -193,7 +193,8 @@ unsafe fn granule_table(cpu: &ArchCpu, plan: &Plan, pa: Pa) -> Result<GranuleTab
     // SAFETY: mapped for ever, zero, aligned, large enough for `plan.words` words, and referred to
     // by nothing else.
     let words = unsafe { core::slice::from_raw_parts(words.as_ptr().cast::<Word>(), plan.words) };
-    GranuleTable::new(plan.banks().as_slice(), words)
+    // SAFETY: the only table, made once at the cold boot.
+    unsafe { GranuleTable::new(plan.banks().as_slice(), words) }
         .map_err(|_| BootError::Other("the granule table cannot cover the DRAM"))
 }
 

@@ -179,7 +179,9 @@ impl Board {
         banks.sort_by_key(|bank| bank.base);
         let length = GranuleTable::words_needed(&banks).expect("banks fit for a table");
         let all: &'static [Word] = (0..length).map(|_| Word::new(0)).collect::<Vec<_>>().leak();
-        let granules = GranuleTable::new(&banks, all).expect("banks fit for a table");
+        // SAFETY: the only table of this memory.
+        let granules = unsafe { GranuleTable::new(&banks, all) };
+        let granules = granules.expect("banks fit for a table");
         for range in &config.reserved {
             granules.reserve(range.base, range.size);
         }

@@ -10,7 +10,7 @@ use crate::machine::Machine;
 use crate::rec::LastExit;
 use rmm_abi::rmi::Ripas;
 use rmm_granule::{Ipa, bug};
-use rmm_rtt::Entry;
+use rmm_rtt::RttEntry;
 
 /// ISV: the instruction syndrome is valid.
 const ESR_ISV: u64 = 1 << 24;
@@ -20,7 +20,7 @@ const ESR_S1PTW: u64 = 1 << 7;
 /// What a stage 2 abort is about.
 struct Fault {
     ipa: Ipa,
-    entry: Entry,
+    entry: RttEntry,
     kind: Kind,
 }
 
@@ -43,19 +43,19 @@ impl<M: Machine> Running<'_, M> {
             Err(next) => return next,
         };
         match (fault.entry, fault.kind) {
-            (Entry::Unassigned { ripas } | Entry::Assigned { ripas, .. }, _) => {
+            (RttEntry::Unassigned { ripas } | RttEntry::Assigned { ripas, .. }, _) => {
                 self.protected_abort(&fault, ripas, esr, far)
             }
-            (Entry::UnassignedNs, _) | (Entry::AssignedNs { .. }, Kind::Permission) => {
+            (RttEntry::UnassignedNs, _) | (RttEntry::AssignedNs { .. }, Kind::Permission) => {
                 self.unprotected_abort(fault.ipa, esr, far)
             }
             // The Host has mapped an address that the CPU does not have. It sees the abort, and
             // cannot emulate the access.
-            (Entry::AssignedNs { .. }, Kind::AddressSize) => {
+            (RttEntry::AssignedNs { .. }, Kind::AddressSize) => {
                 self.unprotected_abort(fault.ipa, esr & !ESR_ISV, far)
             }
             // The Host has mapped the IPA meanwhile: the access is tried again.
-            (Entry::AssignedNs { .. } | Entry::Table { .. }, _) => Next::Resume,
+            (RttEntry::AssignedNs { .. } | RttEntry::Table { .. }, _) => Next::Resume,
         }
     }
 
@@ -70,12 +70,12 @@ impl<M: Machine> Running<'_, M> {
             Err(next) => return next,
         };
         match (fault.entry, fault.kind) {
-            (Entry::Unassigned { ripas } | Entry::Assigned { ripas, .. }, _) => {
+            (RttEntry::Unassigned { ripas } | RttEntry::Assigned { ripas, .. }, _) => {
                 self.protected_abort(&fault, ripas, esr, far)
             }
-            (Entry::Table { .. }, _) => Next::Resume,
+            (RttEntry::Table { .. }, _) => Next::Resume,
             // Nothing is ever executed from the Unprotected half.
-            (Entry::UnassignedNs | Entry::AssignedNs { .. }, _) => {
+            (RttEntry::UnassignedNs | RttEntry::AssignedNs { .. }, _) => {
                 self.external_abort_injected(esr, far)
             }
         }
@@ -117,10 +117,10 @@ impl<M: Machine> Running<'_, M> {
             Ipa::from_hpfar(hpfar)
         };
         let stage2 = &self.head.stage2;
-        let Some(root) = rmm_rtt::root(stage2, self.cpu.granules(), ipa) else {
+        let Some(start) = rmm_rtt::start_rtt(stage2, self.cpu.granules(), ipa) else {
             return Err(self.beyond_ipa_space(esr, far));
         };
-        let (_, entry) = rmm_rtt::classify(root, self.cpu.machine);
+        let (_, entry) = rmm_rtt::find_entry(start, self.cpu.machine);
         Ok(Fault { ipa, entry, kind })
     }
 
@@ -129,7 +129,7 @@ impl<M: Machine> Running<'_, M> {
         let ipa = fault.ipa;
         match (fault.entry, ripas) {
             // The Host has changed the mapping meanwhile: the access is tried again.
-            (Entry::Assigned { .. }, Ripas::Ram) => Next::Resume,
+            (RttEntry::Assigned { .. }, Ripas::Ram) => Next::Resume,
             (_, Ripas::Empty) => self.external_abort_injected(esr, far),
             _ if is_instruction_abort(esr) => Next::Leave(Exit::InstructionAbort { esr, ipa }),
             _ => Next::Leave(Exit::DataAbort { esr, ipa }),

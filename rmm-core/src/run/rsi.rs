@@ -4,14 +4,14 @@
 use crate::aux::TokenAux;
 use crate::machine::Machine;
 use crate::monitor::ThisCpu;
-use crate::realm::Realm;
+use crate::realm::{Rd, Realm};
 use crate::rec::RecHead;
 use crate::signature;
 use rmm_abi::rmi::{HashAlgorithm, Ripas};
 use rmm_abi::rsi::CHALLENGE_SIZE;
 use rmm_abi::smccc;
 use rmm_attest::{Form, Progress, RealmClaims, rem};
-use rmm_granule::{GRANULE_SIZE, Ipa, Rd, bug};
+use rmm_granule::{GRANULE_SIZE, Ipa, bug};
 use rmm_rsi::{AccessError, Context, TokenPiece, TokenStep};
 use rmm_rtt::{NotMapped, RealmGranule};
 
@@ -90,8 +90,8 @@ impl<M: Machine> Context for RsiContext<'_, M> {
     }
 
     fn ripas_extent(&self, base: u64, top: u64) -> (u64, Ripas) {
-        rmm_rtt::root(&self.head.stage2, self.cpu.granules(), Ipa(base))
-            .and_then(|root| rmm_rtt::ripas_extent(root, self.cpu.machine, Ipa(top)))
+        rmm_rtt::start_rtt(&self.head.stage2, self.cpu.granules(), Ipa(base))
+            .and_then(|start| rmm_rtt::ripas_extent(start, self.cpu.machine, Ipa(top)))
             .map_or((top, Ripas::Empty), |(end, ripas)| (end.as_u64(), ripas))
     }
 
@@ -173,13 +173,16 @@ fn granule<'a, M: Machine>(
     head: &RecHead,
     ipa: Ipa,
 ) -> Result<RealmGranule<'a>, AccessError> {
-    let root = rmm_rtt::root(&head.stage2, cpu.granules(), ipa).ok_or(AccessError::NotMapped {
-        level: head.stage2.start_level,
-    })?;
-    rmm_rtt::access(root, cpu.machine).map_err(|NotMapped { level, ripas }| match ripas {
-        Some(Ripas::Empty) => AccessError::Empty { level },
-        _ => AccessError::NotMapped { level },
-    })
+    let start =
+        rmm_rtt::start_rtt(&head.stage2, cpu.granules(), ipa).ok_or(AccessError::NotMapped {
+            level: head.stage2.start_level,
+        })?;
+    rmm_rtt::lock_realm_granule(start, cpu.machine).map_err(
+        |NotMapped { level, ripas }| match ripas {
+            Some(Ripas::Empty) => AccessError::Empty { level },
+            _ => AccessError::NotMapped { level },
+        },
+    )
 }
 
 /// Copies Realm memory from `ipa` on, within one Granule, into the parts.

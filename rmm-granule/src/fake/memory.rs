@@ -8,7 +8,7 @@ use crate::memory::NsFault;
 use crate::sync::Word;
 use crate::table::{Bank, GranuleTable};
 use std::boxed::Box;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::vec::Vec;
 
 /// EL3 refuses to change the PAS of a Granule: it is not in the PAS to be left, or is no DRAM.
@@ -19,6 +19,7 @@ pub struct PasRefused;
 pub struct FakeMemory {
     dram: Dram,
     tlb: Mutex<Tlb>,
+    table: OnceLock<&'static GranuleTable>,
 }
 
 impl FakeMemory {
@@ -27,24 +28,28 @@ impl FakeMemory {
         Arc::new(Self {
             dram: Dram::new(banks),
             tlb: Mutex::default(),
+            table: OnceLock::new(),
         })
     }
 
-    /// A granule table of this memory's DRAM. It is never freed, as on the machine.
+    /// The granule table of this DRAM. It is never freed, as on the machine.
     ///
     /// # Panics
     /// If the banks are not fit for a table.
     pub fn granule_table(&self) -> &'static GranuleTable {
-        let banks = &self.dram.banks;
-        let length = GranuleTable::words_needed(banks).expect("banks fit for a table");
-        let words: Vec<Word> = (0..length).map(|_| Word::new(0)).collect();
-        let table = GranuleTable::new(banks, words.leak()).expect("banks fit for a table");
-        let table: &'static _ = Box::leak(Box::new(table));
-        // Keeps the table reachable, so that leak checkers do not report it.
-        static TABLES: Mutex<Vec<&GranuleTable>> = Mutex::new(Vec::new());
-        let mut tables = TABLES.lock().unwrap_or_else(PoisonError::into_inner);
-        tables.push(table);
-        table
+        self.table.get_or_init(|| {
+            let banks = &self.dram.banks;
+            let length = GranuleTable::words_needed(banks).expect("banks fit for a table");
+            let words: Vec<Word> = (0..length).map(|_| Word::new(0)).collect();
+            // SAFETY: this memory makes one table.
+            let table = unsafe { GranuleTable::new(banks, words.leak()) };
+            let table: &'static _ = Box::leak(Box::new(table.expect("banks fit for a table")));
+            // Keeps the table reachable, so that leak checkers do not report it.
+            static TABLES: Mutex<Vec<&GranuleTable>> = Mutex::new(Vec::new());
+            let mut tables = TABLES.lock().unwrap_or_else(PoisonError::into_inner);
+            tables.push(table);
+            table
+        })
     }
 
     /// The PAS of the Granule at `pa`; `None` where there is no DRAM.

@@ -3,9 +3,7 @@
 
 use super::*;
 use crate::fake::Pas;
-use crate::{
-    Content, Data, GranuleState, Memory, NsFault, Pa, REC_BODY_SIZE, Rd, Rec, RecAux, Rtt,
-};
+use crate::{Data, GranuleState, Memory, NsFault, Pa, REC_HEAD_SIZE, RecAux, Rtt};
 use core::mem::MaybeUninit;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -14,8 +12,8 @@ fn a_descriptor_keeps_what_is_written() {
     let m = machine();
     let cpu = m.cpu();
     let mut rd = m.delegated(0).transition::<Rd>();
-    rd.map::<_, [u64; 4]>(&cpu)[2] = 7;
-    assert_eq!(*rd.map::<_, [u64; 4]>(&cpu), [0, 0, 7, 0]);
+    rd.map(&cpu)[2] = 7;
+    assert_eq!(*rd.map(&cpu), [0, 0, 7, 0]);
     cpu.assert_quiet();
 }
 
@@ -34,19 +32,19 @@ fn tables_are_read_while_open() {
 }
 
 #[test]
-fn filling_commits_or_wipes() {
+fn new_content_is_committed_or_wiped() {
     let m = machine();
     let cpu = m.cpu();
-    let mut filling = m.delegated(0).fill::<_, [u8; 4096]>(&cpu);
-    assert_eq!(*filling, [0; 4096]);
-    filling[17] = 1;
-    drop(filling.commit::<Data>());
+    let mut content = m.delegated(0).new_content::<_, Data>(&cpu);
+    assert_eq!(*content, [0; 4096]);
+    content[17] = 1;
+    drop(content.commit());
     assert_eq!(m.table.state(page(0)), Ok(GranuleState::Data));
     assert_eq!(m.memory.peek(Pa(page(0)))[17], 1);
 
-    let mut filling = m.delegated(1).fill::<_, [u8; 4096]>(&cpu);
-    filling.fill(0xff);
-    drop(filling);
+    let mut content = m.delegated(1).new_content::<_, Data>(&cpu);
+    content.fill(0xff);
+    drop(content);
     cpu.assert_quiet();
     assert_eq!(m.table.state(page(1)), Ok(GranuleState::Delegated));
     assert_eq!(m.memory.peek(Pa(page(1))), [0; 4096]);
@@ -89,13 +87,28 @@ fn data_ends_with_its_granule() {
 
 fn make_rec(m: &Machine, n: u64) {
     let cpu = m.cpu();
-    let mut page = m.delegated(n).fill::<_, [u8; 4096]>(&cpu);
-    page[..8].copy_from_slice(&0x1234u64.to_le_bytes());
-    page[256..264].copy_from_slice(&1u64.to_le_bytes());
-    drop(page.commit::<Rec>());
+    let mut content = m.delegated(n).new_content::<_, Rec>(&cpu);
+    let (head, body) = content.split();
+    assert_eq!((*head, body[0]), (0, 0));
+    (*head, body[0]) = (0x1234, 1);
+    drop(content.commit());
+    let content = m.memory.peek(Pa(page(n)));
+    assert_eq!(content[..8], 0x1234u64.to_le_bytes());
+    assert_eq!(content[REC_HEAD_SIZE..][..8], 1u64.to_le_bytes());
 }
 
-type Body = [u64; REC_BODY_SIZE / 8];
+#[test]
+fn a_new_rec_that_is_not_committed_is_wiped() {
+    let m = machine();
+    let cpu = m.cpu();
+    let mut content = m.delegated(0).new_content::<_, Rec>(&cpu);
+    let (head, body) = content.split();
+    *head = 1;
+    body.fill(2);
+    drop(content);
+    assert_eq!(m.memory.peek(Pa(page(0))), [0; 4096]);
+    drop(m.table.lock::<Delegated>(page(0)).unwrap());
+}
 
 #[test]
 fn a_running_rec_belongs_to_its_holder() {
@@ -103,26 +116,26 @@ fn a_running_rec_belongs_to_its_holder() {
     let (cpu, other) = (m.cpu(), m.cpu());
     make_rec(&m, 0);
     let mut rec = m.table.lock::<Rec>(page(0)).unwrap();
-    let mut window = rec.map::<_, u64, Body>(&cpu).unwrap();
+    let mut window = rec.map(&cpu).unwrap();
     window[0] += 1;
     assert_eq!((*window.head(), window[0]), (0x1234, 2));
     drop(window);
 
     let mut pinned = rec.pin().unwrap();
-    let (mut window, _) = pinned.map_with_aux::<_, u64, Body>(&cpu);
+    let (mut window, _) = pinned.map_with_aux(&cpu);
     let (head, body) = window.split();
     body[0] += *head;
     // Others may lock it and read its head, but nothing more.
     let mut rec = m.table.lock::<Rec>(page(0)).unwrap();
     assert!(rec.is_running());
-    assert_eq!(*rec.head::<_, u64>(&other), 0x1234);
-    assert!(rec.map::<_, u64, Body>(&other).is_none());
+    assert_eq!(*rec.head(&other), 0x1234);
+    assert!(rec.map(&other).is_none());
     let rec = rec.pin().expect_err("RUNNING");
     drop(window);
     drop(pinned);
     assert!(!rec.is_running());
     let mut pinned = rec.pin().unwrap();
-    assert_eq!(pinned.map_with_aux::<_, u64, Body>(&cpu).0[0], 0x1236);
+    assert_eq!(pinned.map_with_aux(&cpu).0[0], 0x1236);
 }
 
 #[test]
@@ -162,7 +175,7 @@ fn auxiliary_granules_are_the_pin_holders() {
     make_rec(&m, 0);
     drop(m.delegated(1).transition::<RecAux>());
     let mut pinned = m.table.lock::<Rec>(page(0)).unwrap().pin().unwrap();
-    let (rec, auxiliary) = pinned.map_with_aux::<_, u64, Body>(&cpu);
+    let (rec, auxiliary) = pinned.map_with_aux(&cpu);
     // SAFETY: the test made page 1 for this REC and opens it once.
     let mut aux = unsafe { auxiliary.map::<[u8; 4096]>(Pa(page(1))) };
     aux[0] = 9;
@@ -209,18 +222,18 @@ fn a_copy_to_the_host_begins_in_its_granule() {
     let _ = ns.write(&m.cpu(), usize::MAX, &[0; 16]);
 }
 
-fn opens<T: Content>(pas: Pas) {
+fn opens(pas: Pas) {
     let m = machine();
     let cpu = m.cpu();
     let mut rd = m.delegated(0).transition::<Rd>();
     m.memory.set_pas(rd.pa(), pas);
-    drop(rd.map::<_, T>(&cpu));
+    drop(rd.map(&cpu));
 }
 
 #[test]
 #[should_panic(expected = "granule protection fault in the monitor")]
 fn a_window_outside_realm_pas_faults() {
-    opens::<u64>(Pas::NonSecure);
+    opens(Pas::NonSecure);
 }
 
 #[test]
@@ -228,7 +241,7 @@ fn a_leaked_window_is_found() {
     let m = machine();
     let cpu = m.cpu();
     let mut rd = m.delegated(0).transition::<Rd>();
-    std::mem::forget(rd.map::<_, u64>(&cpu));
+    std::mem::forget(rd.map(&cpu));
     let quiet = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| cpu.assert_quiet()));
     assert!(quiet.is_err());
     std::mem::forget(cpu);

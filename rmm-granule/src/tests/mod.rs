@@ -8,7 +8,7 @@ mod threads;
 mod translation;
 
 use crate::fake::{FakeCpuMemory, FakeMemory};
-use crate::{Bank, Delegated, GranuleTable, Locked, Undelegated};
+use crate::{Bank, Delegated, GranuleTable, Locked, REC_BODY_SIZE, Shared, Undelegated};
 use std::sync::Arc;
 
 pub(super) const BASE: u64 = 0x8000_0000;
@@ -24,6 +24,10 @@ pub(super) const BANKS: [Bank; 2] = [
         size: 0x2_0000,
     },
 ];
+
+/// What the monitor would name once: the contents of an RD and of a REC.
+pub(super) type Rd = crate::Rd<[u64; 4]>;
+pub(super) type Rec = crate::Rec<u64, [u64; REC_BODY_SIZE / 8]>;
 
 pub(super) struct Machine {
     pub(super) memory: Arc<FakeMemory>,
@@ -50,6 +54,16 @@ impl Machine {
         self.memory.delegate(granule.pa()).expect("Non-secure");
         granule.wipe_into_delegated(&self.cpu())
     }
+}
+
+/// Wipes a Granule whose content others could reach; here nobody does.
+pub(super) fn wipe<S: Shared>(
+    granule: Locked<'static, S>,
+    cpu: &FakeCpuMemory,
+) -> Locked<'static, Delegated> {
+    // SAFETY: tests have neither Realms nor RECs that access the Granule; translations are those of the
+    // fake TLB, which panics if one is left.
+    unsafe { granule.wipe_unused_into_delegated(cpu) }
 }
 
 pub(super) fn page(n: u64) -> u64 {

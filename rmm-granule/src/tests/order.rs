@@ -3,13 +3,13 @@
 
 use super::*;
 use crate::order;
-use crate::{Data, GranuleState, Purpose, Rd, Rec, RecAux, Rtt, State};
+use crate::{Data, GranuleState, NextState, RecAux, Rtt, State};
 use std::thread;
 
 /// Granules of every kind: RD 0, REC 1, DELEGATED 2 and 3, RTT 4 to 7, DATA 8 and 9,
 /// REC_AUX 10 and 11.
 fn zoo() -> Machine {
-    fn make<S: Purpose>(m: &Machine, granules: impl IntoIterator<Item = u64>) {
+    fn make<S: NextState>(m: &Machine, granules: impl IntoIterator<Item = u64>) {
         for n in granules {
             drop(m.delegated(n).transition::<S>());
         }
@@ -55,7 +55,7 @@ fn commands_may_lock_as_they_do() {
         if depth > 0 {
             parent = m.lock::<Rtt>(5);
         }
-        drop(m.lock::<Rtt>(6).wipe_into_delegated(&cpu));
+        drop(wipe(m.lock::<Rtt>(6), &cpu));
         drop(parent);
         drop(m.lock::<Delegated>(6).transition::<Rtt>());
     }
@@ -68,7 +68,7 @@ fn a_realm_and_its_recs_may_end() {
     // REC_DESTROY.
     let rec = m.lock::<Rec>(1);
     for n in 10..12 {
-        drop(m.lock::<RecAux>(n).wipe_into_delegated(&cpu));
+        drop(wipe(m.lock::<RecAux>(n), &cpu));
     }
     drop(rec);
     // REC_ENTER: a REC that is RUNNING is not locked.
@@ -77,7 +77,7 @@ fn a_realm_and_its_recs_may_end() {
     drop(pinned);
     // REALM_DESTROY, with two start-level RTTs.
     let rd = m.lock::<Rd>(0);
-    let wiped = [4, 5].map(|n| m.lock::<Rtt>(n).wipe_into_delegated(&cpu));
+    let wiped = [4, 5].map(|n| wipe(m.lock::<Rtt>(n), &cpu));
     drop((wiped, rd));
     // Nothing is held.
     drop(m.lock::<Rd>(0));
@@ -161,7 +161,7 @@ fn auxiliary_granules_are_locked_one_at_a_time() {
 #[should_panic = "RecAux at Pa(0x8000b000) is waited for while another one is held: RecAux at"]
 fn a_line_is_kept_through_a_change_of_state() {
     let m = zoo();
-    let _wiped = m.lock::<RecAux>(10).wipe_into_delegated(&m.cpu());
+    let _wiped = wipe(m.lock::<RecAux>(10), &m.cpu());
     drop(m.lock::<RecAux>(11));
 }
 
@@ -198,7 +198,7 @@ fn a_parent_is_released_before_the_next_child() {
 #[should_panic = "Rtt at Pa(0x80004000) is waited for while one of a higher address is held: Rtt"]
 fn start_level_tables_ascend() {
     let m = zoo();
-    let _wiped = m.lock::<Rtt>(5).wipe_into_delegated(&m.cpu());
+    let _wiped = wipe(m.lock::<Rtt>(5), &m.cpu());
     drop(m.lock::<Rtt>(4));
 }
 

@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::state::LOCK;
-use crate::{Data, Pa, REC_BODY_SIZE, Rd, Rec};
+use crate::{Data, Pa};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -21,13 +21,13 @@ fn a_lock_excludes() {
                 let cpu = m.cpu();
                 for _ in 0..ROUNDS {
                     let mut rd = m.table.lock::<Rd>(page(0)).unwrap();
-                    *rd.map::<_, u64>(&cpu) += 1;
+                    rd.map(&cpu)[0] += 1;
                 }
             });
         }
     });
     let mut rd = m.table.lock::<Rd>(page(0)).unwrap();
-    assert_eq!(*rd.map::<_, u64>(&m.cpu()), CPUS * ROUNDS);
+    assert_eq!(rd.map(&m.cpu())[0], CPUS * ROUNDS);
 }
 
 #[test]
@@ -35,10 +35,10 @@ fn counts_fall_while_others_lock() {
     let m = machine();
     let rounds = u16::try_from(ROUNDS).unwrap();
     let rd = m.delegated(0).transition::<Rd>();
-    rd.take_refs(rounds + 1);
+    rd.add_refs(rounds + 1);
     drop(rd);
     thread::scope(|scope| {
-        scope.spawn(|| (0..ROUNDS).for_each(|_| m.table.put_rec_of(Pa(page(0)))));
+        scope.spawn(|| (0..ROUNDS).for_each(|_| m.table.remove_rd_ref(Pa(page(0)))));
         scope.spawn(|| (0..ROUNDS).for_each(|_| drop(m.table.lock::<Rd>(page(0)))));
     });
     assert_eq!(m.table.lock::<Rd>(page(0)).unwrap().refs(), 1);
@@ -105,8 +105,7 @@ fn a_rec_runs_on_one_cpu() {
                     let Ok(mut pinned) = m.table.lock::<Rec>(page(0)).unwrap().pin() else {
                         continue;
                     };
-                    let (mut rec, _) =
-                        pinned.map_with_aux::<_, u64, [u64; REC_BODY_SIZE / 8]>(&cpu);
+                    let (mut rec, _) = pinned.map_with_aux(&cpu);
                     rec[0] += 1;
                     entered.fetch_add(1, Ordering::Relaxed);
                 }
@@ -114,9 +113,7 @@ fn a_rec_runs_on_one_cpu() {
         }
     });
     let mut rec = m.table.lock::<Rec>(page(0)).unwrap();
-    let count = rec
-        .map::<_, u64, [u64; REC_BODY_SIZE / 8]>(&m.cpu())
-        .unwrap()[0];
+    let count = rec.map(&m.cpu()).unwrap()[0];
     assert_eq!(count, entered.into_inner() as u64);
     assert!(count >= ROUNDS);
 }

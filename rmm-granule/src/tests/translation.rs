@@ -88,7 +88,7 @@ fn wiping_memory_in_use_is_found() {
     let (m, _) = with_page();
     write(&m, 1, 1, 0);
     let data = m.table.lock::<crate::Data>(page(2)).unwrap();
-    drop(data.wipe_into_delegated(&m.cpu()));
+    drop(wipe(data, &m.cpu()));
 }
 
 #[test]
@@ -107,7 +107,7 @@ fn wiping_a_table_in_use_is_found() {
     // Only the page is forgotten.
     write(&m, 1, 1, 0);
     let table = m.table.lock::<Rtt>(page(1)).unwrap();
-    drop(table.wipe_into_delegated(&m.cpu()));
+    drop(wipe(table, &m.cpu()));
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn invalidating_before_the_break_is_found() {
     m.cpu().invalidate_stage2(3, Ipa(0x20_1000), 0x1000, 3);
     write(&m, 1, 1, 0);
     let data = m.table.lock::<crate::Data>(page(2)).unwrap();
-    drop(data.wipe_into_delegated(&m.cpu()));
+    drop(wipe(data, &m.cpu()));
 }
 
 #[test]

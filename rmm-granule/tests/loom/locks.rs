@@ -2,7 +2,7 @@
 //! Locks, and states that come with their content.
 
 use super::*;
-use rmm_granule::{Data, GranuleError, Rd, Rtt};
+use rmm_granule::{Data, GranuleError, Rtt};
 
 #[test]
 fn exclude() {
@@ -35,16 +35,16 @@ fn hand_on_from_cpu_to_cpu() {
 
 /// Whoever locks a Granule in a state finds the content of that state.
 #[test]
-fn a_purpose_comes_with_its_content() {
+fn a_state_comes_with_its_content() {
     loom::model(|| {
         let m = Machine::new();
         drop(m.delegated(0));
         cpus!(m =>
             {
                 let granule = m.table.lock::<Delegated>(page(0)).expect("DELEGATED");
-                let filling = granule.fill::<_, u64>(&*m);
+                let content = granule.new_content::<_, Rd>(&*m);
                 m.add(0, 5);
-                drop(filling.commit::<Rd>());
+                drop(content.commit());
             },
             match m.table.lock::<Rd>(page(0)) {
                 Ok(_rd) => assert_eq!(m.body(0), 5),
@@ -63,7 +63,8 @@ fn delegated_is_wiped() {
         cpus!(m =>
             {
                 let data = m.table.lock::<Data>(page(0)).expect("DATA");
-                drop(data.wipe_into_delegated(&*m));
+                // SAFETY: the checker panics if another CPU accesses the content.
+                drop(unsafe { data.wipe_unused_into_delegated(&*m) });
             },
             if let Ok(_delegated) = m.table.lock::<Delegated>(page(0)) {
                 assert_eq!((m.head(0), m.body(0)), (0, 0));
@@ -72,18 +73,18 @@ fn delegated_is_wiped() {
     });
 }
 
-/// So it is where filling it came to nothing.
+/// So it is where new content was written and not committed.
 #[test]
-fn delegated_is_wiped_where_filling_failed() {
+fn delegated_is_wiped_where_nothing_is_committed() {
     loom::model(|| {
         let m = Machine::new();
         drop(m.delegated(0));
         cpus!(m =>
             {
                 let granule = m.table.lock::<Delegated>(page(0)).expect("DELEGATED");
-                let filling = granule.fill::<_, u64>(&*m);
+                let content = granule.new_content::<_, Rd>(&*m);
                 m.add(0, 5);
-                drop(filling);
+                drop(content);
             },
             {
                 let _delegated = m.table.lock::<Delegated>(page(0)).expect("DELEGATED");
@@ -95,7 +96,7 @@ fn delegated_is_wiped_where_filling_failed() {
 
 /// One of two CPUs gets a DELEGATED Granule.
 #[test]
-fn a_granule_gets_one_purpose() {
+fn a_granule_enters_one_state() {
     loom::model(|| {
         let m = Machine::new();
         drop(m.delegated(0));
@@ -209,7 +210,7 @@ fn a_walk_meets_no_wiped_table() {
     loom::model(|| {
         let m = Machine::new();
         let root = m.make::<Rtt>(0);
-        root.take_ref();
+        root.add_refs(1);
         drop((root, m.make::<Rtt>(1)));
         cpus!(m =>
             {
@@ -224,9 +225,10 @@ fn a_walk_meets_no_wiped_table() {
                 let root = m.table.lock::<Rtt>(page(0)).expect("the root");
                 let child = m.table.lock::<Rtt>(page(1)).expect("its child");
                 m.add(0, 1);
-                root.put_ref();
+                root.remove_refs(1);
                 assert_eq!(root.refs(), 0);
-                drop(child.wipe_into_delegated(&*m));
+                // SAFETY: the checker panics if another CPU accesses the content.
+                drop(unsafe { child.wipe_unused_into_delegated(&*m) });
             },
         );
     });

@@ -13,7 +13,7 @@
 //! | `Locked::refs` | Acquire | `recs::destroyed_when_ready`, `realms::destroyed_without_recs` |
 //! | `pin` | Release | `recs::entered_at_creation` |
 //! | `Pinned::drop` | Release | `recs::run_on_one_cpu`, `recs::destroyed_when_ready` |
-//! | `put_rec_of` | Release | `realms::destroyed_without_recs` |
+//! | `remove_rd_ref` | Release | `realms::destroyed_without_recs` |
 //!
 //! All others are Relaxed: the code says why that is enough, and these models pass.
 #![cfg(loom)]
@@ -25,11 +25,15 @@ mod recs;
 use core::mem::MaybeUninit;
 use loom::cell::UnsafeCell;
 use rmm_granule::{
-    Bank, Delegated, GRANULE_SIZE, GranuleTable, Ipa, Locked, Memory, NsFault, Pa, Purpose,
+    Bank, Delegated, GRANULE_SIZE, GranuleTable, Ipa, Locked, Memory, NextState, NsFault, Pa,
     Undelegated, Word,
 };
 use std::ptr::NonNull;
 use std::sync::Arc;
+
+/// The contents of an RD and of a REC, as the monitor names them.
+type Rd = rmm_granule::Rd<u64>;
+type Rec = rmm_granule::Rec<u64, u64>;
 
 const BASE: u64 = 0x8000_0000;
 const GRANULES: usize = 3;
@@ -72,7 +76,8 @@ impl Machine {
             size: (GRANULES * GRANULE_SIZE) as u64,
         };
         Arc::new(Self {
-            table: GranuleTable::new(&[bank], words.leak()).expect("a bank"),
+            // SAFETY: the only table of this machine.
+            table: unsafe { GranuleTable::new(&[bank], words.leak()) }.expect("a bank"),
             contents: std::array::from_fn(|_| Content {
                 head: UnsafeCell::new(7),
                 body: UnsafeCell::new(7),
@@ -93,7 +98,7 @@ impl Machine {
     }
 
     /// Gives Granule number `n` a purpose and a content.
-    fn make<S: Purpose>(&self, n: usize) -> Locked<'_, S> {
+    fn make<S: NextState>(&self, n: usize) -> Locked<'_, S> {
         let granule = self.delegated(n).transition();
         self.set_head(n, 1);
         self.add(n, 1);

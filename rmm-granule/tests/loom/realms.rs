@@ -2,7 +2,7 @@
 //! The count of RECs in an RD, which falls without the RD's lock.
 
 use super::*;
-use rmm_granule::{GranuleState, Rd, Rec};
+use rmm_granule::GranuleState;
 
 /// RMI_REALM_DESTROY goes on once the last REC is gone, and with it whatever its CPU did for it.
 #[test]
@@ -10,14 +10,14 @@ fn destroyed_without_recs() {
     loom::model(|| {
         let m = Machine::new();
         let rd = m.make::<Rd>(0);
-        rd.take_ref();
+        rd.add_refs(1);
         drop((rd, m.make::<Rec>(1)));
         cpus!(m =>
             {
                 let rec = m.table.lock::<Rec>(page(1)).expect("a REC");
                 m.head(0);
                 let _delegated = rec.wipe_into_delegated(&*m);
-                m.table.put_rec_of(Pa(page(0)));
+                m.table.remove_rd_ref(Pa(page(0)));
             },
             {
                 let rd = m.table.lock::<Rd>(page(0)).expect("an RD");
@@ -38,14 +38,14 @@ fn lose_no_count() {
     loom::model(|| {
         let m = Machine::new();
         let rd = m.make::<Rd>(0);
-        rd.take_refs(3);
+        rd.add_refs(3);
         drop(rd);
         cpus!(m =>
-            m.table.put_rec_of(Pa(page(0))),
-            m.table.put_rec_of(Pa(page(0))),
+            m.table.remove_rd_ref(Pa(page(0))),
+            m.table.remove_rd_ref(Pa(page(0))),
             {
                 let rd = m.table.lock::<Rd>(page(0)).expect("an RD");
-                rd.take_ref();
+                rd.add_refs(1);
             },
         );
         assert_eq!(m.table.lock::<Rd>(page(0)).expect("an RD").refs(), 2);

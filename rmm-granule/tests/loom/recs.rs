@@ -2,7 +2,6 @@
 //! RECs, which are used without their lock while RUNNING.
 
 use super::*;
-use rmm_granule::Rec;
 
 /// Enters the REC in Granule number `n`, if it is not RUNNING; whether it was not.
 fn enter(m: &Machine, n: usize) -> bool {
@@ -43,14 +42,14 @@ fn entered_at_creation() {
         cpus!(m =>
             {
                 let granule = m.table.lock::<Delegated>(page(0)).expect("DELEGATED");
-                let filling = granule.fill::<_, u64>(&*m);
+                let content = granule.new_content::<_, Rec>(&*m);
                 m.set_head(0, 1);
-                let mut rec = filling.commit::<Rec>().pin().expect("READY");
-                rec.map_with_aux::<_, u64, u64>(&*m);
+                let mut rec = content.commit().pin().expect("READY");
+                rec.map_with_aux(&*m);
                 m.add(0, 1);
             },
             if let Ok(rec) = m.table.lock::<Rec>(page(0)) {
-                let head = rec.head::<_, u64>(&*m);
+                let head = rec.head(&*m);
                 assert_eq!(m.head(0), 1);
                 drop(head);
             },
@@ -96,10 +95,10 @@ fn looked_at_while_running() {
             {
                 let pair = m.table.lock_pair::<Rec, Rec>(page(1), page(0));
                 let (mut calling, mut target) = pair.expect("two RECs");
-                let ready = calling.map::<_, u64, u64>(&*m).expect("READY");
+                let ready = calling.map(&*m).expect("READY");
                 m.add(1, 1);
                 assert_eq!(m.head(0), 1);
-                let window = target.map::<_, u64, u64>(&*m);
+                let window = target.map(&*m);
                 if window.is_some() {
                     m.add(0, 16);
                 }
@@ -131,7 +130,7 @@ fn looked_at_while_running_and_destroyed() {
             if let Ok((_calling, mut target)) = m.table.lock_pair::<Rec, Rec>(page(1), page(0)) {
                 m.add(1, 1);
                 assert_eq!(m.head(0), 1);
-                if target.map::<_, u64, u64>(&*m).is_some() {
+                if target.map(&*m).is_some() {
                     m.add(0, 16);
                 }
             },

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The monitor's own access to Realm memory.
+//! Accesses of the monitor to Realm memory.
 
 use super::*;
 
@@ -13,7 +13,7 @@ fn not_mapped(level: i8, ripas: Ripas) -> Option<NotMapped> {
 #[test]
 fn only_assigned_ram_is_accessible() {
     let realm = Realm::plain();
-    let find = |ipa: u64| access(realm.root(ipa), &realm.cpu);
+    let find = |ipa: u64| lock_realm_granule(realm.start(ipa), &realm.cpu);
     assert_eq!(find(0).err(), not_mapped(0, EMPTY));
     realm.tables(0, 3);
     for (n, ripas) in [EMPTY, RAM, DESTROYED].into_iter().enumerate() {
@@ -48,7 +48,7 @@ fn the_monitor_and_the_realm_see_the_same() {
         .memory
         .realm_write(&realm.regs(), ipa, b"from the Realm")
         .unwrap();
-    let granule = access(realm.root(ipa), &realm.cpu).unwrap();
+    let granule = lock_realm_granule(realm.start(ipa), &realm.cpu).unwrap();
     assert_eq!(granule.data.pa(), Pa(BLOCKS.base + 77 * PAGE));
     let mut copy = [0; 14];
     granule.read(&realm.cpu, 100, &mut copy);

@@ -22,7 +22,7 @@ fn a_failed_create_leaves_the_granule_alone() {
     let realm = Realm::plain();
     let rtt = realm.granule();
     let pa = rtt.pa();
-    assert!(create(realm.root(0), &realm.cpu, 2, rtt).is_err());
+    assert!(create(realm.start(0), &realm.cpu, 2, rtt).is_err());
     assert!(realm.is_clean(pa));
 }
 
@@ -38,12 +38,12 @@ fn children_inherit_unassigned() {
         for page in [0, 1, 7, 511] {
             assert_eq!(
                 realm.entry(ipa + page * PAGE),
-                (3, Entry::Unassigned { ripas })
+                (3, RttEntry::Unassigned { ripas })
             );
         }
         assert_eq!(
             realm.entry(ipa - PAGE),
-            (2, Entry::Unassigned { ripas: EMPTY })
+            (2, RttEntry::Unassigned { ripas: EMPTY })
         );
         assert_eq!(realm.memory.invalidations().len(), log, "nothing was valid");
     }
@@ -69,7 +69,7 @@ fn children_inherit_assigned() {
             let pa = Pa(BLOCKS.base + n * PAGE);
             assert_eq!(
                 realm.entry(ipa + n * PAGE),
-                (3, Entry::Assigned { pa, ripas })
+                (3, RttEntry::Assigned { pa, ripas })
             );
             let reached = if ripas == RAM {
                 Ok(pa)
@@ -103,5 +103,5 @@ fn children_inherit_unprotected() {
         assert_eq!((read.level, read.desc), (3, desc + 2 * MIB + n * PAGE));
     }
     realm.create(ipa + GIB, 2).unwrap();
-    assert_eq!(realm.entry(ipa + GIB), (2, Entry::UnassignedNs));
+    assert_eq!(realm.entry(ipa + GIB), (2, RttEntry::UnassignedNs));
 }

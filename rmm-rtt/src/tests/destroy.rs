@@ -102,7 +102,7 @@ fn top_is_that_of_a_plain_scan_in_the_protected_half() {
         |ipa| {
             let pa = free.borrow_mut().pop().unwrap();
             let data = realm.granules.lock::<Delegated>(pa.0).unwrap();
-            data_slot(realm.root(ipa), &realm.cpu)
+            data_slot(realm.start(ipa), &realm.cpu)
                 .unwrap()
                 .map(data.transition());
         },
@@ -157,7 +157,10 @@ fn rtt_destroy_wants_bottom_up() {
     for level in [3, 2, 1] {
         assert!(realm.destroy(0, level).is_ok());
     }
-    assert_eq!(realm.entry(0), (0, Entry::Unassigned { ripas: DESTROYED }));
+    assert_eq!(
+        realm.entry(0),
+        (0, RttEntry::Unassigned { ripas: DESTROYED })
+    );
 }
 
 #[test]
@@ -170,7 +173,7 @@ fn a_table_of_the_hosts_memory_is_not_live() {
     assert_eq!(realm.destroy(ipa, 2), Err(with_top(2, ipa)), "has a TABLE");
     let destroyed = realm.destroy(ipa, 3).unwrap();
     assert!(realm.is_clean(destroyed.rtt));
-    assert_eq!(realm.entry(ipa), (2, Entry::UnassignedNs));
+    assert_eq!(realm.entry(ipa), (2, RttEntry::UnassignedNs));
     assert_eq!(realm.touch(ipa + PAGE), no_translation(2));
     let read = realm.read(ipa, 2);
     assert_eq!((read.state, read.ripas), (RttEntryState::Unassigned, EMPTY));
@@ -185,7 +188,7 @@ fn unprotected_entries_are_alike_whatever_they_were() {
     realm.map_ns(ipa, 2, NS_WB).unwrap();
     realm.unmap_ns(ipa, 2).unwrap();
     realm.fold(ipa, 2).unwrap();
-    assert_eq!(realm.entry(ipa), (1, Entry::UnassignedNs));
+    assert_eq!(realm.entry(ipa), (1, RttEntry::UnassignedNs));
 }
 
 #[test]
@@ -221,7 +224,7 @@ fn a_realm_ends_when_nothing_is_live() {
         let end = || destroy_start_tables(&realm.s2, realm.granules, &realm.cpu);
         let last = s2.protected_end().0 - entry_size(s2.start_level);
         realm.create(last, s2.start_level + 1).unwrap();
-        assert_eq!(end(), Err(Live));
+        assert_eq!(end(), Err(LiveRtt));
         realm.check();
         realm.destroy(last, s2.start_level + 1).unwrap();
         assert_eq!(end(), Ok(()));

@@ -29,7 +29,10 @@ fn unassigned_tables_fold_at_any_level() {
             let _ = realm.touch(ipa);
             assert_eq!(realm.fold(ipa, level), Ok(child));
             assert!(realm.is_clean(child));
-            assert_eq!(realm.entry(ipa), (level - 1, Entry::Unassigned { ripas }));
+            assert_eq!(
+                realm.entry(ipa),
+                (level - 1, RttEntry::Unassigned { ripas })
+            );
         }
     }
 }
@@ -42,7 +45,7 @@ fn unassigned_ns_tables_fold_at_any_level() {
         realm.tables(ipa, level);
         let _ = realm.touch(ipa);
         assert!(realm.fold(ipa, level).is_ok());
-        assert_eq!(realm.entry(ipa), (level - 1, Entry::UnassignedNs));
+        assert_eq!(realm.entry(ipa), (level - 1, RttEntry::UnassignedNs));
     }
 }
 
@@ -99,7 +102,7 @@ fn assigned_children_must_agree() {
         .granules
         .lock::<Delegated>(pa + 2 * MIB - PAGE)
         .unwrap();
-    data_slot(realm.root(last), &realm.cpu)
+    data_slot(realm.start(last), &realm.cpu)
         .unwrap()
         .map(freed.transition());
     assert!(realm.fold(ipa, 3).is_ok());
@@ -157,20 +160,20 @@ fn unprotected_children_must_be_aligned() {
 
 /// Gives every entry of the level 1 or 2 table at `ipa` a block, without the Granules behind it.
 fn fill_with_blocks(realm: &Realm, ipa: u64, level: i8, ripas: Ripas) {
-    let at = realm.root(ipa).walk(&realm.cpu, level);
+    let at = realm.start(ipa).walk(&realm.cpu, level);
     for (n, entry) in at.table.iter().enumerate() {
         let block = Pa(512 * GIB + n as u64 * entry_size(level));
         entry.store(realm.s2.assigned(block, level, ripas), Ordering::Relaxed);
     }
-    at.table.granule().take_refs(512);
+    at.table.granule().add_refs(512);
 }
 
 fn empty_again(realm: &Realm, ipa: u64, level: i8) {
-    let at = realm.root(ipa).walk(&realm.cpu, level);
+    let at = realm.start(ipa).walk(&realm.cpu, level);
     for entry in at.table.iter() {
         entry.store(0, Ordering::Relaxed);
     }
-    at.table.granule().put_refs(512);
+    at.table.granule().remove_refs(512);
 }
 
 #[test]
@@ -182,11 +185,11 @@ fn level_2_blocks_fold_to_level_1() {
         let child = realm.fold(0, 2).unwrap();
         assert!(realm.is_clean(child));
         let pa = Pa(512 * GIB);
-        assert_eq!(realm.entry(0), (1, Entry::Assigned { pa, ripas }));
+        assert_eq!(realm.entry(0), (1, RttEntry::Assigned { pa, ripas }));
         // And back again, with no memory behind it in the end.
         realm.create(0, 2).unwrap();
         let pa = Pa(pa.0 + 6 * MIB);
-        assert_eq!(realm.entry(6 * MIB), (2, Entry::Assigned { pa, ripas }));
+        assert_eq!(realm.entry(6 * MIB), (2, RttEntry::Assigned { pa, ripas }));
         empty_again(&realm, 0, 2);
     }
 }

@@ -123,12 +123,12 @@ fn every_state_survives_its_descriptor() {
         for level in -1..=3 {
             for ripas in [EMPTY, RAM, DESTROYED] {
                 let decoded = s2.decode(unassigned(ripas), level, true);
-                assert_eq!(decoded, Entry::Unassigned { ripas });
+                assert_eq!(decoded, RttEntry::Unassigned { ripas });
             }
-            assert_eq!(s2.decode(0, level, false), Entry::UnassignedNs);
+            assert_eq!(s2.decode(0, level, false), RttEntry::UnassignedNs);
             for &pa in &pas {
                 if level < 3 {
-                    let (table, entry) = (s2.table(pa), Entry::Table { pa });
+                    let (table, entry) = (s2.table(pa), RttEntry::Table { pa });
                     assert_eq!(s2.decode(table, level, true), entry);
                     assert_eq!(s2.decode(table, level, false), entry);
                     assert_eq!(host_view(&s2, table, &entry), table & !3);
@@ -137,14 +137,16 @@ fn every_state_survives_its_descriptor() {
                     continue;
                 }
                 for ripas in [EMPTY, RAM, DESTROYED] {
-                    let (desc, entry) =
-                        (s2.assigned(pa, level, ripas), Entry::Assigned { pa, ripas });
+                    let (desc, entry) = (
+                        s2.assigned(pa, level, ripas),
+                        RttEntry::Assigned { pa, ripas },
+                    );
                     assert_eq!(s2.decode(desc, level, true), entry);
                     assert_eq!(host_view(&s2, desc, &entry), s2.table(pa) & !3);
                 }
                 let host = s2.table(pa) & !3 | NS_WB;
                 let desc = NsDesc::parse(&s2, level, host).unwrap().for_level(level);
-                let entry = Entry::AssignedNs { pa };
+                let entry = RttEntry::AssignedNs { pa };
                 assert_eq!(s2.decode(desc, level, false), entry);
                 assert_eq!(host_view(&s2, desc, &entry), host);
             }
@@ -211,7 +213,13 @@ fn exercise(realm: &Realm, ipas: &[u64]) {
         if realm.s2.is_protected(Ipa(ipa)) {
             let pa = realm.map_ram(ipa).unwrap();
             assert_eq!(realm.touch(ipa + 1), Ok(Pa(pa.0 + 1)));
-            assert_eq!(access(realm.root(ipa), &realm.cpu).unwrap().data.pa(), pa);
+            assert_eq!(
+                lock_realm_granule(realm.start(ipa), &realm.cpu)
+                    .unwrap()
+                    .data
+                    .pa(),
+                pa
+            );
         } else {
             realm.map_ns(ipa, 3, NS_WB | BLOCKS.base).unwrap();
             assert_eq!(realm.touch(ipa + 1), Ok(Pa(BLOCKS.base + 1)));
@@ -267,7 +275,7 @@ fn far_memory_is_reached_by_wide_descriptors() {
     // Tables, pages and blocks beyond 2^50.
     for level in 0..=3i8 {
         let table = realm.granule_at(FAR.base + 2 * MIB + PAGE * u64::from(level.unsigned_abs()));
-        create(realm.root(ipa), &realm.cpu, level, table).unwrap();
+        create(realm.start(ipa), &realm.cpu, level, table).unwrap();
     }
     for n in 0..512 {
         realm.map_at(ipa + n * PAGE, FAR.base + n * PAGE).unwrap();
@@ -281,7 +289,7 @@ fn far_memory_is_reached_by_wide_descriptors() {
     assert_eq!(child, Pa(FAR.base + 2 * MIB + 3 * PAGE));
     assert_eq!(realm.touch(ipa + 9 * PAGE), Ok(far));
     assert_eq!(
-        access(realm.root(ipa + 9 * PAGE), &realm.cpu)
+        lock_realm_granule(realm.start(ipa + 9 * PAGE), &realm.cpu)
             .unwrap()
             .data
             .pa(),
@@ -311,10 +319,10 @@ fn a_page_wider_than_the_realm_is_refused() {
     let far = realm.granule_at(FAR.base);
     assert!(!realm.s2.can_output(far.pa()));
     let mapped = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        data_slot(realm.root(0), &realm.cpu)
+        data_slot(realm.start(0), &realm.cpu)
             .unwrap()
             .map(far.transition());
     }));
     assert!(mapped.is_err());
-    assert_eq!(realm.entry(0), (3, Entry::Unassigned { ripas: EMPTY }));
+    assert_eq!(realm.entry(0), (3, RttEntry::Unassigned { ripas: EMPTY }));
 }

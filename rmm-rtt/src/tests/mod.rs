@@ -15,12 +15,13 @@ mod threads;
 mod tlb;
 mod transitions;
 
-use crate::stage2::ENTRIES;
 use crate::*;
 use rmm_abi::rmi::Ripas::{self, Destroyed as DESTROYED, Empty as EMPTY, Ram as RAM};
 use rmm_abi::rmi::RttEntryState;
 use rmm_granule::fake::{FakeCpuMemory, FakeMemory, Fault, FaultKind, Stage2Regs};
-use rmm_granule::{Bank, Delegated, GranuleState, GranuleTable, Ipa, Locked, Pa, Undelegated};
+use rmm_granule::{
+    Bank, Delegated, GranuleState, GranuleTable, Ipa, Locked, Pa, RTT_ENTRIES, Undelegated,
+};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -106,14 +107,14 @@ impl Realm {
         self.granule_at(self.next.fetch_add(PAGE, Ordering::Relaxed))
     }
 
-    fn root(&self, ipa: u64) -> Root<'static> {
-        root(&self.s2, self.granules, Ipa(ipa)).unwrap()
+    fn start(&self, ipa: u64) -> StartRtt<'static> {
+        start_rtt(&self.s2, self.granules, Ipa(ipa)).unwrap()
     }
 
     fn create(&self, ipa: u64, level: i8) -> Result<Pa, RttError> {
         let rtt = self.granule();
         let pa = rtt.pa();
-        create(self.root(ipa), &self.cpu, level, rtt).map(|()| pa)
+        create(self.start(ipa), &self.cpu, level, rtt).map(|()| pa)
     }
 
     /// Creates all tables for `ipa` down to `level`.
@@ -127,21 +128,21 @@ impl Realm {
     }
 
     fn destroy(&self, ipa: u64, level: i8) -> Result<Destroyed, TopError> {
-        destroy(self.root(ipa), &self.cpu, level)
+        destroy(self.start(ipa), &self.cpu, level)
     }
 
     fn fold(&self, ipa: u64, level: i8) -> Result<Pa, RttError> {
-        fold(self.root(ipa), &self.cpu, level)
+        fold(self.start(ipa), &self.cpu, level)
     }
 
     fn read(&self, ipa: u64, level: i8) -> EntryReport {
-        read_entry(self.root(ipa), &self.cpu, level)
+        read_entry(self.start(ipa), &self.cpu, level)
     }
 
     /// DATA_CREATE_UNKNOWN with a given Granule.
     fn map_at(&self, ipa: u64, pa: u64) -> Result<(), RttError> {
         let data = self.granule_at(pa);
-        data_slot(self.root(ipa), &self.cpu)?.map(data.transition());
+        data_slot(self.start(ipa), &self.cpu)?.map(data.transition());
         Ok(())
     }
 
@@ -149,7 +150,7 @@ impl Realm {
     fn map(&self, ipa: u64) -> Result<Pa, RttError> {
         let data = self.granule();
         let pa = data.pa();
-        data_slot(self.root(ipa), &self.cpu)?.map(data.transition());
+        data_slot(self.start(ipa), &self.cpu)?.map(data.transition());
         Ok(pa)
     }
 
@@ -157,33 +158,33 @@ impl Realm {
     fn map_ram(&self, ipa: u64) -> Result<Pa, RttError> {
         let data = self.granule();
         let pa = data.pa();
-        data_slot(self.root(ipa), &self.cpu)?.map_ram(data.transition());
+        data_slot(self.start(ipa), &self.cpu)?.map_ram(data.transition());
         Ok(pa)
     }
 
     /// DATA_DESTROY.
     fn unmap(&self, ipa: u64) -> Result<(Pa, u64), TopError> {
-        let Unmapped { data, top } = unmap_data(self.root(ipa), &self.cpu)?;
-        let pa = data.pa();
-        drop(data.wipe_into_delegated(&self.cpu));
+        let unmapped = unmap_data(self.start(ipa), &self.cpu)?;
+        let (pa, top) = (unmapped.pa(), unmapped.top);
+        drop(unmapped.wipe(&self.cpu));
         Ok((pa, top.0))
     }
 
     fn map_ns(&self, ipa: u64, level: i8, desc: u64) -> Result<(), RttError> {
         let desc = NsDesc::parse(&self.s2, level, desc).unwrap();
-        map_unprotected(self.root(ipa), &self.cpu, level, desc)
+        map_unprotected(self.start(ipa), &self.cpu, level, desc)
     }
 
     fn unmap_ns(&self, ipa: u64, level: i8) -> Result<u64, TopError> {
-        unmap_unprotected(self.root(ipa), &self.cpu, level).map(|top| top.0)
+        unmap_unprotected(self.start(ipa), &self.cpu, level).map(|top| top.0)
     }
 
     fn set(&self, base: u64, top: u64, ripas: Ripas, destroyed: bool) -> Result<u64, RttError> {
-        set_ripas(self.root(base), &self.cpu, Ipa(top), ripas, destroyed).map(|top| top.0)
+        set_ripas(self.start(base), &self.cpu, Ipa(top), ripas, destroyed).map(|top| top.0)
     }
 
     fn init(&self, base: u64, top: u64) -> Result<u64, RttError> {
-        init_ripas(self.root(base), &self.cpu, Ipa(top), |_, _| ()).map(|top| top.0)
+        init_ripas(self.start(base), &self.cpu, Ipa(top), |_, _| ()).map(|top| top.0)
     }
 
     /// First IPA of the Unprotected half.
@@ -232,19 +233,19 @@ impl Realm {
                 self.destroy(ipa, level + 1).unwrap();
             }
         }
-        assert_eq!(self.entry(ipa), (level, Entry::Unassigned { ripas }));
+        assert_eq!(self.entry(ipa), (level, RttEntry::Unassigned { ripas }));
     }
 
     /// Brings the page of `ipa` from UNASSIGNED, EMPTY to ASSIGNED with this RIPAS.
     fn make_assigned(&self, ipa: u64, ripas: Ripas) -> Pa {
         self.make_unassigned(ipa, ripas);
         let pa = self.map(ipa).unwrap();
-        assert_eq!(self.entry(ipa), (3, Entry::Assigned { pa, ripas }));
+        assert_eq!(self.entry(ipa), (3, RttEntry::Assigned { pa, ripas }));
         pa
     }
 
-    fn entry(&self, ipa: u64) -> (i8, Entry) {
-        classify(self.root(ipa), &self.cpu)
+    fn entry(&self, ipa: u64) -> (i8, RttEntry) {
+        find_entry(self.start(ipa), &self.cpu)
     }
 
     /// Maps a whole level 3 table of consecutive Granules from `pa` on and folds it.
@@ -257,7 +258,7 @@ impl Realm {
         }
         self.fold(ipa, 3).unwrap();
         let pa = Pa(pa);
-        assert_eq!(self.entry(ipa), (2, Entry::Assigned { pa, ripas }));
+        assert_eq!(self.entry(ipa), (2, RttEntry::Assigned { pa, ripas }));
     }
 
     /// Checks all tables: counts, states, and that no Granule is in two places.
@@ -265,7 +266,7 @@ impl Realm {
         self.cpu.assert_quiet();
         let mut seen = BTreeSet::new();
         for n in 0..u64::from(self.s2.num_start) {
-            let base = n * entry_size(self.s2.start_level) * ENTRIES as u64;
+            let base = n * entry_size(self.s2.start_level) * RTT_ENTRIES as u64;
             self.check_table(
                 Pa(self.s2.base.0 + n * PAGE),
                 self.s2.start_level,
@@ -277,7 +278,7 @@ impl Realm {
 
     fn check_table(&self, pa: Pa, level: i8, base: u64, seen: &mut BTreeSet<Pa>) {
         assert!(seen.insert(pa), "{pa:?} in two places");
-        let mut at = self.root(base).walk(&self.cpu, level);
+        let mut at = self.start(base).walk(&self.cpu, level);
         assert_eq!((at.level, at.table.granule().pa()), (level, pa));
         let entries = *at.table.entries();
         let refs = at.table.granule().refs();
@@ -286,11 +287,11 @@ impl Realm {
         for (n, desc) in entries.into_iter().enumerate() {
             let ipa = base + n as u64 * entry_size(level);
             match self.s2.decode(desc, level, self.s2.is_protected(Ipa(ipa))) {
-                Entry::Table { pa } => {
+                RttEntry::Table { pa } => {
                     count += 1;
                     self.check_table(pa, level + 1, ipa, seen);
                 }
-                Entry::Assigned { pa, .. } => {
+                RttEntry::Assigned { pa, .. } => {
                     count += 1;
                     for page in (0..entry_size(level)).step_by(4096) {
                         let pa = Pa(pa.0 + page);
@@ -298,7 +299,9 @@ impl Realm {
                         assert_eq!(self.granules.state(pa.0), Ok(GranuleState::Data));
                     }
                 }
-                Entry::Unassigned { .. } | Entry::UnassignedNs | Entry::AssignedNs { .. } => {}
+                RttEntry::Unassigned { .. }
+                | RttEntry::UnassignedNs
+                | RttEntry::AssignedNs { .. } => {}
             }
         }
         assert_eq!(refs, count, "count of level {level} table {pa:?}");

@@ -7,7 +7,7 @@ use super::*;
 fn measured(realm: &Realm, base: u64, top: u64) -> Result<(u64, Vec<(u64, u64)>), RttError> {
     let mut seen = Vec::new();
     let note = |base: Ipa, top: Ipa| seen.push((base.0, top.0));
-    let out = init_ripas(realm.root(base), &realm.cpu, Ipa(top), note)?;
+    let out = init_ripas(realm.start(base), &realm.cpu, Ipa(top), note)?;
     Ok((out.0, seen))
 }
 
@@ -57,7 +57,10 @@ fn init_ripas_fails_with_the_level() {
     );
     realm.map(0).unwrap();
     assert_eq!(measured(&realm, 0, 4 * PAGE), Err(rtt(3)), "rtte_state");
-    assert_eq!(realm.entry(PAGE), (3, Entry::Unassigned { ripas: EMPTY }));
+    assert_eq!(
+        realm.entry(PAGE),
+        (3, RttEntry::Unassigned { ripas: EMPTY })
+    );
 }
 
 #[test]
@@ -70,7 +73,7 @@ fn init_ripas_passes_over_assigned_entries() {
         realm.entry(PAGE),
         (
             3,
-            Entry::Assigned {
+            RttEntry::Assigned {
                 pa: pas[0],
                 ripas: RAM
             }
@@ -80,14 +83,17 @@ fn init_ripas_passes_over_assigned_entries() {
         realm.entry(2 * PAGE),
         (
             3,
-            Entry::Assigned {
+            RttEntry::Assigned {
                 pa: pas[1],
                 ripas: RAM
             }
         )
     );
     assert_eq!(realm.touch(PAGE), Ok(pas[0]));
-    assert_eq!(realm.entry(4 * PAGE), (3, Entry::Unassigned { ripas: RAM }));
+    assert_eq!(
+        realm.entry(4 * PAGE),
+        (3, RttEntry::Unassigned { ripas: RAM })
+    );
 }
 
 #[test]
@@ -107,14 +113,17 @@ fn set_ripas_goes_as_far_as_one_table() {
     );
     realm.create(10 * MIB, 3).unwrap();
     assert_eq!(realm.set(6 * MIB, GIB, RAM, false), Ok(10 * MIB), "TABLE");
-    assert_eq!(realm.entry(8 * MIB), (2, Entry::Unassigned { ripas: RAM }));
+    assert_eq!(
+        realm.entry(8 * MIB),
+        (2, RttEntry::Unassigned { ripas: RAM })
+    );
     assert_eq!(
         realm.entry(10 * MIB),
-        (3, Entry::Unassigned { ripas: EMPTY })
+        (3, RttEntry::Unassigned { ripas: EMPTY })
     );
     assert_eq!(
         realm.entry(12 * MIB),
-        (2, Entry::Unassigned { ripas: EMPTY })
+        (2, RttEntry::Unassigned { ripas: EMPTY })
     );
 }
 
@@ -146,7 +155,7 @@ fn set_ripas_does_not_split_entries() {
     assert_eq!(realm.set(0, MIB, EMPTY, false), Ok(MIB));
     assert_eq!(realm.set(PAGE, 4 * MIB, EMPTY, false), Ok(2 * MIB));
     assert_eq!(realm.set(MIB, MIB + PAGE, EMPTY, false), Ok(MIB + PAGE));
-    assert_eq!(realm.entry(0), (2, Entry::Unassigned { ripas: EMPTY }));
+    assert_eq!(realm.entry(0), (2, RttEntry::Unassigned { ripas: EMPTY }));
 }
 
 #[test]
@@ -159,7 +168,7 @@ fn set_ripas_changes_blocks() {
     assert_eq!(realm.touch(2 * MIB + PAGE), no_translation(2));
     assert_eq!(
         realm.entry(2 * MIB),
-        (2, Entry::Assigned { pa, ripas: EMPTY })
+        (2, RttEntry::Assigned { pa, ripas: EMPTY })
     );
     assert_eq!(realm.set(2 * MIB, 4 * MIB, RAM, false), Ok(4 * MIB));
     assert_eq!(realm.touch(2 * MIB + PAGE), Ok(Pa(pa.0 + PAGE)));
@@ -172,11 +181,11 @@ fn ripas_never_reaches_the_unprotected_half() {
     let end = realm.shared();
     assert_eq!(realm.set(end - 2 * MIB, u64::MAX, RAM, true), Ok(end));
     assert_eq!(realm.init(end - 4 * MIB, u64::MAX), Ok(end));
-    assert_eq!(realm.entry(end), (2, Entry::UnassignedNs));
-    let extent = ripas_extent(realm.root(end - 4 * MIB), &realm.cpu, Ipa(u64::MAX));
+    assert_eq!(realm.entry(end), (2, RttEntry::UnassignedNs));
+    let extent = ripas_extent(realm.start(end - 4 * MIB), &realm.cpu, Ipa(u64::MAX));
     assert_eq!(extent, Some((Ipa(end), RAM)));
     assert_eq!(
-        ripas_extent(realm.root(end), &realm.cpu, Ipa(u64::MAX)),
+        ripas_extent(realm.start(end), &realm.cpu, Ipa(u64::MAX)),
         None
     );
 }
@@ -184,7 +193,7 @@ fn ripas_never_reaches_the_unprotected_half() {
 #[test]
 fn extents_end_where_the_ripas_changes() {
     let realm = Realm::plain();
-    let extent = |base: u64, top: u64| ripas_extent(realm.root(base), &realm.cpu, Ipa(top));
+    let extent = |base: u64, top: u64| ripas_extent(realm.start(base), &realm.cpu, Ipa(top));
     assert_eq!(extent(PAGE, GIB), Some((Ipa(GIB), EMPTY)));
     realm.tables(0, 3);
     realm.init(4 * PAGE, 8 * PAGE).unwrap();

@@ -17,8 +17,8 @@ struct Shared<'a> {
 }
 
 impl Shared<'_> {
-    fn root(&self, ipa: u64) -> Root<'static> {
-        root(&self.s2, self.granules, Ipa(ipa)).unwrap()
+    fn start(&self, ipa: u64) -> StartRtt<'static> {
+        start_rtt(&self.s2, self.granules, Ipa(ipa)).unwrap()
     }
 }
 
@@ -56,25 +56,25 @@ fn walks_in_one_tree_do_not_disturb_each_other() {
                     for _ in 0..ROUNDS {
                         for (n, level) in [(0, 2), (1, 3)] {
                             let table = lock(n);
-                            create(shared.root(ipa), &cpu, level, table).unwrap();
+                            create(shared.start(ipa), &cpu, level, table).unwrap();
                         }
                         let data = lock(2);
-                        let slot = data_slot(shared.root(ipa), &cpu).unwrap();
+                        let slot = data_slot(shared.start(ipa), &cpu).unwrap();
                         slot.map_ram(data.transition());
                         let found = shared.memory.translate_cached(&shared.regs, ipa).unwrap();
                         assert_eq!(found.pa, Pa(spare[2]));
-                        let unmapped = unmap_data(shared.root(ipa), &cpu).unwrap();
-                        drop(unmapped.data.wipe_into_delegated(&cpu));
-                        destroy(shared.root(ipa), &cpu, 3).unwrap();
-                        destroy(shared.root(ipa), &cpu, 2).unwrap();
+                        let unmapped = unmap_data(shared.start(ipa), &cpu).unwrap();
+                        drop(unmapped.wipe(&cpu));
+                        destroy(shared.start(ipa), &cpu, 3).unwrap();
+                        destroy(shared.start(ipa), &cpu, 2).unwrap();
                     }
                 });
             }
             scope.spawn(move || {
                 let cpu = shared.memory.cpu();
                 for _ in 0..ROUNDS {
-                    assert_eq!(destroy(shared.root(0), &cpu, 1), Err(with_top(1, 0)));
-                    assert_eq!(fold(shared.root(0), &cpu, 1), Err(rtt(1)));
+                    assert_eq!(destroy(shared.start(0), &cpu, 1), Err(with_top(1, 0)));
+                    assert_eq!(fold(shared.start(0), &cpu, 1), Err(rtt(1)));
                 }
             });
         });
@@ -82,7 +82,7 @@ fn walks_in_one_tree_do_not_disturb_each_other() {
     for ipa in [0, GIB, 2 * GIB] {
         assert_eq!(
             realm.entry(ipa),
-            (1, Entry::Unassigned { ripas: DESTROYED })
+            (1, RttEntry::Unassigned { ripas: DESTROYED })
         );
     }
 }
@@ -93,20 +93,20 @@ fn a_parent_stays_locked_until_its_child_is() {
     realm.tables(0, 2);
     let (started, got) = (AtomicBool::new(false), AtomicBool::new(false));
     with_threads(&realm, |shared| {
-        let held = shared.root(0).walk(&realm.cpu, 2);
+        let held = shared.start(0).walk(&realm.cpu, 2);
         thread::scope(|scope| {
             let (shared, started, got) = (&shared, &started, &got);
             scope.spawn(move || {
-                let root = shared.root(0);
+                let start = shared.start(0);
                 started.store(true, Ordering::Release);
-                assert_eq!(read_entry(root, &shared.memory.cpu(), 2).level, 2);
+                assert_eq!(read_entry(start, &shared.memory.cpu(), 2).level, 2);
             });
             while !started.load(Ordering::Acquire) {
                 thread::yield_now();
             }
             // The walk waits for the child; another one cannot overtake it.
             scope.spawn(move || {
-                let level = read_entry(shared.root(0), &shared.memory.cpu(), 1).level;
+                let level = read_entry(shared.start(0), &shared.memory.cpu(), 1).level;
                 assert_eq!(level, 1);
                 got.store(true, Ordering::Release);
             });
@@ -131,8 +131,8 @@ fn a_table_is_not_taken_away_under_a_walk() {
                 let cpu = shared.memory.cpu();
                 for _ in 0..20 * ROUNDS {
                     let rtt = shared.granules.lock(spare).unwrap();
-                    create(shared.root(0), &cpu, 3, rtt).unwrap();
-                    destroy(shared.root(0), &cpu, 3).unwrap();
+                    create(shared.start(0), &cpu, 3, rtt).unwrap();
+                    destroy(shared.start(0), &cpu, 3).unwrap();
                 }
                 done.store(true, Ordering::Relaxed);
             });
@@ -140,7 +140,7 @@ fn a_table_is_not_taken_away_under_a_walk() {
                 scope.spawn(move || {
                     let cpu = shared.memory.cpu();
                     while !done.load(Ordering::Relaxed) {
-                        let level = read_entry(shared.root(PAGE), &cpu, 3).level;
+                        let level = read_entry(shared.start(PAGE), &cpu, 3).level;
                         assert!(level == 2 || level == 3);
                     }
                 });
@@ -162,8 +162,8 @@ fn a_running_realm_survives_folding() {
                 let cpu = shared.memory.cpu();
                 for _ in 0..ROUNDS {
                     let rtt = shared.granules.lock(spare).unwrap();
-                    create(shared.root(2 * MIB), &cpu, 3, rtt).unwrap();
-                    fold(shared.root(2 * MIB), &cpu, 3).unwrap();
+                    create(shared.start(2 * MIB), &cpu, 3, rtt).unwrap();
+                    fold(shared.start(2 * MIB), &cpu, 3).unwrap();
                 }
                 done.store(true, Ordering::Relaxed);
             });
@@ -184,8 +184,8 @@ fn a_running_realm_survives_folding() {
                                         kind: FaultKind::Translation
                                     }
                                 );
-                                let (_, entry) = classify(shared.root(ipa), &cpu);
-                                assert!(matches!(entry, Entry::Assigned { ripas: RAM, .. }));
+                                let (_, entry) = find_entry(shared.start(ipa), &cpu);
+                                assert!(matches!(entry, RttEntry::Assigned { ripas: RAM, .. }));
                             }
                         }
                         n += 1;
@@ -210,7 +210,7 @@ fn a_page_is_mapped_once() {
                     scope.spawn(move || {
                         let cpu = shared.memory.cpu();
                         let data = shared.granules.lock::<Delegated>(pa).unwrap();
-                        if let Ok(slot) = data_slot(shared.root(0), &cpu) {
+                        if let Ok(slot) = data_slot(shared.start(0), &cpu) {
                             slot.map_ram(data.transition());
                             won.fetch_add(1, Ordering::Relaxed);
                         }
@@ -234,14 +234,14 @@ fn memory_in_use_by_the_monitor_is_not_taken_away() {
             let writer = scope.spawn(move || {
                 let cpu = shared.memory.cpu();
                 for _ in 0..ROUNDS {
-                    if let Ok(granule) = access(shared.root(0), &cpu) {
+                    if let Ok(granule) = lock_realm_granule(shared.start(0), &cpu) {
                         granule.write(&cpu, 0, &[0xff; 64]);
                     }
                 }
             });
             let cpu = shared.memory.cpu();
-            let unmapped = unmap_data(shared.root(0), &cpu).unwrap();
-            drop(unmapped.data.wipe_into_delegated(&cpu));
+            let unmapped = unmap_data(shared.start(0), &cpu).unwrap();
+            drop(unmapped.wipe(&cpu));
             writer.join().unwrap();
         });
     });

@@ -13,10 +13,10 @@ fn page(realm: &Realm) {
 #[test]
 fn a_new_realm_has_no_memory() {
     let realm = Realm::plain();
-    assert_eq!(realm.entry(0), (0, Entry::Unassigned { ripas: EMPTY }));
-    assert_eq!(realm.entry(realm.shared()), (0, Entry::UnassignedNs));
+    assert_eq!(realm.entry(0), (0, RttEntry::Unassigned { ripas: EMPTY }));
+    assert_eq!(realm.entry(realm.shared()), (0, RttEntry::UnassignedNs));
     assert_eq!(realm.touch(0), no_translation(0));
-    assert!(root(&realm.s2, realm.granules, Ipa(1 << 40)).is_none());
+    assert!(start_rtt(&realm.s2, realm.granules, Ipa(1 << 40)).is_none());
     let read = realm.read(0, 3);
     assert_eq!(
         (read.level, read.state, read.desc),
@@ -31,7 +31,7 @@ fn init_ripas_makes_unassigned_entries_ram() {
         page(&realm);
         realm.make_unassigned(IPA, ripas);
         assert_eq!(realm.init(IPA, IPA + PAGE), Ok(IPA + PAGE));
-        assert_eq!(realm.entry(IPA), (3, Entry::Unassigned { ripas: RAM }));
+        assert_eq!(realm.entry(IPA), (3, RttEntry::Unassigned { ripas: RAM }));
         assert_eq!(realm.touch(IPA), no_translation(3));
     }
 }
@@ -43,7 +43,7 @@ fn data_create_makes_ram() {
         page(&realm);
         realm.make_unassigned(IPA, ripas);
         let pa = realm.map_ram(IPA).unwrap();
-        assert_eq!(realm.entry(IPA), (3, Entry::Assigned { pa, ripas: RAM }));
+        assert_eq!(realm.entry(IPA), (3, RttEntry::Assigned { pa, ripas: RAM }));
         assert_eq!(realm.touch(IPA + 8), Ok(Pa(pa.0 + 8)));
         let read = realm.read(IPA, 3);
         let expected = (3, RttEntryState::Assigned, pa.0, RAM);
@@ -78,7 +78,7 @@ fn data_destroy_takes_ram_away() {
         let _ = realm.touch(IPA);
         assert_eq!(realm.unmap(IPA).unwrap().0, pa);
         assert!(realm.is_clean(pa));
-        assert_eq!(realm.entry(IPA), (3, Entry::Unassigned { ripas: after }));
+        assert_eq!(realm.entry(IPA), (3, RttEntry::Unassigned { ripas: after }));
         assert_eq!(realm.touch(IPA), no_translation(3));
     }
 }
@@ -111,9 +111,9 @@ fn set_ripas_changes_what_it_may() {
             assert_eq!(result, after.map_or(Err(rtt(3)), |_| Ok(IPA + PAGE)));
             let ripas = after.unwrap_or(before);
             let (entry, reached) = match pa {
-                Some(pa) if ripas == RAM => (Entry::Assigned { pa, ripas }, Ok(pa)),
-                Some(pa) => (Entry::Assigned { pa, ripas }, no_translation(3)),
-                None => (Entry::Unassigned { ripas }, no_translation(3)),
+                Some(pa) if ripas == RAM => (RttEntry::Assigned { pa, ripas }, Ok(pa)),
+                Some(pa) => (RttEntry::Assigned { pa, ripas }, no_translation(3)),
+                None => (RttEntry::Unassigned { ripas }, no_translation(3)),
             };
             assert_eq!(realm.entry(IPA), (3, entry), "{before:?} to {asked:?}");
             assert_eq!(realm.touch(IPA), reached, "{before:?} to {asked:?}");
@@ -155,7 +155,7 @@ fn destroying_a_table_destroys_its_range() {
         assert!(realm.is_clean(child));
         assert_eq!(
             realm.entry(IPA),
-            (2, Entry::Unassigned { ripas: DESTROYED })
+            (2, RttEntry::Unassigned { ripas: DESTROYED })
         );
     }
 }
@@ -183,7 +183,7 @@ fn unprotected_memory_comes_and_goes() {
         assert_eq!((read.level, read.state, read.desc, read.ripas), expected);
         assert_eq!(realm.entry(ipa + PAGE / 2).0, level);
         assert!(realm.unmap_ns(ipa, level).is_ok());
-        assert_eq!(realm.entry(ipa), (level, Entry::UnassignedNs));
+        assert_eq!(realm.entry(ipa), (level, RttEntry::UnassignedNs));
         assert!(realm.unmap_ns(ipa, level).is_err());
     }
 }
@@ -215,7 +215,7 @@ fn the_halves_do_not_mix() {
     realm.tables(shared, 3);
     realm.tables(0, 3);
     assert_eq!(
-        data_slot(realm.root(shared), &realm.cpu).err(),
+        data_slot(realm.start(shared), &realm.cpu).err(),
         Some(rtt(3))
     );
     assert_eq!(realm.map_ns(0, 3, NS_WB), Err(rtt(3)));
@@ -225,8 +225,8 @@ fn the_halves_do_not_mix() {
     assert_eq!(realm.unmap(shared), Err(with_top(3, shared)));
     assert_eq!(realm.set(shared, shared + PAGE, RAM, true), Err(rtt(3)));
     assert_eq!(realm.init(shared + PAGE, shared + 2 * PAGE), Err(rtt(3)));
-    assert_eq!(realm.entry(0), (3, Entry::Assigned { pa, ripas: RAM }));
-    assert_eq!(realm.entry(shared), (3, Entry::AssignedNs { pa: Pa(0) }));
+    assert_eq!(realm.entry(0), (3, RttEntry::Assigned { pa, ripas: RAM }));
+    assert_eq!(realm.entry(shared), (3, RttEntry::AssignedNs { pa: Pa(0) }));
 }
 
 #[test]
@@ -234,12 +234,15 @@ fn data_goes_to_pages_only() {
     let realm = Realm::plain();
     for level in 0..3 {
         realm.tables(0, level);
-        assert_eq!(data_slot(realm.root(0), &realm.cpu).err(), Some(rtt(level)));
+        assert_eq!(
+            data_slot(realm.start(0), &realm.cpu).err(),
+            Some(rtt(level))
+        );
     }
     realm.tables(0, 3);
     realm.map(0).unwrap();
     assert_eq!(
-        data_slot(realm.root(0), &realm.cpu).err(),
+        data_slot(realm.start(0), &realm.cpu).err(),
         Some(rtt(3)),
         "not UNASSIGNED"
     );

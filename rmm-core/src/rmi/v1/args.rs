@@ -4,9 +4,9 @@
 use super::{Error, Result, require};
 use crate::machine::Machine;
 use crate::monitor::ThisCpu;
-use crate::realm::Realm;
-use rmm_granule::{GRANULE_SIZE, Ipa, Rd};
-use rmm_rtt::{Root, Stage2, entry_size};
+use crate::realm::Rd;
+use rmm_granule::{GRANULE_SIZE, Ipa};
+use rmm_rtt::{Stage2, StartRtt, entry_size};
 
 /// Locks the start-level RTT for `ipa`, or fails with `RMI_ERROR_INPUT` if `ipa` is beyond the IPA
 /// space.
@@ -14,8 +14,8 @@ pub fn start_rtt<'a, M: Machine>(
     cpu: &'a ThisCpu<'_, M>,
     stage2: &Stage2,
     ipa: Ipa,
-) -> Result<Root<'a>> {
-    rmm_rtt::root(stage2, cpu.granules(), ipa).ok_or(Error::Input)
+) -> Result<StartRtt<'a>> {
+    rmm_rtt::start_rtt(stage2, cpu.granules(), ipa).ok_or(Error::Input)
 }
 
 /// The start of a command that needs only the stage 2 tables of the Realm: locks the RD
@@ -25,9 +25,9 @@ pub fn lock_start_rtt<'a, M: Machine, T>(
     cpu: &'a ThisCpu<'_, M>,
     rd: u64,
     check: impl FnOnce(&Stage2) -> Result<(T, Ipa)>,
-) -> Result<(T, Root<'a>)> {
+) -> Result<(T, StartRtt<'a>)> {
     let mut rd = cpu.granules().lock::<Rd>(rd)?;
-    let stage2 = rd.map::<_, Realm>(cpu.machine).stage2;
+    let stage2 = rd.map(cpu.machine).stage2;
     let (checked, ipa) = check(&stage2)?;
     Ok((checked, start_rtt(cpu, &stage2, ipa)?))
 }

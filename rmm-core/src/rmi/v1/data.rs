@@ -5,10 +5,10 @@ use super::args::{lock_start_rtt, protected, start_rtt};
 use super::{Error, Outputs, Result, require};
 use crate::machine::Machine;
 use crate::monitor::ThisCpu;
-use crate::realm::{Realm, RealmState};
+use crate::realm::{Rd, RealmState};
 use rmm_abi::rmi::DataFlags;
 use rmm_attest::{Measurement, rim};
-use rmm_granule::{Data, Delegated, GRANULE_SIZE, Rd};
+use rmm_granule::{Data, Delegated};
 
 /// RMI_DATA_CREATE.
 pub fn create<M: Machine>(
@@ -22,7 +22,7 @@ pub fn create<M: Machine>(
     let src = cpu.granules().ns_granule(src)?; // src_align, src_bound
     // rd_align, rd_bound, rd_state, data_align, data_bound, data_state
     let (mut rd, data) = cpu.granules().lock_pair::<Rd, Delegated>(rd, data)?;
-    let mut realm = rd.map::<_, Realm>(cpu.machine);
+    let mut realm = rd.map(cpu.machine);
     let stage2 = realm.stage2;
     let ipa = protected(&stage2, ipa)?; // ipa_align, ipa_bound
     require(stage2.can_output(data.pa()))?; // data_bound2
@@ -32,7 +32,7 @@ pub fn create<M: Machine>(
     let start = start_rtt(cpu, &stage2, ipa)?;
     let slot = rmm_rtt::data_slot(start, cpu.machine)?; // rtt_walk, rtte_state
     // A fault leaves the Granule half written; the drop wipes it.
-    let mut content = data.fill::<_, [u8; GRANULE_SIZE]>(cpu.machine);
+    let mut content = data.new_content::<_, Data>(cpu.machine);
     src.read(cpu.machine, 0, &mut *content)?; // src_pas
 
     let algorithm = realm.hash_algorithm();
@@ -42,7 +42,7 @@ pub fn create<M: Machine>(
         Measurement::ZERO
     };
     cpu.machine.publish_instructions(&content);
-    slot.map_ram(content.commit::<Data>());
+    slot.map_ram(content.commit());
     let rim = realm.rim_mut();
     *rim = rim::data_create(cpu.machine, algorithm, rim, ipa.as_u64(), flags, &digest);
     Ok(())
@@ -53,16 +53,16 @@ pub fn create<M: Machine>(
 pub fn create_unknown<M: Machine>(cpu: &ThisCpu<'_, M>, rd: u64, data: u64, ipa: u64) -> Result {
     // rd_align, rd_bound, rd_state, data_align, data_bound, data_state
     let (mut rd, data) = cpu.granules().lock_pair::<Rd, Delegated>(rd, data)?;
-    let stage2 = rd.map::<_, Realm>(cpu.machine).stage2;
+    let stage2 = rd.map(cpu.machine).stage2;
     let ipa = protected(&stage2, ipa)?; // ipa_align, ipa_bound
     require(stage2.can_output(data.pa()))?; // data_bound2
     let start = start_rtt(cpu, &stage2, ipa)?;
     drop(rd);
     let slot = rmm_rtt::data_slot(start, cpu.machine)?; // rtt_walk, rtte_state
 
-    let content = data.fill::<_, [u8; GRANULE_SIZE]>(cpu.machine);
+    let content = data.new_content::<_, Data>(cpu.machine);
     cpu.machine.publish_instructions(&content);
-    slot.map(content.commit::<Data>());
+    slot.map(content.commit());
     Ok(())
 }
 
@@ -79,8 +79,8 @@ pub fn destroy<M: Machine>(cpu: &ThisCpu<'_, M>, rd: u64, ipa: u64, out: &mut Ou
             return Err(error.into());
         }
     };
-    out.x1 = unmapped.data.pa().as_u64();
+    out.x1 = unmapped.pa().as_u64();
     out.x2 = unmapped.top.as_u64();
-    let _delegated = unmapped.data.wipe_into_delegated(cpu.machine);
+    let _delegated = unmapped.wipe(cpu.machine);
     Ok(())
 }

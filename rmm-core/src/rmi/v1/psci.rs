@@ -4,8 +4,7 @@
 use super::{Error, Result, require};
 use crate::machine::Machine;
 use crate::monitor::ThisCpu;
-use crate::rec::{RecBody, RecHead};
-use rmm_granule::Rec;
+use crate::rec::Rec;
 use rmm_rsi::psci::Completion;
 
 /// RMI_PSCI_COMPLETE. Every failure is an error of an input and leaves the request pending.
@@ -20,15 +19,13 @@ pub fn complete<M: Machine>(
         .granules()
         .lock_pair::<Rec, Rec>(calling_rec, target_rec)?;
     // A RUNNING caller has no pending request.
-    let mut calling = calling
-        .map::<_, RecHead, RecBody>(cpu.machine)
-        .ok_or(Error::Input)?; // pending
+    let mut calling = calling.map(cpu.machine).ok_or(Error::Input)?; // pending
     let (calling_head, calling) = calling.split();
     require(calling.attributes.is_psci_pending())?; // pending
-    let target_head = target.head::<_, RecHead>(cpu.machine).clone();
+    let target_head = target.head(cpu.machine).clone();
     require(calling_head.rd() == target_head.rd())?; // owner
     // A RUNNING target is runnable.
-    let mut target = target.map::<_, RecHead, RecBody>(cpu.machine);
+    let mut target = target.map(cpu.machine);
     let off = target
         .as_deref_mut()
         .filter(|target| !target.attributes.is_runnable());

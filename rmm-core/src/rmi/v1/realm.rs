@@ -4,11 +4,11 @@
 use super::{Error, Result, require};
 use crate::machine::{CpuFeatures, Machine};
 use crate::monitor::ThisCpu;
-use crate::realm::{self, NewRealm, Realm, RealmState, Resources};
+use crate::realm::{self, NewRealm, Rd, RealmState, Resources};
 use core::mem::MaybeUninit;
 use rmm_abi::rmi::{HashAlgorithm, RealmFlags, RealmParams};
 use rmm_attest::rim;
-use rmm_granule::{Delegated, GRANULE_SIZE, Pa, Rd};
+use rmm_granule::{Delegated, GRANULE_SIZE, Pa};
 use rmm_rtt::{MAX_START_TABLES, MIN_IPA_WIDTH, Stage2};
 use zerocopy::FromZeros;
 
@@ -116,7 +116,7 @@ fn resources(params: &RealmParams) -> Resources {
 /// RMI_REALM_ACTIVATE.
 pub fn activate<M: Machine>(cpu: &ThisCpu<'_, M>, rd: u64) -> Result {
     let mut rd = cpu.granules().lock::<Rd>(rd)?; // rd_align, rd_bound, rd_state
-    let mut realm = rd.map::<_, Realm>(cpu.machine);
+    let mut realm = rd.map(cpu.machine);
     if realm.state() != RealmState::New {
         return Err(Error::Realm(0)); // realm_state
     }

@@ -5,18 +5,18 @@ use super::{Error, Outputs, Result, require};
 use crate::aux;
 use crate::machine::Machine;
 use crate::monitor::ThisCpu;
-use crate::realm::{MAX_RECS, Realm, RealmState};
-use crate::rec::{self, NewRec};
+use crate::realm::{MAX_RECS, Rd, RealmState};
+use crate::rec::{self, NewRec, Rec};
 use core::mem::MaybeUninit;
 use rmm_abi::rmi::{MAX_REC_AUX, RecCreateFlags, RecParams, mpidr_to_index};
 use rmm_attest::rim;
-use rmm_granule::{MAX_SET, Rd, Rec, bug};
+use rmm_granule::{MAX_SET, bug};
 
 /// RMI_REC_AUX_COUNT.
 pub fn aux_count<M: Machine>(cpu: &ThisCpu<'_, M>, rd: u64, out: &mut Outputs) -> Result {
     let mut rd = cpu.granules().lock::<Rd>(rd)?; // rd_align, rd_bound, rd_state
 
-    let resources = rd.map::<_, Realm>(cpu.machine).resources;
+    let resources = rd.map(cpu.machine).resources;
     out.x1 = aux::count(&resources) as u64;
     Ok(())
 }
@@ -35,7 +35,7 @@ pub fn create<M: Machine>(cpu: &ThisCpu<'_, M>, rd: u64, rec: u64, params_ptr: u
     // aux_align, aux_state, aux_alias
     let (mut rd, mut granules) = cpu.granules().lock_many::<Rd>(rd, named)?;
     let (rd_pa, recs) = (rd.pa(), rd.refs());
-    let mut realm = rd.map::<_, Realm>(cpu.machine);
+    let mut realm = rd.map(cpu.machine);
     if realm.state() != RealmState::New {
         return Err(Error::Realm(0)); // realm_state
     }
@@ -58,7 +58,7 @@ pub fn create<M: Machine>(cpu: &ThisCpu<'_, M>, rd: u64, rec: u64, params_ptr: u
     let rim = realm.rim_mut();
     *rim = rim::rec_create(cpu.machine, algorithm, rim, params);
     drop(realm);
-    rd.take_ref();
+    rd.add_refs(1);
     Ok(())
 }
 

@@ -7,12 +7,12 @@ use crate::aux::RecAux;
 use crate::gic;
 use crate::machine::{EntryControls, Machine};
 use crate::monitor::ThisCpu;
-use crate::realm::{Realm, RealmState};
-use crate::rec::{LastExit, RecBody, RecHead};
+use crate::realm::{Rd, RealmState};
+use crate::rec::{LastExit, Rec};
 use crate::run::{self, HostResponse};
 use core::mem::{MaybeUninit, offset_of};
 use rmm_abi::rmi::{MAX_GIC_LRS, REC_EXIT_NR_GPRS, RecEnter, RecEnterFlags, RecExit, RecRun};
-use rmm_granule::{Locked, Memory, NsFault, NsGranule, Rd, Rec};
+use rmm_granule::{Locked, Memory, NsFault, NsGranule};
 use zerocopy::{FromBytes, FromZeros, IntoBytes, KnownLayout};
 
 /// RMI_REC_ENTER.
@@ -25,7 +25,7 @@ pub fn enter<M: Machine>(cpu: &ThisCpu<'_, M>, rec: u64, run_ptr: u64) -> Result
     let rec = check(cpu, rec, &entry)?;
     let mut rec = rec.pin().map_err(|_running| Error::Rec)?;
 
-    let (mut rec, aux) = rec.map_with_aux::<_, RecHead, RecBody>(cpu.machine);
+    let (mut rec, aux) = rec.map_with_aux(cpu.machine);
     let (head, rec) = rec.split();
     // SAFETY: both come from this REC.
     let mut aux = unsafe { RecAux::new(aux, head) };
@@ -57,19 +57,17 @@ fn check<'a, M: Machine>(
 ) -> Result<Locked<'a, Rec>> {
     let rd = {
         let rec = cpu.granules().lock::<Rec>(rec)?; // rec_align, rec_bound, rec_gran_state
-        rec.head::<_, RecHead>(cpu.machine).rd()
+        rec.head(cpu.machine).rd()
     };
     // Locks are taken in the order of addresses. Between the two the Host may have destroyed the
     // REC, and even created another one in its place.
     let (mut rd, mut rec) = cpu.granules().lock_pair::<Rd, Rec>(rd.as_u64(), rec)?; // rec_gran_state
     let rd_pa = rd.pa();
-    let open = rec
-        .map::<_, RecHead, RecBody>(cpu.machine)
-        .ok_or(Error::Rec)?; // rec_state
+    let open = rec.map(cpu.machine).ok_or(Error::Rec)?; // rec_state
     if open.head().rd() != rd_pa {
         return Err(Error::Input); // rec_gran_state
     }
-    match rd.map::<_, Realm>(cpu.machine).state() {
+    match rd.map(cpu.machine).state() {
         RealmState::New => return Err(Error::Realm(0)), // realm_new
         RealmState::Active => {}
         RealmState::SystemOff => return Err(Error::Realm(1)), // system_off

@@ -5,10 +5,10 @@ use super::args::start_rtt;
 use super::{Error, Outputs, Result, require};
 use crate::machine::Machine;
 use crate::monitor::ThisCpu;
-use crate::realm::{Realm, RealmState};
-use crate::rec::{RecBody, RecHead};
+use crate::realm::{Rd, RealmState};
+use crate::rec::Rec;
 use rmm_attest::rim;
-use rmm_granule::{GRANULE_SIZE, Ipa, Rd, Rec};
+use rmm_granule::{GRANULE_SIZE, Ipa};
 
 /// RMI_RTT_INIT_RIPAS.
 pub fn init<M: Machine>(
@@ -22,7 +22,7 @@ pub fn init<M: Machine>(
     let top = Ipa::granule(top).ok_or(Error::Input)?; // top_gran_align
     let base = Ipa(base);
     let mut rd = cpu.granules().lock::<Rd>(rd)?; // rd_align, rd_bound, rd_state
-    let mut realm = rd.map::<_, Realm>(cpu.machine);
+    let mut realm = rd.map(cpu.machine);
     let stage2 = realm.stage2;
     // `top` is above `base` and so at least a Granule.
     let last = Ipa(top.as_u64() - GRANULE_SIZE as u64);
@@ -56,10 +56,8 @@ pub fn set<M: Machine>(
     // rd_align, rd_bound, rd_state, rec_align, rec_bound, rec_gran_state
     let (mut rd, mut rec) = cpu.granules().lock_pair::<Rd, Rec>(rd, rec)?;
     let rd_pa = rd.pa();
-    let stage2 = rd.map::<_, Realm>(cpu.machine).stage2;
-    let mut rec = rec
-        .map::<_, RecHead, RecBody>(cpu.machine)
-        .ok_or(Error::Rec)?; // rec_state
+    let stage2 = rd.map(cpu.machine).stage2;
+    let mut rec = rec.map(cpu.machine).ok_or(Error::Rec)?; // rec_state
     let (head, rec) = rec.split();
     if head.rd() != rd_pa {
         return Err(Error::Rec); // rec_owner

@@ -6,15 +6,15 @@ use super::args::{aligned, lock_start_rtt, start_rtt, table};
 use super::{Error, Outputs, Result, require};
 use crate::machine::Machine;
 use crate::monitor::ThisCpu;
-use crate::realm::Realm;
-use rmm_granule::{Delegated, Rd};
+use crate::realm::Rd;
+use rmm_granule::Delegated;
 use rmm_rtt::entry_size;
 
 /// RMI_RTT_CREATE.
 pub fn create<M: Machine>(cpu: &ThisCpu<'_, M>, rd: u64, rtt: u64, ipa: u64, level: u64) -> Result {
     // rd_align, rd_bound, rd_state, rtt_align, rtt_bound, rtt_state
     let (mut rd, rtt) = cpu.granules().lock_pair::<Rd, Delegated>(rd, rtt)?;
-    let stage2 = rd.map::<_, Realm>(cpu.machine).stage2;
+    let stage2 = rd.map(cpu.machine).stage2;
     let (level, ipa) = table(&stage2, ipa, level)?; // level_bound, ipa_align, ipa_bound
     require(stage2.can_output(rtt.pa()))?; // rtt_bound2
     let start = start_rtt(cpu, &stage2, ipa)?;
