@@ -21,7 +21,7 @@ pub(crate) const COUNT_MASK: u16 = (1 << STATE_SHIFT) - 1;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u16)]
 pub enum GranuleState {
-    /// Not in Realm PAS: the Host's, or another world's.
+    /// Not in Realm PAS: it belongs to the Host or to another world.
     Undelegated = 0,
     /// In Realm PAS, in no use; all zero whenever it is unlocked.
     Delegated = 1,

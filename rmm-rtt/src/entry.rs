@@ -304,7 +304,7 @@ impl NsDesc {
     pub const fn parse(s2: &Stage2, level: i8, desc: u64) -> Option<Self> {
         let host_bits = MEM_ATTR | S2AP | s2.address_mask();
         if desc & !host_bits != 0 || desc & MEM_ATTR == MEM_ATTR_RESERVED {
-            // attr_valid; addr_bound, because an address too wide sets bits that are not the Host's.
+            // attr_valid; addr_bound, because an address too wide sets bits beyond `host_bits`.
             return None;
         }
         if !s2.output(desc).is_aligned_to(entry_size(level)) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Who may read and write what.
+//! Which guard reads and writes which content.
 
 use super::*;
 use crate::fake::Pas;
@@ -125,7 +125,7 @@ fn a_running_rec_belongs_to_its_holder() {
     let (mut window, _) = pinned.map_with_aux(&cpu);
     let (head, body) = window.split();
     body[0] += *head;
-    // Others may lock it and read its head, but nothing more.
+    // Others may lock the REC and read its head, and no more.
     let mut rec = m.table.lock::<Rec>(page(0)).unwrap();
     assert!(rec.is_running());
     assert_eq!(*rec.head(&other), 0x1234);
@@ -139,7 +139,7 @@ fn a_running_rec_belongs_to_its_holder() {
 }
 
 #[test]
-fn a_rec_is_pinned_in_the_state_it_was_given() {
+fn a_new_rec_can_be_pinned_at_once() {
     let m = machine();
     let rec = m.delegated(0).transition::<Rec>();
     let pinned = rec.pin().unwrap();
@@ -169,7 +169,7 @@ fn a_running_rec_is_not_wiped() {
 }
 
 #[test]
-fn auxiliary_granules_are_the_pin_holders() {
+fn auxiliary_granules_belong_to_the_holder_of_the_pin() {
     let m = machine();
     let cpu = m.cpu();
     make_rec(&m, 0);

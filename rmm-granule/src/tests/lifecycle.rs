@@ -259,7 +259,7 @@ fn many_are_all_or_nothing_in_the_callers_order() {
         fails(page(9), &[0; MAX_SET + 1]),
         Some(GranuleError::TooMany)
     );
-    // Nothing stayed locked, and the first may be the lowest, the highest or alone.
+    // Nothing is still locked. The first one may be the lowest, the highest or the only one.
     let most: Vec<u64> = (0..9).chain(10..18).map(page).collect();
     assert_eq!(
         m.table.lock_many::<Rd>(page(9), &most).unwrap().1.count(),

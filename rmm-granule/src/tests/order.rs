@@ -6,9 +6,9 @@ use crate::order;
 use crate::{Data, GranuleState, NextState, RecAux, Rtt, State};
 use std::thread;
 
-/// Granules of every kind: RD 0, REC 1, DELEGATED 2 and 3, RTT 4 to 7, DATA 8 and 9,
-/// REC_AUX 10 and 11.
-fn zoo() -> Machine {
+/// Granules in every state: RD 0, REC 1, DELEGATED 2 and 3, RTT 4 to 7, DATA 8 and 9, REC_AUX 10
+/// and 11.
+fn samples() -> Machine {
     fn make<S: NextState>(m: &Machine, granules: impl IntoIterator<Item = u64>) {
         for n in granules {
             drop(m.delegated(n).transition::<S>());
@@ -34,9 +34,9 @@ impl Machine {
 
 #[test]
 fn commands_may_lock_as_they_do() {
-    let m = zoo();
+    let m = samples();
     let cpu = m.cpu();
-    // A walk, with what it needs: RTT_CREATE, DATA_CREATE.
+    // RTT_CREATE, DATA_CREATE: a walk with other Granules locked.
     let (rd, new) = m
         .table
         .lock_pair::<Rd, Delegated>(page(0), page(3))
@@ -49,7 +49,7 @@ fn commands_may_lock_as_they_do() {
     drop(child);
     let data = m.lock::<Data>(8);
     drop((data, leaf, new));
-    // RTT_DESTROY; what was a child elsewhere may become one here.
+    // RTT_DESTROY. An RTT may become a child at another place.
     for depth in [1, 0] {
         let mut parent = m.lock::<Rtt>(4);
         if depth > 0 {
@@ -63,7 +63,7 @@ fn commands_may_lock_as_they_do() {
 
 #[test]
 fn a_realm_and_its_recs_may_end() {
-    let m = zoo();
+    let m = samples();
     let cpu = m.cpu();
     // REC_DESTROY.
     let rec = m.lock::<Rec>(1);
@@ -85,7 +85,7 @@ fn a_realm_and_its_recs_may_end() {
 
 #[test]
 fn a_wrong_claim_leaves_nothing_behind() {
-    let m = zoo();
+    let m = samples();
     let _held = m.lock::<Rec>(1);
     m.table.lock::<Rd>(page(3)).unwrap_err();
     m.table.lock_many::<Rd>(page(3), &[page(2)]).unwrap_err();
@@ -96,23 +96,23 @@ fn a_wrong_claim_leaves_nothing_behind() {
 #[should_panic = "Rd at Pa(0x80000000) is waited for while one of a higher address is held: \
                   Rec at Pa(0x80001000)"]
 fn named_granules_ascend() {
-    let m = zoo();
+    let m = samples();
     let _rec = m.lock::<Rec>(1);
     drop(m.lock::<Rd>(0));
 }
 
 #[test]
 #[should_panic = "Rec at Pa(0x80001000) is waited for which this CPU itself has locked"]
-fn nobody_waits_for_himself() {
-    let m = zoo();
+fn no_cpu_waits_for_itself() {
+    let m = samples();
     let _rec = m.lock::<Rec>(1);
     drop(m.lock::<Rec>(1));
 }
 
 #[test]
 #[should_panic = "Delegated at Pa(0x80008000) is waited for which this CPU itself has locked: Data"]
-fn nobody_waits_for_himself_under_another_claim() {
-    let m = zoo();
+fn no_cpu_waits_for_itself_under_another_claim() {
+    let m = samples();
     let _data = m.lock::<Data>(8);
     drop(m.table.lock::<Delegated>(page(8)));
 }
@@ -120,7 +120,7 @@ fn nobody_waits_for_himself_under_another_claim() {
 #[test]
 #[should_panic = "Delegated at Pa(0x8000c000) is waited for while one of a later line is held: Rtt"]
 fn named_granules_come_before_tables() {
-    let m = zoo();
+    let m = samples();
     let _root = m.lock::<Rtt>(4);
     drop(m.table.lock::<Delegated>(page(12)));
 }
@@ -128,7 +128,7 @@ fn named_granules_come_before_tables() {
 #[test]
 #[should_panic = "Rtt at Pa(0x80004000) is waited for while one of a later line is held: Data"]
 fn tables_come_before_data() {
-    let m = zoo();
+    let m = samples();
     let _data = m.lock::<Data>(8);
     drop(m.lock::<Rtt>(4));
 }
@@ -136,7 +136,7 @@ fn tables_come_before_data() {
 #[test]
 #[should_panic = "Data at Pa(0x80008000) is waited for while one of a later line is held: RecAux"]
 fn data_comes_before_auxiliary_granules() {
-    let m = zoo();
+    let m = samples();
     let _aux = m.lock::<RecAux>(10);
     drop(m.lock::<Data>(8));
 }
@@ -144,7 +144,7 @@ fn data_comes_before_auxiliary_granules() {
 #[test]
 #[should_panic = "Data at Pa(0x80009000) is waited for while another one is held: Data at"]
 fn data_is_locked_one_at_a_time() {
-    let m = zoo();
+    let m = samples();
     let _data = m.lock::<Data>(8);
     drop(m.lock::<Data>(9));
 }
@@ -152,7 +152,7 @@ fn data_is_locked_one_at_a_time() {
 #[test]
 #[should_panic = "RecAux at Pa(0x8000b000) is waited for while another one is held: RecAux at"]
 fn auxiliary_granules_are_locked_one_at_a_time() {
-    let m = zoo();
+    let m = samples();
     let _aux = m.lock::<RecAux>(10);
     drop(m.lock::<RecAux>(11));
 }
@@ -160,7 +160,7 @@ fn auxiliary_granules_are_locked_one_at_a_time() {
 #[test]
 #[should_panic = "RecAux at Pa(0x8000b000) is waited for while another one is held: RecAux at"]
 fn a_line_is_kept_through_a_change_of_state() {
-    let m = zoo();
+    let m = samples();
     let _wiped = wipe(m.lock::<RecAux>(10), &m.cpu());
     drop(m.lock::<RecAux>(11));
 }
@@ -168,7 +168,7 @@ fn a_line_is_kept_through_a_change_of_state() {
 #[test]
 #[should_panic = "Rtt at Pa(0x80004000) is waited for below Pa(0x80005000), but it is at the root"]
 fn parents_come_before_children() {
-    let m = zoo();
+    let m = samples();
     let root = m.lock::<Rtt>(4);
     let _child = m.lock::<Rtt>(5);
     drop(root);
@@ -178,7 +178,7 @@ fn parents_come_before_children() {
 #[test]
 #[should_panic = "Rtt at Pa(0x80005000) is waited for at the root, but it is below Pa(0x80004000)"]
 fn a_child_is_reached_through_its_parent() {
-    let m = zoo();
+    let m = samples();
     let root = m.lock::<Rtt>(4);
     drop(m.lock::<Rtt>(5));
     drop(root);
@@ -188,7 +188,7 @@ fn a_child_is_reached_through_its_parent() {
 #[test]
 #[should_panic = "Rtt at Pa(0x80006000) is waited for while both a parent and its child are held"]
 fn a_parent_is_released_before_the_next_child() {
-    let m = zoo();
+    let m = samples();
     let _root = m.lock::<Rtt>(4);
     let _child = m.lock::<Rtt>(5);
     drop(m.lock::<Rtt>(6));
@@ -197,16 +197,16 @@ fn a_parent_is_released_before_the_next_child() {
 #[test]
 #[should_panic = "Rtt at Pa(0x80004000) is waited for while one of a higher address is held: Rtt"]
 fn start_level_tables_ascend() {
-    let m = zoo();
+    let m = samples();
     let _wiped = wipe(m.lock::<Rtt>(5), &m.cpu());
     drop(m.lock::<Rtt>(4));
 }
 
-/// What [`GranuleTable::lock`] would do if it waited before it gave back what it got wrong.
+/// As if [`GranuleTable::lock`] waited for a Granule before it unlocks one in a wrong state.
 #[test]
 #[should_panic = "waited for while one locked under a wrong claim is held: Rd at Pa(0x80002000)"]
 fn nothing_is_waited_for_under_a_wrong_claim() {
-    let m = zoo();
+    let m = samples();
     let (word, pa) = m.table.find(page(2)).unwrap();
     order::locked(word, pa, GranuleState::Rd, GranuleState::Delegated);
     drop(m.lock::<Delegated>(3));
@@ -215,7 +215,7 @@ fn nothing_is_waited_for_under_a_wrong_claim() {
 #[test]
 #[should_panic = "unlocked by a CPU that has not locked it"]
 fn a_guard_stays_on_its_cpu() {
-    let m = zoo();
+    let m = samples();
     let rd = m.lock::<Rd>(0);
     let moved = thread::scope(|scope| scope.spawn(|| drop(rd)).join());
     std::panic::resume_unwind(moved.unwrap_err());
@@ -223,7 +223,7 @@ fn a_guard_stays_on_its_cpu() {
 
 #[test]
 fn cpus_have_a_record_each() {
-    let m = zoo();
+    let m = samples();
     let _rec = m.lock::<Rec>(1);
     thread::scope(|scope| {
         scope.spawn(|| drop(m.lock::<Rd>(0)));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The same on threads that stand for CPUs.
+//! Guards on threads that stand for CPUs.
 
 use super::*;
 use crate::state::LOCK;
@@ -75,7 +75,7 @@ fn sets_in_any_order_do_not_deadlock() {
             scope.spawn(move || {
                 let named: Vec<u64> = (1..6).map(|n| page((n * (cpu + 1) + cpu) % 6)).collect();
                 for _ in 0..ROUNDS {
-                    // Aliases are as good as any other failure: nothing stays locked.
+                    // Some fail because of an alias: nothing stays locked either.
                     drop(m.table.lock_many::<Delegated>(page(cpu), &named));
                 }
             });
@@ -138,7 +138,7 @@ fn one_of_two_gets_a_granule() {
     }
 }
 
-/// Whether the Granule is locked by anyone.
+/// Whether any CPU has locked the Granule.
 fn is_locked(m: &Machine, n: u64) -> bool {
     let (word, _) = m.table.find(page(n)).unwrap();
     word.load(Ordering::Relaxed) & LOCK != 0

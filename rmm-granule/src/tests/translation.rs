@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The fake TLB finds what it is there to find.
+//! The fake TLB finds the bugs that it is made for.
 
 use super::*;
 use crate::fake::{Fault, FaultKind, Stage2Regs};
@@ -104,7 +104,7 @@ fn undelegating_memory_in_use_is_found() {
 fn wiping_a_table_in_use_is_found() {
     let (m, _) = with_page();
     write(&m, 0, 1, 0);
-    // Only the page is forgotten.
+    // Only the page is invalidated.
     write(&m, 1, 1, 0);
     let table = m.table.lock::<Rtt>(page(1)).unwrap();
     drop(wipe(table, &m.cpu()));

@@ -73,7 +73,7 @@ fn delegated_is_wiped() {
     });
 }
 
-/// So it is where new content was written and not committed.
+/// The same if new content was written and not committed.
 #[test]
 fn delegated_is_wiped_where_nothing_is_committed() {
     loom::model(|| {
@@ -112,7 +112,7 @@ fn a_granule_enters_one_state() {
     });
 }
 
-/// A lock under a wrong claim, between two under the right one, is as if it were not.
+/// A lock under a wrong claim, between two under the right one, does not separate these two.
 #[test]
 fn a_wrong_claim_stands_between_nobody() {
     loom::model(|| {
@@ -131,7 +131,7 @@ fn a_wrong_claim_stands_between_nobody() {
     });
 }
 
-/// Pairs are locked in ascending order: neither CPU waits for what the other one will not give.
+/// Pairs are locked in ascending order, so that two CPUs do not wait for each other.
 #[test]
 fn pairs_in_opposite_order() {
     loom::model(|| {
@@ -155,7 +155,7 @@ fn pairs_in_opposite_order() {
     });
 }
 
-/// So are sets.
+/// The same for sets.
 #[test]
 fn sets_in_opposite_order() {
     loom::model(|| {
@@ -182,7 +182,7 @@ fn sets_in_opposite_order() {
     });
 }
 
-/// A set that fails gives back what it has.
+/// A set that cannot be locked as a whole is unlocked.
 #[test]
 fn sets_that_fail() {
     loom::model(|| {
@@ -204,7 +204,7 @@ fn sets_that_fail() {
     });
 }
 
-/// A walk that goes on to a child before it gives up the parent never meets a table that is gone.
+/// A walk that locks a child before it unlocks the parent never meets a table that was destroyed.
 #[test]
 fn a_walk_meets_no_wiped_table() {
     loom::model(|| {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The Granule's word and its guards under a model checker, which tries every interleaving of two
-//! or three CPUs and every value that the orderings permit a load to see. `make loom` runs it.
+//! The word of a Granule and its guards under a model checker, which tries every interleaving of
+//! two or three CPUs and every value that the orderings permit a load to see. `make loom` runs it.
 //!
-//! A model fails when two CPUs access a content without one of them having waited for the other,
-//! when an assertion does, and when CPUs wait for each other. What each ordering is needed by:
+//! A model fails if two CPUs access a content and neither has waited for the other, if an assertion
+//! fails, and if CPUs wait for each other. Each ordering is needed by a model:
 //!
 //! | where | ordering | model that fails without |
 //! |---|---|---|
@@ -15,7 +15,7 @@
 //! | `Pinned::drop` | Release | `recs::run_on_one_cpu`, `recs::destroyed_when_ready` |
 //! | `remove_rd_ref` | Release | `realms::destroyed_without_recs` |
 //!
-//! All others are Relaxed: the code says why that is enough, and these models pass.
+//! All others are Relaxed: the code says why this is enough, and all models pass.
 #![cfg(loom)]
 
 mod locks;
@@ -46,9 +46,10 @@ fn page(n: usize) -> u64 {
 #[repr(align(4096))]
 struct Page(#[allow(dead_code)] [u8; GRANULE_SIZE]);
 
-/// What the checker knows of a Granule's content: each access is checked against all others.
+/// The content of a Granule, as far as the models use it. The checker compares each access with all
+/// others.
 struct Content {
-    /// What never changes after the Granule got its purpose.
+    /// The part that does not change as long as the Granule stays in its state.
     head: UnsafeCell<u64>,
     /// The rest.
     body: UnsafeCell<u64>,
@@ -58,17 +59,17 @@ struct Content {
 struct Machine {
     table: GranuleTable,
     contents: [Content; GRANULES],
-    /// Where windows lead, for their addresses alone: all accesses are to `contents`.
+    /// Gives windows an address each. All accesses are to `contents`.
     pages: Box<[std::cell::UnsafeCell<Page>]>,
 }
 
-// SAFETY: contents are accessed under the eyes of the checker, which panics at a race.
+// SAFETY: the checker sees all accesses to contents, and panics at a race.
 unsafe impl Send for Machine {}
 // SAFETY: as above.
 unsafe impl Sync for Machine {}
 
 impl Machine {
-    /// UNDELEGATED Granules with something in them.
+    /// UNDELEGATED Granules that are not zero.
     fn new() -> Arc<Self> {
         let words: Vec<Word> = (0..GRANULES).map(|_| Word::new(0)).collect();
         let bank = Bank {
@@ -97,7 +98,7 @@ impl Machine {
         granule.wipe_into_delegated(self)
     }
 
-    /// Gives Granule number `n` a purpose and a content.
+    /// Brings Granule number `n` to state `S` with a content.
     fn make<S: NextState>(&self, n: usize) -> Locked<'_, S> {
         let granule = self.delegated(n).transition();
         self.set_head(n, 1);

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The count of RECs in an RD, which falls without the RD's lock.
+//! The count of RECs in an RD, which falls without the lock of the RD.
 
 use super::*;
 use rmm_granule::GranuleState;
 
-/// RMI_REALM_DESTROY goes on once the last REC is gone, and with it whatever its CPU did for it.
+/// RMI_REALM_DESTROY that succeeds because the last REC is destroyed sees all that the other CPU did
+/// for it.
 #[test]
 fn destroyed_without_recs() {
     loom::model(|| {
@@ -32,7 +33,7 @@ fn destroyed_without_recs() {
     });
 }
 
-/// Locking, counting up and unlocking lose no REC that goes at the same time.
+/// Locking, counting up and unlocking lose no count that falls at the same time.
 #[test]
 fn lose_no_count() {
     loom::model(|| {

@@ -3,7 +3,7 @@
 
 use super::*;
 
-/// Enters the REC in Granule number `n`, if it is not RUNNING; whether it was not.
+/// Enters the REC in Granule number `n` if it is not RUNNING. Returns whether it did.
 fn enter(m: &Machine, n: usize) -> bool {
     let Ok(rec) = m.table.lock::<Rec>(page(n)) else {
         return false;
@@ -32,7 +32,7 @@ fn run_on_one_cpu() {
     });
 }
 
-/// A REC that is pinned as soon as it is made is unlocked by that alone: whoever locks it then
+/// A REC that is pinned as soon as it is created is unlocked by the pin alone. Whoever locks it then
 /// finds its head written.
 #[test]
 fn entered_at_creation() {
@@ -57,7 +57,7 @@ fn entered_at_creation() {
     });
 }
 
-/// RMI_REC_DESTROY either finds the REC RUNNING or nobody at its content any more.
+/// RMI_REC_DESTROY finds the REC RUNNING, or no other CPU at its content any more.
 #[test]
 fn destroyed_when_ready() {
     loom::model(|| {
@@ -81,8 +81,8 @@ fn destroyed_when_ready() {
     });
 }
 
-/// RMI_PSCI_COMPLETE reads the head of a target that may be RUNNING, and changes its body only
-/// where it is not.
+/// RMI_PSCI_COMPLETE reads the head of a target that may be RUNNING, and changes its body only if it
+/// is not.
 #[test]
 fn looked_at_while_running() {
     loom::model(|| {
@@ -113,7 +113,7 @@ fn looked_at_while_running() {
 #[test]
 fn looked_at_while_running_and_destroyed() {
     let mut model = loom::model::Builder::new();
-    // Every interleaving takes minutes; so only those in which CPUs lose their turn three times.
+    // All interleavings take minutes: only those in which CPUs are preempted up to three times.
     model.preemption_bound = Some(3);
     model.check(|| {
         let m = Machine::new();

@@ -79,7 +79,7 @@ fn children_inherit_assigned() {
             assert_eq!(realm.touch(ipa + n * PAGE), reached);
         }
         realm.check();
-        // And back.
+        // Folds again.
         realm.fold(ipa, 3).unwrap();
         assert_eq!(realm.read(ipa, 3), before);
     }

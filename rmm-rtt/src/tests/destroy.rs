@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! RTT_DESTROY, and the `top` output of everything that takes away.
+//! RTT_DESTROY, and the `top` output of every command that unmaps.
 
 use super::*;
 
 #[test]
-fn data_destroy_tells_the_next_live_page() {
+fn data_destroy_reports_the_next_live_page() {
     let realm = Realm::plain();
     realm.tables(0, 3);
     realm.map_ram(PAGE).unwrap();
@@ -41,7 +41,7 @@ fn data_destroy_stops_at_a_block() {
 }
 
 #[test]
-fn rtt_destroy_tells_the_next_live_entry() {
+fn rtt_destroy_reports_the_next_live_entry() {
     let realm = Realm::plain();
     realm.tables(2 * MIB, 3);
     realm.block(6 * MIB, BLOCKS.base, EMPTY);
@@ -146,7 +146,7 @@ fn top_is_that_of_a_plain_scan_at_the_start_level() {
 }
 
 #[test]
-fn rtt_destroy_wants_bottom_up() {
+fn rtt_destroy_works_from_the_bottom_up() {
     let realm = Realm::plain();
     realm.tables(0, 3);
     realm.map(PAGE).unwrap();
@@ -180,7 +180,7 @@ fn a_table_of_the_hosts_memory_is_not_live() {
 }
 
 #[test]
-fn unprotected_entries_are_alike_whatever_they_were() {
+fn unprotected_entries_without_memory_fold_whatever_they_were() {
     let realm = Realm::plain();
     let ipa = realm.shared();
     realm.tables(ipa + 2 * MIB, 3);
@@ -192,7 +192,7 @@ fn unprotected_entries_are_alike_whatever_they_were() {
 }
 
 #[test]
-fn unmap_unprotected_tells_the_next_live_entry() {
+fn unmap_unprotected_reports_the_next_live_entry() {
     let realm = Realm::plain();
     let ipa = realm.shared();
     realm.tables(ipa, 3);
@@ -231,7 +231,7 @@ fn a_realm_ends_when_nothing_is_live() {
         for n in 0..u64::from(s2.num_start) {
             assert!(realm.is_clean(Pa(s2.base.0 + n * PAGE)));
         }
-        // For the check at the end.
+        // For the check of all tables in the drop.
         let tables = (0..u64::from(s2.num_start)).map(|n| s2.base.0 + n * PAGE);
         let tables: Vec<_> = tables.map(|pa| realm.granules.lock(pa).unwrap()).collect();
         init_start_tables(&s2, tables.into_iter(), &realm.cpu);
@@ -248,6 +248,6 @@ fn the_hosts_memory_does_not_outlive_the_realm() {
     let tables = (0..16).map(|n| realm.granules.lock(realm.s2.base.0 + n * PAGE).unwrap());
     let tables: Vec<_> = tables.collect();
     init_start_tables(&realm.s2, tables.into_iter(), &realm.cpu);
-    // A new Realm under the same VMID does not see it.
+    // A new Realm with the same VMID does not reach it.
     assert_eq!(realm.touch(ipa), no_translation(2));
 }

@@ -158,7 +158,7 @@ fn unprotected_children_must_be_aligned() {
     assert_eq!(realm.fold(ipa, 3), Err(rtt(3)));
 }
 
-/// Gives every entry of the level 1 or 2 table at `ipa` a block, without the Granules behind it.
+/// Writes a block to every entry of the level 1 or 2 table at `ipa`, without DATA Granules behind it.
 fn fill_with_blocks(realm: &Realm, ipa: u64, level: i8, ripas: Ripas) {
     let at = realm.start(ipa).walk(&realm.cpu, level);
     for (n, entry) in at.table.iter().enumerate() {
@@ -186,7 +186,7 @@ fn level_2_blocks_fold_to_level_1() {
         assert!(realm.is_clean(child));
         let pa = Pa(512 * GIB);
         assert_eq!(realm.entry(0), (1, RttEntry::Assigned { pa, ripas }));
-        // And back again, with no memory behind it in the end.
+        // Unfolds again, so that no entry refers to memory in the end.
         realm.create(0, 2).unwrap();
         let pa = Pa(pa.0 + 6 * MIB);
         assert_eq!(realm.entry(6 * MIB), (2, RttEntry::Assigned { pa, ripas }));
@@ -212,8 +212,8 @@ fn level_1_blocks_do_not_fold() {
 }
 
 #[test]
-fn a_block_is_not_taken_for_a_page() {
-    // The type bits tell a page from a block; a fold has to change them.
+fn a_folded_page_becomes_a_block() {
+    // The type bits distinguish a page from a block; a fold has to change them.
     let realm = Realm::plain();
     realm.block(0, BLOCKS.base, RAM);
     let table = Pa(realm.read(0, 1).desc);

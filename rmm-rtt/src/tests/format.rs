@@ -5,7 +5,7 @@ use super::*;
 use crate::entry::{host_view, unassigned};
 use zerocopy::FromZeros;
 
-/// A Realm with level -1.
+/// A Realm with start level -1.
 const WIDEST: Stage2 = realm(52, -1, 1, 1);
 
 #[test]
@@ -96,7 +96,7 @@ fn descriptors_have_the_architectures_bits() {
     assert_eq!(
         WIDEST.assigned(pa, 3, RAM),
         pa.0 | 0x4DB,
-        "SH is VTCR_EL2's"
+        "SH is in VTCR_EL2"
     );
     let far = Pa(0xD_1234_4000_0000);
     assert_eq!(WIDEST.assigned(far, 3, RAM), 0x1_1234_4000_07DB);
@@ -183,7 +183,7 @@ fn the_hosts_descriptor_is_checked_bit_by_bit() {
 // Conformance: Memory attributes and caches unprotected
 // Conformance: Bugs others fixed host_attributes
 #[test]
-fn the_monitor_decides_the_rest_of_the_hosts_descriptor() {
+fn the_monitor_fills_in_the_rest_of_the_hosts_descriptor() {
     for attr in [0, 1, 2, 3, 5, 6, 7] {
         for s2ap in 0..4 {
             let host = attr << 2 | s2ap << 6 | 0x4000_0000;
@@ -201,7 +201,7 @@ fn the_monitor_decides_the_rest_of_the_hosts_descriptor() {
 }
 
 #[test]
-fn addresses_too_wide_for_a_realm_are_told() {
+fn addresses_too_wide_for_a_realm_are_recognised() {
     assert!(PLAIN.can_output(Pa(0xFFFF_FFFF_F000)) && !PLAIN.can_output(Pa(1 << 48)));
     assert!(WIDEST.can_output(Pa(0xF_FFFF_FFFF_F000)) && !WIDEST.can_output(Pa(1 << 52)));
 }
@@ -235,7 +235,7 @@ fn exercise(realm: &Realm, ipas: &[u64]) {
     }
     for level in (realm.s2.start_level + 1..=3).rev() {
         for &ipa in ipas {
-            // Some share a table, which is gone the second time.
+            // Some IPAs share an RTT, which is destroyed already the second time.
             let _ = realm.destroy(ipa & !(entry_size(level - 1) - 1), level);
             assert_eq!(realm.entry(ipa).0, level - 1);
         }

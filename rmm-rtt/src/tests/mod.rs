@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Tests on the fake memory: a Realm with its tables, the Host's view of it and the hardware's.
+//! Tests on the fake memory: a Realm with its tables, as its Host and as the hardware see it.
 #![allow(
     clippy::precedence,
-    reason = "addresses and bits, put together as they are read"
+    reason = "bits and addresses are combined in reading order"
 )]
 
 mod access;
@@ -31,7 +31,7 @@ const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 const PAGE: u64 = 4 * KIB;
 
-/// Granules handed out one after the other.
+/// Granules that tests use one after the other.
 const POOL: Bank = Bank {
     base: 0x8000_0000,
     size: 8 * MIB,
@@ -210,7 +210,7 @@ impl Realm {
         }
     }
 
-    /// The Realm accesses `ipa`: where it arrives.
+    /// The physical address that an access of the Realm to `ipa` reaches.
     fn touch(&self, ipa: u64) -> Result<Pa, Fault> {
         self.memory
             .translate_cached(&self.regs(), ipa)

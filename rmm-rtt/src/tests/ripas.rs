@@ -3,7 +3,7 @@
 
 use super::*;
 
-/// What RTT_INIT_RIPAS measures.
+/// `out_top` of RTT_INIT_RIPAS, and the ranges that it measures.
 fn measured(realm: &Realm, base: u64, top: u64) -> Result<(u64, Vec<(u64, u64)>), RttError> {
     let mut seen = Vec::new();
     let note = |base: Ipa, top: Ipa| seen.push((base.0, top.0));
@@ -20,17 +20,17 @@ fn init_ripas_measures_each_entry() {
         measured(&realm, 2 * PAGE, 5 * PAGE),
         Ok((5 * PAGE, pages(2, 5)))
     );
-    // Again, whatever it was.
+    // Again, whatever RIPAS the entries have.
     assert_eq!(measured(&realm, 0, 4 * PAGE), Ok((4 * PAGE, pages(0, 4))));
     // To the end of the table and no further.
     assert_eq!(
         measured(&realm, 510 * PAGE, 4 * MIB),
         Ok((2 * MIB, pages(510, 512)))
     );
-    // Whole entries of one level; what is left over is for the next call.
+    // Whole entries of one level; the rest is left to the next call.
     let blocks = vec![(2 * MIB, 4 * MIB), (4 * MIB, 6 * MIB)];
     assert_eq!(measured(&realm, 2 * MIB, 7 * MIB), Ok((6 * MIB, blocks)));
-    // A TABLE ends it.
+    // A TABLE entry ends the range.
     realm.create(10 * MIB, 3).unwrap();
     assert_eq!(
         measured(&realm, 8 * MIB, GIB),
@@ -151,7 +151,7 @@ fn set_ripas_does_not_split_entries() {
         "base_align"
     );
     assert_eq!(realm.set(0, MIB, RAM, false), Err(rtt(2)), "no_progress");
-    // Where the RIPAS is right already that is progress, never backwards.
+    // An entry that has the RIPAS already counts as progress, and never backwards.
     assert_eq!(realm.set(0, MIB, EMPTY, false), Ok(MIB));
     assert_eq!(realm.set(PAGE, 4 * MIB, EMPTY, false), Ok(2 * MIB));
     assert_eq!(realm.set(MIB, MIB + PAGE, EMPTY, false), Ok(MIB + PAGE));

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 const ROUNDS: usize = if cfg!(miri) { 3 } else { 300 };
 
-/// The Realm's parts that threads share; each thread has its own CPU.
+/// The parts of a Realm that threads share; each thread has its own CPU.
 struct Shared<'a> {
     memory: &'a Arc<FakeMemory>,
     granules: &'static GranuleTable,
@@ -40,7 +40,7 @@ fn with_threads(realm: &Realm, f: impl Fn(Shared<'_>)) {
 #[test]
 fn walks_in_one_tree_do_not_disturb_each_other() {
     let realm = Realm::plain();
-    // Keeps the table that all share live.
+    // Keeps the RTT that all threads share live.
     realm.tables(511 * GIB, 2);
     let spare: Vec<Vec<u64>> = (0..3)
         .map(|_| (0..3).map(|_| realm.granule().pa().0).collect())
@@ -119,7 +119,7 @@ fn a_parent_stays_locked_until_its_child_is() {
 }
 
 #[test]
-fn a_table_is_not_taken_away_under_a_walk() {
+fn an_rtt_is_not_destroyed_during_a_walk_through_it() {
     let realm = Realm::plain();
     realm.tables(0, 2);
     let spare = realm.granule().pa().0;
@@ -175,7 +175,7 @@ fn a_running_realm_survives_folding() {
                         let ipa = 2 * MIB + n % 512 * PAGE;
                         match shared.memory.translate_cached(&shared.regs, ipa) {
                             Ok(found) => assert_eq!(found.pa.0, BLOCKS.base + n % 512 * PAGE),
-                            // Between break and make; the entry is there once it is looked up.
+                            // Between break and make: a walk then finds the new entry.
                             Err(fault) => {
                                 assert_eq!(
                                     fault,
@@ -224,7 +224,7 @@ fn a_page_is_mapped_once() {
 }
 
 #[test]
-fn memory_in_use_by_the_monitor_is_not_taken_away() {
+fn memory_in_use_by_the_monitor_is_not_unmapped() {
     let realm = Realm::plain();
     realm.tables(0, 3);
     let pa = realm.map_ram(0).unwrap();

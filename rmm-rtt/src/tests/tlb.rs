@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! TLB maintenance: each operation takes away what TLBs know, over the whole range, and no
-//! operation does more than it must.
+//! TLB maintenance: each operation invalidates the whole range that it changes, and no more.
 //!
-//! The fake memory panics where a wiped Granule is still reachable, or where entries of different
-//! size for one address meet; so each test first lets the Realm use what is about to change.
+//! The fake memory panics if a wiped Granule is still reachable, or if the TLB holds entries of
+//! different size for one address. Each test therefore first lets the Realm access what is about to
+//! change.
 
 use super::*;
 
@@ -35,7 +35,7 @@ fn data_destroy_invalidates_the_page() {
     });
     assert_eq!(log, [(PAGE, PAGE)]);
     assert_eq!(realm.touch(PAGE), no_translation(3));
-    // What was never valid needs nothing.
+    // An entry that was never valid needs no invalidation.
     realm.map(2 * PAGE).unwrap();
     assert_eq!(
         realm.invalidated(|| {
@@ -129,7 +129,7 @@ fn unfolding_breaks_before_it_makes() {
         realm.create(2 * MIB, 3).unwrap();
     });
     assert_eq!(log, [(2 * MIB, 2 * MIB)]);
-    // A page beside one that the block was used for.
+    // Another page than the one that the block was used for.
     realm.touch(2 * MIB + PAGE).unwrap();
     realm.touch(2 * MIB).unwrap();
 
@@ -144,7 +144,7 @@ fn unfolding_breaks_before_it_makes() {
     });
     assert_eq!(log, [(ipa, GIB)]);
     realm.touch(ram + PAGE).unwrap();
-    // A block that was not valid needs nothing.
+    // A block that was not valid needs no invalidation.
     let realm = Realm::plain();
     realm.block(2 * MIB, BLOCKS.base, EMPTY);
     assert_eq!(
@@ -184,7 +184,7 @@ fn folding_covers_a_gibibyte() {
             .map_ns(ipa + n * 2 * MIB, 2, NS_WB | 2 * GIB + n * 2 * MIB)
             .unwrap();
     }
-    // Only a part of that is DRAM.
+    // Only a part of the range is DRAM.
     for n in [128, 129, 131] {
         realm.touch(ipa + n * 2 * MIB).unwrap();
     }
