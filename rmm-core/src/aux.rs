@@ -10,10 +10,11 @@
 //! | 3, with SVE | predicates and control registers: [`SveState`] |
 
 use crate::machine::{Machine, SimdState, SveState, ZRegisters};
+use crate::monitor::ThisCpu;
 use crate::realm::Resources;
-use crate::rec::RecHead;
+use crate::rec::{RecBody, RecHead};
 use rmm_attest::TokenContext;
-use rmm_granule::{AuxGranules, Content, Window};
+use rmm_granule::{AuxGranules, Content, Pinned, Window};
 
 const TOKEN: usize = 0;
 const SIMD: usize = 1;
@@ -37,15 +38,18 @@ pub struct RecAux<'a, M: Machine> {
     head: &'a RecHead,
 }
 
-impl<'a, M: Machine> RecAux<'a, M> {
-    /// Those of the REC with this head, reached by `granules`.
-    ///
-    /// # Safety
-    /// `granules` and `head` are of the same REC.
-    pub unsafe fn new(granules: AuxGranules<'a, M>, head: &'a RecHead) -> Self {
-        Self { granules, head }
-    }
+/// Calls `work` with head, body and auxiliary Granules of a RUNNING REC.
+pub fn with_rec<M: Machine, R>(
+    cpu: &ThisCpu<'_, M>,
+    rec: &mut Pinned<'_, RecHead, RecBody>,
+    work: impl FnOnce(&RecHead, &mut RecBody, &mut RecAux<'_, M>) -> R,
+) -> R {
+    let (mut rec, granules) = rec.map_with_aux(cpu.machine);
+    let (head, body) = rec.split();
+    work(head, body, &mut RecAux { granules, head })
+}
 
+impl<M: Machine> RecAux<'_, M> {
     /// The Granules by purpose, for different owners.
     pub fn split(&mut self) -> (VectorAux<'_, M>, TokenAux<'_, M>) {
         (VectorAux { aux: self }, TokenAux { aux: self })
@@ -56,7 +60,7 @@ impl<'a, M: Machine> RecAux<'a, M> {
     /// # Safety
     /// No other window onto it is open.
     unsafe fn open<T: Content>(&self, n: usize) -> Window<'_, M, T> {
-        // SAFETY: the Granule is a REC_AUX Granule of this REC, by the contract of `new`. The rest is
+        // SAFETY: the Granule is a REC_AUX Granule of this REC, by `with_rec`. The rest is
         // the caller's promise.
         unsafe { self.granules.map(self.head.aux_granule(n)) }
     }

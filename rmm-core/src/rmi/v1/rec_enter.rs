@@ -3,7 +3,7 @@
 
 use super::rec_exit;
 use super::{Error, Result};
-use crate::aux::RecAux;
+use crate::aux;
 use crate::gic;
 use crate::machine::{EntryControls, Machine};
 use crate::monitor::ThisCpu;
@@ -25,23 +25,22 @@ pub fn enter<M: Machine>(cpu: &ThisCpu<'_, M>, rec: u64, run_ptr: u64) -> Result
     let rec = check(cpu, rec, &entry)?;
     let mut rec = rec.pin().map_err(|_running| Error::Rec)?;
 
-    let (mut rec, aux) = rec.map_with_aux(cpu.machine);
-    let (head, rec) = rec.split();
-    // SAFETY: both come from this REC.
-    let mut aux = unsafe { RecAux::new(aux, head) };
-    let body = entry.body;
-    gic::accept(
-        body.gicv3_hcr,
-        &body.gicv3_lrs,
-        cpu.features(),
-        &mut rec.context.gic,
-    );
     let mut record = RecExit::new_zeroed();
-    let exit = match run::resume(cpu, head, rec, &mut aux, entry.response()) {
-        Ok(()) => run::run(cpu, head, rec, &mut aux, entry.controls(), &mut record.gprs),
-        Err(exit) => exit,
-    };
-    rec_exit::fill(&mut record, &exit, head, &rec.context, cpu.features());
+    aux::with_rec(cpu, &mut rec, |head, rec, aux| {
+        let features = cpu.features();
+        let body = entry.body;
+        gic::accept(
+            body.gicv3_hcr,
+            &body.gicv3_lrs,
+            features,
+            &mut rec.context.gic,
+        );
+        let exit = match run::resume(cpu, head, rec, aux, entry.response()) {
+            Ok(()) => run::run(cpu, head, rec, aux, entry.controls(), &mut record.gprs),
+            Err(exit) => exit,
+        };
+        rec_exit::fill(&mut record, &exit, head, &rec.context, features);
+    });
     // Too late to fail without an effect: the Realm has run. The specification wants an error all
     // the same if the Host has taken the page away meanwhile (A4.3.3).
     page.write(cpu.machine, offset_of!(RecRun, exit), record.as_bytes())?;
