@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Accesses of a Realm to its memory, and the aborts they end in.
+//! Accesses of a Realm to its memory, and their aborts.
 
-use super::guest::{After, IL, RealmCpu, Taken, ec};
-use super::script::{Core, FaultAddress};
+use super::esr;
+use super::realm_cpu::{After, RealmCpu, Taken};
+use super::running::{FaultAddress, RunningRec};
 use crate::machine::Exception;
-use rmm_granule::fake::{Fault, FaultKind};
+use rmm_granule::fake::{FakeMemory, Fault, FaultKind};
 
-/// A load or store of one register.
+/// A load or store of one general register.
 #[derive(Clone, Copy, Debug)]
-pub struct Access {
+pub struct RealmAccess {
     ipa: u64,
     va: u64,
-    sas: u32,
+    bytes: u32,
     sign: bool,
     sixty_four: bool,
     register: usize,
@@ -20,17 +21,17 @@ pub struct Access {
     resolves: bool,
 }
 
-/// Bits from which a Realm's kernel addresses begin: what stage 1 adds to an IPA here.
-pub(super) const VA: u64 = 0xFFFF_0000_0000_0000;
+/// Where scripts have their IPA space: VA of the IPA 0.
+pub const LINEAR_MAP: u64 = 0xFFFF_0000_0000_0000;
 
-impl Access {
-    /// LDR X3, at the IPA's address in the linear map.
+impl RealmAccess {
+    /// LDR X3 from this IPA, at its VA in the linear map.
     #[must_use]
     pub fn load(ipa: u64) -> Self {
         Self {
             ipa,
-            va: VA | ipa,
-            sas: 3,
+            va: LINEAR_MAP | ipa,
+            bytes: 8,
             sign: false,
             sixty_four: true,
             register: 3,
@@ -40,7 +41,7 @@ impl Access {
         }
     }
 
-    /// STR X3, likewise.
+    /// STR X3 to this IPA, at its VA in the linear map.
     #[must_use]
     pub fn store(ipa: u64) -> Self {
         Self {
@@ -49,21 +50,23 @@ impl Access {
         }
     }
 
-    /// Of 1, 2, 4 or 8 bytes.
+    /// Moves 1, 2, 4 or 8 bytes.
+    ///
+    /// # Panics
+    /// If it is another number.
     #[must_use]
     pub fn bytes(self, bytes: u32) -> Self {
         assert!(bytes.is_power_of_two() && bytes <= 8);
-        let sas = bytes.trailing_zeros();
-        Self { sas, ..self }
+        Self { bytes, ..self }
     }
 
-    /// Sign-extending (LDRSB and friends).
+    /// Extends the sign (LDRSB and friends).
     #[must_use]
     pub fn signed(self) -> Self {
         Self { sign: true, ..self }
     }
 
-    /// Of a W register.
+    /// Moves a W register.
     #[must_use]
     pub fn w(self) -> Self {
         Self {
@@ -72,13 +75,13 @@ impl Access {
         }
     }
 
-    /// Of register `register`; 31 is XZR.
+    /// Moves this register; 31 is XZR.
     #[must_use]
     pub fn register(self, register: usize) -> Self {
         Self { register, ..self }
     }
 
-    /// By an instruction that the CPU gives no syndrome for, such as a pair or an exclusive.
+    /// Is an instruction whose aborts have no syndrome, such as a pair or an exclusive.
     #[must_use]
     pub fn without_syndrome(self) -> Self {
         Self {
@@ -87,7 +90,8 @@ impl Access {
         }
     }
 
-    /// Which stage 1 does not translate any more when it is first asked about an abort.
+    /// Has a VA that stage 1 does not translate when the monitor asks first. Before the access is
+    /// tried again, the translation is back.
     #[must_use]
     pub fn unresolved_at_first(self) -> Self {
         Self {
@@ -96,63 +100,60 @@ impl Access {
         }
     }
 
-    /// At another virtual address.
+    /// Has another VA.
     #[must_use]
     pub fn at(self, va: u64) -> Self {
         Self { va, ..self }
     }
 
-    /// ISS of a Data Abort, but for the fault status.
+    /// ISS of a Data Abort, without the fault status.
     #[must_use]
     pub fn iss(&self) -> u64 {
-        let flag = |set: bool, bit: u32| u64::from(set) << bit;
-        let syndrome = 1 << 24
-            | u64::from(self.sas) << 22
-            | flag(self.sign, 21)
-            | (self.register as u64) << 16
-            | flag(self.sixty_four, 15);
-        flag(self.write, 6) | if self.syndrome { syndrome } else { 0 }
-    }
-}
-/// Fault status of a stage 2 fault, as the CPU reports it.
-fn status(fault: Fault) -> u64 {
-    let base = match fault.kind {
-        // Beyond the input size is a translation fault too.
-        FaultKind::Translation | FaultKind::AddressSize => 0x04,
-        FaultKind::Permission => 0x0C,
-        FaultKind::GranuleProtection => return 0x28,
-    };
-    match u64::try_from(fault.level) {
-        Ok(level) => base | level,
-        Err(_) => 0x2B,
+        let flag = |is_set: bool, bit: u64| if is_set { bit } else { 0 };
+        let sign_extend = flag(self.sign, 1 << 21);
+        let register = (self.register as u64) << 16;
+        let width = flag(self.sixty_four, esr::SF);
+        let syndrome = esr::ISV | esr::sas(self.bytes) | sign_extend | register | width;
+        flag(self.write, esr::WNR) | flag(self.syndrome, syndrome)
     }
 }
 
-/// `HPFAR_EL2` of a fault at an IPA.
+/// Fault status of a stage 2 fault.
+fn status(fault: Fault) -> u64 {
+    let level = fault.level.into();
+    match fault.kind {
+        FaultKind::GranuleProtection => esr::GRANULE_PROTECTION,
+        // An IPA beyond the input size is a translation fault too.
+        FaultKind::Translation | FaultKind::AddressSize => esr::translation_fault(level),
+        FaultKind::Permission => esr::permission_fault(level),
+    }
+}
+
+/// `HPFAR_EL2` of a fault at this IPA.
 fn hpfar(ipa: u64) -> u64 {
     ipa >> 12 << 4
 }
 
 impl RealmCpu {
-    /// LDR X3 from an IPA.
+    /// LDR X3 from this IPA. Returns the value.
     ///
     /// # Errors
     /// The exception that the Realm took instead.
     pub async fn read(&self, ipa: u64) -> Result<u64, Taken> {
-        self.access(Access::load(ipa)).await?;
+        self.access(RealmAccess::load(ipa)).await?;
         Ok(self.gprs()[3])
     }
 
-    /// STR X3 to an IPA.
+    /// STR X3 to this IPA.
     ///
     /// # Errors
     /// The exception that the Realm took instead.
     pub async fn write(&self, ipa: u64, value: u64) -> Result<(), Taken> {
         self.set(3, value);
-        self.access(Access::store(ipa)).await
+        self.access(RealmAccess::store(ipa)).await
     }
 
-    /// Copies a structure's bytes to Realm memory, 8 at a time.
+    /// Writes Realm memory, 8 bytes at a time.
     ///
     /// # Errors
     /// The exception that the Realm took instead.
@@ -166,7 +167,7 @@ impl RealmCpu {
         Ok(())
     }
 
-    /// Copies Realm memory, 8 bytes at a time.
+    /// Reads Realm memory, 8 bytes at a time.
     ///
     /// # Errors
     /// The exception that the Realm took instead.
@@ -180,11 +181,11 @@ impl RealmCpu {
         Ok(bytes)
     }
 
-    /// A load or store, tried until it is done.
+    /// A load or store, which is tried again until it is complete.
     ///
     /// # Errors
     /// The exception that the Realm took instead.
-    pub async fn access(&self, access: Access) -> Result<(), Taken> {
+    pub async fn access(&self, access: RealmAccess) -> Result<(), Taken> {
         let mut at = FaultAddress {
             va: access.va,
             ipa: access.ipa,
@@ -192,11 +193,14 @@ impl RealmCpu {
         };
         loop {
             let start = self.begin().await;
-            let Err(fault) = self.core(|core| try_access(core, access)) else {
+            let board = self.board();
+            let result = self.running(|rec| try_access(&board.memory, rec, access));
+            drop(board);
+            let Err(fault) = result else {
                 self.done();
                 return Ok(());
             };
-            let esr = ec::DATA_ABORT | IL | access.iss() | status(fault);
+            let esr = esr::DATA_ABORT | esr::IL | access.iss() | status(fault);
             match self.abort(start, fault, esr, at).await {
                 After::Done => return Ok(()),
                 After::Again => at.resolves = true,
@@ -205,21 +209,21 @@ impl RealmCpu {
         }
     }
 
-    /// Executes a NOP at an IPA.
+    /// Executes a NOP at this IPA and comes back.
     ///
     /// # Errors
     /// The exception that the Realm took instead.
     pub async fn fetch(&self, ipa: u64) -> Result<(), Taken> {
-        let home = self.begin().await;
-        let va = VA | ipa;
+        let back = self.begin().await;
+        let va = LINEAR_MAP | ipa;
         self.context(|context| context.pc = va);
         let result = loop {
             let start = self.begin().await;
-            let fetched = self.core(|core| core.board.memory.realm_fetch(&core.stage2, ipa));
-            let Err(fault) = fetched else {
+            let stage2 = self.running(|rec| rec.stage2);
+            let Err(fault) = self.board().memory.realm_fetch(&stage2, ipa) else {
                 break Ok(());
             };
-            let esr = ec::INSTRUCTION_ABORT | IL | status(fault);
+            let esr = esr::INSTRUCTION_ABORT | esr::IL | status(fault);
             let at = FaultAddress {
                 va,
                 ipa,
@@ -227,29 +231,29 @@ impl RealmCpu {
             };
             match self.abort(start, fault, esr, at).await {
                 After::Again => {}
-                After::Done => panic!("a fetch cannot be emulated"),
+                After::Done => panic!("a fetch was emulated"),
                 After::Taken(taken) => break Err(taken),
             }
         };
-        self.context(|context| context.pc = home + 4);
+        self.context(|context| context.pc = back + 4);
         result
     }
 
-    /// An abort of stage 2, taken to the monitor; a granule protection fault is the Realm's own.
+    /// A stage 2 abort, which is taken to the monitor; a granule protection fault is taken to EL1.
     async fn abort(&self, start: u64, fault: Fault, esr: u64, at: FaultAddress) -> After {
         let far = at.va;
         if fault.kind == FaultKind::GranuleProtection {
-            self.core(|core| {
-                let (el1, context) = (&mut core.registers.el1, &mut core.context);
-                // No syndrome at EL1.
-                el1.esr = (esr | ec::SAME_EL) & !(0x7FF << 14);
+            self.running(|rec| {
+                let (el1, context) = (&mut rec.registers.el1, &mut rec.context);
+                // ESR_EL1 has no syndrome of the instruction: ISV is 0.
+                el1.esr = (esr | esr::SAME_EL) & !(0x7FF << 14);
                 (el1.far, el1.elr, el1.spsr) = (far, context.pc, context.pstate);
                 context.pc = el1.vbar + 0x200;
                 context.pstate = 0x3C5;
             });
         } else {
-            self.core(|core| core.fault = Some(at));
-            // The register is not valid for a permission fault.
+            self.running(|rec| rec.fault = Some(at));
+            // HPFAR_EL2 is not valid for a permission fault.
             let hpfar = match fault.kind {
                 FaultKind::Permission => 0x5A5A_5A50,
                 _ => hpfar(at.ipa),
@@ -260,17 +264,17 @@ impl RealmCpu {
     }
 }
 
-fn try_access(core: &mut Core, access: Access) -> Result<(), Fault> {
-    let length = 1_usize << access.sas;
-    let memory = &core.board.memory;
-    let register = core.context.gprs.get_mut(access.register);
+/// Makes the access, unless stage 2 faults.
+fn try_access(memory: &FakeMemory, rec: &mut RunningRec, access: RealmAccess) -> Result<(), Fault> {
+    let length = access.bytes as usize;
+    let register = rec.context.gprs.get_mut(access.register);
     if access.write {
         let value = register.map_or(0, |register| *register).to_le_bytes();
-        return memory.realm_write(&core.stage2, access.ipa, &value[..length]);
+        return memory.realm_write(&rec.stage2, access.ipa, &value[..length]);
     }
     let mut bytes = [0; 8];
-    memory.realm_read(&core.stage2, access.ipa, &mut bytes[..length])?;
-    let unused = 64 - 8 * (1_u32 << access.sas);
+    memory.realm_read(&rec.stage2, access.ipa, &mut bytes[..length])?;
+    let unused = 64 - 8 * access.bytes;
     let mut value = u64::from_le_bytes(bytes);
     if access.sign {
         value = ((value << unused).cast_signed() >> unused).cast_unsigned();

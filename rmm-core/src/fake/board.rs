@@ -1,66 +1,23 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! What all CPUs of a fake machine share.
 
-use super::FakeCpu;
-use super::attestation::El3Attestation;
-use super::check::digest;
+use super::config::Config;
 use super::el3::El3;
-use super::script::Script;
+use super::script::Scripts;
+use super::sync::lock;
+use super::word::GranuleWord;
 use crate::attestation;
 use crate::boot::El3Interface;
 use crate::el3::SharedPage;
-use crate::machine::{CallEl3, CpuFeatures, IdRegisters};
+use crate::machine::CallEl3;
 use crate::monitor::Monitor;
 use rmm_abi::el3::Version;
 use rmm_attest::Attestation;
 use rmm_granule::fake::FakeMemory;
-use rmm_granule::{Bank, GRANULE_SIZE, GranuleTable, Pa, Word};
-use std::collections::{HashMap, HashSet};
-use std::future::Future;
+use rmm_granule::{Bank, GRANULE_SIZE, GranuleState, GranuleTable, Pa, Word};
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-/// What a machine is made of.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// DRAM; the Host's pages come from the first bank.
-    pub dram: Vec<Bank>,
-    /// Ranges that the manifest lists and EL3 delegates although there is no RAM behind them.
-    pub holes: Vec<Bank>,
-    /// Ranges that are never delegable.
-    pub reserved: Vec<Bank>,
-    /// The CPUs' features.
-    pub features: CpuFeatures,
-    /// Number of CPUs.
-    pub cpus: usize,
-    /// What EL3 has for attestation; `None` if it knows nothing of it.
-    pub attestation: Option<El3Attestation>,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            dram: [Bank {
-                base: 0x8000_0000,
-                size: 32 << 20,
-            }]
-            .to_vec(),
-            holes: [Bank {
-                base: 0x8800_0000,
-                size: 1 << 20,
-            }]
-            .to_vec(),
-            reserved: [Bank {
-                base: 0x8000_0000,
-                size: 1 << 20,
-            }]
-            .to_vec(),
-            features: features(),
-            cpus: 4,
-            attestation: None,
-        }
-    }
-}
+use std::sync::{Arc, Mutex};
 
 /// EL3 as the monitor calls it at boot.
 struct BootEl3<'a> {
@@ -90,77 +47,38 @@ fn attestation(
     Box::leak(Box::new(fetched.unwrap_or(Attestation::unavailable())))
 }
 
-/// Features of an ordinary CPU: 48-bit addresses, neither LPA2, SVE nor a PMU for Realms.
-#[must_use]
-pub fn features() -> CpuFeatures {
-    CpuFeatures {
-        pa_bits: 48,
-        lpa2: false,
-        vmid16: true,
-        sve_vl: None,
-        num_bps: 5,
-        num_wps: 3,
-        pmu_counters: None,
-        gic_num_lrs: 3,
-        gic_pri_bits: 5,
-        gic_id_24: false,
-        gic_ext_range: false,
-        id: id_registers(),
-    }
-}
-
-/// ID registers that go with [`features`].
-#[must_use]
-pub fn id_registers() -> IdRegisters {
-    IdRegisters {
-        midr: 0x410F_D0F0,
-        // CSV3, CSV2, RME, DIT, RAS, GIC, SIMD with half precision; EL3 to EL0 AArch64 alone.
-        pfr0: 0x1111_0000_1111_1111,
-        // SSBS, BT.
-        pfr1: 0x21,
-        // Six breakpoints, four watchpoints, a PMU, Armv8.8 debug.
-        dfr0: 0x0000_0010_1030_560A,
-        isar0: 0x0221_1110_0021_2120,
-        mmfr0: 0x0000_0110_0010_1125,
-        mmfr1: 0x0000_0000_1121_2122,
-        mmfr2: 0x1221_0111_1100_1011,
-        ..IdRegisters::default()
-    }
-}
-
-/// The interrupts of one CPU, and whether a thread stands for it.
+/// Interrupt signals of one CPU, and whether a thread uses the CPU.
 #[derive(Default)]
-pub(super) struct Lines {
+pub(super) struct CpuLines {
     pub(super) irq: AtomicBool,
     pub(super) fiq: AtomicBool,
     pub(super) in_use: AtomicBool,
 }
 
-/// Memory, EL3, clock and monitor of a machine. Made by [`Board::new`], used through
-/// [`Host`](super::Host) and [`FakeCpu`].
+/// Memory, EL3, clock and monitor of a machine, used through [`Host`](super::Host).
 ///
-/// The drop asserts that no lock is held, that nothing of a Realm is left and that every DELEGATED
-/// Granule is zero.
+/// The drop asserts that no lock is held, that no granule still belongs to a Realm, and that every
+/// DELEGATED granule is all zero.
 pub struct Board {
     /// Physical memory.
     pub memory: Arc<FakeMemory>,
-    /// The monitor.
-    pub monitor: Monitor,
     /// EL3.
     pub el3: El3,
+    pub(super) monitor: Monitor,
     pub(super) config: Config,
-    /// The words of the granule table, by bank.
+    /// The granule table, by bank.
     words: Vec<(Bank, &'static [Word])>,
     clock: AtomicU64,
-    /// Contents that were made fit for execution.
-    pub(super) published: Mutex<HashSet<u64>>,
+    /// Digests of granules that were published as instructions.
+    published: Mutex<HashSet<u64>>,
+    /// Whether the Host left the CPUs in streaming SVE mode.
     pub(super) is_streaming: AtomicBool,
-    scripts: Mutex<HashMap<(u16, u64), Option<Script>>>,
-    pub(super) lines: Vec<Lines>,
+    pub(super) scripts: Scripts,
+    pub(super) lines: Vec<CpuLines>,
     pool: Mutex<Pool>,
 }
 
-/// Memory that the Host has not used yet.
+/// Host memory and VMIDs that have not been used yet.
 struct Pool {
     start: u64,
     next: u64,
@@ -172,16 +90,16 @@ impl Board {
     /// A machine that has just booted.
     ///
     /// # Panics
-    /// If the banks are not fit for a granule table.
+    /// If the banks do not fit into a granule table.
     #[must_use]
     pub fn new(config: Config) -> Arc<Self> {
         let mut banks: Vec<Bank> = config.dram.iter().chain(&config.holes).copied().collect();
         banks.sort_by_key(|bank| bank.base);
-        let length = GranuleTable::words_needed(&banks).expect("banks fit for a table");
+        let length = GranuleTable::words_needed(&banks).expect("banks that fit into a table");
         let all: &'static [Word] = (0..length).map(|_| Word::new(0)).collect::<Vec<_>>().leak();
-        // SAFETY: the only table of this memory.
+        // SAFETY: it is the only table of this memory, which this machine has just created.
         let granules = unsafe { GranuleTable::new(&banks, all) };
-        let granules = granules.expect("banks fit for a table");
+        let granules = granules.expect("banks that fit into a table");
         for range in &config.reserved {
             granules.reserve(range.base, range.size);
         }
@@ -194,19 +112,11 @@ impl Board {
                 (*bank, own)
             })
             .collect();
-        let el3 = El3Interface::new(Version::new(0, 4)).expect("a version the monitor speaks");
+        let el3 = El3Interface::new(Version::new(0, 4)).expect("a version the monitor supports");
         let memory = FakeMemory::new(&config.dram);
         let firmware = El3::new(&config.holes, config.attestation.clone());
         let mut page = firmware.shared_page();
         let attestation = attestation(&firmware, &memory, el3, &mut page);
-        let first = config.dram[0];
-        let start = config
-            .reserved
-            .iter()
-            .map(|range| range.base + range.size)
-            .filter(|end| (first.base..first.base + first.size).contains(end))
-            .max()
-            .unwrap_or(first.base);
         Arc::new(Self {
             memory,
             monitor: Monitor::new(granules, el3, config.features, attestation, page),
@@ -215,64 +125,48 @@ impl Board {
             clock: AtomicU64::new(1000),
             published: Mutex::default(),
             is_streaming: AtomicBool::new(false),
-            scripts: Mutex::default(),
-            lines: (0..config.cpus).map(|_| Lines::default()).collect(),
-            pool: Mutex::new(Pool {
-                start,
-                next: start,
-                end: first.base + first.size,
-                vmid: 1,
-            }),
+            scripts: Scripts::default(),
+            lines: (0..config.cpus).map(|_| CpuLines::default()).collect(),
+            pool: Mutex::new(Pool::new(&config)),
             config,
         })
     }
 
-    /// The CPU of this index, for one thread at a time.
-    ///
-    /// # Panics
-    /// If there is no such CPU or somebody has it.
+    /// The granule's word now; `None` if the granule table does not have the granule.
     #[must_use]
-    pub fn cpu(self: &Arc<Self>, index: usize) -> FakeCpu {
-        FakeCpu::new(self, index)
-    }
-
-    /// The Granule's word as it is: lock bit 15, state 14:12, count 11:0. None if not listed.
-    #[must_use]
-    pub fn word(&self, pa: u64) -> Option<u16> {
+    pub fn word(&self, pa: u64) -> Option<GranuleWord> {
         self.words.iter().find_map(|(bank, words)| {
             let index = usize::try_from(pa.wrapping_sub(bank.base)).ok()? / GRANULE_SIZE;
-            words.get(index).map(|word| word.load(Ordering::SeqCst))
+            words.get(index).map(load)
         })
     }
 
-    /// The words of all Granules, in the order of their addresses.
-    pub fn words_alone(&self) -> impl Iterator<Item = u16> {
-        let words = self.words.iter().flat_map(|(_, words)| *words);
-        words.map(|word| word.load(Ordering::Relaxed))
-    }
-
-    /// Address and word of every Granule.
-    pub fn words(&self) -> impl Iterator<Item = (u64, u16)> {
+    /// Address and word of each granule, in ascending order.
+    pub fn words(&self) -> impl Iterator<Item = (u64, GranuleWord)> {
         self.words.iter().flat_map(|(bank, words)| {
             let addresses = (bank.base..).step_by(GRANULE_SIZE);
-            addresses.zip(words.iter().map(|word| word.load(Ordering::SeqCst)))
+            addresses.zip(words.iter().map(load))
         })
     }
 
-    /// Addresses of all pages that were handed out so far.
-    #[must_use]
-    pub fn pages(&self) -> Vec<u64> {
-        let pool = self.pool();
+    /// Addresses of the granules in this state.
+    pub fn granules_in(&self, state: GranuleState) -> impl Iterator<Item = u64> {
+        let all = self.words().filter(move |(_, word)| word.state() == state);
+        all.map(|(pa, _)| pa)
+    }
+
+    /// Addresses of all pages that the Host has allocated.
+    pub(super) fn pages(&self) -> Vec<u64> {
+        let pool = lock(&self.pool);
         (pool.start..pool.next).step_by(GRANULE_SIZE).collect()
     }
 
-    /// `size` bytes of Host memory that nobody has used yet, aligned to `align` bytes.
+    /// `size` bytes of Host memory that have not been used yet, aligned to `align` bytes.
     ///
     /// # Panics
-    /// If there is no more.
-    #[must_use]
-    pub fn allocate(&self, size: u64, align: u64) -> u64 {
-        let mut pool = self.pool();
+    /// If there is not enough memory.
+    pub(super) fn allocate(&self, size: u64, align: u64) -> u64 {
+        let mut pool = lock(&self.pool);
         let base = pool.next.next_multiple_of(align);
         assert!(base + size <= pool.end, "out of Host memory");
         pool.next = base + size;
@@ -282,21 +176,20 @@ impl Board {
     /// A VMID that no Realm has had.
     #[must_use]
     pub fn new_vmid(&self) -> u16 {
-        let mut pool = self.pool();
+        let mut pool = lock(&self.pool);
         pool.vmid += 1;
         pool.vmid
     }
 
-    fn pool(&self) -> MutexGuard<'_, Pool> {
-        self.pool.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Records that a granule with this content was published as instructions.
+    pub(super) fn publish(&self, content: &[u8; GRANULE_SIZE]) {
+        lock(&self.published).insert(digest(content));
     }
 
-    /// Whether some Granule with this content was made fit for execution.
+    /// Whether some granule with this content was published as instructions.
     #[must_use]
     pub fn was_published(&self, content: &[u8; GRANULE_SIZE]) -> bool {
-        let published = self.published.lock();
-        let published = published.unwrap_or_else(PoisonError::into_inner);
-        published.contains(&digest(content))
+        lock(&self.published).contains(&digest(content))
     }
 
     /// Puts all CPUs into streaming SVE mode, or out of it.
@@ -310,64 +203,48 @@ impl Board {
         self.clock.load(Ordering::SeqCst)
     }
 
-    /// Lets time pass.
+    /// Advances the counter.
     pub fn advance(&self, ticks: u64) {
         self.clock.fetch_add(ticks, Ordering::SeqCst);
     }
+}
 
-    /// Makes `script` what runs in the REC with this VMID and `VMPIDR_EL2`, from its next
-    /// instruction on.
-    pub(super) fn set_script<F>(
-        &self,
-        vmid: u16,
-        vmpidr: u64,
-        script: impl FnOnce(super::RealmCpu) -> F,
-    ) where
-        F: Future<Output = ()> + Send + 'static,
-    {
-        let script = Script::new(script);
-        let old = self.scripts().insert((vmid, vmpidr), Some(script));
-        assert!(
-            !matches!(old, Some(None)),
-            "a new script for a REC that runs"
-        );
+impl Pool {
+    /// The first bank behind the reserved ranges in it.
+    fn new(config: &Config) -> Self {
+        let bank = config.dram[0];
+        let end = bank.base + bank.size;
+        let reserved = config.reserved.iter().map(|range| range.base + range.size);
+        let start = reserved
+            .filter(|end_of_range| (bank.base..end).contains(end_of_range))
+            .max()
+            .unwrap_or(bank.base);
+        Self {
+            start,
+            next: start,
+            end,
+            vmid: 1,
+        }
     }
+}
 
-    /// Takes the script of a REC to run it; one that was given none idles.
-    pub(super) fn take_script(&self, vmid: u16, vmpidr: u64) -> Script {
-        let mut scripts = self.scripts();
-        let slot = scripts
-            .entry((vmid, vmpidr))
-            .or_insert_with(|| Some(Script::idle()));
-        slot.take().expect("a REC on two CPUs at once")
-    }
-
-    /// Puts the script of a REC back.
-    pub(super) fn put_script(&self, vmid: u16, vmpidr: u64, script: Script) {
-        self.scripts().insert((vmid, vmpidr), Some(script));
-    }
-
-    /// Forgets the scripts of a Realm that is gone; tells which did not come to their end.
-    pub(super) fn forget_scripts(&self, vmid: u16) -> Vec<u64> {
-        let mut unfinished = Vec::new();
-        self.scripts().retain(|key, script| {
-            let stays = key.0 != vmid;
-            if !stays && !script.as_ref().is_some_and(Script::is_finished) {
-                unfinished.push(key.1);
-            }
-            stays
-        });
-        unfinished
-    }
-
-    fn scripts(&self) -> MutexGuard<'_, HashMap<(u16, u64), Option<Script>>> {
-        self.scripts.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn load(word: &Word) -> GranuleWord {
+    GranuleWord::from_raw(word.load(Ordering::SeqCst))
 }
 
 #[allow(clippy::cast_possible_truncation)]
 fn granules_of(bank: &Bank) -> usize {
     bank.size as usize / GRANULE_SIZE
+}
+
+/// A number that in practice differs for different contents.
+pub(super) fn digest(content: &[u8; GRANULE_SIZE]) -> u64 {
+    let (words, _) = content.as_chunks::<8>();
+    words.iter().fold(0xCBF2_9CE4_8422_2325, |hash, word| {
+        (hash ^ u64::from_le_bytes(*word))
+            .wrapping_mul(0x9E37_79B9_7F4A_7C15)
+            .rotate_left(29)
+    })
 }
 
 impl Drop for Board {
@@ -376,16 +253,19 @@ impl Drop for Board {
             return;
         }
         for (pa, word) in self.words() {
-            match word {
-                // UNDELEGATED, or never delegable.
-                0 | 0x7000 => {}
-                // DELEGATED.
-                0x1000 if self.memory.pas(Pa(pa)).is_some() => {
-                    let content = self.memory.peek(Pa(pa));
-                    assert!(content == [0; GRANULE_SIZE], "{pa:#x} is not wiped");
-                }
-                0x1000 => {}
-                _ => panic!("{pa:#x} is left with word {word:#x}"),
+            assert!(
+                matches!(
+                    word.state(),
+                    GranuleState::Undelegated
+                        | GranuleState::Delegated
+                        | GranuleState::NeverDelegable
+                ) && word == GranuleWord::new(word.state(), 0),
+                "{pa:#x} is left behind as {word:?}"
+            );
+            let is_delegated = word.state() == GranuleState::Delegated;
+            if is_delegated && self.memory.pas(Pa(pa)).is_some() {
+                let content = self.memory.peek(Pa(pa));
+                assert!(content == [0; GRANULE_SIZE], "{pa:#x} is not wiped");
             }
         }
     }

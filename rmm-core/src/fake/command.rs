@@ -1,96 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! The RMI commands as functions.
 
-use super::Host;
+use super::host::Host;
+use super::reply::{EntryReport, Status};
 use rmm_abi::rmi::fid;
-
-/// A command's status word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Status {
-    /// `RMI_SUCCESS`.
-    Success,
-    /// `RMI_ERROR_INPUT`.
-    Input,
-    /// `RMI_ERROR_REALM` with this index.
-    Realm(u8),
-    /// `RMI_ERROR_REC`.
-    Rec,
-    /// `RMI_ERROR_RTT` with this level.
-    Rtt(i8),
-    /// X0 of something that is no command.
-    NotSupported,
-}
-
-impl Status {
-    /// Decodes X0.
-    ///
-    /// # Panics
-    /// If X0 is not a status word.
-    #[must_use]
-    pub fn of(x0: u64) -> Self {
-        if x0 == u64::MAX {
-            return Self::NotSupported;
-        }
-        assert_eq!(x0 >> 16, 0, "no status word: {x0:#x}");
-        let [code, index, ..] = x0.to_le_bytes();
-        match (code, index) {
-            (0, 0) => Self::Success,
-            (1, 0) => Self::Input,
-            (2, _) => Self::Realm(index),
-            (3, 0) => Self::Rec,
-            (4, _) => Self::Rtt(index.cast_signed()),
-            _ => panic!("no status word: {x0:#x}"),
-        }
-    }
-}
-
-/// What RMI_RTT_READ_ENTRY returns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct EntryReport {
-    /// `walk_level`.
-    pub level: i64,
-    /// `state`: 0 UNASSIGNED, 1 ASSIGNED, 2 TABLE.
-    pub state: u64,
-    /// `desc`.
-    pub desc: u64,
-    /// `ripas`: 0 EMPTY, 1 RAM, 2 DESTROYED.
-    pub ripas: u64,
-}
-
-impl EntryReport {
-    /// An entry without memory.
-    #[must_use]
-    pub fn unassigned(level: i64, ripas: u64) -> Self {
-        Self {
-            level,
-            state: 0,
-            desc: 0,
-            ripas,
-        }
-    }
-
-    /// An entry with memory at the address in `desc`.
-    #[must_use]
-    pub fn assigned(level: i64, desc: u64, ripas: u64) -> Self {
-        Self {
-            level,
-            state: 1,
-            desc,
-            ripas,
-        }
-    }
-
-    /// An entry that refers to the table at `desc`.
-    #[must_use]
-    pub fn table(level: i64, desc: u64) -> Self {
-        Self {
-            level,
-            state: 2,
-            desc,
-            ripas: 0,
-        }
-    }
-}
+use rmm_granule::fake::Pas;
+use rmm_granule::{GRANULE_SIZE, Pa};
 
 /// A level as an argument.
 fn arg(level: i64) -> u64 {
@@ -99,11 +14,13 @@ fn arg(level: i64) -> u64 {
 
 #[allow(missing_docs, reason = "each is the RMI command of its name")]
 impl Host {
+    /// Returns the status, the lower and the higher version.
     pub fn version(&self, req: u64) -> (Status, u64, u64) {
         let reply = self.call(fid::RMI_VERSION, &[req]);
         (reply.status, reply.x[1], reply.x[2])
     }
 
+    /// Returns the status and the register.
     pub fn features(&self, index: u64) -> (Status, u64) {
         let reply = self.call(fid::RMI_FEATURES, &[index]);
         (reply.status, reply.x[1])
@@ -129,6 +46,7 @@ impl Host {
         self.call(fid::RMI_REALM_DESTROY, &[rd]).status
     }
 
+    /// Returns the status and the count.
     pub fn rec_aux_count(&self, rd: u64) -> (Status, u64) {
         let reply = self.call(fid::RMI_REC_AUX_COUNT, &[rd]);
         (reply.status, reply.x[1])
@@ -162,7 +80,7 @@ impl Host {
             .status
     }
 
-    /// Status, data, top.
+    /// Returns the status, `data` and `top`.
     pub fn data_destroy(&self, rd: u64, ipa: u64) -> (Status, u64, u64) {
         let reply = self.call(fid::RMI_DATA_DESTROY, &[rd, ipa]);
         (reply.status, reply.x[1], reply.x[2])
@@ -173,13 +91,13 @@ impl Host {
             .status
     }
 
-    /// Status, rtt, top.
+    /// Returns the status, `rtt` and `top`.
     pub fn rtt_destroy(&self, rd: u64, ipa: u64, level: i64) -> (Status, u64, u64) {
         let reply = self.call(fid::RMI_RTT_DESTROY, &[rd, ipa, arg(level)]);
         (reply.status, reply.x[1], reply.x[2])
     }
 
-    /// Status, rtt.
+    /// Returns the status and `rtt`.
     pub fn rtt_fold(&self, rd: u64, ipa: u64, level: i64) -> (Status, u64) {
         let reply = self.call(fid::RMI_RTT_FOLD, &[rd, ipa, arg(level)]);
         (reply.status, reply.x[1])
@@ -190,7 +108,7 @@ impl Host {
             .status
     }
 
-    /// Status, top.
+    /// Returns the status and `top`.
     pub fn rtt_unmap_unprotected(&self, rd: u64, ipa: u64, level: i64) -> (Status, u64) {
         let reply = self.call(fid::RMI_RTT_UNMAP_UNPROTECTED, &[rd, ipa, arg(level)]);
         (reply.status, reply.x[1])
@@ -198,24 +116,47 @@ impl Host {
 
     pub fn rtt_read_entry(&self, rd: u64, ipa: u64, level: i64) -> (Status, EntryReport) {
         let reply = self.call(fid::RMI_RTT_READ_ENTRY, &[rd, ipa, arg(level)]);
-        let report = EntryReport {
-            level: reply.x[1].cast_signed(),
-            state: reply.x[2],
-            desc: reply.x[3],
-            ripas: reply.x[4],
-        };
-        (reply.status, report)
+        (reply.status, EntryReport::of(&reply))
     }
 
-    /// Status, out_top.
+    /// Returns the status and `out_top`.
     pub fn rtt_init_ripas(&self, rd: u64, base: u64, top: u64) -> (Status, u64) {
         let reply = self.call(fid::RMI_RTT_INIT_RIPAS, &[rd, base, top]);
         (reply.status, reply.x[1])
     }
 
-    /// Status, out_top.
+    /// Returns the status and `out_top`.
     pub fn rtt_set_ripas(&self, rd: u64, rec: u64, base: u64, top: u64) -> (Status, u64) {
         let reply = self.call(fid::RMI_RTT_SET_RIPAS, &[rd, rec, base, top]);
         (reply.status, reply.x[1])
+    }
+}
+
+impl Host {
+    /// A new page, delegated.
+    #[must_use]
+    pub fn granule(&self) -> u64 {
+        let pa = self.page();
+        self.delegate(pa);
+        pa
+    }
+
+    /// Delegates a page.
+    ///
+    /// # Panics
+    /// If the monitor refuses.
+    pub fn delegate(&self, pa: u64) {
+        assert_eq!(self.granule_delegate(pa), Status::Success, "{pa:#x}");
+    }
+
+    /// Undelegates a page and asserts that it comes back Non-secure and all zero.
+    ///
+    /// # Panics
+    /// If the monitor refuses, or if the page does not come back like this.
+    pub fn undelegate(&self, pa: u64) {
+        assert_eq!(self.granule_undelegate(pa), Status::Success, "{pa:#x}");
+        assert_eq!(self.board().memory.pas(Pa(pa)), Some(Pas::NonSecure));
+        let content = self.read(pa, GRANULE_SIZE);
+        assert!(content.iter().all(|byte| *byte == 0), "{pa:#x}");
     }
 }

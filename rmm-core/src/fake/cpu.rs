@@ -2,9 +2,9 @@
 //! One CPU of the fake machine.
 
 use super::board::Board;
-use super::check::digest;
 use super::registers::{Registers, poison};
-use super::script::{Core, FaultAddress, Given, Script};
+use super::running::{FaultAddress, HCR_VSE, Lent, RunningRec};
+use super::script::{RecName, Script};
 use crate::machine::{
     CallEl3, CpuFeatures, EntryControls, Exception, Machine, OnCpu, RecContext, SimdState,
     SveState, TimerLines, ZRegisters,
@@ -16,15 +16,16 @@ use rmm_granule::fake::{FakeCpuMemory, Stage2Regs};
 use rmm_granule::{GRANULE_SIZE, Ipa, Memory, NsFault, Pa};
 use rmm_rtt::Stage2;
 use std::cell::RefCell;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
 use zerocopy::FromZeros;
 
 /// A CPU, used by one thread.
 ///
-/// It holds the monitor to the contract of [`Machine`]: a REC is entered, run and left in this
-/// order; timers are looked at before each run; EL1 registers are saved before they are changed.
-pub struct FakeCpu {
+/// It asserts that the monitor keeps to the contract of [`Machine`]: a REC is entered, run and left
+/// in this order; timers are masked before each run; EL1 registers are saved before they are
+/// loaded; what is lent is reclaimed before the REC leaves.
+pub(super) struct FakeCpu {
     index: usize,
     board: Arc<Board>,
     memory: FakeCpuMemory,
@@ -34,20 +35,18 @@ pub struct FakeCpu {
 
 /// A REC between `enter_realm` and `leave_realm`.
 struct Entered {
+    name: RecName,
     script: Script,
-    /// VMID and `VMPIDR_EL2`, which name the script.
-    key: (u16, u64),
     stage2: Stage2Regs,
     controls: EntryControls,
-    /// The Host's registers.
+    /// Registers of the Host.
     host: Registers,
-    /// What the Realm was given because it used it.
-    given: Given,
-    /// What `mask_timers` found since the last run.
+    lent: Lent,
+    /// Result of `mask_timers` since the last run.
     masked: Option<TimerLines>,
-    /// `RecContext::el1` is up to date.
+    /// Whether `RecContext::el1` is up to date.
     el1_saved: bool,
-    /// The last stage 2 fault.
+    /// The stage 2 fault that ended the last run.
     fault: Option<FaultAddress>,
 }
 
@@ -55,7 +54,7 @@ impl FakeCpu {
     pub(super) fn new(board: &Arc<Board>, index: usize) -> Self {
         let lines = board.lines.get(index).expect("a CPU of the board");
         let was_in_use = lines.in_use.swap(true, Ordering::SeqCst);
-        assert!(!was_in_use, "two threads for one CPU");
+        assert!(!was_in_use, "two threads use one CPU");
         Self {
             index,
             board: board.clone(),
@@ -65,27 +64,18 @@ impl FakeCpu {
         }
     }
 
-    /// The machine.
-    #[must_use]
-    pub fn board(&self) -> &Arc<Board> {
-        &self.board
-    }
-
-    /// Asserts that nothing of an RMI call is left on this CPU: no window, no REC, and the Host's
-    /// registers are its own.
-    ///
-    /// # Panics
-    /// If something is.
-    pub fn assert_quiet(&self) {
+    /// Asserts that no RMI call left anything behind on this CPU: no window is open, no REC is
+    /// entered, and the registers are those of the Host.
+    pub(super) fn assert_quiet(&self) {
         self.memory.assert_quiet();
-        assert!(self.entered.borrow().is_none(), "a REC was not left");
+        assert!(self.entered.borrow().is_none(), "a REC is still entered");
         self.registers.borrow().assert_host(self.index);
     }
 
-    fn with<R>(&self, f: impl FnOnce(&mut Registers, &mut Entered) -> R) -> R {
+    fn with_entered<R>(&self, work: impl FnOnce(&mut Registers, &mut Entered) -> R) -> R {
         let mut entered = self.entered.borrow_mut();
         let entered = entered.as_mut().expect("no REC is entered");
-        f(&mut self.registers.borrow_mut(), entered)
+        work(&mut self.registers.borrow_mut(), entered)
     }
 }
 
@@ -96,14 +86,14 @@ impl Drop for FakeCpu {
     }
 }
 
-// SAFETY: everything is `FakeCpuMemory`'s doing, which keeps the promise.
+// SAFETY: each method calls the same method of `FakeCpuMemory`, which keeps the contract.
 unsafe impl Memory for FakeCpu {
     fn map(&self, pa: Pa) -> NonNull<[u8; GRANULE_SIZE]> {
         self.memory.map(pa)
     }
 
     unsafe fn unmap(&self, window: NonNull<[u8; GRANULE_SIZE]>) {
-        // SAFETY: by the same contract.
+        // SAFETY: the caller keeps the contract of this very method.
         unsafe { self.memory.unmap(window) }
     }
 
@@ -160,12 +150,12 @@ impl Machine for FakeCpu {
 
     unsafe fn enter_realm(&self, rec: &mut RecContext, stage2: &Stage2, controls: EntryControls) {
         let mut entered = self.entered.borrow_mut();
-        assert!(entered.is_none(), "two RECs on one CPU");
+        assert!(entered.is_none(), "two RECs are entered on one CPU");
         let mut registers = self.registers.borrow_mut();
-        let key = (stage2.vmid, rec.vmpidr);
+        let name = (stage2.vmid, rec.vmpidr);
         *entered = Some(Entered {
-            script: self.board.take_script(key.0, key.1),
-            key,
+            name,
+            script: self.board.scripts.enter(name),
             stage2: Stage2Regs {
                 vmid: stage2.vmid,
                 base: stage2.base,
@@ -175,7 +165,7 @@ impl Machine for FakeCpu {
             },
             controls,
             host: registers.clone(),
-            given: Given::default(),
+            lent: Lent::default(),
             masked: None,
             el1_saved: false,
             fault: None,
@@ -185,29 +175,29 @@ impl Machine for FakeCpu {
     }
 
     fn resolve_ipa(&self, _: &OnCpu<'_>, va: u64) -> Option<Ipa> {
-        // Stage 1 of a scripted Realm is what the script says it is.
-        self.with(|_, entered| {
-            let fault = entered.fault.expect("no fault to find the IPA of");
-            assert_eq!(va, fault.va);
+        // A scripted Realm has no tables of stage 1: the script says what its VA translates to.
+        self.with_entered(|_, entered| {
+            let fault = entered
+                .fault
+                .expect("only the VA of a stage 2 fault is resolved");
+            assert_eq!(va, fault.va, "the VA of the last stage 2 fault");
             fault.resolves.then_some(Ipa(fault.ipa))
         })
     }
 
     fn is_streaming(&self, _: &OnCpu<'_>) -> bool {
-        self.with(|_, _| self.board.is_streaming.load(Ordering::SeqCst))
+        self.with_entered(|_, _| self.board.is_streaming.load(Ordering::SeqCst))
     }
 
     fn publish_instructions(&self, granule: &[u8; GRANULE_SIZE]) {
-        let published = self.board.published.lock();
-        let mut published = published.unwrap_or_else(PoisonError::into_inner);
-        published.insert(digest(granule));
+        self.board.publish(granule);
     }
 
     fn run_realm(&self, rec: &mut OnCpu<'_>) -> Exception {
         let lines = &self.board.lines[self.index];
-        self.with(|registers, entered| {
+        self.with_entered(|registers, entered| {
             let masked = entered.masked.take();
-            let masked = masked.expect("the timers were not looked at");
+            let masked = masked.expect("timers are masked before each run");
             entered.el1_saved = false;
             poison(rec);
             if lines.irq.load(Ordering::SeqCst) {
@@ -216,22 +206,21 @@ impl Machine for FakeCpu {
             if lines.fiq.load(Ordering::SeqCst) {
                 return Exception::Fiq;
             }
-            let core = Core {
+            let running = RunningRec {
                 context: rec.clone(),
                 registers: registers.clone(),
-                given: entered.given,
+                lent: entered.lent,
                 controls: entered.controls,
                 stage2: entered.stage2,
                 masked,
-                board: self.board.clone(),
                 cpu: self.index,
                 fault: None,
                 exception: None,
             };
-            let (core, exception) = entered.script.resume(core);
-            **rec = core.context;
-            *registers = core.registers;
-            entered.fault = core.fault;
+            let (running, exception) = entered.script.resume(running);
+            **rec = running.context;
+            *registers = running.registers;
+            entered.fault = running.fault;
             poison(rec);
             exception
         })
@@ -240,41 +229,40 @@ impl Machine for FakeCpu {
     unsafe fn leave_realm(&self, rec: &mut OnCpu<'_>) {
         let entered = self.entered.borrow_mut().take();
         let entered = entered.expect("no REC is entered");
-        assert_eq!(entered.given, Given::default(), "not taken back");
+        assert_eq!(entered.lent, Lent::default(), "still lent");
         let mut registers = self.registers.borrow_mut();
         registers.save(rec, self.board.now());
         let gic = registers.gic.clone();
         *registers = entered.host;
         registers.gic = gic;
         registers.close_gic();
-        self.board
-            .put_script(entered.key.0, entered.key.1, entered.script);
+        self.board.scripts.leave(entered.name, entered.script);
     }
 
     fn save_el1(&self, rec: &mut OnCpu<'_>) {
-        self.with(|registers, entered| {
+        self.with_entered(|registers, entered| {
             rec.el1 = registers.el1.clone();
             entered.el1_saved = true;
         });
     }
 
     fn load_el1(&self, rec: &OnCpu<'_>) {
-        self.with(|registers, entered| {
-            assert!(entered.el1_saved, "EL1 registers that were never saved");
+        self.with_entered(|registers, entered| {
+            assert!(entered.el1_saved, "EL1 registers loaded but not saved");
             registers.el1 = rec.el1.clone();
         });
     }
 
     fn pend_serror(&self, rec: &mut OnCpu<'_>, syndrome: u64) {
-        self.with(|registers, _| {
+        self.with_entered(|registers, _| {
             registers.vsesr = syndrome;
             rec.vsesr = syndrome;
-            rec.hcr_extra |= super::script::HCR_VSE;
+            rec.hcr_extra |= HCR_VSE;
         });
     }
 
     fn mask_timers(&self, _: &OnCpu<'_>) -> TimerLines {
-        self.with(|registers, entered| {
+        self.with_entered(|registers, entered| {
             let lines = registers.timer_lines(self.board.now());
             entered.masked = Some(lines);
             lines
@@ -282,23 +270,23 @@ impl Machine for FakeCpu {
     }
 
     fn lend_simd(&self, _: &OnCpu<'_>, simd: &SimdState) {
-        self.with(|registers, entered| {
-            entered.given.give_simd(None);
+        self.with_entered(|registers, entered| {
+            entered.lent.lend_simd(None);
             registers.simd = simd.clone();
         });
     }
 
     fn reclaim_simd(&self, _: &OnCpu<'_>, simd: &mut SimdState) {
-        self.with(|registers, entered| {
-            entered.given.take_simd(None);
+        self.with_entered(|registers, entered| {
+            entered.lent.reclaim_simd(None);
             *simd = registers.simd.clone();
             registers.simd = entered.host.simd.clone();
         });
     }
 
     fn lend_sve(&self, _: &OnCpu<'_>, vl: u8, [low, high]: [&ZRegisters; 2], rest: &SveState) {
-        self.with(|registers, entered| {
-            entered.given.give_simd(Some(vl));
+        self.with_entered(|registers, entered| {
+            entered.lent.lend_simd(Some(vl));
             *registers.z = [low.clone(), high.clone()];
             registers.sve = rest.clone();
             registers.simd = SimdState::new_zeroed();
@@ -312,8 +300,8 @@ impl Machine for FakeCpu {
         [low, high]: [&mut ZRegisters; 2],
         rest: &mut SveState,
     ) {
-        self.with(|registers, entered| {
-            entered.given.take_simd(Some(vl));
+        self.with_entered(|registers, entered| {
+            entered.lent.reclaim_simd(Some(vl));
             [*low, *high] = *registers.z.clone();
             *rest = registers.sve.clone();
             registers.z = entered.host.z.clone();
@@ -323,33 +311,30 @@ impl Machine for FakeCpu {
     }
 
     fn lend_debug(&self, rec: &OnCpu<'_>) {
-        self.with(|registers, entered| {
-            assert!(!entered.given.debug, "given twice");
-            entered.given.debug = true;
+        self.with_entered(|registers, entered| {
+            entered.lent.lend_debug();
             registers.debug = rec.debug.clone();
         });
     }
 
     fn reclaim_debug(&self, rec: &mut OnCpu<'_>) {
-        self.with(|registers, entered| {
-            assert!(entered.given.debug, "never given");
-            entered.given.debug = false;
+        self.with_entered(|registers, entered| {
+            entered.lent.reclaim_debug();
             rec.debug = registers.debug.clone();
             registers.debug = entered.host.debug.clone();
         });
     }
 
     fn lend_pmu(&self, rec: &OnCpu<'_>, counters: u8) {
-        self.with(|registers, entered| {
-            assert_eq!(entered.given.pmu, None, "given twice");
-            entered.given.pmu = Some(counters);
+        self.with_entered(|registers, entered| {
+            entered.lent.lend_pmu(counters);
             registers.pmu = rec.pmu.clone();
         });
     }
 
     fn reclaim_pmu(&self, rec: &mut OnCpu<'_>, counters: u8) {
-        self.with(|registers, entered| {
-            assert_eq!(entered.given.pmu.take(), Some(counters), "never given");
+        self.with_entered(|registers, entered| {
+            entered.lent.reclaim_pmu(counters);
             rec.pmu = registers.pmu.clone();
             registers.pmu = entered.host.pmu.clone();
         });

@@ -2,25 +2,27 @@
 //! EL3 of the fake machine.
 
 use super::attestation::{self, El3Attestation, Service};
+use super::sync::lock;
 use crate::el3::SharedPage;
 use rmm_abi::el3::{error, fid};
 use rmm_granule::fake::{FakeMemory, Pas};
 use rmm_granule::{Bank, GRANULE_SIZE, Pa};
 use std::collections::BTreeSet;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 type Hook = Box<dyn FnMut(u64, [u64; 4]) -> Option<i64> + Send>;
 
-/// EL3: it keeps the GPT and, if it is told so, a Realm attestation key and a platform token.
+/// EL3, which owns the GPT. If the machine has attestation, EL3 also has a Realm attestation key
+/// and a platform token.
 pub struct El3 {
-    /// Ranges in its GPT with no RAM behind them.
+    /// Ranges in the GPT that have no RAM.
     holes: Vec<Bank>,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
-    /// Granules of the holes that are in Realm PAS.
+    /// Granules in `holes` that are in Realm PAS.
     realm_holes: BTreeSet<u64>,
     hook: Option<Hook>,
     attestation: Option<Service>,
@@ -52,23 +54,23 @@ impl El3 {
         SharedPage::new(Pa(attestation::PAGE), service.page())
     }
 
-    /// Has `hook` see each call first: function identifier and arguments. A status it gives is
-    /// EL3's answer, and nothing is done.
+    /// Calls `hook` first for each call, with the function identifier and the arguments. If it
+    /// returns a status, EL3 returns this status and does nothing.
     pub fn set_hook(&self, hook: impl FnMut(u64, [u64; 4]) -> Option<i64> + Send + 'static) {
         self.state().hook = Some(Box::new(hook));
     }
 
-    /// EL3 does what it is asked for again.
+    /// Removes the hook.
     pub fn clear_hook(&self) {
         self.state().hook = None;
     }
 
-    /// All calls since the last time, oldest first.
+    /// All calls since this function was called last, oldest first.
     pub fn take_calls(&self) -> Vec<(u64, [u64; 4])> {
         std::mem::take(&mut self.state().calls)
     }
 
-    /// Whether a Granule with no RAM behind it is in Realm PAS.
+    /// Whether a granule in a range without RAM is in Realm PAS.
     pub fn is_realm_hole(&self, pa: u64) -> bool {
         self.state().realm_holes.contains(&pa)
     }
@@ -115,17 +117,17 @@ impl El3 {
         } else if delegates {
             memory.delegate(granule).is_ok()
         } else {
-            // Content that leaves Realm PAS is for the Host to read.
+            // The Host can read whatever content leaves Realm PAS.
             let wiped = memory.pas(granule) != Some(Pas::Realm)
                 || memory.peek(granule) == [0; GRANULE_SIZE];
-            assert!(wiped, "{pa:#x} is given back with content");
+            assert!(wiped, "{pa:#x} leaves Realm PAS with content");
             memory.undelegate(granule).is_ok()
         };
         if changed { error::OK } else { error::BAD_PAS }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 

@@ -1,44 +1,39 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A Host at Normal EL2.
+//! A Host at Normal EL2: its memory, its CPU and its RMI calls.
 
-use super::board::{Board, Config};
-use super::check::Snapshot;
-use super::command::Status;
-use super::{FakeCpu, RealmBuilder, RealmCpu};
+use super::board::Board;
+use super::config::Config;
+use super::constants::PAGE;
+use super::cpu::FakeCpu;
+use super::realm_cpu::RealmCpu;
+use super::reply::{Reply, Status, command_name};
+use super::running::RecSlot;
+use super::script::Script;
+use super::snapshot::Snapshot;
+use crate::machine::{CpuFeatures, Machine};
 use crate::rmi;
 use rmm_abi::mpidr::index_to_mpidr_el1;
 use rmm_abi::rmi::fid;
 use rmm_granule::fake::Pas;
-use rmm_granule::{GRANULE_SIZE, Pa};
+use rmm_granule::{GRANULE_SIZE, GranuleState, Pa};
 use std::cell::Cell;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes};
-
-/// Size of a page in bytes, as addresses are counted.
-pub const PAGE: u64 = GRANULE_SIZE as u64;
+use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// The Host on one CPU.
 ///
-/// Alone on its machine it is strict: whatever a failed command changed is found at once. The
-/// Hosts of several CPUs ([`Host::on_cpu`]) are not, since others change the state meanwhile.
+/// The Host that a test makes is strict: after each command that fails, it asserts that the state
+/// of the machine has not changed. Where several CPUs make calls at once ([`Host::of_board`]),
+/// nobody can be strict: see [`Host::leniently`].
 pub struct Host {
     board: Arc<Board>,
     cpu: FakeCpu,
     strict: Cell<bool>,
 }
 
-/// What an RMI call returns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reply {
-    /// X0, decoded.
-    pub status: Status,
-    /// X0 to X7.
-    pub x: [u64; 8],
-}
-
-/// What the Host leaves in registers that are no arguments.
+/// Base of the values in registers that are not arguments.
 const UNUSED: u64 = 0xAAAA_5555_0000_0000;
 
 impl Host {
@@ -54,25 +49,27 @@ impl Host {
         Self::on(&Board::new(config), 0, true)
     }
 
-    fn on(board: &Arc<Board>, cpu: usize, strict: bool) -> Self {
-        Self {
-            board: board.clone(),
-            cpu: board.cpu(cpu),
-            strict: Cell::new(strict),
-        }
-    }
-
-    /// The Host on another CPU, for another thread. Nobody is strict from now on.
+    /// The Host of an ordinary machine with other CPUs.
     #[must_use]
-    pub fn on_cpu(&self, cpu: usize) -> Self {
-        self.strict.set(false);
-        Self::on(&self.board, cpu, false)
+    pub fn with_features(features: CpuFeatures) -> Self {
+        Self::with(Config {
+            features,
+            ..Config::default()
+        })
     }
 
-    /// The same, by whoever has only the board.
+    /// The Host on another CPU of a machine, for another thread. It is not strict.
     #[must_use]
     pub fn of_board(board: &Arc<Board>, cpu: usize) -> Self {
         Self::on(board, cpu, false)
+    }
+
+    fn on(board: &Arc<Board>, cpu: usize, strict: bool) -> Self {
+        Self {
+            board: board.clone(),
+            cpu: FakeCpu::new(board, cpu),
+            strict: Cell::new(strict),
+        }
     }
 
     /// The machine.
@@ -81,7 +78,8 @@ impl Host {
         &self.board
     }
 
-    /// Does `work` without the checks of a strict Host, which take time.
+    /// Calls `work`. Meanwhile the Host is not strict: other CPUs change the state of the machine,
+    /// or the comparisons would take too long.
     pub fn leniently<R>(&self, work: impl FnOnce() -> R) -> R {
         let strict = self.strict.replace(false);
         let result = work();
@@ -89,14 +87,14 @@ impl Host {
         result
     }
 
-    /// An RMI call, held against the calling convention and, if it fails, against the state of
-    /// the machine before.
+    /// Makes an RMI call. Asserts that the monitor keeps to the calling convention and leaves no
+    /// granule locked and, if the call fails, that it has changed nothing.
     ///
     /// # Panics
-    /// If the monitor breaks a rule.
+    /// If the monitor breaks one of these rules.
     pub fn call(&self, function: u64, args: &[u64]) -> Reply {
         let before = self.strict.get().then(|| Snapshot::of(&self.board));
-        let reply = self.call_that_may_run(function, args);
+        let reply = self.call_unchecked(function, args);
         if let Some(before) = before {
             if reply.status != Status::Success {
                 before.assert_unchanged(&self.board, function);
@@ -106,23 +104,21 @@ impl Host {
         reply
     }
 
-    /// As [`Host::call`], for a command that may fail after it has run a Realm.
+    /// As [`Host::call`], but asserts only that the monitor keeps to the calling convention: for
+    /// commands that may fail after they have run a Realm, and for calls that are not RMI.
     ///
     /// # Panics
-    /// If the monitor breaks a rule.
-    pub fn call_that_may_run(&self, function: u64, args: &[u64]) -> Reply {
+    /// If the monitor breaks the calling convention.
+    pub fn call_unchecked(&self, function: u64, args: &[u64]) -> Reply {
         let mut call = core::array::from_fn(|n| UNUSED | n as u64);
         call[0] = function;
         call[1..=args.len()].copy_from_slice(args);
         let x = rmi::handle(&self.board.monitor, &self.cpu, call);
         self.cpu.assert_quiet();
 
-        let declared = outputs(function);
-        for n in 1..8 {
-            if n > declared {
-                let expected = if n < 4 { 0 } else { call[n] };
-                assert_eq!(x[n], expected, "X{n} after {function:#x}");
-            }
+        for n in outputs(function) + 1..8 {
+            let expected = if n < 4 { 0 } else { call[n] };
+            assert_eq!(x[n], expected, "X{n} after {}", command_name(function));
         }
         Reply {
             status: Status::of(x[0]),
@@ -130,95 +126,31 @@ impl Host {
         }
     }
 
-    /// Makes `script` what runs in the REC of this index of whatever Realm has this VMID.
-    pub fn program<F>(&self, vmid: u16, index: u64, script: impl FnOnce(RealmCpu) -> F)
+    /// Sets the script that runs in the REC with this index of the Realm with this VMID, from the
+    /// next instruction on.
+    ///
+    /// # Panics
+    /// If the REC is entered.
+    pub fn script<F>(&self, vmid: u16, index: u64, script: impl FnOnce(RealmCpu) -> F)
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        self.board
-            .set_script(vmid, index_to_mpidr_el1(index), script);
+        let slot = RecSlot::default();
+        let program = script(RealmCpu::new(slot.clone(), &self.board));
+        let rec = (vmid, index_to_mpidr_el1(index));
+        self.board.scripts.set(rec, Script::new(slot, program));
     }
 
-    /// A Realm to be.
-    pub fn realm(&self) -> RealmBuilder<'_> {
-        RealmBuilder::new(self)
-    }
-
-    /// A new page of the Host's.
+    /// A new page of Host memory.
     #[must_use]
     pub fn page(&self) -> u64 {
         self.pages(1, PAGE)
     }
 
-    /// New pages of the Host's in a row, the first aligned to `align` bytes.
+    /// New pages of Host memory side by side, the first aligned to `align` bytes.
     #[must_use]
     pub fn pages(&self, count: u64, align: u64) -> u64 {
         self.board.allocate(count * PAGE, align)
-    }
-
-    /// A new page, filled with zero and delegated.
-    #[must_use]
-    pub fn granule(&self) -> u64 {
-        let pa = self.page();
-        self.delegate(pa);
-        pa
-    }
-
-    /// Delegates a page.
-    ///
-    /// # Panics
-    /// If the monitor does not take it.
-    pub fn delegate(&self, pa: u64) {
-        assert_eq!(self.granule_delegate(pa), Status::Success, "{pa:#x}");
-    }
-
-    /// Takes a page back, which then holds nothing.
-    ///
-    /// # Panics
-    /// If the monitor does not give it, or has left something in it.
-    pub fn undelegate(&self, pa: u64) {
-        assert_eq!(self.granule_undelegate(pa), Status::Success, "{pa:#x}");
-        assert_eq!(self.board.memory.pas(Pa(pa)), Some(Pas::NonSecure));
-        assert!(self.read(pa, GRANULE_SIZE).iter().all(|byte| *byte == 0));
-    }
-
-    /// Writes Host memory.
-    ///
-    /// # Panics
-    /// If it is not the Host's.
-    pub fn write(&self, pa: u64, bytes: &[u8]) {
-        for (n, part) in bytes.chunks(GRANULE_SIZE).enumerate() {
-            let pa = Pa(pa + n as u64 * PAGE);
-            self.board.memory.write_ns(pa, part).expect("Host memory");
-        }
-    }
-
-    /// Reads Host memory.
-    ///
-    /// # Panics
-    /// If it is not the Host's.
-    #[must_use]
-    pub fn read(&self, pa: u64, length: usize) -> Vec<u8> {
-        let mut bytes = vec![0; length];
-        self.board
-            .memory
-            .read_ns(Pa(pa), &mut bytes)
-            .expect("Host memory");
-        bytes
-    }
-
-    /// Writes a structure.
-    pub fn put(&self, pa: u64, value: &(impl IntoBytes + Immutable)) {
-        self.write(pa, value.as_bytes());
-    }
-
-    /// Reads a structure.
-    #[must_use]
-    pub fn get<T: FromBytes + FromZeros + IntoBytes>(&self, pa: u64) -> T {
-        let mut value = T::new_zeroed();
-        let bytes = self.read(pa, size_of::<T>());
-        value.as_mut_bytes().copy_from_slice(&bytes);
-        value
     }
 
     /// A new page with this content.
@@ -229,33 +161,68 @@ impl Host {
         page
     }
 
-    /// Puts a Granule into a PAS as Secure world or EL3 would, past the monitor.
+    /// State of a granule.
+    ///
+    /// # Panics
+    /// If the address is not in DRAM.
+    #[must_use]
+    pub fn state(&self, pa: u64) -> GranuleState {
+        self.board.word(pa).expect("DRAM").state()
+    }
+
+    /// Writes Host memory.
+    ///
+    /// # Panics
+    /// If the memory is not Non-secure.
+    pub fn write(&self, pa: u64, bytes: &[u8]) {
+        for (n, part) in bytes.chunks(GRANULE_SIZE).enumerate() {
+            let pa = Pa(pa + n as u64 * PAGE);
+            let written = self.board.memory.write_ns(pa, part);
+            written.expect("Non-secure memory");
+        }
+    }
+
+    /// Reads Host memory.
+    ///
+    /// # Panics
+    /// If the memory is not Non-secure.
+    #[must_use]
+    pub fn read(&self, pa: u64, length: usize) -> Vec<u8> {
+        let mut bytes = vec![0; length];
+        let read = self.board.memory.read_ns(Pa(pa), &mut bytes);
+        read.expect("Non-secure memory");
+        bytes
+    }
+
+    /// Writes a structure.
+    pub fn put(&self, pa: u64, value: &(impl IntoBytes + Immutable)) {
+        self.write(pa, value.as_bytes());
+    }
+
+    /// Reads a structure.
+    ///
+    /// # Panics
+    /// If the memory is not Non-secure.
+    #[must_use]
+    pub fn get<T: FromBytes>(&self, pa: u64) -> T {
+        T::read_from_bytes(&self.read(pa, size_of::<T>())).expect("as many bytes")
+    }
+
+    /// Moves a granule to a PAS without the monitor, as Secure world or EL3 can.
     pub fn move_to(&self, pa: u64, pas: Pas) {
         self.board.memory.set_pas(Pa(pa), pas);
     }
 
-    /// Makes `script` what runs in the REC of this index of the Realm with this VMID from now on.
-    ///
-    /// # Panics
-    /// If the REC runs.
-    pub fn script<F>(&self, vmid: u16, index: u64, script: impl FnOnce(RealmCpu) -> F)
-    where
-        F: Future<Output = ()> + Send + 'static,
-    {
-        self.board
-            .set_script(vmid, index_to_mpidr_el1(index), script);
-    }
-
-    /// Raises or lowers the physical IRQ of this CPU.
+    /// Sets the physical IRQ signal of this CPU.
     pub fn set_irq(&self, pending: bool) {
-        let line = &self.board.lines[crate::machine::Machine::cpu(&self.cpu)];
-        line.irq.store(pending, Ordering::SeqCst);
+        let lines = &self.board.lines[self.cpu.cpu()];
+        lines.irq.store(pending, Ordering::SeqCst);
     }
 
-    /// Raises or lowers the physical FIQ of this CPU.
+    /// Sets the physical FIQ signal of this CPU.
     pub fn set_fiq(&self, pending: bool) {
-        let line = &self.board.lines[crate::machine::Machine::cpu(&self.cpu)];
-        line.fiq.store(pending, Ordering::SeqCst);
+        let lines = &self.board.lines[self.cpu.cpu()];
+        lines.fiq.store(pending, Ordering::SeqCst);
     }
 }
 
@@ -265,7 +232,15 @@ impl Default for Host {
     }
 }
 
-/// How many registers from X1 up a command declares as outputs.
+impl RealmCpu {
+    /// Calls `work` with a Host on another CPU, while this REC is RUNNING.
+    pub fn meanwhile<R>(&self, work: impl FnOnce(&Host) -> R) -> R {
+        let cpu = self.running(|rec| rec.cpu);
+        work(&Host::of_board(&self.board(), cpu + 1))
+    }
+}
+
+/// Number of output registers of a command, from X1 on.
 fn outputs(function: u64) -> usize {
     match function {
         fid::RMI_RTT_READ_ENTRY => 4,

@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Realms for tests, from creation to the last Granule given back.
+//! Realms for tests, from creation until their last granule is undelegated.
 
-use super::host::{Host, PAGE};
-use super::{EntryReport, RealmCpu, Status};
-use rmm_abi::mpidr::index_to_mpidr_el1;
+use super::constants::{NS_ATTRIBUTES, PAGE};
+use super::host::Host;
+use super::realm_cpu::RealmCpu;
+use super::reply::{EntryReport, Status};
+use super::teardown::{empty, size_at};
 use rmm_abi::psci;
 use rmm_abi::rmi::{
-    HashAlgorithm, RealmParams, RecCreateFlags, RecEnter, RecExit, RecExitReason, RecParams,
-    RecRun, index_to_mpidr,
+    HashAlgorithm, RealmParams, RecCreateFlags, RecEnter, RecEnterFlags, RecExit, RecExitReason,
+    RecParams, RecRun, index_to_mpidr,
 };
-use rmm_granule::{GRANULE_SIZE, Pa};
-use rmm_rtt::entry_size;
+use rmm_granule::{GRANULE_SIZE, GranuleState, Pa};
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::mem::offset_of;
@@ -19,15 +20,22 @@ use zerocopy::{FromZeros, IntoBytes};
 /// PC of a REC at its first entry.
 const PC: u64 = 0x1000;
 
-/// What a Realm is to be made of. Without further wishes: 40 bits of IPA, one start-level RTT at
-/// level 0, SHA-256, a VMID of its own.
+impl Host {
+    /// Parameters of a new Realm.
+    pub fn realm(&self) -> RealmBuilder<'_> {
+        RealmBuilder::new(self)
+    }
+}
+
+/// Parameters of a Realm. Unless changed: 40 bits of IPA, one start-level RTT at level 0, SHA-256,
+/// a new VMID.
 pub struct RealmBuilder<'h> {
     host: &'h Host,
     params: RealmParams,
 }
 
 impl<'h> RealmBuilder<'h> {
-    pub(super) fn new(host: &'h Host) -> Self {
+    fn new(host: &'h Host) -> Self {
         let mut params = RealmParams::new_zeroed();
         params.s2sz = 40;
         params.num_bps = 1;
@@ -37,7 +45,7 @@ impl<'h> RealmBuilder<'h> {
         Self { host, params }
     }
 
-    /// IPA width, start level and number of start-level RTTs.
+    /// Sets IPA width, start level and number of start-level RTTs.
     #[must_use]
     pub fn ipa(self, s2sz: u8, rtt_level_start: i64, rtt_num_start: u32) -> Self {
         self.params(|params| {
@@ -47,29 +55,29 @@ impl<'h> RealmBuilder<'h> {
         })
     }
 
-    /// Hash algorithm.
+    /// Sets the hash algorithm.
     #[must_use]
     pub fn hash(self, algorithm: HashAlgorithm) -> Self {
         self.params(|params| params.hash_algo = algorithm as u8)
     }
 
-    /// Any parameter; `rtt_base`, if still zero, is chosen later.
+    /// Changes any parameter. If `rtt_base` is zero, it is chosen later.
     #[must_use]
     pub fn params(mut self, change: impl FnOnce(&mut RealmParams)) -> Self {
         change(&mut self.params);
         self
     }
 
-    /// The parameters as they are, with nothing done for them.
+    /// The parameters. Nothing is delegated for them.
     #[must_use]
-    pub fn given(self) -> RealmParams {
+    pub fn unprepared(self) -> RealmParams {
         self.params
     }
 
-    /// The parameters, with start-level RTTs delegated.
+    /// The parameters, for which the start-level RTTs have been delegated.
     ///
     /// # Panics
-    /// If the monitor does not take them.
+    /// If the monitor refuses.
     #[must_use]
     pub fn prepared(self) -> RealmParams {
         let mut params = self.params;
@@ -85,10 +93,10 @@ impl<'h> RealmBuilder<'h> {
         params
     }
 
-    /// Creates the Realm: NEW, without RECs, tables below the start level, or memory.
+    /// Creates the Realm: NEW, without RECs, memory, and RTTs below the start level.
     ///
     /// # Panics
-    /// If the monitor does not.
+    /// If the monitor refuses.
     #[must_use]
     pub fn create(self) -> TestRealm<'h> {
         let host = self.host;
@@ -103,15 +111,15 @@ impl<'h> RealmBuilder<'h> {
             params,
             recs: RefCell::default(),
             granules: RefCell::new(start.chain([rd]).collect()),
-            may_be_unfinished: Cell::new(false),
-            is_gone: Cell::new(false),
+            allows_unfinished_scripts: Cell::new(false),
+            is_destroyed: Cell::new(false),
         }
     }
 
     /// Creates the Realm with `recs` RECs, of which the first is runnable, and activates it.
     ///
     /// # Panics
-    /// If the monitor does not.
+    /// If the monitor refuses.
     #[must_use]
     pub fn active(self, recs: u64) -> TestRealm<'h> {
         let realm = self.create();
@@ -121,32 +129,53 @@ impl<'h> RealmBuilder<'h> {
         realm.activate();
         realm
     }
+
+    /// Creates the Realm with `recs` runnable RECs and a page of RAM, all zero, at IPA 0, and
+    /// activates it.
+    ///
+    /// # Panics
+    /// If the monitor refuses.
+    #[must_use]
+    pub fn with_page(self, recs: usize) -> TestRealm<'h> {
+        let realm = self.create();
+        for _ in 0..recs {
+            let _rec = realm.rec(true);
+        }
+        realm.data(0, &[]);
+        realm.activate();
+        realm
+    }
+}
+
+/// Fields of an entry record: these flags, and nothing else.
+pub fn entry_flags(flags: RecEnterFlags) -> impl FnOnce(&mut RecEnter) {
+    move |enter| enter.flags = flags.bits()
 }
 
 /// A REC as its Host knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TestRec {
-    /// The REC Granule.
+    /// The REC granule.
     pub rec: u64,
-    /// The auxiliary Granules.
+    /// The auxiliary granules.
     pub aux: Vec<u64>,
-    /// The page of `RmiRecRun`.
+    /// The page for `RmiRecRun`.
     pub run: u64,
 }
 
-/// A Realm as its Host knows it. The drop destroys it and takes back every Granule.
+/// A Realm as its Host knows it. The drop destroys the Realm and undelegates its granules.
 pub struct TestRealm<'h> {
     /// The Host.
     pub host: &'h Host,
-    /// The RD Granule.
+    /// The RD granule.
     pub rd: u64,
-    /// What it was created from.
+    /// Its parameters.
     pub params: RealmParams,
     recs: RefCell<Vec<TestRec>>,
-    /// Granules delegated for it.
+    /// Granules that were delegated for it.
     granules: RefCell<Vec<u64>>,
-    may_be_unfinished: Cell<bool>,
-    is_gone: Cell<bool>,
+    allows_unfinished_scripts: Cell<bool>,
+    is_destroyed: Cell<bool>,
 }
 
 impl TestRealm<'_> {
@@ -162,7 +191,7 @@ impl TestRealm<'_> {
         1 << self.params.s2sz
     }
 
-    /// A Granule for this Realm, delegated.
+    /// A new granule for this Realm, delegated.
     #[must_use]
     pub fn granule(&self) -> u64 {
         let pa = self.host.granule();
@@ -170,7 +199,7 @@ impl TestRealm<'_> {
         pa
     }
 
-    /// Granules in a row, aligned, delegated.
+    /// New granules side by side, delegated, the first aligned to `align` bytes.
     #[must_use]
     pub fn granules(&self, count: u64, align: u64) -> u64 {
         let base = self.host.pages(count, align);
@@ -183,10 +212,10 @@ impl TestRealm<'_> {
         base
     }
 
-    /// Parameters of the REC with this index, with auxiliary Granules.
+    /// Parameters of the REC with this index, with delegated auxiliary granules.
     ///
     /// # Panics
-    /// If there are not as many as the monitor wants.
+    /// If the monitor refuses.
     #[must_use]
     pub fn rec_params(&self, index: u64, runnable: bool) -> RecParams {
         let mut params = RecParams::new_zeroed();
@@ -207,7 +236,7 @@ impl TestRealm<'_> {
     /// Creates the next REC and returns its index.
     ///
     /// # Panics
-    /// If the monitor does not.
+    /// If the monitor refuses.
     #[must_use]
     pub fn rec(&self, runnable: bool) -> usize {
         let index = self.recs.borrow().len();
@@ -217,7 +246,7 @@ impl TestRealm<'_> {
     /// Creates the next REC from these parameters and returns its index.
     ///
     /// # Panics
-    /// If the monitor does not.
+    /// If the monitor refuses.
     pub fn rec_with(&self, params: &RecParams) -> usize {
         let rec = self.granule();
         let params_ptr = self.host.page_with(params.as_bytes());
@@ -232,13 +261,13 @@ impl TestRealm<'_> {
         recs.len() - 1
     }
 
-    /// What the Host knows of a REC.
+    /// The REC with this index.
     #[must_use]
     pub fn rec_of(&self, index: usize) -> TestRec {
         self.recs.borrow()[index].clone()
     }
 
-    /// The REC Granule of a REC.
+    /// The granule of the REC with this index.
     #[must_use]
     pub fn rec_pa(&self, index: usize) -> u64 {
         self.recs.borrow()[index].rec
@@ -247,29 +276,29 @@ impl TestRealm<'_> {
     /// Activates the Realm.
     ///
     /// # Panics
-    /// If the monitor does not.
+    /// If the monitor refuses.
     pub fn activate(&self) {
         assert_eq!(self.host.realm_activate(self.rd), Status::Success);
     }
 
-    /// Creates what tables are missing for `ipa` down to `level`.
+    /// Creates the RTTs that are missing for `ipa` down to `level`.
     ///
     /// # Panics
-    /// If the monitor does not.
+    /// If the monitor refuses.
     pub fn tables(&self, ipa: u64, level: i64) {
         for level in self.params.rtt_level_start + 1..=level {
             let base = ipa & !(size_at(level - 1) - 1);
             if self.entry(base, level - 1).state != 2 {
                 let status = self.host.rtt_create(self.rd, self.granule(), base, level);
-                assert_eq!(status, Status::Success, "table of level {level}");
+                assert_eq!(status, Status::Success, "RTT of level {level}");
             }
         }
     }
 
-    /// The entry that a walk to `level` reaches.
+    /// The entry where a walk to `level` ends.
     ///
     /// # Panics
-    /// If the monitor does not tell.
+    /// If the monitor refuses.
     #[must_use]
     pub fn entry(&self, ipa: u64, level: i64) -> EntryReport {
         let (status, entry) = self.host.rtt_read_entry(self.rd, ipa, level);
@@ -277,11 +306,11 @@ impl TestRealm<'_> {
         entry
     }
 
-    /// Maps a page of memory with this content at `ipa` by DATA_CREATE, its tables included;
-    /// returns the DATA Granule.
+    /// Maps a page with this content at `ipa` by RMI_DATA_CREATE. Creates missing RTTs. Returns the
+    /// DATA granule.
     ///
     /// # Panics
-    /// If the monitor does not.
+    /// If the monitor refuses.
     pub fn data(&self, ipa: u64, content: &[u8]) -> u64 {
         self.tables(ipa, 3);
         let data = self.granule();
@@ -291,12 +320,12 @@ impl TestRealm<'_> {
         data
     }
 
-    /// Maps a page of memory at `ipa` by DATA_CREATE_UNKNOWN, its tables included; returns the DATA
-    /// Granule.
+    /// Maps a page at `ipa` by RMI_DATA_CREATE_UNKNOWN. Creates missing RTTs. Returns the DATA
+    /// granule.
     ///
     /// # Panics
-    /// If the monitor does not.
-    pub fn unknown(&self, ipa: u64) -> u64 {
+    /// If the monitor refuses.
+    pub fn data_unknown(&self, ipa: u64) -> u64 {
         self.tables(ipa, 3);
         let data = self.granule();
         let status = self.host.data_create_unknown(self.rd, data, ipa);
@@ -304,10 +333,10 @@ impl TestRealm<'_> {
         data
     }
 
-    /// Gives `[base, top)` the RIPAS RAM, in as many steps as it takes.
+    /// Sets the RIPAS of `[base, top)` to RAM by RMI_RTT_INIT_RIPAS, in as many calls as it takes.
     ///
     /// # Panics
-    /// If the monitor does not.
+    /// If the monitor refuses.
     pub fn ram(&self, base: u64, top: u64) {
         let mut next = base;
         while next < top {
@@ -317,10 +346,11 @@ impl TestRealm<'_> {
         }
     }
 
-    /// Maps a block of memory of 2 MiB at `ipa`: 512 pages, folded. Returns its address.
+    /// Maps a block of 2 MiB at `ipa`: 512 pages by RMI_DATA_CREATE_UNKNOWN, folded. Returns its
+    /// address.
     ///
     /// # Panics
-    /// If the monitor does not.
+    /// If the monitor refuses.
     pub fn block(&self, ipa: u64) -> u64 {
         let base = self.host.leniently(|| {
             let base = self.granules(512, 512 * PAGE);
@@ -337,11 +367,11 @@ impl TestRealm<'_> {
         base
     }
 
-    /// Maps the Host's page at `pa` at an Unprotected IPA, for reading and writing, its tables
-    /// included.
+    /// Maps the page of Host memory at `pa` at an Unprotected IPA, for reading and writing. Creates
+    /// missing RTTs.
     ///
     /// # Panics
-    /// If the monitor does not.
+    /// If the monitor refuses.
     pub fn share(&self, ipa: u64, pa: u64) {
         self.tables(ipa, 3);
         let desc = pa | NS_ATTRIBUTES;
@@ -349,26 +379,23 @@ impl TestRealm<'_> {
         assert_eq!(status, Status::Success);
     }
 
-    /// Makes `script` what runs in a REC from now on.
+    /// Sets the script that runs in a REC from its next instruction on.
     ///
     /// # Panics
-    /// If the REC runs.
+    /// If the REC is entered.
     pub fn script<F>(&self, rec: usize, script: impl FnOnce(RealmCpu) -> F)
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let vmpidr = index_to_mpidr_el1(rec as u64);
-        self.host
-            .board()
-            .set_script(self.params.vmid, vmpidr, script);
+        self.host.script(self.params.vmid, rec as u64, script);
     }
 
-    /// Scripts need not come to their end.
-    pub fn may_be_unfinished(&self) {
-        self.may_be_unfinished.set(true);
+    /// Permits that scripts have not ended when the Realm is destroyed.
+    pub fn allow_unfinished_scripts(&self) {
+        self.allows_unfinished_scripts.set(true);
     }
 
-    /// Enters a REC and returns the exit record.
+    /// Enters a REC. Returns the exit record.
     ///
     /// # Panics
     /// If RMI_REC_ENTER fails.
@@ -377,7 +404,7 @@ impl TestRealm<'_> {
         self.enter_with(rec, |_| ())
     }
 
-    /// Enters a REC with these entry fields and returns the exit record.
+    /// Enters a REC with these fields of the entry record. Returns the exit record.
     ///
     /// # Panics
     /// If RMI_REC_ENTER fails.
@@ -388,7 +415,7 @@ impl TestRealm<'_> {
         exit
     }
 
-    /// Enters a REC; the exit record is meaningful on success.
+    /// Enters a REC with these fields of the entry record. The exit record is valid on success.
     pub fn try_enter(&self, rec: usize, fields: impl FnOnce(&mut RecEnter)) -> (Status, RecExit) {
         let TestRec { rec, run, .. } = self.rec_of(rec);
         self.prepare(run, fields);
@@ -397,7 +424,8 @@ impl TestRealm<'_> {
         (status, self.host.get(run + exit))
     }
 
-    /// Fills a page of `RmiRecRun` for an entry; the exit half is full of what nobody wrote.
+    /// Writes the entry record to a page for `RmiRecRun`. The exit record is filled with 0xA5, so
+    /// that a byte which the monitor does not write differs from zero.
     pub fn prepare(&self, run: u64, fields: impl FnOnce(&mut RecEnter)) {
         let mut record = RecRun::new_zeroed();
         record.exit.as_mut_bytes().fill(0xA5);
@@ -405,60 +433,58 @@ impl TestRealm<'_> {
         self.host.put(run, &record);
     }
 
-    /// Has REC 0 end the Realm: state SYSTEM_OFF.
+    /// Lets REC 0 call PSCI_SYSTEM_OFF: the Realm is in state SYSTEM_OFF.
     ///
     /// # Panics
-    /// If it cannot.
+    /// If the monitor refuses.
     pub fn turn_off(&self) {
         self.script(0, |cpu| async move {
             let _never = cpu.smc(&[psci::fid::PSCI_SYSTEM_OFF]).await;
         });
-        self.may_be_unfinished();
+        self.allow_unfinished_scripts();
         assert_eq!(self.enter(0).exit_reason, RecExitReason::Psci as u8);
     }
 
-    /// Takes everything away from the Realm and destroys it, its RECs first.
+    /// Destroys the RECs, memory and tables, then the Realm, and undelegates its granules.
     fn tear_down(&self) {
-        let word = |pa| self.host.board().word(pa).unwrap_or(0) >> 12;
+        let host = self.host;
         for rec in self.recs.borrow().iter() {
-            if word(rec.rec) == 3 {
-                assert_eq!(self.host.rec_destroy(rec.rec), Status::Success);
+            if host.state(rec.rec) == GranuleState::Rec {
+                assert_eq!(host.rec_destroy(rec.rec), Status::Success);
             }
         }
-        let spare = || self.granule();
-        empty(
-            self.host,
-            self.rd,
-            self.params.s2sz,
-            self.params.rtt_level_start,
-            &spare,
-        );
-        assert_eq!(self.host.realm_destroy(self.rd), Status::Success);
-        for pa in self.granules.borrow().iter() {
-            if word(*pa) == 1 {
-                self.host.undelegate(*pa);
+        let (s2sz, start_level) = (self.params.s2sz, self.params.rtt_level_start);
+        empty(host, self.rd, s2sz, start_level, &|| self.granule());
+        assert_eq!(host.realm_destroy(self.rd), Status::Success);
+        for pa in self.granules.borrow().iter().copied() {
+            if host.state(pa) == GranuleState::Delegated {
+                host.undelegate(pa);
             }
-            assert_eq!(word(*pa), 0, "{pa:#x} does not come back");
-            self.host.board().memory.assert_no_stale(Pa(*pa));
+            assert_eq!(host.state(pa), GranuleState::Undelegated, "{pa:#x}");
+            host.board().memory.assert_no_stale(Pa(pa));
         }
     }
 
     /// Destroys the Realm, as the drop does.
     ///
     /// # Panics
-    /// If something does not come back as it was lent, or a script did not come to its end.
+    /// If the monitor refuses, if a granule does not come back UNDELEGATED and all zero, or if a
+    /// script has not ended.
     pub fn destroy(&self) {
-        if !self.is_gone.replace(true) {
-            self.host.leniently(|| self.tear_down());
-            let unfinished = self.host.board().forget_scripts(self.params.vmid);
-            let finished = unfinished.is_empty() || self.may_be_unfinished.get();
-            assert!(finished, "scripts of RECs {unfinished:x?} did not end");
+        if self.is_destroyed.replace(true) {
+            return;
         }
+        self.host.leniently(|| self.tear_down());
+        let unfinished = self.host.board().scripts.remove_realm(self.params.vmid);
+        assert!(
+            unfinished.is_empty() || self.allows_unfinished_scripts.get(),
+            "scripts of RECs {unfinished:x?} have not ended"
+        );
     }
 
-    /// The test has destroyed the Realm itself.
-    pub fn is_gone(&self) {
-        self.is_gone.set(true);
+    /// Records that the test has destroyed the Realm itself.
+    pub fn mark_destroyed(&self) {
+        self.is_destroyed.set(true);
     }
 }
 
@@ -468,65 +494,6 @@ impl Drop for TestRealm<'_> {
             self.destroy();
         }
     }
-}
-
-/// Takes all memory and tables from the Realm at `rd`; `spare` gives Granules for unfolding.
-pub(super) fn empty(host: &Host, rd: u64, s2sz: u8, start_level: i64, spare: &dyn Fn() -> u64) {
-    let tree = Tree {
-        host,
-        rd,
-        unprotected: 1 << (s2sz - 1),
-        spare,
-    };
-    for ipa in (0..1 << s2sz).step_by(to_usize(size_at(start_level))) {
-        tree.empty_entry(ipa, start_level);
-    }
-}
-
-/// The tables of a Realm.
-struct Tree<'a> {
-    host: &'a Host,
-    rd: u64,
-    unprotected: u64,
-    spare: &'a dyn Fn() -> u64,
-}
-
-impl Tree<'_> {
-    /// Empties the entry of `level` at `ipa`.
-    fn empty_entry(&self, ipa: u64, level: i64) {
-        let (host, rd) = (self.host, self.rd);
-        let (status, entry) = host.rtt_read_entry(rd, ipa, level);
-        assert_eq!(status, Status::Success);
-        let protected = ipa < self.unprotected;
-        match entry.state {
-            1 if protected && level == 3 => {
-                assert_eq!(host.data_destroy(rd, ipa).0, Status::Success);
-            }
-            1 if !protected => {
-                let (status, _) = host.rtt_unmap_unprotected(rd, ipa, level);
-                assert_eq!(status, Status::Success);
-            }
-            0 => {}
-            state => {
-                let child = level + 1;
-                if state == 1 {
-                    let status = host.rtt_create(rd, (self.spare)(), ipa, child);
-                    assert_eq!(status, Status::Success);
-                }
-                for n in 0..512 {
-                    self.empty_entry(ipa + n * size_at(child), child);
-                }
-                assert_eq!(host.rtt_destroy(rd, ipa, child).0, Status::Success);
-            }
-        }
-    }
-}
-
-/// MemAttr Normal Write-Back, S2AP read and write.
-const NS_ATTRIBUTES: u64 = 6 << 2 | 3 << 6;
-
-fn size_at(level: i64) -> u64 {
-    entry_size(i8::try_from(level).expect("a level"))
 }
 
 fn to_usize(value: u64) -> usize {

@@ -7,14 +7,14 @@ use crate::machine::{
 };
 use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
-/// What the CPU's registers hold: the Host's values or those of the REC that is entered.
+/// The registers of a CPU, with the values of the Host or of the entered REC.
 #[derive(Clone)]
 pub(super) struct Registers {
     pub(super) el1: El1State,
     pub(super) timers: TimerState,
     pub(super) gic: GicState,
     pub(super) simd: SimdState,
-    /// Z0 to Z31, whose lowest quarters at most are also `simd`.
+    /// Z0 to Z31. The fake CPU keeps them apart from the Q registers in `simd`.
     pub(super) z: Box<[ZRegisters; 2]>,
     pub(super) sve: SveState,
     pub(super) debug: DebugState,
@@ -24,14 +24,14 @@ pub(super) struct Registers {
     pub(super) vsesr: u64,
 }
 
-/// What a field of a [`RecContext`] holds while only the CPU knows its value.
+/// Value of a stale field of a [`RecContext`]: only the CPU has the right one.
 const POISON: u64 = 0xDEAD_0BAD_DEAD_0BAD;
 
 /// `ICH_HCR_EL2.En`.
 const ICH_HCR_EN: u64 = 1;
 
 impl Registers {
-    /// The Host's, each register with a value of its own.
+    /// Registers of the Host on this CPU, each with another value.
     pub(super) fn of_host(cpu: usize) -> Self {
         let mut next = 0x4057_0000_0000_0000 | (cpu as u64) << 32;
         let mut gic: GicState = numbered(&mut next);
@@ -53,12 +53,12 @@ impl Registers {
         }
     }
 
-    /// Asserts that these are the Host's own: all but the virtual GIC interface, which is to be
-    /// closed and nothing more.
+    /// Asserts that these are the registers of the Host. Of the virtual GIC interface the monitor
+    /// has to restore nothing; it must only be closed.
     pub(super) fn assert_host(&self, cpu: usize) {
         let own = Self::of_host(cpu);
         let same = |what: &str, now: &[u8], before: &[u8]| {
-            assert!(now == before, "the Host's {what} are not back");
+            assert!(now == before, "the {what} of the Host are not restored");
         };
         same("EL1 registers", self.el1.as_bytes(), own.el1.as_bytes());
         same("timers", self.timers.as_bytes(), own.timers.as_bytes());
@@ -72,11 +72,11 @@ impl Registers {
         assert_eq!(
             self.gic.hcr & ICH_HCR_EN,
             0,
-            "the virtual GIC interface is open"
+            "the virtual GIC interface is still open"
         );
     }
 
-    /// Loads a REC's, but for those that it is given when it uses them.
+    /// Loads the registers of a REC, without those that are lent later.
     pub(super) fn load(&mut self, rec: &RecContext) {
         self.el1 = rec.el1.clone();
         self.timers = rec.timers.clone();
@@ -86,7 +86,7 @@ impl Registers {
         self.vsesr = rec.vsesr;
     }
 
-    /// Saves a REC's, likewise, as they read at `now`.
+    /// Saves the registers of a REC as they read at `now`, without those that are lent.
     pub(super) fn save(&self, rec: &mut RecContext, now: u64) {
         rec.el1 = self.el1.clone();
         rec.timers = self.timers.clone();
@@ -113,7 +113,7 @@ impl Registers {
     }
 }
 
-/// Makes the fields unusable that are stale once the REC has run.
+/// Overwrites the fields that are stale once the REC has run.
 pub(super) fn poison(rec: &mut RecContext) {
     fill(&mut rec.el1);
     fill(&mut rec.timers);
@@ -122,14 +122,14 @@ pub(super) fn poison(rec: &mut RecContext) {
     fill(&mut rec.pauth);
 }
 
-/// A timer's control register as it reads: ENABLE, IMASK and, once its time has come, ISTATUS.
+/// The control register of a timer as it reads: ENABLE, IMASK, and ISTATUS if its condition is met.
 pub(super) fn timer_control(ctl: u64, cval: u64, now: u64) -> u64 {
     let ctl = ctl & 3;
     let condition = ctl & 1 != 0 && now >= cval;
     ctl | u64::from(condition) << 2
 }
 
-/// `ICH_MISR_EL2`, as far as it concerns U (underflow) and NP (no pending).
+/// `ICH_MISR_EL2`: its bits U (underflow) and NP (no pending).
 fn misr(gic: &GicState) -> u64 {
     let valid = gic.lrs.iter().filter(|&&lr| lr >> 62 != 0).count();
     let pending = gic.lrs.iter().filter(|&&lr| lr >> 62 & 1 != 0).count();
@@ -138,7 +138,7 @@ fn misr(gic: &GicState) -> u64 {
     u64::from(underflow) << 1 | u64::from(none_pending) << 3
 }
 
-/// A structure whose every 64-bit word is one above the one before.
+/// A structure each 64-bit word of which is one more than the word before.
 fn numbered<T: FromZeros + FromBytes + IntoBytes>(next: &mut u64) -> T {
     let mut value = T::new_zeroed();
     for word in value.as_mut_bytes().chunks_exact_mut(8) {

@@ -1,131 +1,107 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Scripts: what runs in a REC.
+//! Scripts: the programs of RECs.
 //!
-//! A script is a future that is polled once for each run of the REC. While it is polled it has the
-//! CPU's registers; to leave the Realm it notes an exception and is pending.
+//! A script is a future that is polled once for each run of its REC. While it is polled, it has the
+//! REC's registers. To leave the Realm, it records an exception and returns `Pending`.
 
-use super::board::Board;
-use super::guest::RealmCpu;
-use super::registers::Registers;
-use crate::machine::{EntryControls, Exception, RecContext, TimerLines};
-use rmm_granule::fake::Stage2Regs;
+use super::running::{RecSlot, RunningRec};
+use super::sync::lock;
+use crate::machine::Exception;
+use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Mutex;
 use std::task::{Context, Poll, Waker};
-
-/// `HCR_EL2.VSE`: a virtual SError is pending.
-pub(super) const HCR_VSE: u64 = 1 << 8;
-
-/// What a REC was given since its entry.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Given {
-    /// FP/SIMD and, with a vector length, SVE.
-    pub(super) simd: Option<Option<u8>>,
-    /// Breakpoints and watchpoints.
-    pub(super) debug: bool,
-    /// A PMU with so many counters.
-    pub(super) pmu: Option<u8>,
-}
-
-impl Given {
-    pub(super) fn give_simd(&mut self, vl: Option<u8>) {
-        assert_eq!(self.simd, None, "FP/SIMD given twice");
-        self.simd = Some(vl);
-    }
-
-    pub(super) fn take_simd(&mut self, vl: Option<u8>) {
-        assert_eq!(self.simd.take(), Some(vl), "FP/SIMD never given");
-    }
-}
-
-/// Where an access of the Realm met a stage 2 fault.
-#[derive(Clone, Copy)]
-pub(super) struct FaultAddress {
-    pub(super) va: u64,
-    pub(super) ipa: u64,
-    /// Stage 1 still says so.
-    pub(super) resolves: bool,
-}
-
-/// A CPU as it runs a REC.
-pub(super) struct Core {
-    /// General registers, PC, PSTATE and what is not in `registers`.
-    pub(super) context: RecContext,
-    pub(super) registers: Registers,
-    pub(super) given: Given,
-    pub(super) controls: EntryControls,
-    pub(super) stage2: Stage2Regs,
-    /// Timers whose signals are masked.
-    pub(super) masked: TimerLines,
-    pub(super) board: Arc<Board>,
-    pub(super) cpu: usize,
-    /// The stage 2 fault that the script stopped for.
-    pub(super) fault: Option<FaultAddress>,
-    /// Why the script stopped.
-    pub(super) exception: Option<Exception>,
-}
-
-/// Where a script finds the CPU; empty while the REC does not run.
-pub(super) type Seat = Arc<Mutex<Option<Core>>>;
 
 /// The program of a REC.
 pub(super) struct Script {
-    seat: Seat,
-    /// None once it has come to its end.
+    slot: RecSlot,
+    /// `None` once it has ended.
     program: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
 
 impl Script {
-    pub(super) fn new<F>(program: impl FnOnce(RealmCpu) -> F) -> Self
-    where
-        F: Future<Output = ()> + Send + 'static,
-    {
-        let seat = Seat::default();
-        let program = program(RealmCpu::new(seat.clone()));
+    /// A script that finds its REC in `slot`.
+    pub(super) fn new(slot: RecSlot, program: impl Future<Output = ()> + Send + 'static) -> Self {
         Self {
-            seat,
+            slot,
             program: Some(Box::pin(program)),
         }
     }
 
-    /// A script that has come to its end: each run ends by an interrupt for the Host.
-    pub(super) fn idle() -> Self {
+    /// A script that has ended: an IRQ ends each run of the REC.
+    fn ended() -> Self {
         Self {
-            seat: Seat::default(),
+            slot: RecSlot::default(),
             program: None,
         }
     }
 
-    pub(super) fn is_finished(&self) -> bool {
-        self.program.is_none()
+    /// Runs until the next exception.
+    pub(super) fn resume(&mut self, rec: RunningRec) -> (RunningRec, Exception) {
+        let Some(program) = &mut self.program else {
+            return (rec, Exception::Irq);
+        };
+        *lock(&self.slot) = Some(rec);
+        let mut context = Context::from_waker(Waker::noop());
+        let poll = program.as_mut().poll(&mut context);
+        let rec = lock(&self.slot).take();
+        let mut rec = rec.expect("a script leaves its REC in the slot");
+        let exception = match (poll, rec.exception.take()) {
+            (Poll::Pending, Some(exception)) => exception,
+            (Poll::Pending, None) => panic!("a script awaits something that is no instruction"),
+            (Poll::Ready(()), _) => {
+                self.program = None;
+                Exception::Irq
+            }
+        };
+        (rec, exception)
+    }
+}
+
+/// The REC that a script belongs to: VMID and `VMPIDR_EL2`.
+pub(super) type RecName = (u16, u64);
+
+/// The scripts of all RECs of a machine; `None` while the REC is entered.
+#[derive(Default)]
+pub(super) struct Scripts(Mutex<HashMap<RecName, Option<Script>>>);
+
+impl Scripts {
+    /// Sets the script that runs in a REC from its next instruction on.
+    pub(super) fn set(&self, rec: RecName, script: Script) {
+        let old = lock(&self.0).insert(rec, Some(script));
+        let is_entered = matches!(old, Some(None));
+        assert!(!is_entered, "a new script for a REC that is entered");
     }
 
-    /// Runs until the next exception.
-    pub(super) fn resume(&mut self, core: Core) -> (Core, Exception) {
-        let Some(program) = &mut self.program else {
-            return (core, Exception::Irq);
-        };
-        *self.seat.lock().unwrap_or_else(PoisonError::into_inner) = Some(core);
-        let done = program
-            .as_mut()
-            .poll(&mut Context::from_waker(Waker::noop()));
-        let core = self
-            .seat
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        let mut core = core.expect("the CPU stays in its seat");
-        let exception = core.exception.take();
-        match done {
-            Poll::Pending => (
-                core,
-                exception.expect("a script waits for what is no instruction"),
-            ),
-            Poll::Ready(()) => {
-                self.program = None;
-                (core, Exception::Irq)
+    /// Removes the script of a REC that is entered. Without a script, the REC only takes IRQs.
+    pub(super) fn enter(&self, rec: RecName) -> Script {
+        let mut scripts = lock(&self.0);
+        let script = scripts.entry(rec).or_insert_with(|| Some(Script::ended()));
+        script.take().expect("a REC is entered on two CPUs")
+    }
+
+    /// Keeps the script of a REC that leaves.
+    pub(super) fn leave(&self, rec: RecName, script: Script) {
+        lock(&self.0).insert(rec, Some(script));
+    }
+
+    /// Removes the scripts of a Realm that is destroyed; returns the `VMPIDR_EL2` of each REC whose
+    /// script has not ended.
+    pub(super) fn remove_realm(&self, vmid: u16) -> Vec<u64> {
+        let mut unfinished = Vec::new();
+        lock(&self.0).retain(|rec, script| {
+            if rec.0 != vmid {
+                return true;
             }
-        }
+            let has_ended = script
+                .as_ref()
+                .is_some_and(|script| script.program.is_none());
+            if !has_ended {
+                unfinished.push(rec.1);
+            }
+            false
+        });
+        unfinished
     }
 }

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What the commands on Granules, Realms, RECs and DATA may answer and change (B4.3.1 to B4.3.13).
+//! What commands on granules, Realms, RECs and DATA may return and change (B4.3.1 to B4.3.13).
 
 use super::conditions::{Conditions, Order};
-use super::guest::Expected;
-use super::state::{Kind, LastExit, Model, Psci, Realm, RealmState, Rec};
+use super::instructions::Expected;
+use super::state::{LastExit, Model, Psci, Realm, RealmState, Rec};
 use super::tables::{Entry, Ripas, Tables};
 use rmm_abi::rmi::{HashAlgorithm, RealmParams, RecParams, fid, mpidr_to_index};
 use rmm_attest::{Measurement, SoftHash, rim};
 use rmm_core::fake::{Reply, Status};
+use rmm_granule::GranuleState;
 use rmm_granule::fake::Pas;
 use std::collections::{BTreeMap, VecDeque};
 use zerocopy::FromBytes;
@@ -19,11 +20,11 @@ pub const REC_GRAN: [&str; 3] = ["rec_align", "rec_bound", "rec_gran_state"];
 const PARAMS: [&str; 3] = ["params_align", "params_bound", "params_pas"];
 const WALK: &[&str] = &["rtt_walk", "rtte_state"];
 
-/// Output addresses of Realms without LPA2 end here.
+/// First output address that a Realm without LPA2 cannot have.
 const LIMIT_48: u64 = 1 << 48;
 
 impl Model {
-    /// Holds a reply against what the specification permits, and does what the command does.
+    /// Asserts that the specification permits this reply, and makes the changes of the command.
     pub fn judge(&mut self, function: u64, a: [u64; 5], reply: &Reply) {
         match function {
             fid::RMI_VERSION => version(a[0], reply),
@@ -51,7 +52,7 @@ impl Model {
             fid::RMI_RTT_UNMAP_UNPROTECTED => self.rtt_unmap(a[0], a[1], a[2], reply),
             fid::RMI_RTT_INIT_RIPAS => self.init_ripas(a[0], a[1], a[2], reply),
             fid::RMI_RTT_SET_RIPAS => self.set_ripas(a[0], a[1], a[2], a[3], reply),
-            fid::RMI_REC_ENTER => unreachable!("has a judge of its own"),
+            fid::RMI_REC_ENTER => unreachable!("judged by `judge_entry`"),
             _ => assert_eq!(reply.status, Status::NotSupported),
         }
     }
@@ -59,15 +60,15 @@ impl Model {
     fn delegate(&mut self, pa: u64, reply: &Reply) {
         let mut c = Conditions::of("GRANULE_DELEGATE");
         let labels = ["gran_align", "gran_bound", "gran_state"];
-        if self.check(&mut c, labels, pa, Kind::Undelegated) {
+        if self.check(&mut c, labels, pa, GranuleState::Undelegated) {
             let pas = self.granules[&pa].pas;
-            // No memory: no more delegable than what the monitor has never heard of.
+            // Without RAM it is not delegable, like an address that is not in the table.
             c.input("gran_bound", pas.is_none());
             c.input("gran_gpt", pas.is_some_and(|pas| pas != Pas::NonSecure));
         }
         if c.judge(reply.status, &[]) {
             let granule = self.granule(pa);
-            granule.become_wiped(Kind::Delegated);
+            granule.become_wiped(GranuleState::Delegated);
             granule.pas = Some(Pas::Realm);
         }
     }
@@ -75,17 +76,17 @@ impl Model {
     fn undelegate(&mut self, pa: u64, reply: &Reply) {
         let mut c = Conditions::of("GRANULE_UNDELEGATE");
         let labels = ["gran_align", "gran_bound", "gran_state"];
-        self.check(&mut c, labels, pa, Kind::Delegated);
+        self.check(&mut c, labels, pa, GranuleState::Delegated);
         if c.judge(reply.status, &[]) {
             let granule = self.granule(pa);
-            granule.become_wiped(Kind::Undelegated);
+            granule.become_wiped(GranuleState::Undelegated);
             granule.pas = Some(Pas::NonSecure);
         }
     }
 
     fn realm_create(&mut self, rd: u64, ptr: u64, reply: &Reply) {
         let mut c = Conditions::of("REALM_CREATE");
-        self.check(&mut c, RD, rd, Kind::Delegated);
+        self.check(&mut c, RD, rd, GranuleState::Delegated);
         let mut found = None;
         if self.check_ns(&mut c, PARAMS, ptr) {
             let params = RealmParams::read_from_bytes(self.granules[&ptr].content());
@@ -96,16 +97,16 @@ impl Model {
         if !c.judge(reply.status, &[]) {
             return;
         }
-        let params = found.expect("judged");
-        let algorithm = HashAlgorithm::try_from(params.hash_algo).expect("judged");
+        let params = found.expect("checked above");
+        let algorithm = HashAlgorithm::try_from(params.hash_algo).expect("checked above");
         let start: Vec<u64> = start_tables(&params).collect();
         let lpa2 = params.flags & 1 != 0;
         let mut measurements = [Measurement::ZERO; 5];
         measurements[0] = rim::realm_create(&SoftHash, algorithm, &params);
         for pa in &start {
-            self.granule(*pa).become_wiped(Kind::Rtt);
+            self.granule(*pa).become_wiped(GranuleState::Rtt);
         }
-        self.granule(rd).become_wiped(Kind::Rd);
+        self.granule(rd).become_wiped(GranuleState::Rd);
         let realm = Realm {
             state: RealmState::New,
             tables: Tables::new(params.s2sz, params.rtt_level_start, &start, lpa2),
@@ -140,7 +141,7 @@ impl Model {
         let counters = features.pmu_counters;
         let has_counters = counters.is_some_and(|most| params.pmu_num_ctrs <= most);
         c.input("params_supp", pmu && !has_counters);
-        // A PMU without counters takes FEAT_HPMN0.
+        // A PMU without counters needs FEAT_HPMN0.
         c.input("params_supp", pmu && params.pmu_num_ctrs == 0);
 
         let number = start_number(params.s2sz, params.rtt_level_start, lpa2);
@@ -153,9 +154,9 @@ impl Model {
         }
         let bytes = u64::from(params.rtt_num_start) * 4096;
         c.input("rtt_align", !params.rtt_base.is_multiple_of(bytes));
-        let delegated = |pa| self.kind(pa) == Some(Kind::Delegated);
+        let delegated = |pa| self.granule_state(pa) == Some(GranuleState::Delegated);
         c.input("rtt_state", !start_tables(params).all(delegated));
-        // Without LPA2 no descriptor and no VTTBR_EL2 could hold it.
+        // Without LPA2 it fits into no descriptor and not into VTTBR_EL2.
         c.input("rtt_bound", !lpa2 && params.rtt_base >= LIMIT_48);
         c.input("alias", start_tables(params).any(|pa| pa == rd));
         let used = self.realms.values().any(|realm| realm.vmid == params.vmid);
@@ -165,7 +166,7 @@ impl Model {
 
     fn realm_activate(&mut self, rd: u64, reply: &Reply) {
         let mut c = Conditions::of("REALM_ACTIVATE");
-        if self.check(&mut c, RD, rd, Kind::Rd) {
+        if self.check(&mut c, RD, rd, GranuleState::Rd) {
             let state = self.realms[&rd].state;
             c.when("realm_state", state != RealmState::New, Status::Realm(0));
         }
@@ -176,7 +177,7 @@ impl Model {
 
     fn realm_destroy(&mut self, rd: u64, reply: &Reply) {
         let mut c = Conditions::of("REALM_DESTROY");
-        if self.check(&mut c, RD, rd, Kind::Rd) {
+        if self.check(&mut c, RD, rd, GranuleState::Rd) {
             let realm = &self.realms[&rd];
             let start = realm.tables.start_level;
             let mut rtts = realm.tables.rtts.range((start, 0)..(start + 1, 0));
@@ -185,29 +186,29 @@ impl Model {
             c.when("realm_live", live, Status::Realm(0));
         }
         if c.judge(reply.status, &[(&RD, &["realm_live"])]) {
-            let realm = self.realms.remove(&rd).expect("judged");
+            let realm = self.realms.remove(&rd).expect("checked above");
             for rtt in realm.tables.rtts.values() {
-                self.granule(rtt.pa).become_wiped(Kind::Delegated);
+                self.granule(rtt.pa).become_wiped(GranuleState::Delegated);
             }
-            self.granule(rd).become_wiped(Kind::Delegated);
+            self.granule(rd).become_wiped(GranuleState::Delegated);
         }
     }
 
     fn aux_count(&mut self, rd: u64, reply: &Reply) {
         let mut c = Conditions::of("REC_AUX_COUNT");
-        self.check(&mut c, RD, rd, Kind::Rd);
+        self.check(&mut c, RD, rd, GranuleState::Rd);
         if c.judge(reply.status, &[]) {
             let count = reply.x[1];
-            assert!(count <= 16, "{count} auxiliary Granules");
-            let told = *self.realm(rd).aux_count.get_or_insert(count);
-            assert_eq!(count, told, "as ever");
+            assert!(count <= 16, "{count} auxiliary granules");
+            let first = *self.realm(rd).aux_count.get_or_insert(count);
+            assert_eq!(count, first, "the same count each time");
         }
     }
 
     fn rec_create(&mut self, rd: u64, rec: u64, ptr: u64, reply: &Reply) {
         let mut c = Conditions::of("REC_CREATE");
-        self.check(&mut c, REC, rec, Kind::Delegated);
-        let has_rd = self.check(&mut c, RD, rd, Kind::Rd);
+        self.check(&mut c, REC, rec, GranuleState::Delegated);
+        let has_rd = self.check(&mut c, RD, rd, GranuleState::Rd);
         if has_rd {
             let state = self.realms[&rd].state;
             c.when("realm_state", state != RealmState::New, Status::Realm(0));
@@ -223,29 +224,29 @@ impl Model {
                 let count = realm.aux_count.expect("asked at creation");
                 c.input("num_aux", params.num_aux != count);
             }
-            let given = usize::try_from(params.num_aux).map_or(16, |given| given.min(16));
-            let aux = &params.aux[..given];
+            let count = usize::try_from(params.num_aux).map_or(16, |count| count.min(16));
+            let aux = &params.aux[..count];
             c.input("aux_align", aux.iter().any(|pa| pa % 4096 != 0));
             let same = |n: usize| aux[n] == rec || aux[..n].contains(&aux[n]);
-            c.input("aux_alias", (0..given).any(same));
-            let delegated = |pa: &u64| self.kind(*pa) == Some(Kind::Delegated);
+            c.input("aux_alias", (0..count).any(same));
+            let delegated = |pa: &u64| self.granule_state(*pa) == Some(GranuleState::Delegated);
             c.input("aux_state", !aux.iter().all(delegated));
             found = Some(params);
         }
         let order: [Order; 2] = [
             (&RD, &["realm_state", "num_recs"]),
-            // What Arm's compliance suite needs.
+            // Arm's compliance suite needs this order.
             (&["realm_state"], &["mpidr_index"]),
         ];
         if !c.judge(reply.status, &order) {
             return;
         }
-        let params = found.expect("judged");
-        let count = usize::try_from(params.num_aux).expect("judged");
+        let params = found.expect("checked above");
+        let count = usize::try_from(params.num_aux).expect("checked above");
         let aux = params.aux[..count].to_vec();
-        self.granule(rec).become_wiped(Kind::Rec);
+        self.granule(rec).become_wiped(GranuleState::Rec);
         for pa in &aux {
-            self.granule(*pa).become_wiped(Kind::RecAux);
+            self.granule(*pa).become_wiped(GranuleState::RecAux);
         }
         let runnable = params.flags & 1 != 0;
         let realm = self.realm(rd);
@@ -270,7 +271,7 @@ impl Model {
             gic: (0, [0; 16]),
             start: (params.pc, params.gprs),
             todo: VecDeque::new(),
-            doing: None,
+            current: None,
             expected: Expected::Restart,
             exit: None,
         };
@@ -279,15 +280,15 @@ impl Model {
 
     fn rec_destroy(&mut self, rec: u64, reply: &Reply) {
         let mut c = Conditions::of("REC_DESTROY");
-        if self.check(&mut c, REC_GRAN, rec, Kind::Rec) {
+        if self.check(&mut c, REC_GRAN, rec, GranuleState::Rec) {
             c.when("rec_state", self.recs[&rec].running, Status::Rec);
         }
         if c.judge(reply.status, &[(&REC_GRAN, &["rec_state"])]) {
-            let gone = self.recs.remove(&rec).expect("judged");
+            let gone = self.recs.remove(&rec).expect("checked above");
             for pa in &gone.aux {
-                self.granule(*pa).become_wiped(Kind::Delegated);
+                self.granule(*pa).become_wiped(GranuleState::Delegated);
             }
-            self.granule(rec).become_wiped(Kind::Delegated);
+            self.granule(rec).become_wiped(GranuleState::Delegated);
             self.realm(gone.rd).recs.remove(&gone.index);
         }
     }
@@ -298,8 +299,8 @@ impl Model {
         const DENIED: u64 = -3_i64 as u64;
         let mut c = Conditions::of("PSCI_COMPLETE");
         c.input("alias", calling == target);
-        let has_calling = self.check(&mut c, CALLING, calling, Kind::Rec);
-        let has_target = self.check(&mut c, TARGET, target, Kind::Rec);
+        let has_calling = self.check(&mut c, CALLING, calling, GranuleState::Rec);
+        let has_target = self.check(&mut c, TARGET, target, GranuleState::Rec);
         if has_calling && has_target {
             let (from, to) = (&self.recs[&calling], &self.recs[&target]);
             c.input("pending", from.psci.is_none());
@@ -317,7 +318,7 @@ impl Model {
         }
         let runnable = self.recs[&target].runnable;
         let from = self.rec(calling);
-        let result = match (from.psci.take().expect("judged"), status, runnable) {
+        let result = match (from.psci.take().expect("checked above"), status, runnable) {
             (Psci::CpuOn { .. }, 0, true) => -4,
             (Psci::CpuOn { entry, context, .. }, 0, false) => {
                 self.turn_on(target, entry, context);
@@ -334,7 +335,7 @@ impl Model {
         rec.runnable = true;
         rec.start = (entry, [context, 0, 0, 0, 0, 0, 0, 0]);
         rec.todo.clear();
-        rec.doing = None;
+        rec.current = None;
         rec.last = LastExit::Other;
         rec.expected = Expected::Restart;
     }
@@ -343,7 +344,7 @@ impl Model {
         let mut c = Conditions::of("DATA_CREATE");
         self.check_ns(&mut c, ["src_align", "src_bound", "src_pas"], src);
         self.check_data(&mut c, rd, data, ipa);
-        if self.kind(rd) == Some(Kind::Rd) {
+        if self.granule_state(rd) == Some(GranuleState::Rd) {
             let state = self.realms[&rd].state;
             c.when("realm_state", state != RealmState::New, Status::Realm(0));
         }
@@ -373,11 +374,11 @@ impl Model {
         }
     }
 
-    /// The conditions that both ways to create DATA have.
+    /// Adds the conditions of both commands that create DATA.
     fn check_data(&self, c: &mut Conditions, rd: u64, data: u64, ipa: u64) {
-        self.check(c, DATA, data, Kind::Delegated);
+        self.check(c, DATA, data, GranuleState::Delegated);
         c.input("ipa_align", !ipa.is_multiple_of(4096));
-        if !self.check(c, RD, rd, Kind::Rd) {
+        if !self.check(c, RD, rd, GranuleState::Rd) {
             return;
         }
         let tables = &self.realms[&rd].tables;
@@ -391,9 +392,9 @@ impl Model {
         }
     }
 
-    /// Maps DATA, all zero, at a page; without a RIPAS it stays what it is.
+    /// Maps a DATA granule, all zero, at a page. Sets the RIPAS if there is one.
     fn map_data(&mut self, rd: u64, data: u64, ipa: u64, ripas: Option<Ripas>) {
-        self.granule(data).become_wiped(Kind::Data);
+        self.granule(data).become_wiped(GranuleState::Data);
         let realm = self.realm(rd);
         let at = realm.tables.walk(ipa, 3);
         let ripas = ripas.or(at.entry.ripas()).expect("a Protected IPA");
@@ -405,7 +406,7 @@ impl Model {
         let mut c = Conditions::of("DATA_DESTROY");
         c.input("ipa_align", !ipa.is_multiple_of(4096));
         let mut found = None;
-        if self.check(&mut c, RD, rd, Kind::Rd) {
+        if self.check(&mut c, RD, rd, GranuleState::Rd) {
             let tables = &self.realms[&rd].tables;
             c.input("ipa_bound", !tables.is_protected(ipa));
             if tables.is_protected(ipa) {
@@ -419,7 +420,7 @@ impl Model {
         let success = c.judge(reply.status, &[(&RD, WALK), (&["ipa_bound"], WALK)]);
         if let (true, Some(at)) = (success, found) {
             let Entry::Assigned(ripas, data) = at.entry else {
-                unreachable!("judged");
+                unreachable!("checked above");
             };
             assert_eq!(reply.x[1], data, "data");
             let ripas = match ripas {
@@ -428,14 +429,14 @@ impl Model {
             };
             let realm = self.realm(rd);
             realm.tables.set(&at, Entry::Unassigned(ripas));
-            self.granule(data).become_wiped(Kind::Delegated);
+            self.granule(data).become_wiped(GranuleState::Delegated);
         } else {
             assert_eq!(reply.x[1], 0, "data");
         }
         self.judge_top(rd, ipa, found.map(|at| at.level), reply, reply.x[2]);
     }
 
-    /// The `top` output after a walk that ended at a level.
+    /// Asserts the `top` output of a command whose walk ended at this level.
     pub fn judge_top(&self, rd: u64, ipa: u64, level: Option<i64>, reply: &Reply, top: u64) {
         let expected = match (reply.status, level) {
             (Status::Success | Status::Rtt(_), Some(level)) => {
@@ -458,10 +459,10 @@ fn version(requested: u64, reply: &Reply) {
     assert_eq!(reply.x[1..3], [0x1_0000; 2]);
 }
 
-/// How many start-level RTTs a Realm of this IPA width has (rmi-structs-1.0, 2.2).
+/// Number of start-level RTTs of a Realm with this IPA width (B3.55).
 pub fn start_number(s2sz: u8, level: i64, lpa2: bool) -> Option<u32> {
     let widest = if lpa2 { 52 } else { 48 };
-    // Widths that a level resolves, without and with concatenation.
+    // Narrowest width, widest width of one RTT, widest width of concatenated RTTs.
     let (narrowest, alone, most) = match level {
         -1 if lpa2 => (49, 52, 52),
         0 => (40, 48, widest),
@@ -480,7 +481,7 @@ pub fn start_tables(params: &RealmParams) -> impl Iterator<Item = u64> + use<> {
     (0..u64::from(params.rtt_num_start)).map(move |n| base.wrapping_add(n * 4096))
 }
 
-/// RMI_ERROR_RTT with a level of this model.
+/// RMI_ERROR_RTT with a level of the model.
 pub trait RttStatus {
     /// The status.
     fn rtt(level: i64) -> Self;

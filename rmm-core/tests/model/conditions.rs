@@ -5,27 +5,27 @@ use rmm_core::fake::Status;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-/// How often which conditions of a command held alone or together; none is a success.
+/// How often a set of conditions of a command held. The empty set is a success.
 pub type Coverage = BTreeMap<(&'static str, Vec<&'static str>), u64>;
 
 thread_local! {
     static COVERAGE: RefCell<Coverage> = RefCell::default();
 }
 
-/// What this thread has judged since the last time.
+/// What this thread has judged since this function was called last.
 pub fn take_coverage() -> Coverage {
     COVERAGE.take()
 }
 
-/// Conditions that precede others: while one of the first holds, none of the others is seen.
+/// Conditions that precede others: while one of the first holds, the status is not that of another.
 pub type Order = (&'static [&'static str], &'static [&'static str]);
 
-/// Takes note of something that was not judged by conditions.
+/// Counts something that is not judged by conditions.
 pub fn cover(what: &'static str, label: &'static str) {
     COVERAGE.with_borrow_mut(|all| *all.entry((what, vec![label])).or_default() += 1);
 }
 
-/// The failure conditions that hold for one call.
+/// The failure conditions of one call that hold.
 pub struct Conditions {
     command: &'static str,
     failed: Vec<(&'static str, Status)>,
@@ -33,7 +33,7 @@ pub struct Conditions {
 }
 
 impl Conditions {
-    /// None yet.
+    /// No condition yet.
     pub fn of(command: &'static str) -> Self {
         Self {
             command,
@@ -42,31 +42,31 @@ impl Conditions {
         }
     }
 
-    /// A condition of this label and status, which holds if `fails`.
-    pub fn when(&mut self, label: &'static str, fails: bool, status: Status) {
-        if fails {
+    /// Adds a condition with this label and status, if it holds.
+    pub fn when(&mut self, label: &'static str, holds: bool, status: Status) {
+        if holds {
             self.failed.push((label, status));
         }
     }
 
-    /// A condition whose status is RMI_ERROR_INPUT.
-    pub fn input(&mut self, label: &'static str, fails: bool) {
-        self.when(label, fails, Status::Input);
+    /// Adds a condition with the status RMI_ERROR_INPUT, if it holds.
+    pub fn input(&mut self, label: &'static str, holds: bool) {
+        self.when(label, holds, Status::Input);
     }
 
-    /// The specification leaves open whether this is a failure.
+    /// Adds a condition for which the specification permits RMI_ERROR_INPUT and success.
     pub fn may_be_input(&mut self, holds: bool) {
         if holds {
             self.open.push(Status::Input);
         }
     }
 
-    /// No condition holds: the command must succeed.
+    /// Whether no condition holds, so that the command must succeed.
     pub fn none(&self) -> bool {
         self.failed.is_empty()
     }
 
-    /// Holds a status against the conditions; whether the command has succeeded.
+    /// Asserts that the conditions permit this status. Returns whether the command has succeeded.
     pub fn judge(&self, status: Status, order: &[Order]) -> bool {
         let mut labels: Vec<&str> = self.failed.iter().map(|(label, _)| *label).collect();
         labels.dedup();
@@ -84,7 +84,7 @@ impl Conditions {
         }
         assert!(
             permitted.contains(&status),
-            "{}: {status:?}, but permitted are {permitted:?}, for {:?} hold",
+            "{}: {status:?}, but only {permitted:?} are permitted, because {:?} hold",
             self.command,
             self.failed
         );

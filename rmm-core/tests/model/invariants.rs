@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What holds after every step: the machine is in the state that the model is in.
+//! What holds after every step: the machine has the state of the model.
 
-use super::drive::World;
-use super::state::{Kind, Model, Realm};
-use super::steps;
+use super::calls;
+use super::state::{Model, Realm};
+use super::stepper::SharedModel;
 use super::tables::Entry;
 use rmm_abi::rmi::fid;
-use rmm_core::fake::{Board, EntryReport, Host, Reply, Status};
+use rmm_core::fake::{Board, EntryReport, GranuleWord, Host, Status};
 use rmm_core::realm::Realm as Descriptor;
+use rmm_granule::GranuleState;
 use rmm_granule::Pa;
 use rmm_granule::fake::{Pas, Stage2Regs};
 use std::collections::{BTreeMap, HashMap};
@@ -15,26 +16,26 @@ use std::ops::Range;
 use zerocopy::FromBytes;
 
 const ALL: Range<u64> = 0..u64::MAX;
-const POOL: Range<u64> = steps::POOL..steps::POOL_END;
+const POOL: Range<u64> = calls::POOL..calls::POOL_END;
 
-/// Looks at a machine between steps.
+/// Compares machine and model between steps.
 #[derive(Default)]
 pub struct Watch {
-    /// How often it has looked.
-    looks: usize,
-    /// Descriptors and model entries of each RTT when they were last looked at.
+    /// Number of comparisons.
+    comparisons: usize,
+    /// Descriptors and entries of each RTT at the last comparison.
     seen: HashMap<u64, Vec<(u64, Entry)>>,
 }
 
 impl Watch {
     /// Asserts that machine and model agree.
-    pub fn look(&mut self, world: &World, host: &Host) {
+    pub fn compare(&mut self, shared: &SharedModel, host: &Host) {
         host.board().assert_unlocked();
-        let model = world.lock();
+        let model = shared.lock();
         words(&model, host.board());
-        // Those of a block's many Granules now and then.
-        self.looks += 1;
-        let pages = if self.looks.is_multiple_of(16) {
+        // The many granules of a block only every 16th time.
+        self.comparisons += 1;
+        let pages = if self.comparisons.is_multiple_of(16) {
             ALL
         } else {
             POOL
@@ -45,11 +46,12 @@ impl Watch {
             self.tables(*rd, realm, host);
             translations(&model, *rd, realm, host.board());
         }
-        self.seen.retain(|pa, _| model.kind(*pa) == Some(Kind::Rtt));
+        self.seen
+            .retain(|pa, _| model.granule_state(*pa) == Some(GranuleState::Rtt));
     }
 
-    /// Every entry that has changed, in memory or in the model, is what the model says: by
-    /// RTT_READ_ENTRY, and as the descriptor that hardware reads.
+    /// Each entry that has changed, in memory or in the model, is that of the model: the outputs of
+    /// RMI_RTT_READ_ENTRY, and the descriptor that hardware reads.
     fn tables(&mut self, rd: u64, realm: &Realm, host: &Host) {
         let tables = &realm.tables;
         for ((level, base), rtt) in &tables.rtts {
@@ -77,35 +79,26 @@ impl Watch {
                 let args = [rd, ipa, level.cast_unsigned()];
                 let reply = host.call(fid::RMI_RTT_READ_ENTRY, &args);
                 let report = tables.report(&tables.walk(ipa, *level));
-                assert_eq!(report_of(&reply), report, "entry at {ipa:#x}");
+                assert_eq!(reply.status, Status::Success);
+                assert_eq!(EntryReport::of(&reply), report, "entry at {ipa:#x}");
             }
             *seen = now;
         }
     }
 }
 
-fn report_of(reply: &Reply) -> EntryReport {
-    assert_eq!(reply.status, Status::Success);
-    EntryReport {
-        level: reply.x[1].cast_signed(),
-        state: reply.x[2],
-        desc: reply.x[3],
-        ripas: reply.x[4],
-    }
-}
-
-/// No Granule is locked, and each has the state and the count that follow from its one role.
+/// No granule is locked, and each has the state and the count of its one role.
 fn words(model: &Model, board: &Board) {
-    let mut expected: BTreeMap<u64, u16> = BTreeMap::new();
-    let mut role = |pa: u64, kind: Kind, count: usize| {
-        let old = expected.insert(pa, kind.bits() << 12 | count as u16);
+    let mut expected = BTreeMap::new();
+    let mut role = |pa: u64, state: GranuleState, count: usize| {
+        let old = expected.insert(pa, GranuleWord::new(state, count as u16));
         assert!(old.is_none(), "{pa:#x} has two roles");
     };
     for (rd, realm) in &model.realms {
-        role(*rd, Kind::Rd, realm.recs.len());
+        role(*rd, GranuleState::Rd, realm.recs.len());
         for ((level, base), rtt) in &realm.tables.rtts {
             let live = rtt.entries.iter().filter(|entry| entry.holds_rtt());
-            role(rtt.pa, Kind::Rtt, live.count());
+            role(rtt.pa, GranuleState::Rtt, live.count());
             for (n, entry) in rtt.entries.iter().enumerate() {
                 let Entry::Assigned(_, pa) = entry else {
                     continue;
@@ -113,22 +106,25 @@ fn words(model: &Model, board: &Board) {
                 let ipa = base + n as u64 * super::tables::size(*level);
                 assert!(realm.tables.is_protected(ipa));
                 for offset in (0..super::tables::size(*level)).step_by(4096) {
-                    role(pa + offset, Kind::Data, 0);
+                    role(pa + offset, GranuleState::Data, 0);
                 }
             }
         }
     }
     for (pa, rec) in &model.recs {
-        role(*pa, Kind::Rec, usize::from(rec.running));
+        role(*pa, GranuleState::Rec, usize::from(rec.running));
         for aux in &rec.aux {
-            role(*aux, Kind::RecAux, 0);
+            role(*aux, GranuleState::RecAux, 0);
         }
     }
     for (pa, granule) in &model.granules {
         let expected = expected.remove(pa).unwrap_or_else(|| {
-            let free = matches!(granule.kind, Kind::Undelegated | Kind::Delegated);
-            assert!(free, "{pa:#x} is {:?} and nobody's", granule.kind);
-            granule.kind.bits() << 12
+            let free = matches!(
+                granule.state,
+                GranuleState::Undelegated | GranuleState::Delegated
+            );
+            assert!(free, "{pa:#x} is {:?} but has no role", granule.state);
+            GranuleWord::new(granule.state, 0)
         });
         let word = board.word(*pa);
         assert_eq!(word, Some(expected), "state and count of {pa:#x}");
@@ -136,21 +132,27 @@ fn words(model: &Model, board: &Board) {
             assert_eq!(board.memory.pas(Pa(*pa)), granule.pas, "PAS of {pa:#x}");
         }
     }
-    assert!(expected.is_empty(), "no such Granule: {expected:x?}");
+    assert!(
+        expected.is_empty(),
+        "not in the granule table: {expected:x?}"
+    );
 }
 
-/// Host memory and DATA hold what was written to them, what is DELEGATED nothing.
+/// Host memory and DATA granules have the content that was written; DELEGATED granules are all
+/// zero.
 fn contents(model: &Model, board: &Board, pages: Range<u64>) {
     for (pa, granule) in model.granules.range(pages) {
         if granule.has_content() && granule.pas.is_some() {
             let content = board.memory.peek(Pa(*pa));
-            let what = granule.kind;
+            let what = granule.state;
             assert!(
                 content == *granule.content(),
                 "content of {pa:#x}, {what:?}"
             );
         }
-        if !matches!(granule.kind, Kind::Data | Kind::Rtt) && granule.pas == Some(Pas::Realm) {
+        if !matches!(granule.state, GranuleState::Data | GranuleState::Rtt)
+            && granule.pas == Some(Pas::Realm)
+        {
             board.memory.assert_no_stale(Pa(*pa));
         }
     }
@@ -165,7 +167,7 @@ fn measurements(rd: u64, realm: &Realm, board: &Board) {
     );
 }
 
-/// IPAs of interest translate as the model has it, whatever a TLB may remember.
+/// IPAs translate as in the model, through the TLB as well.
 fn translations(model: &Model, rd: u64, realm: &Realm, board: &Board) {
     let tables = &realm.tables;
     let regs = Stage2Regs {
@@ -189,7 +191,7 @@ fn translations(model: &Model, rd: u64, realm: &Realm, board: &Board) {
                 assert_eq!(Some(found.pa.0), expected, "translation of {ipa:#x}");
                 assert_eq!(found.ns, !tables.is_protected(*ipa));
             }
-            // A mapping of what is no memory of the Host's ends in a granule protection fault.
+            // A mapping of memory that is not Non-secure ends in a granule protection fault.
             Err(_) => assert!(
                 expected.is_none_or(|pa| !tables.is_protected(*ipa) && !is_host(pa)),
                 "{ipa:#x} does not translate to {expected:x?}"

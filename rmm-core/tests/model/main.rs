@@ -1,42 +1,52 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Random command sequences, held against a model of the specification's states (A2, A5).
+//! Random sequences of commands, compared with a model of the states in the specification (A2, A5).
 //!
-//! The model is written from the specification and knows nothing of the monitor's code: Granules,
-//! Realms, RECs and RTT entries in plain maps. For each call it tells which statuses the
-//! specification permits (where it orders no two conditions, either), and what a success returns
-//! and changes; for each instruction of a Realm, what it comes to. After each step the machine is
-//! compared with it: words of the granule table, contents, descriptors, measurements, translations.
+//! The model is written from the specification and uses no code of the monitor: granules, Realms,
+//! RECs and RTT entries in plain maps. For each call, it says which statuses the specification
+//! permits (both, where it has no order between two conditions), and what a success returns and
+//! changes. For each instruction of a Realm, it says the outcome. After each step the machine is
+//! compared with the model: granule table, contents, descriptors, measurements, translations.
 //!
-//! `PROPTEST_CASES` sequences of at most `MODEL_STEPS` steps are run. The seed is printed, and
-//! taken from `MODEL_SEED` if there is one; a sequence that fails is made as short as it gets and
-//! kept in `regressions.txt`.
+//! | modules | hold |
+//! |---|---|
+//! | `state`, `tables` | the state |
+//! | `conditions`, `commands`, `rtt_commands`, `rec_enter` | RMI commands |
+//! | `instructions`, `realm_calls` | instructions of a Realm |
+//! | `invariants` | the comparison with the machine |
+//! | `step`, `stepper`, `calls`, `sequences`, `runs` | random steps of the Host |
+//! | `program` | the program of each REC |
+//!
+//! The test runs `PROPTEST_CASES` sequences of at most `MODEL_STEPS` steps. It prints its seed,
+//! which comes from `MODEL_SEED` if that is set. A sequence that fails is made as short as possible
+//! and kept in `regressions.txt`.
 #![allow(clippy::cast_possible_truncation, reason = "64-bit build machine")]
 
+mod calls;
 mod commands;
 mod conditions;
-mod drive;
-mod entry;
-mod guest;
+mod instructions;
 mod invariants;
-mod ops;
 mod program;
+mod realm_calls;
+mod rec_enter;
 mod rtt_commands;
-mod run;
-mod scenes;
+mod runs;
+mod sequences;
 mod state;
-mod steps;
+mod step;
+mod stepper;
 mod tables;
-mod threads;
 
 use conditions::{Coverage, take_coverage};
-use drive::{Hand, World};
+
 use invariants::Watch;
-use ops::Op;
 use proptest::test_runner::{
     Config as Runs, FileFailurePersistence, RngAlgorithm, TestError, TestRng, TestRunner,
 };
-use rmm_core::fake::{Config, Host, audit, features, id_registers};
-use rmm_core::machine::{CpuFeatures, IdRegisters};
+use rmm_core::fake::{
+    Config, Host, audit, environment_number, environment_seed, features, lpa2_features,
+};
+use rmm_core::machine::CpuFeatures;
 use rmm_granule::Bank;
 use rmm_granule::fake::Pas;
 use state::{Granule, Model};
@@ -44,54 +54,50 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Once;
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
+use step::Step;
+use stepper::{SharedModel, Stepper};
 
-/// Steps of a sequence, at most.
+/// Most steps of a sequence.
 const STEPS: usize = 250;
-/// Sequences.
+/// Number of sequences.
 const CASES: u32 = 30;
 
-/// The machines that sequences run on.
+/// Hardware of the machine for a sequence.
 fn machine(lpa2: bool) -> Config {
-    let base = features();
-    let rich = CpuFeatures {
-        pa_bits: 52,
-        lpa2: true,
+    let mut with_sve = CpuFeatures {
         sve_vl: Some(3),
-        id: IdRegisters {
-            pfr0: base.id.pfr0 | 1 << 32,
-            ..id_registers()
-        },
-        ..base
+        ..lpa2_features()
     };
+    with_sve.id.pfr0 |= 1 << 32;
     let plain = CpuFeatures {
         vmid16: false,
-        ..base
+        ..features()
     };
     Config {
         dram: vec![
             Bank {
                 base: 0x8000_0000,
-                size: steps::POOL_END - 0x8000_0000,
+                size: calls::POOL_END - 0x8000_0000,
             },
             Bank {
-                base: steps::BLOCK,
+                base: calls::BLOCK,
                 size: 2 << 20,
             },
             Bank {
-                base: steps::HIGH,
+                base: calls::HIGH,
                 size: 8 * 4096,
             },
         ],
         holes: vec![Bank {
-            base: steps::HOLE,
+            base: calls::HOLE,
             size: 2 * 4096,
         }],
         reserved: vec![Bank {
             base: 0x8000_0000,
-            size: steps::POOL - 0x8000_0000,
+            size: calls::POOL - 0x8000_0000,
         }],
-        features: if lpa2 { rich } else { plain },
+        features: if lpa2 { with_sve } else { plain },
         cpus: 4,
         attestation: None,
     }
@@ -107,7 +113,7 @@ fn model(config: &Config) -> Model {
             }
         }
     }
-    granules.retain(|pa, _| *pa >= steps::POOL);
+    granules.retain(|pa, _| *pa >= calls::POOL);
     Model {
         features: config.features,
         granules,
@@ -117,37 +123,37 @@ fn model(config: &Config) -> Model {
     }
 }
 
-/// Runs a sequence on a machine of its own, and gives everything back at the end.
-fn run(lpa2: bool, ops: &[Op], print: bool) {
+/// Runs a sequence on a new machine, and at the end destroys everything.
+fn run(lpa2: bool, steps: &[Step], print: bool) {
     let config = machine(lpa2);
-    let world = World::new(model(&config));
+    let shared = SharedModel::new(model(&config));
     let host = Host::with(config);
-    // The monitor's own memory.
-    for pa in (0x8000_0000..steps::POOL).step_by(4096) {
+    // Memory of the monitor.
+    for pa in (0x8000_0000..calls::POOL).step_by(4096) {
         host.move_to(pa, Pas::Root);
     }
     let result = catch_unwind(AssertUnwindSafe(|| {
         let mut watch = Watch::default();
-        for (n, op) in ops.iter().enumerate() {
-            world.lock().note(format!("{n}: {:?}", op.what));
-            steps::take(&world, &host, op, false);
-            watch.look(&world, &host);
+        for (n, step) in steps.iter().enumerate() {
+            shared.lock().note(format!("{n}: {:?}", step.kind));
+            calls::take(&shared, &host, step, false);
+            watch.compare(&shared, &host);
         }
         let _counts = audit(&host);
-        let realms: Vec<u64> = world.lock().realms.keys().copied().collect();
+        let realms: Vec<u64> = shared.lock().realms.keys().copied().collect();
         for rd in realms {
-            Hand::new(&world, &host).tear_down(rd);
-            watch.look(&world, &host);
+            Stepper::new(&shared, &host).tear_down(rd);
+            watch.compare(&shared, &host);
         }
         assert!(
-            world.lock().realms.is_empty(),
+            shared.lock().realms.is_empty(),
             "a Realm cannot be destroyed"
         );
-        steps::undelegate_all(&world, &host);
-        watch.look(&world, &host);
+        calls::undelegate_all(&shared, &host);
+        watch.compare(&shared, &host);
     }));
     if let Err(panic) = result {
-        for line in world.lock().trace.iter().filter(|_| print) {
+        for line in shared.lock().trace.iter().filter(|_| print) {
             println!("{line}");
         }
         resume_unwind(panic);
@@ -155,7 +161,8 @@ fn run(lpa2: bool, ops: &[Op], print: bool) {
 }
 
 thread_local! {
-    /// This thread looks for the shortest sequence that fails: what panics say is not wanted.
+    /// Whether this thread searches for the shortest sequence that fails, without messages of
+    /// panics.
     static IS_SEARCHING: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -171,39 +178,26 @@ fn quiet_while_searching() {
     });
 }
 
-fn number(variable: &str) -> Option<u64> {
-    std::env::var(variable).ok()?.parse().ok()
-}
-
-/// The seed of a run, printed.
-fn seed() -> u64 {
-    let time = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    let time = time.map_or(0, |time| time.as_nanos() as u64);
-    let seed = number("MODEL_SEED").unwrap_or(time);
-    println!("MODEL_SEED={seed}");
-    seed
-}
-
 // Conformance: RMI calls unused_outputs, failure_changes_nothing, deterministic
 // Conformance: Invariants one_role, counts, own_memory, no_stale, wiped, quiet
 // Conformance: Bugs others fixed lock_on_error
 #[test]
-fn random_commands_do_what_the_specification_says() {
+fn random_commands() {
     quiet_while_searching();
-    let steps = number("MODEL_STEPS").map_or(STEPS, |steps| steps as usize);
-    let cases = number("PROPTEST_CASES").map_or(CASES, |cases| cases as u32);
+    let most = environment_number("MODEL_STEPS").map_or(STEPS, |steps| steps as usize);
+    let cases = environment_number("PROPTEST_CASES").map_or(CASES, |cases| cases as u32);
     let kept = "tests/model/regressions.txt";
     let mut runner = TestRunner::new_with_rng(
         Runs {
             cases,
-            max_shrink_time: number("MODEL_SHRINK").map_or(120_000, |ms| ms as u32),
+            max_shrink_time: environment_number("MODEL_SHRINK").map_or(120_000, |ms| ms as u32),
             max_shrink_iters: 20_000,
             failure_persistence: Some(Box::new(FileFailurePersistence::Direct(kept))),
             ..Runs::default()
         },
         TestRng::from_seed(RngAlgorithm::ChaCha, &{
             let mut bytes = [0; 32];
-            bytes[..8].copy_from_slice(&seed().to_le_bytes());
+            bytes[..8].copy_from_slice(&environment_seed("MODEL_SEED").to_le_bytes());
             bytes
         }),
     );
@@ -211,19 +205,19 @@ fn random_commands_do_what_the_specification_says() {
     let sum = Cell::new(0);
     let _none = take_coverage();
     IS_SEARCHING.set(true);
-    let strategy = (proptest::bool::ANY, ops::ops(steps));
-    let result = runner.run(&strategy, |(lpa2, ops)| {
-        run(lpa2, &ops, false);
-        sum.set(sum.get() + ops.len());
+    let strategy = (proptest::bool::ANY, step::steps(most));
+    let result = runner.run(&strategy, |(lpa2, steps)| {
+        run(lpa2, &steps, false);
+        sum.set(sum.get() + steps.len());
         Ok(())
     });
     IS_SEARCHING.set(false);
     match result {
         Ok(()) => {}
-        Err(TestError::Fail(why, (lpa2, ops))) => {
+        Err(TestError::Fail(why, (lpa2, steps))) => {
             println!("the shortest sequence, LPA2 {lpa2}:");
-            let again = catch_unwind(|| run(lpa2, &ops, true));
-            assert!(again.is_err(), "{why}, but not the second time");
+            let again = catch_unwind(|| run(lpa2, &steps, true));
+            assert!(again.is_err(), "{why}, but not when run again");
             panic!("{why}");
         }
         Err(error) => panic!("{error}"),
@@ -231,7 +225,7 @@ fn random_commands_do_what_the_specification_says() {
     report(&take_coverage(), sum.get(), start);
 }
 
-/// How many calls came to what: successes, and failures by the conditions that held.
+/// Prints how often each command succeeded, and how often it failed by which conditions.
 fn report(coverage: &Coverage, steps: usize, start: Instant) {
     let seconds = start.elapsed().as_secs_f64();
     let calls: u64 = coverage.values().sum();

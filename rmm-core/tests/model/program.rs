@@ -1,49 +1,49 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The program of every REC: does what the model has it do and reports what came of it.
+//! The program of every REC: executes the instructions in the model and reports their outcome.
 
-use super::drive::World;
-use super::guest::{Expected, Instruction, Memory, exit_record};
+use super::calls;
+use super::instructions::{Expected, Instruction, Memory, exit_record};
 use super::state::LastExit;
-use super::steps;
+use super::stepper::SharedModel;
 use rmm_abi::rmi::RecExitReason;
-use rmm_core::fake::{Access, After, Host, RealmCpu, Taken};
+use rmm_core::fake::{After, Host, LINEAR_MAP, RealmAccess, RealmCpu, Taken};
 
-/// Gives a REC its program, from the beginning.
-pub fn install(world: &World, host: &Host, rec: u64) {
-    let mut model = world.lock();
+/// Sets the program of a REC, from the start.
+pub fn install(shared: &SharedModel, host: &Host, rec: u64) {
+    let mut model = shared.lock();
     let state = model.rec(rec);
     let (rd, index) = (state.rd, state.index);
     state.expected = Expected::Restart;
     let vmid = model.realms[&rd].vmid;
     drop(model);
-    let world = world.clone();
-    host.script(vmid, index, move |cpu| program(world, rec, cpu));
+    let shared = shared.clone();
+    host.script(vmid, index, move |cpu| program(shared, rec, cpu));
 }
 
-async fn program(world: World, rec: u64, cpu: RealmCpu) {
-    begin(&world, rec, &cpu);
+async fn program(shared: SharedModel, rec: u64, cpu: RealmCpu) {
+    begin(&shared, rec, &cpu);
     loop {
-        let Some(instruction) = next(&world, rec) else {
+        let Some(instruction) = next(&shared, rec) else {
             cpu.irq().await;
             continue;
         };
         load(&cpu, &instruction);
         let before = cpu.gprs();
         let pc = cpu.context(|context| context.pc);
-        world.lock().attempt(rec);
-        let taken = execute(&world, &cpu, &instruction).await;
+        shared.lock().attempt(rec);
+        let taken = execute(&shared, &cpu, &instruction).await;
         let at = match instruction {
-            Instruction::Fetch(ipa) => 0xFFFF << 48 | ipa,
+            Instruction::Fetch(ipa) => LINEAR_MAP | ipa,
             _ => pc,
         };
-        world.lock().done(rec, &before, &cpu.gprs(), at, taken);
+        shared.lock().done(rec, &before, &cpu.gprs(), at, taken);
         assert_eq!(cpu.context(|context| context.pc), pc + 4);
     }
 }
 
-/// The next instruction, under way from now on; none: the REC exits due to an interrupt.
-fn next(world: &World, rec: u64) -> Option<Instruction> {
-    let mut model = world.lock();
+/// The next instruction, which becomes the current one; without one the REC exits due to an IRQ.
+fn next(shared: &SharedModel, rec: u64) -> Option<Instruction> {
+    let mut model = shared.lock();
     let instruction = model.rec(rec).todo.pop_front();
     match &instruction {
         Some(instruction) => model.note(format!("        {instruction:x?}")),
@@ -51,13 +51,13 @@ fn next(world: &World, rec: u64) -> Option<Instruction> {
             model.leave(rec, exit_record(RecExitReason::Irq), LastExit::Other);
         }
     }
-    model.rec(rec).doing = instruction.clone();
+    model.rec(rec).current = instruction.clone();
     instruction
 }
 
-/// The state of a REC that runs for the first time since its creation or PSCI_CPU_ON.
-fn begin(world: &World, rec: u64, cpu: &RealmCpu) {
-    let mut model = world.lock();
+/// Asserts the state of a REC that runs for the first time since its creation or PSCI_CPU_ON.
+fn begin(shared: &SharedModel, rec: u64, cpu: &RealmCpu) {
+    let mut model = shared.lock();
     let state = model.rec(rec);
     assert_eq!(state.expected, Expected::Restart);
     state.expected = Expected::Nothing;
@@ -71,7 +71,7 @@ fn begin(world: &World, rec: u64, cpu: &RealmCpu) {
     cpu.mark(8);
 }
 
-/// Puts an instruction's operands into registers.
+/// Loads the operands of an instruction into registers.
 fn load(cpu: &RealmCpu, instruction: &Instruction) {
     match instruction {
         Instruction::Memory(memory) => {
@@ -88,7 +88,7 @@ fn load(cpu: &RealmCpu, instruction: &Instruction) {
     }
 }
 
-async fn execute(world: &World, cpu: &RealmCpu, instruction: &Instruction) -> Option<Taken> {
+async fn execute(shared: &SharedModel, cpu: &RealmCpu, instruction: &Instruction) -> Option<Taken> {
     match instruction {
         Instruction::Memory(memory) => cpu.access(access(memory)).await.err(),
         Instruction::Fetch(ipa) => cpu.fetch(*ipa).await.err(),
@@ -108,18 +108,18 @@ async fn execute(world: &World, cpu: &RealmCpu, instruction: &Instruction) -> Op
             }
             None
         }
-        Instruction::Meanwhile(op) => {
-            cpu.meanwhile(|host| steps::take(world, host, op, true));
+        Instruction::Meanwhile(step) => {
+            cpu.meanwhile(|host| calls::take(shared, host, step, true));
             cpu.context(|context| context.pc += 4);
             None
         }
     }
 }
 
-fn access(memory: &Memory) -> Access {
+fn access(memory: &Memory) -> RealmAccess {
     let access = match memory.store {
-        Some(_) => Access::store(memory.ipa),
-        None => Access::load(memory.ipa),
+        Some(_) => RealmAccess::store(memory.ipa),
+        None => RealmAccess::load(memory.ipa),
     };
     let access = access.bytes(memory.bytes).register(memory.register);
     let access = if memory.signed {

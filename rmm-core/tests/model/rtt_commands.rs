@@ -1,22 +1,23 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What the commands on RTTs may answer and change (B4.3.15 to B4.3.22).
+//! What commands on RTTs may return and change (B4.3.15 to B4.3.22).
 
 use super::commands::{RD, REC_GRAN, RttStatus};
 use super::conditions::{Conditions, Order};
-use super::state::{Kind, Model, RealmState};
+use super::state::{Model, RealmState};
 use super::tables::{At, Entry, Ripas, Tables, size};
 use rmm_attest::{SoftHash, rim};
 use rmm_core::fake::{EntryReport, Reply, Status};
+use rmm_granule::GranuleState;
 
 const WALK: &[&str] = &["rtt_walk", "rtte_state"];
-/// The order of the commands on a table or an entry of a level.
+/// Order of the conditions of commands that take a level.
 const LEVEL_ORDER: &[Order] = &[(&RD, WALK), (&["level_bound", "ipa_bound"], WALK)];
 
 impl Model {
-    /// `rd_*`, and `level_bound`, `ipa_align`, `ipa_bound` of an RTT below the start level; where a
-    /// walk to its parent's entry ends.
+    /// Adds the conditions `rd_*`, `level_bound`, `ipa_align` and `ipa_bound` of an RTT below the
+    /// start level. Returns where a walk to the entry of its parent ends.
     fn table_at(&self, c: &mut Conditions, rd: u64, ipa: u64, level: u64) -> Option<At> {
-        if !self.check(c, RD, rd, Kind::Rd) {
+        if !self.check(c, RD, rd, GranuleState::Rd) {
             return None;
         }
         let tables = &self.realms[&rd].tables;
@@ -38,7 +39,7 @@ impl Model {
     pub(super) fn rtt_create(&mut self, rd: u64, rtt: u64, ipa: u64, level: u64, reply: &Reply) {
         let mut c = Conditions::of("RTT_CREATE");
         let labels = ["rtt_align", "rtt_bound", "rtt_state"];
-        self.check(&mut c, labels, rtt, Kind::Delegated);
+        self.check(&mut c, labels, rtt, GranuleState::Delegated);
         let at = self.table_at(&mut c, rd, ipa, level);
         if let Some(realm) = self.realms.get(&rd) {
             c.input("rtt_bound2", !realm.tables.lpa2 && rtt >= 1 << 48);
@@ -48,8 +49,8 @@ impl Model {
             c.when("rtte_state", is_table, Status::rtt(at.level));
         }
         if c.judge(reply.status, LEVEL_ORDER) {
-            let at = at.expect("judged");
-            self.granule(rtt).become_wiped(Kind::Rtt);
+            let at = at.expect("checked above");
+            self.granule(rtt).become_wiped(GranuleState::Rtt);
             self.realm(rd).tables.unfold(&at, rtt);
         }
     }
@@ -78,7 +79,7 @@ impl Model {
             };
             let rtt = tables.remove_child(&at, entry);
             assert_eq!(reply.x[1], rtt, "rtt");
-            self.granule(rtt).become_wiped(Kind::Delegated);
+            self.granule(rtt).become_wiped(GranuleState::Delegated);
         } else {
             assert_eq!(reply.x[1], 0, "rtt");
         }
@@ -110,16 +111,16 @@ impl Model {
             assert_eq!(reply.x[1], 0, "rtt");
             return;
         }
-        let (at, folded) = (at.expect("judged"), folded.expect("judged"));
+        let (at, folded) = (at.expect("checked above"), folded.expect("checked above"));
         let rtt = self.realm(rd).tables.remove_child(&at, folded);
         assert_eq!(reply.x[1], rtt, "rtt");
-        self.granule(rtt).become_wiped(Kind::Delegated);
+        self.granule(rtt).become_wiped(GranuleState::Delegated);
     }
 
     pub(super) fn rtt_read_entry(&mut self, rd: u64, ipa: u64, level: u64, reply: &Reply) {
         let mut c = Conditions::of("RTT_READ_ENTRY");
         let mut expected = [0; 4];
-        if self.check(&mut c, RD, rd, Kind::Rd) {
+        if self.check(&mut c, RD, rd, GranuleState::Rd) {
             let tables = &self.realms[&rd].tables;
             let level = level.cast_signed();
             c.input("level_bound", !tables.is_level(level));
@@ -141,10 +142,10 @@ impl Model {
         assert_eq!(reply.x[1..5], expected, "entry");
     }
 
-    /// `rd_*`, and `level_bound`, `ipa_align`, `ipa_bound` of an Unprotected entry; where a walk to
-    /// it ends.
+    /// Adds the conditions `rd_*`, `level_bound`, `ipa_align` and `ipa_bound` of an Unprotected
+    /// entry. Returns where a walk to it ends.
     fn ns_entry_at(&self, c: &mut Conditions, rd: u64, ipa: u64, level: u64) -> Option<At> {
-        if !self.check(c, RD, rd, Kind::Rd) {
+        if !self.check(c, RD, rd, GranuleState::Rd) {
             return None;
         }
         let tables = &self.realms[&rd].tables;
@@ -189,7 +190,7 @@ impl Model {
         if c.judge(reply.status, LEVEL_ORDER) {
             let entry = Entry::AssignedNs(desc & ATTRIBUTES, output);
             let realm = self.realm(rd);
-            realm.tables.set(&at.expect("judged"), entry);
+            realm.tables.set(&at.expect("checked above"), entry);
             realm.probe(ipa);
         }
     }
@@ -213,7 +214,7 @@ impl Model {
         c.input("size_valid", top <= base);
         c.input("top_gran_align", !top.is_multiple_of(4096));
         let mut found = None;
-        if self.check(&mut c, RD, rd, Kind::Rd) {
+        if self.check(&mut c, RD, rd, GranuleState::Rd) {
             let realm = &self.realms[&rd];
             let tables = &realm.tables;
             let last = top.wrapping_sub(4096);
@@ -239,7 +240,7 @@ impl Model {
             assert_eq!(reply.x[1], 0, "out_top");
             return;
         }
-        let mut at = found.expect("judged");
+        let mut at = found.expect("checked above");
         let realm = self.realm(rd);
         realm.probe(base);
         let mut next = base;
@@ -261,9 +262,9 @@ impl Model {
         let mut c = Conditions::of("RTT_SET_RIPAS");
         c.input("size_valid", top <= base);
         c.input("top_gran_align", !top.is_multiple_of(4096));
-        let has_rd = self.check(&mut c, RD, rd, Kind::Rd);
+        let has_rd = self.check(&mut c, RD, rd, GranuleState::Rd);
         let mut change = None;
-        if self.check(&mut c, REC_GRAN, rec, Kind::Rec) {
+        if self.check(&mut c, REC_GRAN, rec, GranuleState::Rec) {
             let rec = &self.recs[&rec];
             c.when("rec_state", rec.running, Status::Rec);
             c.when("rec_owner", has_rd && rec.rd != rd, Status::Rec);
@@ -283,7 +284,8 @@ impl Model {
                 c.when("base_align", misaligned && differs, status);
                 let end = scan(tables, &at, top, change.from_destroyed);
                 c.when("no_progress", end <= base && differs, status);
-                // Part of an entry that has the RIPAS already is progress as far as it goes.
+                // An entry that has the RIPAS already counts as progress, even if only part of it
+                // is in the range.
                 let part = misaligned || at.end() > top;
                 out_top = Some(if part { at.end().min(top) } else { end });
             }
@@ -293,16 +295,16 @@ impl Model {
             (&REC_GRAN, &["rec_state", "rec_owner"]),
             (&["base_bound"], &["base_align"]),
             (&["top_gran_align"], &["no_progress"]),
-            // What Arm's compliance suite needs.
+            // Arm's compliance suite needs this order.
             (&["rec_owner"], &["top_bound"]),
         ];
         if !c.judge(reply.status, &order) {
             assert_eq!(reply.x[1], 0, "out_top");
             return;
         }
-        let out_top = out_top.expect("judged");
+        let out_top = out_top.expect("checked above");
         assert_eq!(reply.x[1], out_top, "out_top");
-        let change = self.rec(rec).change.as_mut().expect("judged");
+        let change = self.rec(rec).change.as_mut().expect("checked above");
         change.addr = out_top;
         let value = change.value;
         let tables = &mut self.realm(rd).tables;
@@ -327,7 +329,7 @@ fn scan(tables: &Tables, from: &At, top: u64, from_destroyed: bool) -> u64 {
     end.min(top & !(size(from.level) - 1))
 }
 
-/// Bits of a descriptor that are its address.
+/// Bits of the address in a descriptor.
 fn address_bits(lpa2: bool) -> u64 {
     if lpa2 {
         ((1 << 50) - 1) & !0xFFF | 3 << 8
@@ -336,7 +338,7 @@ fn address_bits(lpa2: bool) -> u64 {
     }
 }
 
-/// The address in a descriptor of the Host's.
+/// The address in a descriptor that the Host passes.
 fn address(tables: &Tables, desc: u64) -> u64 {
     if tables.lpa2 {
         desc & ((1 << 50) - 1) & !0xFFF | (desc >> 8 & 3) << 50

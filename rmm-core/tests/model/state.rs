@@ -1,65 +1,50 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The specification's state: Granules, Realms, RECs (A2), and Granules' content.
+//! The state that the specification defines: granules, Realms, RECs (A2), and the content of
+//! granules.
 
 use super::conditions::Conditions;
-use super::guest::{Doing, Expected, Instruction};
+use super::instructions::{Expected, Instruction};
 use super::tables::{Ripas, Tables};
 use rmm_abi::rmi::{HashAlgorithm, RecExit};
 use rmm_attest::Measurement;
 use rmm_core::machine::CpuFeatures;
-use rmm_granule::GRANULE_SIZE;
 use rmm_granule::fake::Pas;
+use rmm_granule::{GRANULE_SIZE, GranuleState};
 use std::collections::{BTreeMap, VecDeque};
 
-/// A Granule's content.
+/// Content of a granule.
 pub type Page = [u8; GRANULE_SIZE];
 
-/// Lifecycle state of a Granule (A2.2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    Undelegated,
-    Delegated,
-    Rd,
-    Rec,
-    RecAux,
-    Rtt,
-    Data,
-}
-
-impl Kind {
-    /// Bits 14:12 of the Granule's word.
-    pub fn bits(self) -> u16 {
-        self as u16
-    }
-}
-
-/// A Granule that the monitor knows.
+/// A granule in the granule table.
 pub struct Granule {
-    pub kind: Kind,
-    /// As the GPT has it; none where there is no RAM.
+    pub state: GranuleState,
+    /// PAS in the GPT; `None` where there is no RAM.
     pub pas: Option<Pas>,
-    /// Content of UNDELEGATED, DELEGATED and DATA Granules; none is all zero.
+    /// Content of an UNDELEGATED, DELEGATED or DATA granule; `None` if it is all zero.
     content: Option<Box<Page>>,
 }
 
 impl Granule {
     pub fn new(pas: Option<Pas>) -> Self {
         Self {
-            kind: Kind::Undelegated,
+            state: GranuleState::Undelegated,
             pas,
             content: None,
         }
     }
 
-    /// The Granule in another state, wiped.
-    pub fn become_wiped(&mut self, kind: Kind) {
-        self.kind = kind;
+    /// Moves the granule to another state and wipes it.
+    pub fn become_wiped(&mut self, state: GranuleState) {
+        self.state = state;
         self.content = None;
     }
 
-    /// The content is this model's to know.
+    /// Whether the model knows the content.
     pub fn has_content(&self) -> bool {
-        matches!(self.kind, Kind::Undelegated | Kind::Delegated | Kind::Data)
+        matches!(
+            self.state,
+            GranuleState::Undelegated | GranuleState::Delegated | GranuleState::Data
+        )
     }
 
     pub fn content(&self) -> &Page {
@@ -93,14 +78,14 @@ pub struct Realm {
     pub rec_index: u64,
     /// Live RECs by index.
     pub recs: BTreeMap<u64, u64>,
-    /// What RMI_REC_AUX_COUNT told first.
+    /// First result of RMI_REC_AUX_COUNT.
     pub aux_count: Option<u64>,
-    /// IPAs whose translation is looked at after each step.
+    /// IPAs whose translation is checked after each step.
     pub probes: VecDeque<u64>,
 }
 
 impl Realm {
-    /// Looks at the translation of this IPA from now on.
+    /// Checks the translation of this IPA from now on.
     pub fn probe(&mut self, ipa: u64) {
         const MOST: usize = 10;
         let page = ipa & !0xFFF;
@@ -113,7 +98,7 @@ impl Realm {
     }
 }
 
-/// A request of the Realm's that RMI_PSCI_COMPLETE answers.
+/// A PSCI request that RMI_PSCI_COMPLETE completes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Psci {
     CpuOn {
@@ -135,7 +120,7 @@ pub struct Change {
     pub from_destroyed: bool,
 }
 
-/// What an entry may answer.
+/// The last exit, as far as it decides how the next entry may respond.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LastExit {
     Other,
@@ -155,39 +140,39 @@ pub struct Rec {
     /// IPA of the structure of a pending host call.
     pub host_call: Option<u64>,
     pub last: LastExit,
-    /// WFI and WFE leave the Realm.
+    /// Whether WFI and WFE are trapped.
     pub traps: (bool, bool),
     /// `gicv3_hcr` and `gicv3_lrs` of the last entry.
     pub gic: (u64, [u64; 16]),
-    /// PC and X0 to X7 when its program begins.
+    /// PC and X0 to X7 when the program starts.
     pub start: (u64, [u64; 8]),
-    /// What it does next.
+    /// Next instructions.
     pub todo: VecDeque<Instruction>,
-    /// The instruction that the last exit interrupted.
-    pub doing: Option<Doing>,
-    /// What the instruction under way will come to.
+    /// The instruction that is being executed, or that the last exit interrupted.
+    pub current: Option<Instruction>,
+    /// Expected outcome of that instruction.
     pub expected: Expected,
-    /// The exit record that is to come.
+    /// Expected exit record.
     pub exit: Option<Box<RecExit>>,
 }
 
-/// Everything.
+/// The whole state.
 pub struct Model {
     pub features: CpuFeatures,
     pub granules: BTreeMap<u64, Granule>,
     pub realms: BTreeMap<u64, Realm>,
     pub recs: BTreeMap<u64, Rec>,
-    /// The latest calls, for whoever looks for a mistake.
+    /// The latest calls, printed when a test fails.
     pub trace: VecDeque<String>,
 }
 
 impl Model {
-    pub fn kind(&self, pa: u64) -> Option<Kind> {
-        self.granules.get(&pa).map(|granule| granule.kind)
+    pub fn granule_state(&self, pa: u64) -> Option<GranuleState> {
+        self.granules.get(&pa).map(|granule| granule.state)
     }
 
     pub fn granule(&mut self, pa: u64) -> &mut Granule {
-        self.granules.get_mut(&pa).expect("a Granule")
+        self.granules.get_mut(&pa).expect("a granule")
     }
 
     pub fn realm(&mut self, rd: u64) -> &mut Realm {
@@ -198,23 +183,25 @@ impl Model {
         self.recs.get_mut(&rec).expect("a REC")
     }
 
-    /// `X_align`, `X_bound` and `X_state`, of these labels; whether none holds.
+    /// Adds the failure conditions `_align`, `_bound` and `_state` with these labels. Returns
+    /// whether none holds.
     pub fn check(
         &self,
         c: &mut Conditions,
         [align, bound, state]: [&'static str; 3],
         pa: u64,
-        kind: Kind,
+        wanted: GranuleState,
     ) -> bool {
         let aligned = pa.is_multiple_of(GRANULE_SIZE as u64);
         c.input(align, !aligned);
-        let found = self.kind(pa & !0xFFF);
+        let found = self.granule_state(pa & !0xFFF);
         c.input(bound, found.is_none());
-        c.input(state, aligned && found.is_some_and(|found| found != kind));
-        aligned && found == Some(kind)
+        c.input(state, aligned && found.is_some_and(|found| found != wanted));
+        aligned && found == Some(wanted)
     }
 
-    /// `X_align`, `X_bound` and `X_pas` of memory that the Host gives; whether none holds.
+    /// Adds the failure conditions `_align`, `_bound` and `_pas` of Host memory with these labels.
+    /// Returns whether none holds.
     pub fn check_ns(&self, c: &mut Conditions, labels: [&'static str; 3], pa: u64) -> bool {
         let [align, bound, pas] = labels;
         let aligned = pa.is_multiple_of(GRANULE_SIZE as u64);
@@ -226,7 +213,7 @@ impl Model {
         aligned && is_ns
     }
 
-    /// Takes note of a call, for the trace.
+    /// Adds a line to the trace.
     pub fn note(&mut self, line: String) {
         const MOST: usize = 400;
         if self.trace.len() == MOST {

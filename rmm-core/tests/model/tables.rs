@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The RTTs of one Realm as the specification has them (A5.3, A5.5): HIPAS, RIPAS and addresses.
+//! The RTTs of one Realm as the specification defines them (A5.3, A5.5): HIPAS, RIPAS and
+//! addresses.
 
 use rmm_core::fake::EntryReport;
 use std::collections::BTreeMap;
@@ -18,7 +19,7 @@ pub enum Entry {
     Unassigned(Ripas),
     Assigned(Ripas, u64),
     UnassignedNs,
-    /// MemAttr and S2AP in the place where a descriptor has them, and the output address.
+    /// MemAttr and S2AP at their bits of a descriptor, and the output address.
     AssignedNs(u64, u64),
     Table(u64),
 }
@@ -26,12 +27,12 @@ pub enum Entry {
 use Entry::{Assigned, AssignedNs, Table, Unassigned, UnassignedNs};
 
 impl Entry {
-    /// Holds an address (A5.5.8).
+    /// Whether the entry is live: it has an address (A5.5.8).
     pub fn is_live(self) -> bool {
         !matches!(self, Unassigned(_) | UnassignedNs)
     }
 
-    /// Makes its RTT live.
+    /// Whether the entry makes its RTT live.
     pub fn holds_rtt(self) -> bool {
         matches!(self, Assigned(..) | Table(_))
     }
@@ -52,7 +53,7 @@ impl Entry {
         }
     }
 
-    /// The entry of a child that begins `offset` bytes into this one.
+    /// The entry of the RTT below, `offset` bytes into this entry, after unfolding.
     fn child(self, offset: u64) -> Self {
         match self {
             Assigned(ripas, pa) => Assigned(ripas, pa + offset),
@@ -105,7 +106,7 @@ pub struct Tables {
 }
 
 impl Tables {
-    /// Start-level RTTs as REALM_CREATE leaves them.
+    /// Start-level RTTs after RMI_REALM_CREATE.
     pub fn new(s2sz: u8, start_level: i64, start: &[u64], lpa2: bool) -> Self {
         let mut tables = Self {
             s2sz,
@@ -170,13 +171,13 @@ impl Tables {
         }
     }
 
-    /// Changes the entry where a walk ended.
+    /// Sets the entry where a walk ended.
     pub fn set(&mut self, at: &At, entry: Entry) {
         let rtt = self.rtts.get_mut(&(at.level, at.table));
         rtt.expect("a walk ended there").entries[at.index] = entry;
     }
 
-    /// The `top` output for a walk for `ipa` (rmi-1.0, 0.6), entries as they are now.
+    /// The `top` output of a command whose walk for `ipa` ended here, with the current entries.
     pub fn top(&self, at: &At, ipa: u64) -> u64 {
         let entries = &self.rtts[&(at.level, at.table)].entries;
         if entries[at.index].is_live() {
@@ -186,7 +187,7 @@ impl Tables {
         at.table + live.unwrap_or(512) as u64 * size(at.level)
     }
 
-    /// RTT_CREATE: the entry gives way to a table at `pa`.
+    /// RMI_RTT_CREATE: replaces the entry by an RTT at `pa`.
     pub fn unfold(&mut self, at: &At, pa: u64) {
         let child = size(at.level + 1);
         let entries = (0..512).map(|n| at.entry.child(n * child)).collect();
@@ -201,7 +202,7 @@ impl Tables {
         child.entries.iter().any(|entry| entry.holds_rtt())
     }
 
-    /// What the RTT below the entry folds to, if it is homogeneous (A5.5.6).
+    /// The entry that the RTT below this one folds to; `None` if it is not homogeneous (A5.5.6).
     pub fn folded(&self, at: &At) -> Option<Entry> {
         let level = at.level + 1;
         let entries = &self.rtts[&(level, at.base())].entries;
@@ -219,14 +220,14 @@ impl Tables {
         (0..512).all(alike).then_some(first)
     }
 
-    /// The RTT below the entry goes; the entry is another one from now on.
+    /// Removes the RTT below the entry and sets the entry. Returns the address of the RTT.
     pub fn remove_child(&mut self, at: &At, entry: Entry) -> u64 {
         let child = self.rtts.remove(&(at.level + 1, at.base()));
         self.set(at, entry);
         child.expect("a table").pa
     }
 
-    /// What RTT_READ_ENTRY reports.
+    /// Outputs of RMI_RTT_READ_ENTRY.
     pub fn report(&self, at: &At) -> EntryReport {
         match at.entry {
             Unassigned(ripas) => EntryReport::unassigned(at.level, ripas as u64),
@@ -239,7 +240,7 @@ impl Tables {
         }
     }
 
-    /// An address in a descriptor.
+    /// Bits of an address in a descriptor.
     pub fn address(&self, pa: u64) -> u64 {
         if self.lpa2 {
             pa & ((1 << 50) - 1) | pa >> 50 << 8
@@ -248,7 +249,7 @@ impl Tables {
         }
     }
 
-    /// The descriptor in memory, if it is a valid one (state-machines-1.0, 5.1).
+    /// The descriptor that hardware reads; `None` if it is not valid (A5.5.11).
     pub fn descriptor(&self, level: i64, entry: Entry) -> Option<u64> {
         const AF: u64 = 1 << 10;
         let leaf = if level == 3 { 3 } else { 1 };

@@ -1,67 +1,49 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Aborts of a Realm: which leave to the Host, with what record, and which the Realm takes itself
-//! (A4.3.4.2, A4.3.4.3, A5.2, A5.3.1).
+//! Aborts of a Realm by the state of memory: which are exits, with which exit record, and which the
+//! Realm takes itself (A4.3.4.2, A4.3.4.3, A5.2, A5.3.1).
 
-use super::{MIB, NEXT, assert_reason, assert_record, flags, with_page};
+use super::{set_vectors, share_with};
 use rmm_abi::rmi::{RecEnterFlags, RecExitReason};
-use rmm_core::fake::{Access, Host, PAGE, RealmCpu, Status, Taken, TestRealm};
+use rmm_core::fake::{
+    Host, LINEAR_MAP, MIB, PAGE, RealmAccess, RealmCpu, Status, Taken, TestRealm, assert_reason,
+    assert_record, entry_flags, esr,
+};
 use rmm_granule::fake::Pas;
 
 const INJECT_SEA: RecEnterFlags = RecEnterFlags::INJECT_SEA;
 
-pub const IL: u64 = 1 << 25;
-pub const WNR: u64 = 1 << 6;
-pub const ISV: u64 = 1 << 24;
-pub const SF: u64 = 1 << 15;
-pub const INSTRUCTION_ABORT: u64 = 0x20 << 26;
-pub const DATA_ABORT: u64 = 0x24 << 26;
-pub const SAME_EL: u64 = 1 << 26;
+/// The page behind that of [`RealmBuilder::with_page`](rmm_core::fake::RealmBuilder::with_page), in
+/// the same RTT.
+const NEXT: u64 = PAGE;
 
-/// Translation fault of this level.
-pub const fn translation(level: u64) -> u64 {
-    0x04 | level
-}
-
-/// Permission fault of this level.
-pub const fn permission(level: u64) -> u64 {
-    0x0C | level
-}
-
-/// Where the scripts have their vectors.
-const VBAR: u64 = 0xFFFF_0000_0008_0000;
-/// Where they have the IPA space.
-pub const VA: u64 = 0xFFFF_0000_0000_0000;
-
-pub fn set_vectors(cpu: &RealmCpu) {
-    cpu.el1(|el1| el1.vbar = VBAR);
-}
-
-/// Asserts that the Realm took a Synchronous External Abort for an access to `ipa`.
-pub fn assert_sea(taken: Taken, lower_class: u64, kept: u64, ipa: u64) {
-    let esr = (lower_class + SAME_EL) | IL | kept | 1 << 9 | 0x10;
+/// Asserts that the Realm took a Synchronous External Abort for an access to `ipa`, with these bits
+/// of the ISS.
+pub fn assert_sea(taken: Taken, class: u64, iss: u64, ipa: u64) {
+    let esr = class | esr::SAME_EL | esr::IL | iss | esr::EA | esr::EXTERNAL;
     assert_eq!(taken.esr, esr, "{:#x}", taken.esr);
-    assert_eq!(taken.far, VA | ipa);
+    assert_eq!(taken.far, LINEAR_MAP | ipa);
     assert_eq!((taken.vector, taken.spsr), (0x200, 0x3C5));
     assert_eq!(taken.pstate & 0x3FF, 0x3C5);
 }
 
-/// A load, a store and a fetch at `ipa` are external aborts for the Realm.
-async fn all_sea(cpu: &RealmCpu, ipa: u64) {
+/// Asserts that the Realm takes external aborts for a load, a store and a fetch at `ipa`.
+async fn assert_all_sea(cpu: &RealmCpu, ipa: u64) {
     let pc = || cpu.context(|context| context.pc);
     let (start, taken) = (pc(), cpu.read(ipa).await.expect_err("SEA"));
-    assert_sea(taken, DATA_ABORT, 0, ipa);
+    assert_sea(taken, esr::DATA_ABORT, 0, ipa);
     assert_eq!(taken.elr, start);
     let taken = cpu.write(ipa, 1).await.expect_err("SEA");
-    assert_sea(taken, DATA_ABORT, WNR, ipa);
+    assert_sea(taken, esr::DATA_ABORT, esr::WNR, ipa);
     let taken = cpu.fetch(ipa).await.expect_err("SEA");
-    assert_sea(taken, INSTRUCTION_ABORT, 0, ipa);
-    assert_eq!(taken.elr, VA | ipa);
+    assert_sea(taken, esr::INSTRUCTION_ABORT, 0, ipa);
+    assert_eq!(taken.elr, LINEAR_MAP | ipa);
 }
 
-/// Enters REC 0, which exits due to an access of these kinds to `ipa` at a Protected IPA.
-fn assert_protected_exit(realm: &TestRealm<'_>, class: u64, level: u64, ipa: u64) {
+/// Enters REC 0; asserts that it exits due to an abort of this class with a translation fault of
+/// this level at a Protected IPA.
+fn assert_protected_exit(realm: &TestRealm<'_>, class: u64, level: i64, ipa: u64) {
     assert_record(&realm.enter(0), RecExitReason::Sync, |exit| {
-        exit.esr = class | translation(level);
+        exit.esr = class | esr::translation_fault(level);
         exit.hpfar = ipa >> 8;
     });
 }
@@ -73,17 +55,17 @@ fn protected_empty_is_an_external_abort() {
     let host = Host::new();
     let realm = host.realm().create();
     let _rec = realm.rec(true);
-    realm.unknown(NEXT);
+    realm.data_unknown(NEXT);
     realm.activate();
     let last = realm.unprotected() - PAGE;
     realm.script(0, move |cpu| async move {
         set_vectors(&cpu);
         // UNASSIGNED at level 3, at level 0, ASSIGNED.
         for ipa in [0, last, NEXT] {
-            all_sea(&cpu, ipa).await;
+            assert_all_sea(&cpu, ipa).await;
         }
     });
-    // The Host learns of none of it.
+    // The Host sees none of them.
     assert_record(&realm.enter(0), RecExitReason::Irq, |_| ());
 }
 
@@ -101,16 +83,16 @@ fn protected_unassigned_ram_exits() {
     realm.script(0, |cpu| async move {
         cpu.mark(0);
         for ipa in [0x123 & !7, 4 * MIB + 0x5678] {
-            cpu.write(ipa, 0x4242).await.expect("mapped by the Host");
+            cpu.write(ipa, 0x4242).await.expect("RAM");
             assert_eq!(cpu.read(ipa).await, Ok(0x4242));
-            cpu.fetch(ipa).await.expect("mapped by the Host");
+            cpu.fetch(ipa).await.expect("RAM");
         }
     });
-    assert_protected_exit(&realm, DATA_ABORT, 3, 0);
-    assert_protected_exit(&realm, DATA_ABORT, 3, 0);
-    realm.unknown(0);
-    assert_protected_exit(&realm, DATA_ABORT, 2, 4 * MIB + 0x5000);
-    realm.unknown(4 * MIB + 0x5000);
+    assert_protected_exit(&realm, esr::DATA_ABORT, 3, 0);
+    assert_protected_exit(&realm, esr::DATA_ABORT, 3, 0);
+    realm.data_unknown(0);
+    assert_protected_exit(&realm, esr::DATA_ABORT, 2, 4 * MIB + 0x5000);
+    realm.data_unknown(4 * MIB + 0x5000);
     assert_record(&realm.enter(0), RecExitReason::Irq, |_| ());
 }
 
@@ -127,7 +109,7 @@ fn protected_destroyed_exits() {
         assert_eq!(status, Status::Success);
     }
     // ASSIGNED, DESTROYED.
-    realm.unknown(PAGE);
+    realm.data_unknown(PAGE);
     realm.tables(2 * MIB, 3);
     assert_eq!(host.rtt_destroy(realm.rd, 2 * MIB, 3).0, Status::Success);
     realm.activate();
@@ -136,23 +118,23 @@ fn protected_destroyed_exits() {
         realm.script(0, move |cpu| async move {
             let _value = cpu.read(ipa).await;
         });
-        assert_protected_exit(&realm, DATA_ABORT, level, ipa);
+        assert_protected_exit(&realm, esr::DATA_ABORT, level, ipa);
         realm.script(0, move |cpu| async move {
             let _done = cpu.write(ipa, 7).await;
         });
-        // WnR is not for the Host.
-        assert_protected_exit(&realm, DATA_ABORT, level, ipa);
+        // The Host does not see WnR.
+        assert_protected_exit(&realm, esr::DATA_ABORT, level, ipa);
         realm.script(0, move |cpu| async move {
             let _done = cpu.fetch(ipa).await;
         });
-        assert_protected_exit(&realm, INSTRUCTION_ABORT, level, ipa);
+        assert_protected_exit(&realm, esr::INSTRUCTION_ABORT, level, ipa);
     }
-    realm.may_be_unfinished();
+    realm.allow_unfinished_scripts();
 }
 
 // Conformance: RMI_REC_ENTER inject_sea_ignored, rec_mmio
 #[test]
-fn protected_abort_has_no_syndrome_and_no_answer() {
+fn protected_abort_cannot_be_emulated_or_injected() {
     let host = Host::new();
     let realm = host.realm().create();
     let _rec = realm.rec(true);
@@ -161,19 +143,19 @@ fn protected_abort_has_no_syndrome_and_no_answer() {
     realm.activate();
     realm.script(0, |cpu| async move {
         set_vectors(&cpu);
-        cpu.access(Access::load(0x88).bytes(2).signed().register(7))
+        cpu.access(RealmAccess::load(0x88).bytes(2).signed().register(7))
             .await
-            .expect("mapped by the Host");
+            .expect("RAM");
     });
-    assert_protected_exit(&realm, DATA_ABORT, 3, 0);
-    let (status, _) = realm.try_enter(0, flags(RecEnterFlags::EMUL_MMIO));
+    assert_protected_exit(&realm, esr::DATA_ABORT, 3, 0);
+    let (status, _) = realm.try_enter(0, entry_flags(RecEnterFlags::EMUL_MMIO));
     assert_eq!(status, Status::Rec);
-    // Without effect at a Protected IPA.
-    let exit = realm.enter_with(0, flags(INJECT_SEA));
+    // inject_sea has no effect at a Protected IPA.
+    let exit = realm.enter_with(0, entry_flags(INJECT_SEA));
     assert_record(&exit, RecExitReason::Sync, |exit| {
-        exit.esr = DATA_ABORT | translation(3);
+        exit.esr = esr::DATA_ABORT | esr::translation_fault(3);
     });
-    realm.unknown(0);
+    realm.data_unknown(0);
     assert_reason(&realm.enter(0), RecExitReason::Irq);
 }
 
@@ -181,14 +163,14 @@ fn protected_abort_has_no_syndrome_and_no_answer() {
 #[test]
 fn unprotected_unassigned_is_emulatable() {
     let host = Host::new();
-    let realm = with_page(&host);
+    let realm = host.realm().with_page(1);
     let ipa = realm.unprotected() + 0x3_4568;
     realm.script(0, move |cpu| async move {
         cpu.mark(0);
-        let load = Access::load(ipa).bytes(2).signed().w().register(19);
+        let load = RealmAccess::load(ipa).bytes(2).signed().w().register(19);
         cpu.access(load).await.expect("emulated");
         assert_eq!(cpu.gprs()[19], 0xFFFF_8001);
-        cpu.access(Access::store(ipa).bytes(4).register(20))
+        cpu.access(RealmAccess::store(ipa).bytes(4).register(20))
             .await
             .expect("emulated");
         let mut gprs = cpu.gprs();
@@ -198,8 +180,8 @@ fn unprotected_unassigned_is_emulatable() {
         }
     });
     assert_record(&realm.enter(0), RecExitReason::Sync, |exit| {
-        // Neither SSE, SRT nor IL.
-        exit.esr = DATA_ABORT | ISV | 1 << 22 | translation(0);
+        // Neither SSE, SRT nor esr::IL.
+        exit.esr = esr::DATA_ABORT | esr::ISV | esr::sas(2) | esr::translation_fault(0);
         exit.far = 0x568;
         exit.hpfar = ipa >> 12 << 4;
     });
@@ -208,31 +190,37 @@ fn unprotected_unassigned_is_emulatable() {
         enter.gprs[0] = 0xFFFF_FFFF_1234_8001;
     });
     assert_record(&exit, RecExitReason::Sync, |exit| {
-        exit.esr = DATA_ABORT | ISV | 2 << 22 | SF | WNR | translation(0);
+        exit.esr = esr::DATA_ABORT
+            | esr::ISV
+            | esr::sas(4)
+            | esr::SF
+            | esr::WNR
+            | esr::translation_fault(0);
         exit.far = 0x568;
         exit.hpfar = ipa >> 12 << 4;
         exit.gprs[0] = 0x5EC_0014;
     });
-    let exit = realm.enter_with(0, flags(RecEnterFlags::EMUL_MMIO));
+    let exit = realm.enter_with(0, entry_flags(RecEnterFlags::EMUL_MMIO));
     assert_record(&exit, RecExitReason::Irq, |_| ());
 }
 
 #[test]
 fn unprotected_levels() {
     let host = Host::new();
-    let realm = with_page(&host);
+    let realm = host.realm().with_page(1);
     let ipa = realm.unprotected();
-    for level in 0..4_u64 {
-        realm.tables(ipa, level.cast_signed());
+    for level in 0..4 {
+        realm.tables(ipa, level);
         realm.script(0, move |cpu| async move {
             let _value = cpu.read(ipa).await;
         });
         assert_record(&realm.enter(0), RecExitReason::Sync, |exit| {
-            exit.esr = DATA_ABORT | ISV | 3 << 22 | SF | translation(level);
+            exit.esr =
+                esr::DATA_ABORT | esr::ISV | esr::sas(8) | esr::SF | esr::translation_fault(level);
             exit.hpfar = ipa >> 8;
         });
     }
-    realm.may_be_unfinished();
+    realm.allow_unfinished_scripts();
 }
 
 // Conformance: REC exits non_emulatable_unprotected
@@ -240,30 +228,23 @@ fn unprotected_levels() {
 #[test]
 fn unprotected_without_syndrome_is_not_emulatable() {
     let host = Host::new();
-    let realm = with_page(&host);
+    let realm = host.realm().with_page(1);
     let ipa = realm.unprotected() + 0x5678;
     realm.script(0, move |cpu| async move {
         set_vectors(&cpu);
-        let store = Access::store(ipa).without_syndrome();
-        let taken = cpu.access(store).await.expect_err("SEA by the Host");
-        assert_sea(taken, DATA_ABORT, WNR, ipa);
+        let store = RealmAccess::store(ipa).without_syndrome();
+        let taken = cpu
+            .access(store)
+            .await
+            .expect_err("SEA injected by the Host");
+        assert_sea(taken, esr::DATA_ABORT, esr::WNR, ipa);
     });
     assert_record(&realm.enter(0), RecExitReason::Sync, |exit| {
-        exit.esr = DATA_ABORT | translation(0);
+        exit.esr = esr::DATA_ABORT | esr::translation_fault(0);
         exit.hpfar = ipa >> 12 << 4;
     });
-    let exit = realm.enter_with(0, flags(INJECT_SEA));
+    let exit = realm.enter_with(0, entry_flags(INJECT_SEA));
     assert_record(&exit, RecExitReason::Irq, |_| ());
-}
-
-/// Maps the Host's page at the first Unprotected IPA with this S2AP.
-pub fn share_with(realm: &TestRealm<'_>, s2ap: u64) -> u64 {
-    let ipa = realm.unprotected();
-    realm.tables(ipa, 3);
-    let desc = realm.host.page_with(&[0x11; 4096]) | 6 << 2 | s2ap << 6;
-    let status = realm.host.rtt_map_unprotected(realm.rd, ipa, 3, desc);
-    assert_eq!(status, Status::Success);
-    ipa
 }
 
 // Conformance: REC exits emulatable_permission, non_emulatable_unprotected
@@ -272,14 +253,14 @@ pub fn share_with(realm: &TestRealm<'_>, s2ap: u64) -> u64 {
 fn unprotected_permission_faults() {
     for s2ap in 0..4 {
         let host = Host::new();
-        let realm = with_page(&host);
+        let realm = host.realm().with_page(1);
         let ipa = share_with(&realm, s2ap);
         for write in [false, true] {
             for syndrome in [true, false] {
                 let mut access = if write {
-                    Access::store(ipa + 8)
+                    RealmAccess::store(ipa + 8)
                 } else {
-                    Access::load(ipa + 8)
+                    RealmAccess::load(ipa + 8)
                 };
                 if !syndrome {
                     access = access.without_syndrome();
@@ -295,20 +276,20 @@ fn unprotected_permission_faults() {
                     continue;
                 }
                 assert_record(&exit, RecExitReason::Sync, |exit| {
-                    exit.esr = DATA_ABORT | permission(3);
+                    exit.esr = esr::DATA_ABORT | esr::permission_fault(3);
                     exit.hpfar = ipa >> 8;
                     if syndrome {
-                        exit.esr |= ISV | 3 << 22 | SF;
+                        exit.esr |= esr::ISV | esr::sas(8) | esr::SF;
                         exit.far = 8;
                     }
                     if syndrome && write {
-                        exit.esr |= WNR;
+                        exit.esr |= esr::WNR;
                         exit.gprs[0] = 0x77;
                     }
                 });
             }
         }
-        realm.may_be_unfinished();
+        realm.allow_unfinished_scripts();
     }
 }
 
@@ -316,7 +297,7 @@ fn unprotected_permission_faults() {
 #[test]
 fn unprotected_memory_is_shared() {
     let host = Host::new();
-    let realm = with_page(&host);
+    let realm = host.realm().with_page(1);
     let (ipa, page) = (realm.unprotected(), host.page_with(b"to Realm"));
     realm.share(ipa, page);
     realm.script(0, move |cpu| async move {
@@ -333,14 +314,14 @@ fn unprotected_memory_is_shared() {
 #[test]
 fn unprotected_memory_is_never_executed() {
     let host = Host::new();
-    let realm = with_page(&host);
+    let realm = host.realm().with_page(1);
     let (mapped, unmapped) = (realm.unprotected(), realm.end() - PAGE);
     realm.share(mapped, host.page());
     realm.script(0, move |cpu| async move {
         set_vectors(&cpu);
         for ipa in [mapped, mapped + PAGE, unmapped] {
             let taken = cpu.fetch(ipa).await.expect_err("SEA");
-            assert_sea(taken, INSTRUCTION_ABORT, 0, ipa);
+            assert_sea(taken, esr::INSTRUCTION_ABORT, 0, ipa);
         }
     });
     assert_record(&realm.enter(0), RecExitReason::Irq, |_| ());
@@ -348,12 +329,12 @@ fn unprotected_memory_is_never_executed() {
 
 // Conformance: Exceptions and accesses that do not exit granule_protection
 #[test]
-fn a_granule_protection_fault_is_the_realms() {
+fn granule_protection_fault() {
     let host = Host::new();
-    let realm = with_page(&host);
+    let realm = host.realm().with_page(1);
     let (ipa, page) = (realm.unprotected(), host.page());
     realm.share(ipa, page);
-    // Its own RD, a device.
+    // The RD of the Realm, a device.
     realm.share(ipa + PAGE, realm.rd);
     realm.share(ipa + 2 * PAGE, 0x0900_0000);
     host.move_to(page, Pas::Secure);
@@ -361,7 +342,7 @@ fn a_granule_protection_fault_is_the_realms() {
         set_vectors(&cpu);
         for n in 0..3 {
             let taken = cpu.read(ipa + n * PAGE).await.expect_err("GPF");
-            assert_eq!(taken.esr & 0x3F, 0x28);
+            assert_eq!(taken.esr & 0x3F, esr::GRANULE_PROTECTION);
         }
     });
     assert_record(&realm.enter(0), RecExitReason::Irq, |_| ());
@@ -372,43 +353,43 @@ fn a_granule_protection_fault_is_the_realms() {
 #[test]
 fn inject_sea_after_each_unprotected_abort() {
     let host = Host::new();
-    let realm = with_page(&host);
+    let realm = host.realm().with_page(1);
     let ipa = realm.unprotected() + 0x18;
     realm.script(0, move |cpu| async move {
         set_vectors(&cpu);
-        let load = Access::load(ipa).bytes(1).signed().register(9);
-        for (access, kept) in [
+        let load = RealmAccess::load(ipa).bytes(1).signed().register(9);
+        for (access, iss) in [
             (load, 0),
-            (Access::store(ipa).register(31), WNR),
+            (RealmAccess::store(ipa).register(31), esr::WNR),
             (load.without_syndrome(), 0),
         ] {
             cpu.mark(0);
             let pc = cpu.context(|context| context.pc);
             let taken = cpu.access(access).await.expect_err("SEA");
-            // No syndrome at EL1: ISV, SAS, SSE, SRT, SF are zero.
-            assert_sea(taken, DATA_ABORT, kept, ipa);
-            assert_eq!(taken.elr, pc, "the instruction itself");
+            // No syndrome at EL1: esr::ISV, SAS, SSE, SRT, esr::SF are zero.
+            assert_sea(taken, esr::DATA_ABORT, iss, ipa);
+            assert_eq!(taken.elr, pc, "the same instruction");
             for (n, gpr) in (0..).zip(cpu.gprs()) {
                 assert_eq!(gpr, 0x5EC_0000 | n, "X{n}");
             }
         }
     });
     assert_reason(&realm.enter(0), RecExitReason::Sync);
-    // inject_sea wins over emul_mmio.
+    // inject_sea takes priority over emul_mmio.
     for (flag, next) in [
         (INJECT_SEA, RecExitReason::Sync),
         (INJECT_SEA | RecEnterFlags::EMUL_MMIO, RecExitReason::Sync),
         (INJECT_SEA, RecExitReason::Irq),
     ] {
-        assert_reason(&realm.enter_with(0, flags(flag)), next);
+        assert_reason(&realm.enter_with(0, entry_flags(flag)), next);
     }
 }
 
 // Conformance: RMI_REC_ENTER inject_sea_ignored
 #[test]
-fn inject_sea_is_good_for_one_entry() {
+fn inject_sea_at_the_second_entry() {
     let host = Host::new();
-    let realm = with_page(&host);
+    let realm = host.realm().with_page(1);
     let ipa = realm.unprotected();
     realm.script(0, move |cpu| async move {
         set_vectors(&cpu);
@@ -418,16 +399,16 @@ fn inject_sea_is_good_for_one_entry() {
     });
     assert_reason(&realm.enter(0), RecExitReason::Sync);
     for _ in 0..3 {
-        let exit = realm.enter_with(0, flags(INJECT_SEA));
+        let exit = realm.enter_with(0, entry_flags(INJECT_SEA));
         assert_record(&exit, RecExitReason::Irq, |_| ());
     }
 }
 
 // Conformance: RMI_REC_ENTER neither_flag
 #[test]
-fn neither_flag_tries_again() {
+fn neither_flag() {
     let host = Host::new();
-    let realm = with_page(&host);
+    let realm = host.realm().with_page(1);
     let ipa = realm.unprotected();
     realm.script(0, move |cpu| async move {
         assert_eq!(cpu.read(ipa).await, Ok(0x1111_1111_1111_1111));
@@ -441,26 +422,29 @@ fn neither_flag_tries_again() {
 #[test]
 fn aarch32_at_el0_is_not_emulated() {
     let host = Host::new();
-    let realm = with_page(&host);
+    let realm = host.realm().with_page(1);
     let ipa = realm.unprotected();
     realm.script(0, move |cpu| async move {
         set_vectors(&cpu);
         cpu.context(|context| context.pstate = 0x10);
-        let taken = cpu.read(ipa).await.expect_err("SEA by the Host");
+        let taken = cpu.read(ipa).await.expect_err("SEA injected by the Host");
         assert_eq!((taken.vector, taken.spsr), (0x600, 0x10));
         assert_eq!(taken.esr >> 26, 0x24, "from a lower level");
     });
     assert_record(&realm.enter(0), RecExitReason::Sync, |exit| {
-        exit.esr = DATA_ABORT | translation(0);
+        exit.esr = esr::DATA_ABORT | esr::translation_fault(0);
         exit.hpfar = ipa >> 8;
     });
-    let (status, _) = realm.try_enter(0, flags(RecEnterFlags::EMUL_MMIO));
+    let (status, _) = realm.try_enter(0, entry_flags(RecEnterFlags::EMUL_MMIO));
     assert_eq!(status, Status::Rec);
-    assert_reason(&realm.enter_with(0, flags(INJECT_SEA)), RecExitReason::Irq);
+    assert_reason(
+        &realm.enter_with(0, entry_flags(INJECT_SEA)),
+        RecExitReason::Irq,
+    );
 }
 
 #[test]
-fn the_boundary_of_the_halves() {
+fn boundary_between_protected_and_unprotected() {
     let host = Host::new();
     let realm = host.realm().create();
     let _rec = realm.rec(true);
@@ -472,10 +456,15 @@ fn the_boundary_of_the_halves() {
         cpu.write(boundary, 6).await.expect("emulated");
     });
     assert_record(&realm.enter(0), RecExitReason::Sync, |exit| {
-        exit.esr = DATA_ABORT | ISV | 3 << 22 | SF | WNR | translation(0);
+        exit.esr = esr::DATA_ABORT
+            | esr::ISV
+            | esr::sas(8)
+            | esr::SF
+            | esr::WNR
+            | esr::translation_fault(0);
         exit.hpfar = boundary >> 8;
         exit.gprs[0] = 6;
     });
-    let exit = realm.enter_with(0, flags(RecEnterFlags::EMUL_MMIO));
+    let exit = realm.enter_with(0, entry_flags(RecEnterFlags::EMUL_MMIO));
     assert_reason(&exit, RecExitReason::Irq);
 }

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! RSI_HOST_CALL, from the Realm's call to its return (A4.2.2, A4.3.9).
+//! RSI_HOST_CALL, from the call to its return (A4.2.2, A4.3.9).
 
-use super::{assert_reason, assert_record, with_page};
-use rmm_abi::rmi::{RecEnterFlags, RecExitReason};
+use super::set_vectors;
+use rmm_abi::rmi::{RecEnterFlags, RecExit, RecExitReason};
 use rmm_abi::rsi::{self, HostCall, fid::RSI_HOST_CALL};
-use rmm_core::fake::{Host, PAGE, RealmCpu, Status};
+use rmm_core::fake::{
+    EMPTY, Host, PAGE, RAM, RealmCpu, Status, assert_reason, assert_record, entry_flags, esr,
+};
 use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
-/// The structure that the scripts call with.
-fn call() -> HostCall {
+/// The structure that the scripts pass.
+fn structure() -> HostCall {
     let mut call = HostCall::new_zeroed();
     call.imm = 0xBEEF;
     call._reserved = [0xFF; 6];
@@ -18,12 +20,13 @@ fn call() -> HostCall {
     call
 }
 
+/// The registers that the Host answers with.
 fn answer() -> [u64; 31] {
     core::array::from_fn(|n| 0xA005_0000 | n as u64)
 }
 
 async fn put(cpu: &RealmCpu, ipa: u64) {
-    let stored = cpu.write_bytes(ipa, call().as_bytes()).await;
+    let stored = cpu.write_bytes(ipa, structure().as_bytes()).await;
     stored.expect("Realm memory");
 }
 
@@ -32,12 +35,12 @@ async fn get(cpu: &RealmCpu, ipa: u64) -> HostCall {
     HostCall::read_from_bytes(&bytes).expect("256 bytes")
 }
 
-/// Asserts that the exit is that call.
+/// Asserts that the exit is a host call with [`structure`].
 #[track_caller]
-fn assert_call(exit: &rmm_abi::rmi::RecExit) {
+fn assert_call(exit: &RecExit) {
     assert_record(exit, RecExitReason::HostCall, |exit| {
         exit.imm = 0xBEEF;
-        exit.gprs = call().gprs;
+        exit.gprs = structure().gprs;
     });
 }
 
@@ -47,7 +50,7 @@ fn assert_call(exit: &rmm_abi::rmi::RecExit) {
 #[test]
 fn the_call_and_its_answer() {
     let host = Host::new();
-    let realm = with_page(&host);
+    let realm = host.realm().with_page(1);
     realm.script(0, |cpu| async move {
         for ipa in [0, 0x100, 0xF00] {
             put(&cpu, ipa).await;
@@ -55,10 +58,10 @@ fn the_call_and_its_answer() {
             let before = cpu.gprs();
             let after = cpu.smc(&[RSI_HOST_CALL, ipa]).await;
             assert_eq!(after[..4], [rsi::RSI_SUCCESS, 0, 0, 0]);
-            assert_eq!(after[4..], before[4..], "the Host's are in memory alone");
+            assert_eq!(after[4..], before[4..], "the answer is only in memory");
             let found = get(&cpu, ipa).await;
             assert_eq!((found.imm, found.gprs), (0xBEEF, answer()));
-            assert_eq!(found._reserved, [0xFF; 6], "not written");
+            assert_eq!(found._reserved, [0xFF; 6], "must not be written");
         }
     });
     assert_call(&realm.enter(0));
@@ -73,11 +76,11 @@ fn the_call_and_its_answer() {
 #[test]
 fn input_errors() {
     let host = Host::new();
-    let realm = with_page(&host);
+    let realm = host.realm().with_page(1);
     let (protected_end, end) = (realm.unprotected(), realm.end());
     realm.script(0, move |cpu| async move {
         let bad = [1, 8, 0x80, 0xFF, protected_end, end, 1 << 63];
-        // RIPAS EMPTY: the Realm gave that memory up itself.
+        // RIPAS EMPTY.
         let empty = [PAGE, 1 << 30];
         for ipa in bad.into_iter().chain(empty) {
             let gprs = cpu.smc(&[RSI_HOST_CALL, ipa]).await;
@@ -87,14 +90,9 @@ fn input_errors() {
     assert_record(&realm.enter(0), RecExitReason::Irq, |_| ());
 }
 
-/// ESR_EL2 of a Data Abort due to a translation fault of this level, as the Host sees it.
-fn translation(level: u64) -> u64 {
-    0x24 << 26 | 0x04 | level
-}
-
 // Conformance: RSI_HOST_CALL not_mapped
 #[test]
-fn memory_that_is_not_there_at_the_call() {
+fn not_mapped_at_the_call() {
     let host = Host::new();
     let realm = host.realm().create();
     let _rec = realm.rec(true);
@@ -109,26 +107,24 @@ fn memory_that_is_not_there_at_the_call() {
     });
     for _ in 0..2 {
         assert_record(&realm.enter(0), RecExitReason::Sync, |exit| {
-            // The page, not the structure.
-            exit.esr = translation(3);
+            // HPFAR has the page, not the structure.
+            exit.esr = esr::DATA_ABORT | esr::translation_fault(3);
         });
     }
-    // No access that could be emulated or aborted.
-    let flags = RecEnterFlags::EMUL_MMIO.bits();
-    let (status, _) = realm.try_enter(0, |enter| enter.flags = flags);
+    // There is no access to emulate or to abort.
+    let (status, _) = realm.try_enter(0, entry_flags(RecEnterFlags::EMUL_MMIO));
     assert_eq!(status, Status::Rec);
-    let flags = RecEnterFlags::INJECT_SEA.bits();
-    let exit = realm.enter_with(0, |enter| enter.flags = flags);
+    let exit = realm.enter_with(0, entry_flags(RecEnterFlags::INJECT_SEA));
     assert_reason(&exit, RecExitReason::Sync);
 
-    realm.unknown(0);
+    realm.data_unknown(0);
     assert_record(&realm.enter(0), RecExitReason::HostCall, |_| ());
     assert_reason(&realm.enter(0), RecExitReason::Irq);
 }
 
 // Conformance: RMI_REC_ENTER host_call_not_mapped
 #[test]
-fn memory_that_is_gone_at_the_answer() {
+fn not_mapped_at_the_answer() {
     let host = Host::new();
     let realm = host.realm().create();
     let _rec = realm.rec(true);
@@ -136,7 +132,7 @@ fn memory_that_is_gone_at_the_answer() {
     realm.activate();
     let ipa = 2 * PAGE + 0x500;
     realm.script(0, move |cpu| async move {
-        cpu.el1(|el1| el1.vbar = 0x8_0000);
+        set_vectors(&cpu);
         put(&cpu, ipa).await;
         let gprs = cpu.smc(&[RSI_HOST_CALL, ipa]).await;
         assert_eq!(gprs[0], rsi::RSI_SUCCESS);
@@ -148,22 +144,22 @@ fn memory_that_is_gone_at_the_answer() {
         // The Realm does not run; the call stays pending.
         let exit = realm.enter_with(0, |enter| enter.gprs = [0x666; 31]);
         assert_record(&exit, RecExitReason::Sync, |exit| {
-            exit.esr = translation(3);
+            exit.esr = esr::DATA_ABORT | esr::translation_fault(3);
             exit.hpfar = (2 * PAGE) >> 8;
         });
     }
-    // DESTROYED with memory behind it is no memory either: the Realm has to ask for it.
-    realm.unknown(2 * PAGE);
+    // Still DESTROYED, although ASSIGNED again: the Realm has to request RAM.
+    realm.data_unknown(2 * PAGE);
     let exit = realm.enter_with(0, |enter| enter.gprs = answer());
     assert_reason(&exit, RecExitReason::Sync);
-    realm.may_be_unfinished();
+    realm.allow_unfinished_scripts();
 }
 
 // Conformance: RMI_REC_ENTER host_call_not_mapped
 #[test]
-fn memory_that_another_rec_gave_up() {
+fn empty_at_the_answer() {
     let host = Host::new();
-    let realm = super::with_recs(&host, 2);
+    let realm = host.realm().with_page(2);
     realm.script(0, |cpu| async move {
         put(&cpu, 0).await;
         let gprs = cpu.smc(&[RSI_HOST_CALL, 0]).await;
@@ -171,7 +167,7 @@ fn memory_that_another_rec_gave_up() {
         assert_eq!(get(&cpu, 0).await.gprs, answer());
     });
     realm.script(1, |cpu| async move {
-        for ripas in [super::EMPTY, super::RAM] {
+        for ripas in [EMPTY, RAM] {
             let set = [rsi::fid::RSI_IPA_STATE_SET, 0, PAGE, ripas, 0];
             assert_eq!(cpu.smc(&set).await[1], PAGE);
         }
@@ -184,7 +180,9 @@ fn memory_that_another_rec_gave_up() {
     assert_call(&realm.enter(0));
     change();
     let exit = realm.enter_with(0, |enter| enter.gprs = answer());
-    assert_record(&exit, RecExitReason::Sync, |exit| exit.esr = translation(3));
+    assert_record(&exit, RecExitReason::Sync, |exit| {
+        exit.esr = esr::DATA_ABORT | esr::translation_fault(3)
+    });
     change();
     let exit = realm.enter_with(0, |enter| enter.gprs = answer());
     assert_reason(&exit, RecExitReason::Irq);
@@ -194,7 +192,7 @@ fn memory_that_another_rec_gave_up() {
 #[test]
 fn the_answer_is_written_once() {
     let host = Host::new();
-    let realm = with_page(&host);
+    let realm = host.realm().with_page(1);
     realm.script(0, |cpu| async move {
         put(&cpu, 0).await;
         let _gprs = cpu.smc(&[RSI_HOST_CALL, 0]).await;

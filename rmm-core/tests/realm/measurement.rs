@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The RIM through the commands that make it, and REMs through the calls that extend them, against
-//! vectors computed by other means.
+//! The RIM after the commands that extend it, and REMs after the calls that extend them, compared
+//! with values computed by other means.
 
-use super::{MIB, assert_reason};
 use rmm_abi::rmi::{HashAlgorithm, RecExitReason};
 use rmm_abi::rsi::RSI_SUCCESS;
 use rmm_abi::rsi::fid::{RSI_MEASUREMENT_EXTEND, RSI_MEASUREMENT_READ};
-use rmm_core::fake::{Host, PAGE, Status, TestRealm};
+use rmm_core::fake::{Host, MIB, PAGE, Status, TestRealm, assert_reason};
 use rmm_core::realm::Realm;
 use rmm_granule::Pa;
 use zerocopy::FromBytes;
 
-/// REALM_CREATE, RTT_INIT_RIPAS, DATA_CREATE measured and not, REC_CREATE; SHA-256.
+/// SHA-256 RIM after RMI_REALM_CREATE, RMI_RTT_INIT_RIPAS, RMI_DATA_CREATE with and without
+/// measured content, RMI_REC_CREATE.
 const SHA_256: [&str; 5] = [
     "045cb3602843a6845cb710fbbfbb92f0c7d611afe0106ac2953e46950a70c42b",
     "7f8c7d7dd5d0845f56a62190d6d1fd15458a1132897bf0041ea3e0720af799d1",
@@ -20,7 +20,7 @@ const SHA_256: [&str; 5] = [
     "8d5e54b3e52e7a335fc9e039be73ab78aabfc6d463758693d559a8864b337744",
 ];
 
-/// The same; SHA-512.
+/// The same with SHA-512.
 const SHA_512: [&str; 5] = [
     "066e19aa2c3418dadc20ef31b5595907c612991952553e1e99731a677b5797c9\
      898dffb6e3963a20b8e1af6d136cd2fe6fe25f048577dc3d7e5bf3a79a4b1e81",
@@ -34,7 +34,7 @@ const SHA_512: [&str; 5] = [
      567e809242dadb3e4280232f647d99229a5e563c7b49be2a03bbb7ff25320065",
 ];
 
-/// The RIM, from the RD.
+/// The RIM in the RD.
 fn rim(realm: &TestRealm<'_>) -> [u8; 64] {
     let content = realm.host.board().memory.peek(Pa(realm.rd));
     let (rd, _) = Realm::read_from_prefix(&content).expect("an RD");
@@ -50,7 +50,7 @@ fn hex(text: &str) -> [u8; 64] {
     bytes
 }
 
-fn vectors(algorithm: HashAlgorithm, expected: [&str; 5]) {
+fn assert_rim(algorithm: HashAlgorithm, expected: [&str; 5]) {
     let host = Host::new();
     let realm = host.realm().hash(algorithm).params(|p| p.rpv = [0xAB; 64]);
     let realm = realm.create();
@@ -80,9 +80,9 @@ fn vectors(algorithm: HashAlgorithm, expected: [&str; 5]) {
     let _rec = realm.rec_with(&params);
     step(4);
 
-    // None of these is measured.
+    // None of these extends the RIM.
     let _rec = realm.rec(false);
-    realm.unknown(3 * PAGE);
+    realm.data_unknown(3 * PAGE);
     assert_eq!(host.data_destroy(realm.rd, PAGE).0, Status::Success);
     realm.share(realm.unprotected(), host.page());
     realm.activate();
@@ -104,7 +104,7 @@ fn vectors(algorithm: HashAlgorithm, expected: [&str; 5]) {
 // Conformance: RMI_RTT_INIT_RIPAS rim
 #[test]
 fn rim_sha_256() {
-    vectors(HashAlgorithm::Sha256, SHA_256);
+    assert_rim(HashAlgorithm::Sha256, SHA_256);
 }
 
 // Conformance: RMI_REALM_CREATE measurements
@@ -114,14 +114,14 @@ fn rim_sha_256() {
 // Conformance: RMI_RTT_INIT_RIPAS rim
 #[test]
 fn rim_sha_512() {
-    vectors(HashAlgorithm::Sha512, SHA_512);
+    assert_rim(HashAlgorithm::Sha512, SHA_512);
 }
 
 // Conformance: RMI_RTT_INIT_RIPAS rim
 #[test]
-fn each_entry_of_init_ripas_is_measured_by_itself() {
+fn init_ripas_measures_each_entry() {
     let host = Host::new();
-    // At once, one by one, again, in larger entries: the first two agree.
+    // In one call; page by page; a page again; in a larger entry. The first two are the same.
     let rims: Vec<_> = [0, 1, 2, 3]
         .map(|way| {
             let realm = host.realm().create();
@@ -139,12 +139,12 @@ fn each_entry_of_init_ripas_is_measured_by_itself() {
         })
         .to_vec();
     assert_eq!(rims[0], rims[1]);
-    assert_ne!(rims[0], rims[2], "measured although it was RAM");
-    assert_ne!(rims[0], rims[3], "the size of entries counts");
+    assert_ne!(rims[0], rims[2], "RAM again is measured again");
+    assert_ne!(rims[0], rims[3], "the size of an entry is measured");
 }
 
 #[test]
-fn a_failed_command_measures_nothing() {
+fn failed_commands_measure_nothing() {
     let host = Host::new();
     let realm = host.realm().create();
     realm.tables(0, 3);
@@ -157,14 +157,14 @@ fn a_failed_command_measures_nothing() {
 }
 
 #[test]
-fn flags_are_measured_as_given() {
+fn reserved_flags_are_refused_or_measured() {
     let host = Host::new();
     let rims = [0, 2, 1 << 63].map(|flags| {
         let realm = host.realm().create();
         realm.tables(0, 3);
         let src = host.page();
         let status = host.data_create(realm.rd, realm.granule(), 0, src, flags);
-        // Reserved bits are ignored, or refused; never forgotten.
+        // A success with reserved bits must be distinguishable by its RIM.
         (status == Status::Success).then(|| rim(&realm))
     });
     assert!(rims[0].is_some());
@@ -172,14 +172,14 @@ fn flags_are_measured_as_given() {
     assert!(rims[2].is_none() || rims[2] != rims[0]);
 }
 
-/// A new REM extended by nothing, then by bytes 0 to 4, then by 64 bytes of 0xFF; SHA-256.
+/// SHA-256 of a new REM extended by nothing, then by bytes 0 to 4, then by 64 bytes of 0xFF.
 const REM_SHA_256: [&str; 3] = [
     "66687aadf862bd776c8fc18b8e9f8e20089714856ee233b3902a591d0d5f2925",
     "73a5f44a325787128f76e25955cbcde790c917d5406985c55cca9c0a495c5f5d",
     "e4299c49214f7067ab574a0155bb63327d30f8ac8793250e3115d7929b3b4b0a",
 ];
 
-/// The same; SHA-512.
+/// The same with SHA-512.
 const REM_SHA_512: [&str; 3] = [
     "7be9fda48f4179e611c698a73cff09faf72869431efee6eaad14de0cb44bbf66\
      503f752b7a8eb17083355f3ce6eb7d2806f236b25af96a24e22b887405c20081",
@@ -189,12 +189,12 @@ const REM_SHA_512: [&str; 3] = [
      a89bd317a4602dd09c4c144ad19df95193bb5aef0c246e267c1cec3dac6e0714",
 ];
 
-fn rem_vectors(algorithm: HashAlgorithm, expected: [&'static str; 3]) {
+fn assert_rem(algorithm: HashAlgorithm, expected: [&'static str; 3]) {
     let host = Host::new();
     let realm = host.realm().hash(algorithm).active(1);
     realm.script(0, move |cpu| async move {
         for index in [1, 4] {
-            // Beyond its size a value may be anything.
+            // Bytes beyond the size are not measured.
             for ((size, first), expected) in
                 [(0, u64::MAX), (5, 0xFFFF_FF04_0302_0100), (64, u64::MAX)]
                     .into_iter()
@@ -216,12 +216,12 @@ fn rem_vectors(algorithm: HashAlgorithm, expected: [&'static str; 3]) {
 // Conformance: RSI_MEASUREMENT_READ value
 #[test]
 fn rem_sha_256() {
-    rem_vectors(HashAlgorithm::Sha256, REM_SHA_256);
+    assert_rem(HashAlgorithm::Sha256, REM_SHA_256);
 }
 
 // Conformance: RSI_MEASUREMENT_EXTEND value
 // Conformance: RSI_MEASUREMENT_READ value
 #[test]
 fn rem_sha_512() {
-    rem_vectors(HashAlgorithm::Sha512, REM_SHA_512);
+    assert_rem(HashAlgorithm::Sha512, REM_SHA_512);
 }

@@ -1,18 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Emulated accesses: each size, sign, width and register (A4.2.3, A4.4).
 
-use super::{assert_reason, assert_record, with_page};
 use rmm_abi::rmi::{RecEnterFlags, RecExitReason};
-use rmm_core::fake::{Access, Host, TestRealm};
+use rmm_core::fake::{Host, RealmAccess, TestRealm, assert_reason, assert_record};
 
-/// What the Host gives for a read, more than was asked for.
+/// What the Host answers to a read: more bits than the access has.
 const VALUE: u64 = 0xFEDC_BA98_F6F5_F4F3;
 
-/// What must hold of the registers after the access.
+/// Asserts what the registers are after the access.
 type Check = fn([u64; 31]);
 
-/// REC 0 makes this access, which the Host emulates by `VALUE`; returns exit.gprs[0].
-fn emulate(realm: &TestRealm<'_>, access: Access, then: Check) -> u64 {
+/// REC 0 makes this access, and the Host emulates it with `VALUE`. Returns exit.gprs[0].
+fn emulate(realm: &TestRealm<'_>, access: RealmAccess, then: Check) -> u64 {
     realm.script(0, move |cpu| async move {
         cpu.mark(0);
         let pc = cpu.context(|context| context.pc);
@@ -35,9 +34,13 @@ fn emulate(realm: &TestRealm<'_>, access: Access, then: Check) -> u64 {
 #[test]
 fn reads() {
     let host = Host::new();
-    let realm = with_page(&host);
-    let load = |bytes| Access::load(realm.unprotected()).bytes(bytes).register(9);
-    let rows: [(Access, Check); 10] = [
+    let realm = host.realm().with_page(1);
+    let load = |bytes| {
+        RealmAccess::load(realm.unprotected())
+            .bytes(bytes)
+            .register(9)
+    };
+    let rows: [(RealmAccess, Check); 10] = [
         (load(1), |x| assert_eq!(x[9], 0xF3)),
         (load(1).signed(), |x| {
             assert_eq!(x[9], 0xFFFF_FFFF_FFFF_FFF3)
@@ -63,32 +66,34 @@ fn reads() {
 // Conformance: RMI_REC_ENTER emul_mmio_write
 // Conformance: REC exits emulatable_write
 #[test]
-fn writes_show_no_more_than_they_write() {
+fn writes() {
     let host = Host::new();
-    let realm = with_page(&host);
-    for (bytes, shown) in [(1, 0x09), (2, 0x0009), (4, 0x5EC_0009), (8, 0x5EC_0009)] {
-        let store = Access::store(realm.unprotected()).bytes(bytes).register(9);
+    let realm = host.realm().with_page(1);
+    for (bytes, written) in [(1, 0x09), (2, 0x0009), (4, 0x5EC_0009), (8, 0x5EC_0009)] {
+        let store = RealmAccess::store(realm.unprotected())
+            .bytes(bytes)
+            .register(9);
         let unchanged = |x: [u64; 31]| assert_eq!(x[9], 0x5EC_0009);
-        assert_eq!(emulate(&realm, store, unchanged), shown);
+        assert_eq!(emulate(&realm, store, unchanged), written);
     }
 }
 
 #[test]
 fn every_register() {
     let host = Host::new();
-    let realm = with_page(&host);
+    let realm = host.realm().with_page(1);
     for register in 0..32 {
-        let store = Access::store(realm.unprotected()).register(register);
-        let shown = emulate(&realm, store, |_| ());
+        let store = RealmAccess::store(realm.unprotected()).register(register);
+        let written = emulate(&realm, store, |_| ());
         let expected = if register == 31 {
             0
         } else {
             0x5EC_0000 | register as u64
         };
-        assert_eq!(shown, expected, "X{register}");
+        assert_eq!(written, expected, "X{register}");
     }
-    // The other registers stay.
-    let load = Access::load(realm.unprotected());
+    // The other registers do not change.
+    let load = RealmAccess::load(realm.unprotected());
     emulate(&realm, load.register(0), |x| {
         assert_eq!((x[0], x[1], x[30]), (VALUE, 0x5EC_0001, 0x5EC_001E));
     });
@@ -106,7 +111,7 @@ fn every_register() {
 #[test]
 fn far_is_the_offset_in_the_page() {
     let host = Host::new();
-    let realm = with_page(&host);
+    let realm = host.realm().with_page(1);
     for offset in [0, 8, 0x7F8, 0xFF8, 0x1008] {
         let ipa = realm.unprotected() + offset;
         realm.script(0, move |cpu| async move {
@@ -115,5 +120,5 @@ fn far_is_the_offset_in_the_page() {
         let exit = realm.enter(0);
         assert_eq!((exit.far, exit.hpfar), (offset & 0xFFF, ipa >> 12 << 4));
     }
-    realm.may_be_unfinished();
+    realm.allow_unfinished_scripts();
 }

@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! RSI_IPA_STATE_SET, from the Realm's request to its answer (A5.4).
+//! RSI_IPA_STATE_SET, from the request to its answer (A5.4).
 
-use super::{EMPTY, MIB, RAM, assert_reason, assert_record};
 use rmm_abi::rmi::{RecEnterFlags, RecExitReason};
 use rmm_abi::rsi::fid::RSI_IPA_STATE_SET;
 use rmm_abi::rsi::{RSI_ACCEPT, RSI_ERROR_INPUT, RSI_REJECT, RSI_SUCCESS};
-use rmm_core::fake::{Host, PAGE, Status, TestRealm};
+use rmm_core::fake::{
+    EMPTY, Host, MIB, PAGE, RAM, Status, TestRealm, assert_reason, assert_record,
+};
 
 const REJECT: u64 = RecEnterFlags::RIPAS_RESPONSE.bits();
 
-/// A Realm with page tables at 0, REC 0 of which asks for this change and expects this answer.
-fn asks<'h>(host: &'h Host, change: [u64; 3], answer: [u64; 2]) -> TestRealm<'h> {
+/// A Realm with RTTs for IPA 0. REC 0 has requested this change; its script expects this answer.
+fn requested<'h>(host: &'h Host, change: [u64; 3], answer: [u64; 2]) -> TestRealm<'h> {
     let realm = host.realm().create();
     let _rec = realm.rec(true);
     realm.tables(0, 3);
@@ -39,7 +40,7 @@ fn set(realm: &TestRealm<'_>, base: u64, top: u64) -> Status {
         .0
 }
 
-/// Enters with these flags; the script asserts its answer.
+/// Enters REC 0 with these flags; the script asserts the answer.
 fn answer(realm: &TestRealm<'_>, flags: u64) {
     let exit = realm.enter_with(0, |enter| enter.flags = flags);
     assert_record(&exit, RecExitReason::Irq, |_| ());
@@ -52,7 +53,7 @@ fn answer(realm: &TestRealm<'_>, flags: u64) {
 fn complete() {
     for (ripas, flags) in [(RAM, 0), (RAM, REJECT), (EMPTY, 0), (EMPTY, REJECT)] {
         let host = Host::new();
-        let realm = asks(&host, [PAGE, 5 * PAGE, ripas], [5 * PAGE, RSI_ACCEPT]);
+        let realm = requested(&host, [PAGE, 5 * PAGE, ripas], [5 * PAGE, RSI_ACCEPT]);
         assert_eq!(set(&realm, PAGE, 5 * PAGE), Status::Success);
         answer(&realm, flags);
     }
@@ -64,7 +65,7 @@ fn complete() {
 fn incomplete() {
     for ripas in [RAM, EMPTY] {
         let host = Host::new();
-        let realm = asks(&host, [PAGE, 5 * PAGE, ripas], [3 * PAGE, RSI_ACCEPT]);
+        let realm = requested(&host, [PAGE, 5 * PAGE, ripas], [3 * PAGE, RSI_ACCEPT]);
         assert_eq!(set(&realm, PAGE, 2 * PAGE), Status::Success);
         assert_eq!(set(&realm, 2 * PAGE, 3 * PAGE), Status::Success);
         answer(&realm, 0);
@@ -75,7 +76,7 @@ fn incomplete() {
 #[test]
 fn nothing_done() {
     let host = Host::new();
-    answer(&asks(&host, [0, 2 * MIB, RAM], [0, RSI_ACCEPT]), 0);
+    answer(&requested(&host, [0, 2 * MIB, RAM], [0, RSI_ACCEPT]), 0);
 }
 
 // Conformance: RSI_IPA_STATE_SET rejected
@@ -83,35 +84,38 @@ fn nothing_done() {
 #[test]
 fn rejected() {
     let host = Host::new();
-    answer(&asks(&host, [0, 2 * MIB, RAM], [0, RSI_REJECT]), REJECT);
-    let realm = asks(&host, [0, 2 * MIB, RAM], [PAGE, RSI_REJECT]);
+    answer(
+        &requested(&host, [0, 2 * MIB, RAM], [0, RSI_REJECT]),
+        REJECT,
+    );
+    let realm = requested(&host, [0, 2 * MIB, RAM], [PAGE, RSI_REJECT]);
     assert_eq!(set(&realm, 0, PAGE), Status::Success);
     answer(&realm, REJECT);
 }
 
 // Conformance: RSI_IPA_STATE_SET empty_not_rejected
 #[test]
-fn a_change_to_empty_cannot_be_rejected() {
+fn empty_is_not_rejected() {
     let host = Host::new();
     answer(
-        &asks(&host, [PAGE, 2 * PAGE, EMPTY], [PAGE, RSI_ACCEPT]),
+        &requested(&host, [PAGE, 2 * PAGE, EMPTY], [PAGE, RSI_ACCEPT]),
         REJECT,
     );
 }
 
 #[test]
-fn the_answer_counts_once() {
+fn the_request_is_gone_after_the_answer() {
     let host = Host::new();
-    let realm = asks(&host, [0, PAGE, RAM], [0, RSI_REJECT]);
+    let realm = requested(&host, [0, PAGE, RAM], [0, RSI_REJECT]);
     answer(&realm, REJECT);
     assert_eq!(set(&realm, 0, PAGE), Status::Input);
     answer(&realm, REJECT);
 }
 
 #[test]
-fn a_failed_entry_leaves_the_request() {
+fn the_request_stays_after_a_failed_entry() {
     let host = Host::new();
-    let realm = asks(&host, [0, PAGE, RAM], [PAGE, RSI_ACCEPT]);
+    let realm = requested(&host, [0, PAGE, RAM], [PAGE, RSI_ACCEPT]);
     let (status, _) = realm.try_enter(0, |enter| enter.gicv3_hcr = 1);
     assert_eq!(status, Status::Rec);
     assert_eq!(set(&realm, 0, PAGE), Status::Success);
@@ -175,7 +179,7 @@ fn the_whole_protected_half() {
 #[test]
 fn two_recs_at_once() {
     let host = Host::new();
-    let realm = super::with_recs(&host, 2);
+    let realm = host.realm().with_page(2);
     for rec in [0, 1_u64] {
         realm.script(
             usize::try_from(rec).expect("0 or 1"),

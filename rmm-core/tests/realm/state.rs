@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Registers of a REC from exit to entry, those that are switched on first use among them.
+//! Registers of a REC from exit to entry, including those that are lent on first use.
 //!
-//! That the Host's are back after each exit is checked at every call.
+//! The fake machine checks at each call that the registers of the Host are restored.
 
-use super::{assert_reason, for_each_exit, leave_for_each_reason, with_recs};
-use rmm_abi::rmi::{RealmFlags, RecExitReason};
-use rmm_core::fake::{After, Config, Host, RealmCpu, TestRealm, features};
-use rmm_core::machine::CpuFeatures;
+use super::{full_host, full_realm, set_vectors};
+use rmm_abi::rmi::RecExitReason;
+use rmm_core::fake::{After, Host, RealmCpu, TestRealm, assert_reason, esr};
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
-use zerocopy::{FromBytes, IntoBytes};
+use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-/// Fills a structure of registers with values of this REC's.
+/// Fills a structure of registers with values that differ for each word and each REC.
 fn fill<T: FromBytes + IntoBytes>(registers: &mut T, rec: usize) {
     for (n, word) in registers.as_mut_bytes().chunks_exact_mut(8).enumerate() {
         let value = (rec as u64 + 1) << 32 | n as u64;
@@ -20,14 +19,14 @@ fn fill<T: FromBytes + IntoBytes>(registers: &mut T, rec: usize) {
 }
 
 #[track_caller]
-fn assert_filled<T: FromBytes + IntoBytes + zerocopy::Immutable>(registers: &T, rec: usize) {
+fn assert_filled<T: FromBytes + IntoBytes + Immutable>(registers: &T, rec: usize) {
     for (n, word) in registers.as_bytes().chunks_exact(8).enumerate() {
         let value = (rec as u64 + 1) << 32 | n as u64;
         assert_eq!(word, value.to_le_bytes(), "word {n}");
     }
 }
 
-/// Two RECs do `first`, leave, and do `second`, in turns; each with a machine of its own.
+/// Runs `script` in two RECs of `realm` in turns, until it ends after this number of exits.
 fn in_turns<F, G>(realm: &TestRealm<'_>, script: fn(RealmCpu, usize) -> F, exits: usize)
 where
     F: Future<Output = G> + Send + 'static,
@@ -49,21 +48,21 @@ where
 fn el1_registers_and_keys() {
     let host = Host::new();
     in_turns(
-        &with_recs(&host, 2),
+        &host.realm().with_page(2),
         |cpu, rec| async move {
             cpu.el1(|el1| {
                 fill(el1, rec);
-                // What these bits do is another matter.
+                // MDE would lend the debug registers.
                 el1.mdscr &= !(1 << 15);
             });
-            cpu.own(|sp_el0, keys| {
+            cpu.sp_el0_and_keys(|sp_el0, keys| {
                 *sp_el0 = rec as u64;
                 fill(keys, rec);
             });
             for _ in 0..2 {
                 cpu.irq().await;
                 cpu.el1(|el1| assert_filled(el1, rec));
-                cpu.own(|sp_el0, keys| {
+                cpu.sp_el0_and_keys(|sp_el0, keys| {
                     assert_eq!(*sp_el0, rec as u64);
                     assert_filled(keys, rec);
                 });
@@ -78,7 +77,7 @@ fn el1_registers_and_keys() {
 fn general_registers_pc_and_pstate() {
     let host = Host::new();
     in_turns(
-        &with_recs(&host, 2),
+        &host.realm().with_page(2),
         |cpu, rec| async move {
             cpu.context(|context| {
                 fill(&mut context.gprs, rec);
@@ -97,18 +96,22 @@ fn general_registers_pc_and_pstate() {
 }
 
 #[test]
-fn an_injected_exception_sees_the_registers_of_now() {
+fn an_injected_exception_uses_the_current_registers() {
     let host = Host::new();
-    let realm = with_recs(&host, 1);
+    let realm = host.realm().with_page(1);
     realm.script(0, |cpu| async move {
         for n in 1..4 {
             let vbar = n << 16;
             cpu.el1(|el1| (el1.vbar, el1.tcr) = (vbar, n));
-            // RIPAS EMPTY: the monitor has the Realm take an abort.
+            // RIPAS EMPTY: the monitor injects an external abort.
             let taken = cpu.read(0x1_0000).await.expect_err("SEA");
             assert_eq!(taken.vector, 0x200);
             cpu.el1(|el1| {
-                assert_eq!((el1.vbar, el1.tcr), (vbar, n), "others stay");
+                assert_eq!(
+                    (el1.vbar, el1.tcr),
+                    (vbar, n),
+                    "other registers must not change"
+                );
                 assert_eq!((el1.elr, el1.esr), (taken.elr, taken.esr));
             });
         }
@@ -121,16 +124,16 @@ fn an_injected_exception_sees_the_registers_of_now() {
 fn simd() {
     let host = Host::new();
     in_turns(
-        &with_recs(&host, 2),
+        &host.realm().with_page(2),
         |cpu, rec| async move {
             cpu.irq().await;
             cpu.simd(|simd| {
-                assert_eq!(simd.q, [[0; 2]; 32], "nobody else's");
+                assert_eq!(simd.q, [[0; 2]; 32], "registers of somebody else");
                 fill(simd, rec);
             })
             .await
             .expect("FP/SIMD");
-            // Not used in between: not moved.
+            // Not used in between, and so not lent.
             for _ in 0..3 {
                 cpu.irq().await;
             }
@@ -144,44 +147,13 @@ fn simd() {
     );
 }
 
-/// A machine with SVE, a PMU, and Realms that have both.
-fn rich() -> Host {
-    let mut features = CpuFeatures {
-        sve_vl: Some(3),
-        pmu_counters: Some(6),
-        ..features()
-    };
-    features.id.pfr0 |= 1 << 32;
-    features.id.zfr0 = 1;
-    features.id.dfr0 |= 6 << 8;
-    Host::with(Config {
-        features,
-        ..Config::default()
-    })
-}
-
-fn rich_realm(host: &Host) -> TestRealm<'_> {
-    let realm = host.realm().params(|p| {
-        p.flags = (RealmFlags::SVE | RealmFlags::PMU).bits();
-        p.sve_vl = 1;
-        p.pmu_num_ctrs = 4;
-    });
-    let realm = realm.create();
-    for _ in 0..2 {
-        let _rec = realm.rec(true);
-    }
-    realm.data(0, &[]);
-    realm.activate();
-    realm
-}
-
 // Conformance: Exceptions and accesses that do not exit sve
 // Conformance: Bugs others fixed sve_pffr
 #[test]
 fn sve() {
-    let host = rich();
+    let host = full_host();
     in_turns(
-        &rich_realm(&host),
+        &full_realm(&host).with_page(2),
         |cpu, rec| async move {
             cpu.sve(|z, rest| {
                 assert!(z.iter().all(|half| half.0 == [0; 4096]));
@@ -209,7 +181,7 @@ fn sve() {
 fn breakpoints() {
     let host = Host::new();
     in_turns(
-        &with_recs(&host, 2),
+        &host.realm().with_page(2),
         |cpu, rec| async move {
             cpu.debug(|debug| {
                 assert_eq!(debug.as_bytes(), [0; 512]);
@@ -228,9 +200,9 @@ fn breakpoints() {
 }
 
 #[test]
-fn breakpoints_that_act_are_there_from_the_entry_on() {
+fn enabled_breakpoints_are_lent_at_entry() {
     let host = Host::new();
-    let realm = with_recs(&host, 1);
+    let realm = host.realm().with_page(1);
     realm.script(0, |cpu| async move {
         cpu.el1(|el1| el1.mdscr |= 1 << 15);
         cpu.irq().await;
@@ -244,22 +216,22 @@ fn breakpoints_that_act_are_there_from_the_entry_on() {
     }
 }
 
-/// What the Realm has been given traps no more, so what still does is for nobody.
+/// Registers that are lent do not trap; whatever still traps is undefined.
 #[test]
-fn traps_of_what_has_been_given() {
+fn traps_of_what_is_lent() {
     let host = Host::new();
-    let realm = with_recs(&host, 1);
+    let realm = host.realm().with_page(1);
     realm.script(0, |cpu| async move {
-        cpu.el1(|el1| el1.vbar = 0x8_0000);
+        set_vectors(&cpu);
         cpu.simd(|_| ()).await.expect("FP/SIMD");
         for class in [0x07, 0x19, 0x1D] {
-            let After::Taken(taken) = cpu.sync(class << 26 | 1 << 25, 0, 0).await else {
-                panic!("class {class:#x}: undefined");
+            let After::Taken(taken) = cpu.sync(class << 26 | esr::IL, 0, 0).await else {
+                panic!("class {class:#x} is not undefined");
             };
-            assert_eq!((taken.esr, taken.vector), (1 << 25, 0x200));
+            assert_eq!((taken.esr, taken.vector), (esr::IL, 0x200));
         }
         cpu.debug(|_| ()).await.expect("debug registers");
-        // The OS lock: a write is ignored, and changes no register; it reads as open.
+        // The OS lock reads as unlocked, and a write is ignored.
         let (oslar, oslsr) = ([2, 0, 1, 0, 4], [2, 0, 1, 1, 4]);
         cpu.msr(oslar, 0x5EC_0001).await.expect("ignored");
         assert_eq!(cpu.gprs()[2], 0x5EC_0001);
@@ -267,29 +239,32 @@ fn traps_of_what_has_been_given() {
     });
     assert_reason(&realm.enter(0), RecExitReason::Irq);
 
-    let host = rich();
-    let realm = rich_realm(&host);
+    let host = full_host();
+    let realm = full_realm(&host).with_page(2);
     realm.script(0, |cpu| async move {
-        cpu.el1(|el1| el1.vbar = 0x8_0000);
+        set_vectors(&cpu);
         cpu.pmu(|_| ()).await.expect("PMU");
         let taken = cpu.mrs([3, 3, 9, 12, 0]).await.expect_err("undefined");
-        assert_eq!((taken.esr, taken.vector), (1 << 25, 0x200));
+        assert_eq!((taken.esr, taken.vector), (esr::IL, 0x200));
     });
     assert_reason(&realm.enter(0), RecExitReason::Irq);
 }
 
-/// The world switch knows by it whose translations a CPU holds.
+/// The world switch compares serial numbers to know whose translations a CPU holds.
 #[test]
 fn each_rec_has_a_serial_number() {
     let host = Host::new();
     let seen = Arc::new(Mutex::new(HashSet::new()));
     for _ in 0..2 {
-        let realm = with_recs(&host, 2);
+        let realm = host.realm().with_page(2);
         for rec in 0..2 {
             let seen = seen.clone();
             realm.script(rec, |cpu| async move {
                 let serial = cpu.context(|context| context.serial);
-                assert!(seen.lock().expect("a set").insert(serial), "{serial} again");
+                assert!(
+                    seen.lock().expect("a set").insert(serial),
+                    "serial number {serial} twice"
+                );
             });
             assert_reason(&realm.enter(rec), RecExitReason::Irq);
         }
@@ -302,10 +277,10 @@ fn a_host_in_streaming_mode() {
     let host = Host::new();
     host.board().set_streaming(true);
     in_turns(
-        &with_recs(&host, 2),
+        &host.realm().with_page(2),
         |cpu, rec| async move {
             for _ in 0..2 {
-                assert!(cpu.has_simd(), "streaming mode is not for the Realm");
+                assert!(cpu.has_simd(), "FP/SIMD must be lent at entry");
                 cpu.simd(|simd| fill(simd, rec)).await.expect("FP/SIMD");
                 cpu.irq().await;
                 cpu.simd(|simd| assert_filled(simd, rec))
@@ -321,12 +296,12 @@ fn a_host_in_streaming_mode() {
 // Conformance: Bugs others fixed pmu_host
 #[test]
 fn pmu() {
-    let host = rich();
+    let host = full_host();
     in_turns(
-        &rich_realm(&host),
+        &full_realm(&host).with_page(2),
         |cpu, rec| async move {
             cpu.pmu(|pmu| {
-                // Nothing of the Host's, whose registers all have values.
+                // Not the registers of the Host, none of which is zero.
                 assert_eq!((pmu.ccntr, pmu.evcntr), (0, [0; 31]));
                 assert_eq!((pmu.ovsset, pmu.intenset, pmu.cntenset), (0, 0, 0));
                 assert_eq!((pmu.selr, pmu.ccfiltr, pmu.evtyper), (0, 0, [0; 31]));
@@ -348,71 +323,10 @@ fn pmu() {
     );
 }
 
-// Conformance: REC exits always
-#[test]
-fn pmu_overflow_status() {
-    let host = rich();
-    let realm = rich_realm(&host);
-    // E, overflow, interrupt enable, counter enable; status.
-    let rows = [
-        (1, 1, 1, 1, 1),
-        (0, 1, 1, 1, 0),
-        (1, 0, 1, 1, 0),
-        (1, 1, 0, 1, 0),
-        // Nobody counts any more, and yet the interrupt is asserted.
-        (1, 1, 1, 0, 1),
-        (1, 2, 1, 3, 0),
-        (1, 1 << 31, 1 << 31, 1 << 31, 1),
-    ];
-    realm.script(0, move |cpu| async move {
-        for (e, ovsset, intenset, cntenset, _) in rows {
-            cpu.pmu(|pmu| {
-                (pmu.pmcr, pmu.ovsset) = (e, ovsset);
-                (pmu.intenset, pmu.cntenset) = (intenset, cntenset);
-            })
-            .await
-            .expect("PMU");
-            cpu.irq().await;
-            // Counting goes on by itself.
-            assert_eq!(cpu.has_pmu(), e == 1);
-        }
-    });
-    for (.., status) in rows {
-        assert_eq!(realm.enter(0).pmu_ovf_status, status);
-    }
-    assert_reason(&realm.enter(0), RecExitReason::Irq);
-}
-
-// Conformance: REC exits always
-#[test]
-fn pmu_overflow_at_every_exit() {
-    let host = rich();
-    for status in [0, 1] {
-        let realm = rich_realm(&host);
-        let device = realm.unprotected();
-        realm.script(0, move |cpu| async move {
-            cpu.pmu(|pmu| {
-                (pmu.pmcr, pmu.ovsset) = (1, status);
-                (pmu.intenset, pmu.cntenset) = (1, 1);
-            })
-            .await
-            .expect("PMU");
-            leave_for_each_reason(&cpu, device).await;
-        });
-        for_each_exit(
-            &realm,
-            |_| (),
-            |exit, reason| {
-                assert_eq!(u64::from(exit.pmu_ovf_status), status, "{reason:?}");
-            },
-        );
-    }
-}
-
 // Conformance: Exceptions and accesses that do not exit pmu, sve
 #[test]
-fn no_pmu_where_the_realm_has_none() {
-    let host = rich();
+fn neither_pmu_nor_sve_for_a_realm_without() {
+    let host = full_host();
     let realm = host.realm().active(1);
     realm.script(0, |cpu| async move {
         assert!(cpu.pmu(|_| ()).await.is_err());
@@ -425,9 +339,9 @@ fn no_pmu_where_the_realm_has_none() {
 
 #[test]
 fn everything_at_once() {
-    let host = rich();
+    let host = full_host();
     in_turns(
-        &rich_realm(&host),
+        &full_realm(&host).with_page(2),
         |cpu, rec| async move {
             cpu.sve(|z, _| fill(&mut z[1], rec)).await.expect("SVE");
             cpu.pmu(|pmu| pmu.ccntr = rec as u64).await.expect("PMU");

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A Realm's EL1 timers (A6.2).
+//! The EL1 timers of a Realm (A6.2).
 
-use super::{assert_record, for_each_exit, leave_for_each_reason, with_page, with_recs};
 use rmm_abi::rmi::{RecExit, RecExitReason};
-use rmm_core::fake::{Host, Timer};
+use rmm_core::fake::{Host, Timer, assert_record};
 
 const ENABLE: u64 = 1;
 const IMASK: u64 = 2;
@@ -11,8 +10,8 @@ const ISTATUS: u64 = 4;
 
 const BOTH: [Timer; 2] = [Timer::Virtual, Timer::Physical];
 
-/// Fills in what the record says of one timer.
-fn timer(exit: &mut RecExit, which: Timer, ctl: u64, cval: u64) {
+/// Sets the fields of one timer in an exit record.
+fn set_timer(exit: &mut RecExit, which: Timer, ctl: u64, cval: u64) {
     match which {
         Timer::Virtual => (exit.cntv_ctl, exit.cntv_cval) = (ctl, cval),
         Timer::Physical => (exit.cntp_ctl, exit.cntp_cval) = (ctl, cval),
@@ -21,22 +20,22 @@ fn timer(exit: &mut RecExit, which: Timer, ctl: u64, cval: u64) {
 
 // Conformance: REC exits timer
 #[test]
-fn the_host_learns_when_a_timer_fires() {
+fn exit_when_a_timer_fires() {
     for which in BOTH {
         let host = Host::new();
-        let realm = with_recs(&host, 1);
+        let realm = host.realm().with_page(1);
         let due = host.board().now() + 100;
         realm.script(0, move |cpu| async move {
             cpu.set_timer(which, ENABLE, due);
             cpu.read(0).await.expect("not due yet");
             cpu.meanwhile(|host| host.board().advance(100));
-            // The interrupt arrives here; it does not arrive again.
+            // The interrupt arrives at this instruction, and does not arrive again.
             cpu.read(0).await.expect("RAM");
             cpu.read(0).await.expect("RAM");
         });
         for _ in 0..2 {
             assert_record(&realm.enter(0), RecExitReason::Irq, |exit| {
-                timer(exit, which, ENABLE | ISTATUS, due);
+                set_timer(exit, which, ENABLE | ISTATUS, due);
             });
         }
     }
@@ -44,26 +43,26 @@ fn the_host_learns_when_a_timer_fires() {
 
 // Conformance: REC exits timer
 #[test]
-fn the_host_learns_when_a_timer_is_quiet_again() {
+fn exit_when_a_timer_is_quiet_again() {
     for which in BOTH {
         let host = Host::new();
-        let realm = with_recs(&host, 1);
+        let realm = host.realm().with_page(1);
         let due = host.board().now();
         realm.script(0, move |cpu| async move {
             cpu.set_timer(which, ENABLE, due);
             cpu.read(0).await.expect("RAM");
-            // Masked: the monitor sees it when it looks the next time.
+            // The monitor reads the timer before it resumes the Realm after the MRS.
             cpu.set_timer(which, ENABLE | IMASK, due);
             let _value = cpu.mrs([3, 0, 0, 4, 0]).await;
             cpu.irq().await;
         });
         let fired = realm.enter(0);
         assert_record(&fired, RecExitReason::Irq, |exit| {
-            timer(exit, which, ENABLE | ISTATUS, due);
+            set_timer(exit, which, ENABLE | ISTATUS, due);
         });
         for _ in 0..3 {
             assert_record(&realm.enter(0), RecExitReason::Irq, |exit| {
-                timer(exit, which, ENABLE | IMASK | ISTATUS, due);
+                set_timer(exit, which, ENABLE | IMASK | ISTATUS, due);
             });
         }
     }
@@ -71,10 +70,10 @@ fn the_host_learns_when_a_timer_is_quiet_again() {
 
 // Conformance: REC exits timer
 #[test]
-fn a_timer_that_fires_between_entries_leaves_at_once() {
+fn exit_at_once_if_a_timer_fired_between_entries() {
     for which in BOTH {
         let host = Host::new();
-        let realm = with_recs(&host, 1);
+        let realm = host.realm().with_page(1);
         let due = host.board().now() + 10;
         realm.script(0, move |cpu| async move {
             cpu.set_timer(which, ENABLE, due);
@@ -84,22 +83,22 @@ fn a_timer_that_fires_between_entries_leaves_at_once() {
             cpu.fiq().await;
         });
         assert_record(&realm.enter(0), RecExitReason::Irq, |exit| {
-            timer(exit, which, ENABLE, due);
+            set_timer(exit, which, ENABLE, due);
         });
         host.board().advance(10);
-        // Without running: the FIQ comes only then.
+        // The first of these entries does not run the Realm, whose FIQ comes in the second.
         for reason in [RecExitReason::Irq, RecExitReason::Fiq, RecExitReason::Irq] {
             assert_record(&realm.enter(0), reason, |exit| {
-                timer(exit, which, ENABLE | ISTATUS, due);
+                set_timer(exit, which, ENABLE | ISTATUS, due);
             });
         }
     }
 }
 
 #[test]
-fn masked_or_disabled_timers_do_not_leave() {
+fn no_exit_for_masked_or_disabled_timers() {
     let host = Host::new();
-    let realm = with_recs(&host, 1);
+    let realm = host.realm().with_page(1);
     let due = host.board().now();
     realm.script(0, move |cpu| async move {
         cpu.set_timer(Timer::Virtual, ENABLE | IMASK, due);
@@ -112,8 +111,8 @@ fn masked_or_disabled_timers_do_not_leave() {
     });
     for reason in [RecExitReason::Fiq, RecExitReason::Irq] {
         assert_record(&realm.enter(0), reason, |exit| {
-            timer(exit, Timer::Virtual, ENABLE | IMASK | ISTATUS, due);
-            timer(exit, Timer::Physical, IMASK, due);
+            set_timer(exit, Timer::Virtual, ENABLE | IMASK | ISTATUS, due);
+            set_timer(exit, Timer::Physical, IMASK, due);
         });
     }
 }
@@ -121,9 +120,9 @@ fn masked_or_disabled_timers_do_not_leave() {
 // Conformance: Exceptions and accesses that do not exit timers
 // Conformance: Bugs others fixed exit_state
 #[test]
-fn each_rec_has_its_own_and_the_hosts_are_back() {
+fn each_rec_has_its_own_timers_and_so_has_the_host() {
     let host = Host::new();
-    let realm = with_recs(&host, 2);
+    let realm = host.realm().with_page(2);
     let later = host.board().now() + 1_000_000;
     for rec in [0, 1] {
         let due = later + rec as u64;
@@ -136,32 +135,8 @@ fn each_rec_has_its_own_and_the_hosts_are_back() {
     for rec in [0, 1, 0, 1] {
         let due = later + rec as u64;
         assert_record(&realm.enter(rec), RecExitReason::Irq, |exit| {
-            timer(exit, Timer::Virtual, ENABLE, due);
-            timer(exit, Timer::Physical, ENABLE, due + 100);
+            set_timer(exit, Timer::Virtual, ENABLE, due);
+            set_timer(exit, Timer::Physical, ENABLE, due + 100);
         });
     }
-}
-
-// Conformance: REC exits always
-#[test]
-fn every_exit_reports() {
-    let host = Host::new();
-    let realm = with_page(&host);
-    let due = host.board().now() + 1_000_000;
-    let device = realm.unprotected();
-    realm.script(0, move |cpu| async move {
-        cpu.set_timer(Timer::Physical, ENABLE, due);
-        cpu.set_timer(Timer::Virtual, ENABLE | IMASK, due + 1);
-        leave_for_each_reason(&cpu, device).await;
-    });
-    for_each_exit(
-        &realm,
-        |_| (),
-        |exit, reason| {
-            let physical = (exit.cntp_ctl, exit.cntp_cval);
-            assert_eq!(physical, (ENABLE, due), "{reason:?}");
-            let virt = (exit.cntv_ctl, exit.cntv_cval);
-            assert_eq!(virt, (ENABLE | IMASK, due + 1), "{reason:?}");
-        },
-    );
 }

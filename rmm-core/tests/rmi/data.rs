@@ -1,36 +1,38 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! RMI_DATA_CREATE, RMI_DATA_CREATE_UNKNOWN and RMI_DATA_DESTROY.
 
-use super::{DESTROYED, EMPTY, GIB, KIB, MIB, RAM};
-use rmm_core::fake::{Config, EntryReport, Host, PAGE, Status, TestRealm, features};
-use rmm_core::machine::CpuFeatures;
+use super::DEVICE;
+use rmm_abi::rmi::RecExitReason;
+use rmm_core::fake::{
+    Config, DESTROYED, EMPTY, EntryReport, GIB, Host, MIB, PAGE, RAM, Status, TestRealm,
+    assert_reason, esr, lpa2_features,
+};
 use rmm_granule::fake::Pas;
 use rmm_granule::{Bank, GranuleState, Pa};
 
 addresses! {
     // Conformance: RMI_DATA_CREATE src_align, src_bound, src_pas
-    create_src_align_bound_pas: Undelegated => Status::Success, |host, zoo, pa| {
-        host.data_create(zoo.realm.rd, zoo.delegated, PAGE, pa, 0)
+    create_src_align_bound_pas: Undelegated => Status::Success, |host, samples, pa| {
+        host.data_create(samples.realm.rd, samples.delegated, PAGE, pa, 0)
     };
     // Conformance: RMI_DATA_CREATE data_align, data_bound, data_state
-    create_data_align_bound_state: Delegated => Status::Success, |host, zoo, pa| {
-        host.data_create(zoo.realm.rd, pa, PAGE, zoo.undelegated, 0)
+    create_data_align_bound_state: Delegated => Status::Success, |host, samples, pa| {
+        host.data_create(samples.realm.rd, pa, PAGE, samples.undelegated, 0)
     };
     // Conformance: RMI_DATA_CREATE rd_align, rd_bound, rd_state
-    create_rd_align_bound_state: Rd => Status::Success, |host, zoo, pa| {
-        host.data_create(pa, zoo.delegated, PAGE, zoo.undelegated, 0)
+    create_rd_align_bound_state: Rd => Status::Success, |host, samples, pa| {
+        host.data_create(pa, samples.delegated, PAGE, samples.undelegated, 0)
     };
     // Conformance: RMI_DATA_CREATE_UNKNOWN data_align, data_bound, data_state
-    create_unknown_data_align_bound_state: Delegated => Status::Success, |host, zoo, pa| {
-        host.data_create_unknown(zoo.realm.rd, pa, PAGE)
+    create_unknown_data_align_bound_state: Delegated => Status::Success, |host, samples, pa| {
+        host.data_create_unknown(samples.realm.rd, pa, PAGE)
     };
     // Conformance: RMI_DATA_CREATE_UNKNOWN rd_align, rd_bound, rd_state
-    create_unknown_rd_align_bound_state: Rd => Status::Success, |host, zoo, pa| {
-        host.data_create_unknown(pa, zoo.delegated, PAGE)
+    create_unknown_rd_align_bound_state: Rd => Status::Success, |host, samples, pa| {
+        host.data_create_unknown(pa, samples.delegated, PAGE)
     };
     // Conformance: RMI_DATA_DESTROY rd_align, rd_bound, rd_state, outputs
-    destroy_rd_align_bound_state: Rd => Status::Success, |host, zoo, pa| {
-        let _ = zoo;
+    destroy_rd_align_bound_state: Rd => Status::Success, |host, samples, pa| {
         let (status, data, top) = host.data_destroy(pa, 0);
         if status != Status::Success {
             assert_eq!((data, top), (0, 0));
@@ -39,14 +41,14 @@ addresses! {
     };
 }
 
-/// The two commands that map a page, but for what differs.
-fn both(realm: &TestRealm<'_>, data: u64, ipa: u64) -> Status {
+/// RMI_DATA_CREATE and RMI_DATA_CREATE_UNKNOWN, which have to fail with the same status.
+fn create_both_ways(realm: &TestRealm<'_>, data: u64, ipa: u64) -> Status {
     let src = realm.host.page();
     let status = realm.host.data_create(realm.rd, data, ipa, src, 0);
     assert_eq!(
         realm.host.data_create_unknown(realm.rd, data, ipa),
         status,
-        "DATA_CREATE and DATA_CREATE_UNKNOWN"
+        "RMI_DATA_CREATE_UNKNOWN"
     );
     status
 }
@@ -63,7 +65,10 @@ fn create_ipa_align() {
     let realm = host.realm().create();
     realm.tables(0, 3);
     for ipa in [1, 0x800, PAGE + 8, u64::MAX] {
-        assert_eq!(both(&realm, realm.granule(), ipa), Status::Input);
+        assert_eq!(
+            create_both_ways(&realm, realm.granule(), ipa),
+            Status::Input
+        );
     }
 }
 
@@ -84,7 +89,11 @@ fn create_ipa_bound() {
         1 << 63,
         u64::MAX - (PAGE - 1),
     ] {
-        assert_eq!(both(&realm, data, ipa), Status::Input, "{ipa:#x}");
+        assert_eq!(
+            create_both_ways(&realm, data, ipa),
+            Status::Input,
+            "{ipa:#x}"
+        );
     }
 }
 
@@ -95,11 +104,7 @@ fn create_ipa_bound() {
 fn create_data_bound2() {
     let far = 3 << 48;
     let mut config = Config {
-        features: CpuFeatures {
-            pa_bits: 52,
-            lpa2: true,
-            ..features()
-        },
+        features: lpa2_features(),
         ..Config::default()
     };
     let size = MIB;
@@ -108,7 +113,7 @@ fn create_data_bound2() {
     host.delegate(far);
     let realm = host.realm().create();
     realm.tables(0, 3);
-    assert_eq!(both(&realm, far, 0), Status::Input);
+    assert_eq!(create_both_ways(&realm, far, 0), Status::Input);
 
     let lpa2 = host.realm().params(|p| p.flags = 1).create();
     lpa2.tables(0, 3);
@@ -141,11 +146,11 @@ fn create_unknown_in_any_realm_state() {
     let host = Host::new();
     let realm = host.realm().create();
     let _rec = realm.rec(true);
-    realm.unknown(0);
+    realm.data_unknown(0);
     realm.activate();
-    realm.unknown(PAGE);
+    realm.data_unknown(PAGE);
     realm.turn_off();
-    realm.unknown(2 * PAGE);
+    realm.data_unknown(2 * PAGE);
     assert_eq!(destroy(&realm, 2 * PAGE).0, Status::Success);
 }
 
@@ -158,11 +163,19 @@ fn create_rtt_walk() {
     let data = realm.granule();
     for level in 0..3 {
         realm.tables(0, i64::from(level));
-        assert_eq!(both(&realm, data, 0), Status::Rtt(level));
+        assert_eq!(create_both_ways(&realm, data, 0), Status::Rtt(level));
     }
     realm.block(4 * MIB);
-    assert_eq!(both(&realm, data, 4 * MIB), Status::Rtt(2), "in a block");
-    assert_eq!(both(&realm, data, 5 * MIB), Status::Rtt(2), "in a block");
+    assert_eq!(
+        create_both_ways(&realm, data, 4 * MIB),
+        Status::Rtt(2),
+        "in a block"
+    );
+    assert_eq!(
+        create_both_ways(&realm, data, 5 * MIB),
+        Status::Rtt(2),
+        "in a block"
+    );
 }
 
 // Conformance: RMI_DATA_CREATE rtte_state
@@ -172,9 +185,12 @@ fn create_rtte_state() {
     let host = Host::new();
     let realm = host.realm().create();
     realm.data(0, &[]);
-    realm.unknown(PAGE);
+    realm.data_unknown(PAGE);
     for ipa in [0, PAGE] {
-        assert_eq!(both(&realm, realm.granule(), ipa), Status::Rtt(3));
+        assert_eq!(
+            create_both_ways(&realm, realm.granule(), ipa),
+            Status::Rtt(3)
+        );
     }
 }
 
@@ -188,7 +204,7 @@ fn create_order() {
     let create = |rd, ipa| host.data_create(rd, data, ipa, src, 0);
     let unknown = |rd, ipa| host.data_create_unknown(rd, data, ipa);
     // rd_bound, rd_state < realm_state; rtt_walk, rtte_state.
-    for rd in [0x0900_0000, realm.params.rtt_base] {
+    for rd in [DEVICE, realm.params.rtt_base] {
         assert_eq!(create(rd, 0), Status::Input);
         assert_eq!(unknown(rd, 0), Status::Input);
     }
@@ -202,7 +218,11 @@ fn create_alias() {
     let host = Host::new();
     let realm = host.realm().create();
     realm.tables(0, 3);
-    assert_eq!(both(&realm, realm.rd, 0), Status::Input, "data = rd");
+    assert_eq!(
+        create_both_ways(&realm, realm.rd, 0),
+        Status::Input,
+        "data = rd"
+    );
     let data = realm.granule();
     let status = host.data_create(realm.rd, data, 0, data, 0);
     assert_eq!(status, Status::Input, "data = src");
@@ -212,7 +232,7 @@ fn create_alias() {
 
 // Conformance: RMI_DATA_CREATE src_late, src_pas
 #[test]
-fn create_src_moved_away() {
+fn create_src_in_another_pas() {
     let host = Host::new();
     let realm = host.realm().create();
     realm.tables(0, 3);
@@ -227,7 +247,7 @@ fn create_src_moved_away() {
     host.delegate(data);
 }
 
-/// Brings page `ipa`, whose table exists, to UNASSIGNED with this RIPAS.
+/// Brings the page at `ipa`, for which there is an RTT, to UNASSIGNED with this RIPAS.
 fn make_unassigned(realm: &TestRealm<'_>, ipa: u64, ripas: u64) {
     match ripas {
         EMPTY => {}
@@ -254,9 +274,11 @@ fn create_success_whatever_the_ripas() {
         assert_eq!(realm.entry(ipa, 3), EntryReport::assigned(3, data, RAM));
         let found = host.board().memory.peek(Pa(data));
         assert_eq!(found.to_vec(), content);
-        assert!(host.board().was_published(&found), "fit for execution");
-        let state = host.board().monitor.granules.state(data);
-        assert_eq!(state, Ok(GranuleState::Data));
+        assert!(
+            host.board().was_published(&found),
+            "published as instructions"
+        );
+        assert_eq!(host.state(data), GranuleState::Data);
     }
 }
 
@@ -270,10 +292,13 @@ fn create_unknown_success_keeps_the_ripas() {
     for ripas in [EMPTY, RAM, DESTROYED] {
         let ipa = ripas * PAGE;
         make_unassigned(&realm, ipa, ripas);
-        let data = realm.unknown(ipa);
+        let data = realm.data_unknown(ipa);
         assert_eq!(realm.entry(ipa, 3), EntryReport::assigned(3, data, ripas));
         let found = host.board().memory.peek(Pa(data));
-        assert!(host.board().was_published(&found), "fit for execution");
+        assert!(
+            host.board().was_published(&found),
+            "published as instructions"
+        );
     }
 }
 
@@ -283,7 +308,7 @@ fn create_at_the_last_protected_page() {
     for (s2sz, start, num) in [(40, 0, 1), (32, 1, 1), (34, 2, 16), (48, 0, 1)] {
         let realm = host.realm().ipa(s2sz, start, num).create();
         let last = realm.unprotected() - PAGE;
-        let data = realm.data(last, b"the last one");
+        let data = realm.data(last, b"the last page");
         assert_eq!(realm.entry(last, 3), EntryReport::assigned(3, data, RAM));
         let past = realm.unprotected();
         assert_eq!(destroy(&realm, last), (Status::Success, data, past));
@@ -314,13 +339,13 @@ fn destroy_ipa_align_bound() {
 fn destroy_rtt_walk() {
     let host = Host::new();
     let realm = host.realm().create();
-    // Nothing is live in the table where the walk ends: to the end of that table.
+    // No entry is live in the RTT where the walk ends: `top` is the end of that RTT.
     for (level, top) in [(0, 512 * 512 * GIB), (1, 512 * GIB), (2, GIB)] {
         realm.tables(0, i64::from(level));
         assert_eq!(destroy(&realm, 0), (Status::Rtt(level), 0, top));
         assert_eq!(destroy(&realm, PAGE), (Status::Rtt(level), 0, top));
     }
-    // To the next entry that is live.
+    // `top` is the next live entry.
     realm.tables(6 * MIB, 3);
     assert_eq!(destroy(&realm, PAGE), (Status::Rtt(2), 0, 6 * MIB));
     realm.tables(GIB * 3, 2);
@@ -361,7 +386,7 @@ fn destroy_order() {
     let host = Host::new();
     let realm = host.realm().create();
     // rd_bound, rd_state < rtt_walk, rtte_state.
-    for rd in [0x0900_0000, realm.params.rtt_base] {
+    for rd in [DEVICE, realm.params.rtt_base] {
         assert_eq!(host.data_destroy(rd, 0), (Status::Input, 0, 0));
     }
     // ipa_bound < rtt_walk, rtte_state.
@@ -378,7 +403,7 @@ fn destroy_success() {
     for (before, after) in [(EMPTY, EMPTY), (RAM, DESTROYED), (DESTROYED, DESTROYED)] {
         let ipa = before * PAGE;
         make_unassigned(&realm, ipa, before);
-        let data = realm.unknown(ipa);
+        let data = realm.data_unknown(ipa);
         assert_eq!(destroy(&realm, ipa), (Status::Success, data, 2 * MIB));
         assert_eq!(realm.entry(ipa, 3), EntryReport::unassigned(3, after));
         host.undelegate(data);
@@ -393,7 +418,7 @@ fn destroy_success_top() {
     let first = realm.data(PAGE, &[]);
     let third = realm.data(3 * PAGE, &[]);
     assert_eq!(destroy(&realm, PAGE), (Status::Success, first, 3 * PAGE));
-    let end = 512 * 4 * KIB;
+    let end = 512 * PAGE;
     assert_eq!(destroy(&realm, 3 * PAGE), (Status::Success, third, end));
 }
 
@@ -412,7 +437,69 @@ fn destroy_invalidates_the_page() {
     });
     let _exit = realm.enter(0);
     assert_eq!(destroy(&realm, 0).0, Status::Success);
-    // Panics if the Realm's translation is still in the TLB.
+    // Panics if a translation of the Realm is still in the TLB.
     host.undelegate(data);
     let _exit = realm.enter(0);
+}
+
+// Conformance: RMI_DATA_CREATE_UNKNOWN content
+#[test]
+fn create_unknown_after_use_by_another_realm() {
+    let host = Host::new();
+    let first = host.realm().create();
+    let _rec = first.rec(true);
+    let data = first.data(PAGE, &[]);
+    first.activate();
+    first.script(0, |cpu| async move {
+        cpu.write(PAGE + 8, 0x5EC2_E75E_C2E7_5EC2)
+            .await
+            .expect("RAM");
+    });
+    assert_reason(&first.enter(0), RecExitReason::Irq);
+    assert_eq!(
+        host.data_destroy(first.rd, PAGE),
+        (Status::Success, data, 2 * MIB)
+    );
+
+    let second = host.realm().create();
+    let _rec = second.rec(true);
+    second.tables(0, 3);
+    second.ram(0, PAGE);
+    second.activate();
+    assert_eq!(
+        host.data_create_unknown(second.rd, data, 0),
+        Status::Success
+    );
+    second.script(0, |cpu| async move {
+        assert_eq!(cpu.read(8).await, Ok(0));
+    });
+    assert_reason(&second.enter(0), RecExitReason::Irq);
+}
+
+// Conformance: RMI_DATA_DESTROY tlb
+#[test]
+fn destroy_under_a_running_realm() {
+    let host = Host::new();
+    let realm = host.realm().with_page(1);
+    let rd = realm.rd;
+    let ipa = realm.unprotected();
+    realm.share(ipa, host.page());
+    realm.script(0, move |cpu| async move {
+        cpu.write(0, 0x5EC2_E75E_C2E7_5EC2).await.expect("RAM");
+        cpu.write(ipa, 1).await.expect("shared");
+        cpu.meanwhile(|host| {
+            let (status, data, _) = host.data_destroy(rd, 0);
+            assert_eq!(status, Status::Success);
+            // Asserts that no translation reaches the granule, and that it is all zero.
+            host.undelegate(data);
+            host.delegate(data);
+            let (status, _) = host.rtt_unmap_unprotected(rd, ipa, 3);
+            assert_eq!(status, Status::Success);
+        });
+        let _never = cpu.read(0).await;
+    });
+    let exit = realm.enter(0);
+    assert_reason(&exit, RecExitReason::Sync);
+    assert_eq!(exit.esr, esr::DATA_ABORT | esr::translation_fault(3));
+    realm.allow_unfinished_scripts();
 }

@@ -1,40 +1,30 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! RMI_RTT_CREATE and RMI_RTT_DESTROY, and what RMI_RTT_FOLD has in common with them.
+//! RMI_RTT_CREATE and RMI_RTT_DESTROY.
 
-use super::{DESTROYED, EMPTY, GIB, MIB, NO_LEVELS, RAM};
-use rmm_core::fake::{Config, EntryReport, Host, PAGE, Status, TestRealm, features};
-use rmm_core::machine::CpuFeatures;
+use super::{DEVICE, NO_LEVELS};
+use rmm_abi::rmi::RecExitReason;
+use rmm_core::fake::{
+    Config, DESTROYED, EMPTY, EntryReport, GIB, Host, MIB, PAGE, RAM, Status, TestRealm,
+    assert_reason, lpa2_features,
+};
 use rmm_granule::{Bank, GranuleState};
 
 addresses! {
     // Conformance: RMI_RTT_CREATE rd_align, rd_bound, rd_state
-    create_rd_align_bound_state: Rd => Status::Success, |host, zoo, pa| {
-        host.rtt_create(pa, zoo.delegated, 2 * MIB, 3)
+    create_rd_align_bound_state: Rd => Status::Success, |host, samples, pa| {
+        host.rtt_create(pa, samples.delegated, 2 * MIB, 3)
     };
     // Conformance: RMI_RTT_CREATE rtt_align, rtt_bound, rtt_state
-    create_rtt_align_bound_state: Delegated => Status::Success, |host, zoo, pa| {
-        host.rtt_create(zoo.realm.rd, pa, 2 * MIB, 3)
+    create_rtt_align_bound_state: Delegated => Status::Success, |host, samples, pa| {
+        host.rtt_create(samples.realm.rd, pa, 2 * MIB, 3)
     };
     // Conformance: RMI_RTT_DESTROY rd_align, rd_bound, rd_state, outputs
-    destroy_rd_align_bound_state: Rd => Status::Rtt(2), |host, zoo, pa| {
-        let _ = zoo;
+    destroy_rd_align_bound_state: Rd => Status::Rtt(2), |host, samples, pa| {
         let (status, rtt, top) = host.rtt_destroy(pa, 2 * MIB, 3);
         assert_eq!((rtt, top == 0), (0, status == Status::Input));
         status
     };
-    // Conformance: RMI_RTT_FOLD rd_align, rd_bound, rd_state
-    fold_rd_align_bound_state: Rd => Status::Rtt(3), |host, zoo, pa| {
-        let _ = zoo;
-        host.rtt_fold(pa, 0, 3).0
-    };
 }
-
-const EMPTY_PAGE: EntryReport = EntryReport {
-    level: 3,
-    state: 0,
-    desc: 0,
-    ripas: EMPTY,
-};
 
 fn create(realm: &TestRealm<'_>, ipa: u64, level: i64) -> Status {
     realm.host.rtt_create(realm.rd, realm.granule(), ipa, level)
@@ -44,73 +34,78 @@ pub fn destroy(realm: &TestRealm<'_>, ipa: u64, level: i64) -> (Status, u64, u64
     realm.host.rtt_destroy(realm.rd, ipa, level)
 }
 
-/// RMI_RTT_FOLD; its output is zero exactly on failure.
-pub fn fold(realm: &TestRealm<'_>, ipa: u64, level: i64) -> Status {
-    let (status, rtt) = realm.host.rtt_fold(realm.rd, ipa, level);
-    assert_eq!(rtt == 0, status != Status::Success);
-    status
-}
-
-/// The three commands, each for the table of `level` at `ipa`; their outputs on failure are zero.
-pub fn all_input(realm: &TestRealm<'_>, ipa: u64, level: i64) {
+/// Asserts that both commands refuse the RTT of `level` at `ipa`, and that their outputs are zero.
+fn both_input(realm: &TestRealm<'_>, ipa: u64, level: i64) {
     let what = format!("ipa {ipa:#x} level {level}");
     assert_eq!(create(realm, ipa, level), Status::Input, "{what}");
     let destroyed = destroy(realm, ipa, level);
     assert_eq!(destroyed, (Status::Input, 0, 0), "{what}");
-    assert_eq!(fold(realm, ipa, level), Status::Input, "{what}");
 }
 
-// Conformance: RMI_RTT_CREATE level_bound, level_bound<rtt_walk, level_bound<rtte_state
-// Conformance: RMI_RTT_DESTROY level_bound, level_bound<rtt_walk, level_bound<rtte_state, outputs
-// Conformance: RMI_RTT_FOLD level_bound, level_bound<rtt_walk, level_bound<rtte_state
-#[test]
-fn level_bound() {
+/// Calls `check` with IPAs and levels at which there is no RTT below the start level.
+pub fn for_bad_levels(check: impl Fn(&TestRealm<'_>, u64, i64)) {
     let host = Host::new();
     for (s2sz, start, num) in [(40, 0, 1), (40, 1, 2), (34, 2, 16)] {
         let realm = host.realm().ipa(s2sz, start, num).create();
-        // Before a walk to level 3, the parent of level 4, would end early, and before it would end
-        // at a page.
+        // First a walk to level 3, the parent of level 4, would end early; then it would end at a
+        // page.
         for table in [start, 3] {
             realm.tables(0, table);
             for level in (-1..=start).chain(NO_LEVELS) {
-                all_input(&realm, 0, level);
+                check(&realm, 0, level);
             }
         }
     }
 }
 
-// Conformance: RMI_RTT_CREATE ipa_align
-// Conformance: RMI_RTT_DESTROY ipa_align, outputs
-// Conformance: RMI_RTT_FOLD ipa_align
-#[test]
-fn ipa_align() {
+/// Calls `check` with IPAs and levels at which no RTT begins.
+pub fn for_unaligned_ipas(check: impl Fn(&TestRealm<'_>, u64, i64)) {
     let host = Host::new();
     let realm = host.realm().create();
     realm.tables(0, 3);
     for (level, size) in [(1, 512 * GIB), (2, GIB), (3, 2 * MIB)] {
         for ipa in [1, PAGE, size / 2, size + PAGE, size - 1] {
-            all_input(&realm, ipa, level);
+            check(&realm, ipa, level);
         }
     }
 }
 
-// Conformance: RMI_RTT_CREATE ipa_bound, ipa_bound<rtt_walk, ipa_bound<rtte_state
-// Conformance: RMI_RTT_DESTROY ipa_bound, ipa_bound<rtt_walk, ipa_bound<rtte_state, outputs
-// Conformance: RMI_RTT_FOLD ipa_bound, ipa_bound<rtt_walk, ipa_bound<rtte_state
-// Conformance: Bugs others fixed ipa_outside
-#[test]
-fn ipa_bound() {
+/// Calls `check` with IPAs beyond the IPA space, and levels.
+pub fn for_ipas_out_of_bound(check: impl Fn(&TestRealm<'_>, u64, i64)) {
     let host = Host::new();
     let realm = host.realm().create();
-    // Cut off, these are the IPA 0: without a table, and with tables of each level.
+    // If they were truncated, they would be the IPA 0: first without RTTs, then with RTTs of each
+    // level.
     for table in [0, 3] {
         realm.tables(0, table);
         for ipa in [realm.end(), 1 << 48, 1 << 62, 1 << 63] {
             for level in 1..=3 {
-                all_input(&realm, ipa, level);
+                check(&realm, ipa, level);
             }
         }
     }
+}
+
+// Conformance: RMI_RTT_CREATE level_bound, level_bound<rtt_walk, level_bound<rtte_state
+// Conformance: RMI_RTT_DESTROY level_bound, level_bound<rtt_walk, level_bound<rtte_state, outputs
+#[test]
+fn level_bound() {
+    for_bad_levels(both_input);
+}
+
+// Conformance: RMI_RTT_CREATE ipa_align
+// Conformance: RMI_RTT_DESTROY ipa_align, outputs
+#[test]
+fn ipa_align() {
+    for_unaligned_ipas(both_input);
+}
+
+// Conformance: RMI_RTT_CREATE ipa_bound, ipa_bound<rtt_walk, ipa_bound<rtte_state
+// Conformance: RMI_RTT_DESTROY ipa_bound, ipa_bound<rtt_walk, ipa_bound<rtte_state, outputs
+// Conformance: Bugs others fixed ipa_outside
+#[test]
+fn ipa_bound() {
+    for_ipas_out_of_bound(both_input);
 }
 
 // Conformance: RMI_RTT_CREATE rtt_bound2
@@ -119,11 +114,7 @@ fn ipa_bound() {
 fn create_rtt_bound2() {
     let far = 1 << 48;
     let mut config = Config {
-        features: CpuFeatures {
-            pa_bits: 52,
-            lpa2: true,
-            ..features()
-        },
+        features: lpa2_features(),
         ..Config::default()
     };
     let size = MIB;
@@ -173,10 +164,11 @@ fn create_order() {
     let realm = host.realm().create();
     let rtt = realm.granule();
     // rd_bound, rd_state < rtt_walk, rtte_state.
-    for rd in [0x0900_0000, realm.params.rtt_base] {
+    for rd in [DEVICE, realm.params.rtt_base] {
         assert_eq!(host.rtt_create(rd, rtt, 0, 3), Status::Input);
     }
-    // level_bound, ipa_bound, and here every other input, < rtt_walk, rtte_state.
+    // level_bound, ipa_bound < rtt_walk, rtte_state; the monitor checks all other inputs before,
+    // too.
     for (ipa, level) in [(0, 4), (realm.end(), 3), (PAGE, 3)] {
         let status = host.rtt_create(realm.rd, rtt, ipa, level);
         assert_eq!(status, Status::Input);
@@ -212,8 +204,7 @@ fn create_below_unassigned() {
         for page in (ipa..ipa + 2 * MIB).step_by(4096) {
             assert_eq!(realm.entry(page, 3), EntryReport::unassigned(3, ripas));
         }
-        let state = host.board().monitor.granules.state(rtt);
-        assert_eq!(state, Ok(GranuleState::Rtt));
+        assert_eq!(host.state(rtt), GranuleState::Rtt);
     }
 }
 
@@ -226,7 +217,7 @@ fn create_below_unassigned_ns() {
     let ipa = realm.unprotected();
     realm.tables(ipa, 3);
     for page in (ipa..ipa + 2 * MIB).step_by(4096) {
-        assert_eq!(realm.entry(page, 3), EMPTY_PAGE);
+        assert_eq!(realm.entry(page, 3), EntryReport::unassigned(3, EMPTY));
     }
 }
 
@@ -246,7 +237,7 @@ fn create_unfolds_what_fold_folded() {
             assert_eq!(page, EntryReport::assigned(3, base + n * PAGE, EMPTY));
         }
     });
-    assert_eq!(fold(&realm, ipa, 3), Status::Success);
+    assert_eq!(host.rtt_fold(realm.rd, ipa, 3).0, Status::Success);
     assert_eq!(realm.entry(ipa, 3), EntryReport::assigned(2, base, EMPTY));
 }
 
@@ -284,7 +275,7 @@ fn destroy_rtt_walk() {
     assert_eq!(destroy(&realm, GIB, 3), (Status::Rtt(1), 0, 512 * GIB));
     realm.tables(5 * GIB, 2);
     assert_eq!(destroy(&realm, GIB, 3), (Status::Rtt(1), 0, 5 * GIB));
-    // The Unprotected half, and a block in the way.
+    // In the Unprotected half, and where the walk ends at a block.
     let ipa = realm.unprotected();
     let end = realm.unprotected() + 512 * GIB;
     realm.tables(ipa, 1);
@@ -303,11 +294,10 @@ fn destroy_rtte_state() {
     let realm = host.realm().create();
     realm.tables(0, 2);
     assert_eq!(destroy(&realm, 0, 3), (Status::Rtt(2), 0, GIB));
-    let base = realm.block(4 * MIB);
-    assert!(base > 0);
+    realm.block(4 * MIB);
     assert_eq!(destroy(&realm, 0, 3), (Status::Rtt(2), 0, 4 * MIB));
     let block = (Status::Rtt(2), 0, 4 * MIB);
-    assert_eq!(destroy(&realm, 4 * MIB, 3), block, "a block in the way");
+    assert_eq!(destroy(&realm, 4 * MIB, 3), block, "a block");
     assert_eq!(destroy(&realm, 6 * MIB, 3), (Status::Rtt(2), 0, GIB));
 }
 
@@ -320,8 +310,8 @@ fn destroy_rtt_live() {
     assert_eq!(destroy(&realm, GIB, 3), (Status::Rtt(3), 0, GIB), "DATA");
     assert_eq!(destroy(&realm, GIB, 2), (Status::Rtt(2), 0, GIB), "TABLE");
     assert_eq!(destroy(&realm, 0, 1), (Status::Rtt(1), 0, 0), "TABLE");
-    let mapped = host.data_destroy(realm.rd, GIB + 3 * PAGE);
-    assert_eq!(mapped.0, Status::Success);
+    let destroyed = host.data_destroy(realm.rd, GIB + 3 * PAGE);
+    assert_eq!(destroyed.0, Status::Success);
     assert_eq!(destroy(&realm, GIB, 3).0, Status::Success);
 }
 
@@ -359,13 +349,13 @@ fn destroy_order() {
     let host = Host::new();
     let realm = host.realm().create();
     // rd_bound, rd_state < rtt_walk, rtte_state, rtt_live.
-    for rd in [0x0900_0000, realm.params.rtt_base] {
+    for rd in [DEVICE, realm.params.rtt_base] {
         let failed = (Status::Input, 0, 0);
         assert_eq!(host.rtt_destroy(rd, 0, 3), failed);
     }
     // level_bound, ipa_bound < rtt_walk, rtte_state.
-    all_input(&realm, 0, 4);
-    all_input(&realm, realm.end(), 3);
+    both_input(&realm, 0, 4);
+    both_input(&realm, realm.end(), 3);
 }
 
 // Conformance: RMI_RTT_DESTROY protected, rtt, state
@@ -384,7 +374,7 @@ fn destroy_success() {
         let (status, destroyed, top) = destroy(&realm, ipa, level);
         assert_eq!((status, destroyed), (Status::Success, rtt));
         assert!(top > ipa);
-        // Whatever RIPAS the children had.
+        // Whatever RIPAS the entries of the RTT had.
         let report = EntryReport::unassigned(level - 1, DESTROYED);
         assert_eq!(realm.entry(ipa, level - 1), report);
         host.undelegate(rtt);
@@ -411,7 +401,7 @@ fn destroy_success_top() {
 fn destroy_in_concatenated_tables() {
     let host = Host::new();
     let realm = host.realm().ipa(34, 2, 16).create();
-    // The scan ends at the Granule: each start-level RTT is 1 GiB here.
+    // The scan ends at the end of one granule: each start-level RTT translates 1 GiB here.
     realm.tables(GIB, 3);
     let (status, _, top) = destroy(&realm, GIB, 3);
     assert_eq!((status, top), (Status::Success, 2 * GIB));
@@ -419,4 +409,36 @@ fn destroy_in_concatenated_tables() {
     let last = 16 * GIB - 2 * MIB;
     realm.tables(last, 3);
     assert_eq!(destroy(&realm, last, 3).2, 16 * GIB);
+}
+
+// Conformance: RMI_RTT_DESTROY tlb
+#[test]
+fn destroy_under_a_running_realm() {
+    let host = Host::new();
+    let realm = host.realm().with_page(1);
+    let (rd, ipa) = (realm.rd, realm.unprotected());
+    for n in 0..3 {
+        realm.share(ipa + n * PAGE, host.page());
+    }
+    realm.script(0, move |cpu| async move {
+        for n in 0..3 {
+            cpu.write(ipa + n * PAGE, n).await.expect("shared");
+        }
+        cpu.meanwhile(|host| {
+            // ASSIGNED_NS does not make an RTT live.
+            let (status, rtt, _) = host.rtt_destroy(rd, ipa, 3);
+            assert_eq!(status, Status::Success);
+            host.undelegate(rtt);
+            host.delegate(rtt);
+        });
+        let _never = cpu.read(ipa + 2 * PAGE).await;
+    });
+    let exit = realm.enter(0);
+    assert_reason(&exit, RecExitReason::Sync);
+    assert_eq!(
+        exit.hpfar,
+        (ipa + 2 * PAGE) >> 8,
+        "through a stale translation"
+    );
+    realm.allow_unfinished_scripts();
 }

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Four CPUs make random calls with the same few addresses, and run Realms that do the same with
-//! their memory, while one Realm is made and destroyed again and again. Whatever the order was, all
-//! of it must add up in the end.
+//! Four CPUs make random calls with the same few addresses, and run Realms that access their memory
+//! at random, while one Realm is created and destroyed again and again. Whatever the order was, the
+//! machine is consistent at the end.
 
 use super::watched;
 use rmm_abi::rmi::{RecEnterFlags, RecExitReason, RecParams, RecRun};
 use rmm_abi::{psci, rsi};
-use rmm_core::fake::{Board, Host, PAGE, RealmCpu, Status, TestRealm, audit, sweep};
+use rmm_core::fake::{
+    Board, GIB, Host, MIB, NS_ATTRIBUTES, PAGE, Random, RealmCpu, Status, TestRealm, audit, sweep,
+};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::thread;
@@ -14,58 +16,34 @@ use zerocopy::{FromZeros, IntoBytes};
 
 const CALLS: u64 = if cfg!(miri) { 150 } else { 6_000 };
 
-const MIB: u64 = 1 << 20;
-const GIB: u64 = 1 << 30;
-
-/// SplitMix64.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        usize::try_from(self.next() >> 33).expect("31 bits") % end
-    }
-
-    fn of<T: Copy>(&mut self, choices: &[T]) -> T {
-        choices[self.below(choices.len())]
-    }
-}
-
-/// What the CPUs have in common.
-struct Field {
+/// Addresses that all CPUs use.
+struct Shared {
     board: Arc<Board>,
-    /// RDs of two Realms that stay, and of one that comes and goes.
+    /// RDs of two Realms that stay, and of one that is created and destroyed.
     rds: [u64; 3],
-    /// Their RECs, three each.
+    /// Three RECs for each Realm.
     recs: [u64; 9],
-    /// Granules for memory and tables.
+    /// Granules for memory and RTTs.
     granules: Vec<u64>,
-    /// Pages that stay the Host's: records of runs, one for each CPU.
+    /// Pages of Host memory for entry and exit records, one for each CPU.
     runs: [u64; 4],
     /// Parameters of the third Realm and of its RECs.
     realm_params: u64,
     rec_params: [u64; 3],
-    /// Parameters of yet another Realm, whose tables begin in a Granule for anything.
+    /// Parameters of yet another Realm, whose start-level RTT is one of `granules`.
     other_params: u64,
     /// VMID of the third Realm.
     vmid: u16,
-    /// Its tables and a page of its memory.
+    /// RTTs and a page of memory of the third Realm.
     memory: [u64; 5],
-    /// All Granules that it consists of, these included.
+    /// All granules of the third Realm, including `memory`.
     parts: Vec<u64>,
 }
 
-/// The Realm that comes and goes.
+/// Index of the Realm that is created and destroyed.
 const THIRD: usize = 2;
 
-/// IPAs: few, at the borders of tables, in both halves of 34 bits.
+/// A few IPAs at the boundaries of RTTs, in both halves of 34 bits.
 const IPAS: [u64; 12] = [
     0,
     PAGE,
@@ -81,33 +59,33 @@ const IPAS: [u64; 12] = [
     16 * GIB - PAGE,
 ];
 
-/// How often each call had which answer.
-type Answers = BTreeMap<(&'static str, Kind), u32>;
+/// How often each command succeeded and failed.
+type Results = BTreeMap<(&'static str, Outcome), u32>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Kind {
+enum Outcome {
     Success,
     Failure,
 }
 
-fn kind(status: Status) -> Kind {
+fn outcome(status: Status) -> Outcome {
     if status == Status::Success {
-        Kind::Success
+        Outcome::Success
     } else {
-        Kind::Failure
+        Outcome::Failure
     }
 }
 
-/// Enters a REC of a Realm with random flags and answers its request, if it has one.
+/// Enters a REC of a Realm with random flags, and completes its RIPAS change or PSCI request.
 fn enter(
     host: &Host,
     random: &mut Random,
-    (field, realm): (&Field, usize),
+    (shared, realm): (&Shared, usize),
     run: u64,
-    answers: &mut Answers,
+    results: &mut Results,
 ) {
-    let recs = &field.recs[3 * realm..][..3];
-    let (rd, rec) = (field.rds[realm], random.of(recs));
+    let recs = &shared.recs[3 * realm..][..3];
+    let (rd, rec) = (shared.rds[realm], random.of(recs));
     let mut record = RecRun::new_zeroed();
     record.enter.flags = random.of(&[
         0,
@@ -119,7 +97,7 @@ fn enter(
     ]);
     host.write(run, record.as_bytes());
     let status = host.rec_enter(rec, run);
-    *answers.entry(("rec_enter", kind(status))).or_default() += 1;
+    *results.entry(("rec_enter", outcome(status))).or_default() += 1;
     if status != Status::Success {
         return;
     }
@@ -127,48 +105,50 @@ fn enter(
     if record.exit.ripas_top > 0 {
         let (base, top) = (record.exit.ripas_base, record.exit.ripas_top);
         let (status, _) = host.rtt_set_ripas(rd, rec, base, top);
-        *answers.entry(("set_ripas", kind(status))).or_default() += 1;
+        *results.entry(("set_ripas", outcome(status))).or_default() += 1;
     }
     if record.exit.exit_reason == RecExitReason::Psci as u8 {
         let [_, target, ..] = record.exit.gprs;
         let target = usize::try_from(target).ok().and_then(|n| recs.get(n));
         let status = host.psci_complete(rec, *target.expect("a REC"), 0);
-        *answers.entry(("psci_complete", kind(status))).or_default() += 1;
+        *results
+            .entry(("psci_complete", outcome(status)))
+            .or_default() += 1;
     }
 }
 
 /// Makes random calls.
-fn hammer(host: &Host, field: &Field, cpu: usize, seed: u64) -> Answers {
-    let mut answers = Answers::new();
+fn hammer(host: &Host, shared: &Shared, cpu: usize, seed: u64) -> Results {
+    let mut results = Results::new();
     let random = &mut Random(seed);
     for _ in 0..CALLS {
-        let granule = random.of(&field.granules);
+        let granule = random.of(&shared.granules);
         let realm = random.below(3);
-        let (rd, rec) = (field.rds[realm], field.recs[3 * realm + random.below(3)]);
+        let (rd, rec) = (shared.rds[realm], shared.recs[3 * realm + random.below(3)]);
         let ipa = random.of(&IPAS);
-        // A table's level and its base, an entry's level and its base.
+        // Level of an RTT, and what it translates.
         let (level, size) = random.of(&[(2, GIB), (3, 2 * MIB), (3, 2 * MIB)]);
         let base = ipa & !(size - 1);
         let (name, status) = match random.below(26) {
             0 | 1 => ("delegate", host.granule_delegate(granule)),
             2 => ("undelegate", host.granule_undelegate(granule)),
-            3 if cpu == 1 => ("delegate", host.granule_delegate(random.of(&field.parts))),
+            3 if cpu == 1 => ("delegate", host.granule_delegate(random.of(&shared.parts))),
             4 => (
                 "realm_create",
-                host.realm_create(granule, field.other_params),
+                host.realm_create(granule, shared.other_params),
             ),
             5 => ("realm_destroy", host.realm_destroy(granule)),
             6..=9 => {
-                let realm = (field, realm);
-                enter(host, random, realm, field.runs[cpu], &mut answers);
+                let realm = (shared, realm);
+                enter(host, random, realm, shared.runs[cpu], &mut results);
                 continue;
             }
             10 if realm != THIRD => {
-                let target = field.recs[3 * realm + random.below(3)];
+                let target = shared.recs[3 * realm + random.below(3)];
                 ("psci_complete", host.psci_complete(rec, target, 0))
             }
             11 => {
-                let src = field.runs[0];
+                let src = shared.runs[0];
                 let status = host.data_create(rd, granule, ipa, src, 1);
                 ("data_create", status)
             }
@@ -182,7 +162,7 @@ fn hammer(host: &Host, field: &Field, cpu: usize, seed: u64) -> Answers {
             20 => ("rtt_fold", host.rtt_fold(rd, base, level).0),
             21 | 22 => {
                 let (level, size) = random.of(&[(3, PAGE), (2, 2 * MIB)]);
-                let desc = (random.of(&field.runs) & !(size - 1)) | 6 << 2 | 3 << 6;
+                let desc = (random.of(&shared.runs) & !(size - 1)) | NS_ATTRIBUTES;
                 let status = host.rtt_map_unprotected(rd, ipa & !(size - 1), level, desc);
                 ("map", status)
             }
@@ -193,31 +173,31 @@ fn hammer(host: &Host, field: &Field, cpu: usize, seed: u64) -> Answers {
                 ("init_ripas", status)
             }
         };
-        *answers.entry((name, kind(status))).or_default() += 1;
+        *results.entry((name, outcome(status))).or_default() += 1;
     }
-    answers
+    results
 }
 
-/// Makes the third Realm, lets it run, and takes it apart, while others add to it and take away.
-fn come_and_go(host: &Host, field: &Field, cpu: usize, seed: u64) -> Answers {
-    let mut answers = Answers::new();
+/// Creates the third Realm, runs it and destroys it, while other CPUs change it.
+fn create_and_destroy(host: &Host, shared: &Shared, cpu: usize, seed: u64) -> Results {
+    let mut results = Results::new();
     let random = &mut Random(seed);
-    let rd = field.rds[THIRD];
+    let rd = shared.rds[THIRD];
     for _ in 0..CALLS / 100 {
-        let mut note = |name, status| *answers.entry((name, kind(status))).or_default() += 1;
-        for part in &field.parts {
+        let mut note = |name, status| *results.entry((name, outcome(status))).or_default() += 1;
+        for part in &shared.parts {
             note("delegate", host.granule_delegate(*part));
         }
-        let created = host.realm_create(rd, field.realm_params);
+        let created = host.realm_create(rd, shared.realm_params);
         note("realm_create", created);
-        for (rec, params) in field.recs[3 * THIRD..].iter().zip(field.rec_params) {
+        for (rec, params) in shared.recs[3 * THIRD..].iter().zip(shared.rec_params) {
             note("rec_create", host.rec_create(rd, *rec, params));
         }
         for index in (0..3).filter(|_| created == Status::Success) {
-            let seed = random.next();
-            host.program(field.vmid, index, move |cpu| program(cpu, seed));
+            let seed = random.bits();
+            host.script(shared.vmid, index, move |cpu| program(cpu, seed));
         }
-        let [rtt_0, rtt_1, data, rtt_2, rtt_3] = field.memory;
+        let [rtt_0, rtt_1, data, rtt_2, rtt_3] = shared.memory;
         let tables = [
             (rtt_0, 0, 2),
             (rtt_1, 0, 3),
@@ -228,15 +208,15 @@ fn come_and_go(host: &Host, field: &Field, cpu: usize, seed: u64) -> Answers {
             note("rtt_create", host.rtt_create(rd, rtt, ipa, level));
         }
         note("init_ripas", host.rtt_init_ripas(rd, 0, PAGE).0);
-        let status = host.data_create(rd, data, PAGE, field.runs[0], 1);
+        let status = host.data_create(rd, data, PAGE, shared.runs[0], 1);
         note("data_create", status);
         note("realm_activate", host.realm_activate(rd));
         for _ in 0..10 {
-            let third = (field, THIRD);
-            enter(host, random, third, field.runs[cpu], &mut answers);
+            let third = (shared, THIRD);
+            enter(host, random, third, shared.runs[cpu], &mut results);
         }
-        let mut note = |name, status| *answers.entry((name, kind(status))).or_default() += 1;
-        for rec in &field.recs[3 * THIRD..] {
+        let mut note = |name, status| *results.entry((name, outcome(status))).or_default() += 1;
+        for rec in &shared.recs[3 * THIRD..] {
             note("rec_destroy", host.rec_destroy(*rec));
         }
         for _ in 0..100 {
@@ -254,30 +234,30 @@ fn come_and_go(host: &Host, field: &Field, cpu: usize, seed: u64) -> Answers {
                 }
             }
         }
-        for part in &field.parts {
+        for part in &shared.parts {
             note("undelegate", host.granule_undelegate(*part));
         }
     }
-    answers
+    results
 }
 
-/// What runs in every REC: accesses and calls without end.
+/// The script of every REC: random accesses to memory and calls.
 async fn program(cpu: RealmCpu, seed: u64) {
     let random = &mut Random(seed);
     loop {
         let ipa = random.of(&IPAS);
         match random.below(10) {
             0..=2 => ignore(cpu.read(ipa).await),
-            3..=5 => ignore(cpu.write(ipa + 8, random.next()).await),
+            3..=5 => ignore(cpu.write(ipa + 8, random.bits()).await),
             6 => ignore(cpu.fetch(ipa).await),
             7 => {
-                let (set, ripas) = (rsi::fid::RSI_IPA_STATE_SET, random.next() & 1);
-                let request = [set, ipa, ipa + PAGE, ripas, random.next() & 1];
+                let (set, ripas) = (rsi::fid::RSI_IPA_STATE_SET, random.bits() & 1);
+                let request = [set, ipa, ipa + PAGE, ripas, random.bits() & 1];
                 ignore(cpu.smc(&request).await);
             }
             8 => ignore(cpu.smc(&[rsi::fid::RSI_HOST_CALL, ipa]).await),
             _ => {
-                let target = random.next() % 3;
+                let target = random.bits() % 3;
                 let info = psci::fid::PSCI_AFFINITY_INFO;
                 ignore(cpu.smc(&[info, target, 0]).await);
             }
@@ -286,10 +266,10 @@ async fn program(cpu: RealmCpu, seed: u64) {
     }
 }
 
-/// Any result will do.
+/// Ignores a result.
 fn ignore<T>(_: T) {}
 
-/// A Realm that stays: ACTIVE, with three RECs and a few tables.
+/// A Realm that stays: ACTIVE, with three RECs and a few RTTs.
 fn lasting(host: &Host) -> TestRealm<'_> {
     let realm = host.realm().ipa(34, 1, 1).create();
     for runnable in [true, true, false] {
@@ -299,7 +279,7 @@ fn lasting(host: &Host) -> TestRealm<'_> {
         realm.tables(ipa, 3);
     }
     realm.activate();
-    realm.may_be_unfinished();
+    realm.allow_unfinished_scripts();
     realm
 }
 
@@ -311,13 +291,13 @@ fn run(seed: u64) {
     let aux: Vec<u64> = (0..6).map(|_| host.page()).collect();
     let (rtt, memory) = (host.page(), [0; 5].map(|_| host.page()));
     let third = host.realm().ipa(34, 1, 1).params(|p| p.rtt_base = rtt);
-    let third = third.given();
+    let third = third.unprepared();
     let granules: Vec<u64> = (0..24).map(|_| host.page()).collect();
     let other = host
         .realm()
         .ipa(34, 1, 1)
         .params(|p| p.rtt_base = granules[7]);
-    let other = other.given();
+    let other = other.unprepared();
     let rec_params = [0, 1, 2].map(|index| {
         let mut params = RecParams::new_zeroed();
         params.flags = u64::from(index < 2);
@@ -328,7 +308,7 @@ fn run(seed: u64) {
     });
     let of = |n: usize| [0, 1, 2].map(|rec| realms[n].rec_pa(rec));
     let all_recs = [of(0), of(1), [recs[0], recs[1], recs[2]]].concat();
-    let field = Field {
+    let shared = Shared {
         board: host.board().clone(),
         rds: [realms[0].rd, realms[1].rd, rd],
         recs: all_recs.try_into().expect("three times three"),
@@ -344,47 +324,47 @@ fn run(seed: u64) {
     for vmid in realms.each_ref().map(|realm| realm.params.vmid) {
         for index in 0..3 {
             let seed = seed ^ (u64::from(vmid) << 8) ^ index;
-            host.program(vmid, index, move |cpu| program(cpu, seed));
+            host.script(vmid, index, move |cpu| program(cpu, seed));
         }
     }
 
-    let mut answers = Answers::new();
+    let mut results = Results::new();
     watched(|| {
         host.leniently(|| {
             thread::scope(|scope| {
-                let field = &field;
+                let shared = &shared;
                 let others: Vec<_> = (1..4)
                     .map(|cpu| {
                         let seed = seed + cpu as u64;
                         scope.spawn(move || {
-                            let host = Host::of_board(&field.board, cpu);
+                            let host = Host::of_board(&shared.board, cpu);
                             if cpu == 3 {
-                                come_and_go(&host, field, cpu, seed)
+                                create_and_destroy(&host, shared, cpu, seed)
                             } else {
-                                hammer(&host, field, cpu, seed)
+                                hammer(&host, shared, cpu, seed)
                             }
                         })
                     })
                     .collect();
-                answers = hammer(&host, field, 0, seed);
+                results = hammer(&host, shared, 0, seed);
                 for other in others {
                     for (key, count) in other.join().expect("no panic") {
-                        *answers.entry(key).or_default() += count;
+                        *results.entry(key).or_default() += count;
                     }
                 }
             });
         });
     });
     let counts = audit(&host);
-    println!("{answers:#?}, left over: {counts:?}");
+    println!("{results:#?}, remaining: {counts:?}");
     if !cfg!(miri) {
-        for (name, _) in answers.keys() {
-            let successes = answers.get(&(*name, Kind::Success));
+        for (name, _) in results.keys() {
+            let successes = results.get(&(*name, Outcome::Success));
             assert!(successes.is_some(), "{name} never succeeded");
         }
     }
     sweep(&host);
-    realms.iter().for_each(TestRealm::is_gone);
+    realms.iter().for_each(TestRealm::mark_destroyed);
 }
 
 #[test]

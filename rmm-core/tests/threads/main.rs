@@ -1,26 +1,27 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Several CPUs at once: who wins a race for one thing, and what is left when four of them do
-//! whatever they like with the same Granules.
+//! Several CPUs at once: races for one thing, and random commands with the same few granules.
 //!
-//! A deadlock ends the test by a watchdog.
+//! A watchdog ends a test that deadlocks.
+#![allow(clippy::cast_possible_truncation, reason = "64-bit build machine")]
 
 mod hammer;
 mod races;
+mod rounds;
 
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
-/// Does `work`, which must not take longer than a minute.
+/// Calls `work`. If it takes longer than a minute, aborts the process.
 fn watched(work: impl FnOnce()) {
     let (done, wait) = mpsc::channel::<()>();
     let limit = Duration::from_secs(if cfg!(miri) { 3600 } else { 60 });
     let watchdog = std::thread::spawn(move || {
         if wait.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {
-            eprintln!("the CPUs wait for each other");
+            eprintln!("the CPUs are in a deadlock");
             std::process::abort();
         }
     });
     work();
     drop(done);
-    watchdog.join().expect("nothing to panic at");
+    watchdog.join().expect("a watchdog without panic");
 }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Races with one winner.
+//! Races that exactly one CPU wins, and data that changes while a command reads it.
 
 use super::watched;
 use rmm_abi::psci;
 use rmm_abi::rmi::{RecEnterFlags, RecExitReason, RecRun};
-use rmm_core::fake::{Host, Status, TestRealm, audit};
+use rmm_core::fake::{Host, MIB, Status, TestRealm, audit};
 use rmm_core::realm::Realm;
 use rmm_granule::Pa;
 use std::sync::Barrier;
@@ -15,8 +15,8 @@ use zerocopy::{FromBytes, FromZeros, IntoBytes};
 const CPUS: usize = 4;
 const ROUNDS: usize = if cfg!(miri) { 2 } else { 200 };
 
-/// In each round every CPU does `attempt` at the same time, of which one must succeed; then one
-/// does `undo`.
+/// In each round all CPUs call `attempt` at the same time, and exactly one must succeed; then one
+/// CPU calls `undo`.
 fn one_winner(
     host: &Host,
     attempt: impl Fn(&Host, usize) -> Status + Sync,
@@ -68,7 +68,7 @@ fn granule_undelegate() {
 }
 
 #[test]
-fn a_granule_for_several_purposes() {
+fn one_granule_for_several_purposes() {
     let host = Host::new();
     let realm = host.realm().create();
     realm.tables(0, 3);
@@ -77,14 +77,14 @@ fn a_granule_for_several_purposes() {
     let params = host.page_with(params.as_bytes());
     let attempt = |host: &Host, cpu| match cpu {
         0 => host.data_create_unknown(rd, granule, 0),
-        1 => host.rtt_create(rd, granule, 2 << 20, 3),
+        1 => host.rtt_create(rd, granule, 2 * MIB, 3),
         2 => host.realm_create(granule, params),
         _ => host.granule_undelegate(granule),
     };
     one_winner(&host, attempt, |host| {
         let undone = [
             host.data_destroy(rd, 0).0,
-            host.rtt_destroy(rd, 2 << 20, 3).0,
+            host.rtt_destroy(rd, 2 * MIB, 3).0,
             host.realm_destroy(granule),
             host.granule_delegate(granule),
         ];
@@ -115,7 +115,7 @@ fn one_page_of_the_realm() {
 fn data_destroy() {
     let host = Host::new();
     let realm = host.realm().create();
-    let (rd, data) = (realm.rd, realm.unknown(0));
+    let (rd, data) = (realm.rd, realm.data_unknown(0));
     let attempt = |host: &Host, _| host.data_destroy(rd, 0).0;
     one_winner(&host, attempt, |host| {
         assert_eq!(host.data_create_unknown(rd, data, 0), Status::Success);
@@ -209,7 +209,7 @@ fn realm_activate() {
     assert_eq!(host.realm_destroy(rd), Status::Success);
 }
 
-/// Pages of parameters for one REC index, each with Granules of its own.
+/// For each CPU a REC granule and a page of parameters, all for the same REC index.
 fn rec_params(realm: &TestRealm<'_>, index: u64) -> Vec<(u64, u64)> {
     (0..CPUS)
         .map(|_| {
@@ -277,7 +277,7 @@ fn rec_enter() {
             cpu.irq().await;
         }
     });
-    realm.may_be_unfinished();
+    realm.allow_unfinished_scripts();
     watched(|| {
         host.leniently(|| {
             let board = host.board();
@@ -306,7 +306,7 @@ fn rec_destroy_and_enter() {
         let _rec = host.leniently(|| realm.rec(true));
     }
     realm.activate();
-    realm.may_be_unfinished();
+    realm.allow_unfinished_scripts();
     let recs: Vec<_> = (0..rounds).map(|n| realm.rec_of(n)).collect();
     watched(|| {
         host.leniently(|| {
@@ -334,7 +334,7 @@ fn rec_destroy_and_enter() {
 }
 
 #[test]
-fn cpu_on_while_the_target_comes_and_goes() {
+fn cpu_on_while_the_target_turns_off() {
     let host = Host::new();
     let realm = host.realm().active(2);
     realm.script(0, |cpu| async move {
@@ -349,7 +349,7 @@ fn cpu_on_while_the_target_comes_and_goes() {
             cpu.context(|context| assert_eq!((context.pc, context.gprs[0]), (0x8000, 5)));
         }
     });
-    realm.may_be_unfinished();
+    realm.allow_unfinished_scripts();
     let (first, second) = (realm.rec_of(0), realm.rec_of(1));
     watched(|| {
         host.leniently(|| {
@@ -377,7 +377,7 @@ fn cpu_on_while_the_target_comes_and_goes() {
     });
 }
 
-/// Does `work` while another CPU writes the one and the other content to a page, again and again.
+/// Calls `work` while another CPU keeps writing two contents to a page in turns.
 fn while_page_changes(host: &Host, page: u64, contents: [&[u8]; 2], work: impl FnOnce()) {
     let done = AtomicBool::new(false);
     let board = host.board();
@@ -421,7 +421,8 @@ fn parameters_that_change_while_they_are_read() {
     let contents = [one.as_bytes(), other.as_bytes()];
     while_page_changes(&host, page, contents, || {
         for _ in 0..10 * ROUNDS {
-            // A mixture of both may be refused; what is made is what was checked and measured.
+            // A mixture of both may be refused. A Realm that is created has the parameters that
+            // were checked and measured.
             if host.realm_create(rd, page) == Status::Success {
                 assert!([first, second].contains(&content(rd)));
                 assert_eq!(host.realm_destroy(rd), Status::Success);
@@ -441,19 +442,19 @@ fn an_entry_that_changes_while_it_is_read() {
     let device = realm.unprotected();
     realm.script(0, move |cpu| async move {
         loop {
-            let value = cpu.read(device).await.expect("emulated in the end");
+            let value = cpu.read(device).await.expect("emulated");
             assert_eq!(value, 0x600D);
             let lr = cpu.gic(|gic| gic.lrs[0]);
-            assert_eq!(lr & HW, 0, "what was checked is what was loaded");
+            assert_eq!(lr & HW, 0, "a list register that was not checked");
         }
     });
-    realm.may_be_unfinished();
+    realm.allow_unfinished_scripts();
     let rec = realm.rec_of(0);
     let entry = |lr: u64| {
         let mut record = RecRun::new_zeroed();
         record.enter.flags = RecEnterFlags::EMUL_MMIO.bits();
         record.enter.gprs[0] = 0x600D;
-        // One is fit for entry, the other is not.
+        // One of the two records is valid.
         record.enter.gicv3_lrs[0] = lr;
         record
     };
@@ -469,7 +470,7 @@ fn an_entry_that_changes_while_it_is_read() {
 }
 
 #[test]
-fn a_page_that_changes_hands_while_it_is_used() {
+fn a_page_that_is_delegated_while_it_is_used() {
     let host = Host::new();
     let (realm, ready) = (host.realm().create(), host.realm().active(1));
     realm.tables(0, 3);
@@ -499,7 +500,7 @@ fn a_page_that_changes_hands_while_it_is_used() {
                     if created == Status::Success {
                         assert_eq!(host.data_destroy(rd, 0).1, data);
                     }
-                    // All zero, if it can be read at all.
+                    // The parameters are all zero, if they can be read.
                     assert_eq!(host.realm_create(new_rd, page), Status::Input);
                 }
                 done.store(true, Ordering::Relaxed);

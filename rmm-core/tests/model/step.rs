@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What a Host may do next: steps as proptest makes and shrinks them.
+//! The steps of a Host, as proptest generates and shrinks them.
 //!
-//! A step is a kind and some numbers. What the numbers name depends on the state when the step is
-//! taken: the second DATA Granule, the third entry of a table. So most calls fit the state; a twist
-//! replaces one argument by something that may not.
+//! A step is a kind and some numbers. The numbers choose from what the state has when the step is
+//! taken: the second DATA granule, the third entry of an RTT. So most calls fit the state. A twist
+//! replaces one argument by another, which may be wrong.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-/// What a step does.
+/// Kind of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum What {
+pub enum StepKind {
     Version,
     Delegate,
     Undelegate,
@@ -33,77 +33,77 @@ pub enum What {
     Unmap,
     InitRipas,
     SetRipas,
-    /// A call with any numbers.
+    /// A call with random arguments.
     Raw,
-    /// The Host writes its own memory.
+    /// A write to Host memory.
     Write,
-    /// Secure world or EL3 takes a page, or gives it back.
+    /// Secure world or EL3 moves a page to another PAS, or back.
     Move,
     /// A Realm with RECs, tables, RAM and memory.
     Setup,
-    /// Tables down to level 3.
+    /// RTTs down to level 3.
     Tables,
     /// A block of DATA, folded.
     Block,
-    /// A table full of the Host's memory, folded.
+    /// An RTT full of Host memory, folded.
     NsBlock,
     /// A RIPAS change, from request to completion.
     Ripas,
     /// A PSCI call, from the request to its answer.
     Psci,
-    /// A Realm is taken apart and destroyed.
+    /// All that a Realm has is destroyed, then the Realm.
     TearDown,
 }
 
-/// An argument of a call becomes another: which one, and how.
+/// Replaces one argument of a call: which one, and how.
 pub type Twist = Option<(u8, u8)>;
 
 /// One step.
 #[derive(Clone, Debug)]
-pub struct Op {
-    pub what: What,
+pub struct Step {
+    pub kind: StepKind,
     pub numbers: [u16; 6],
     pub twist: Twist,
 }
 
-/// How often a step is what.
-const WEIGHTS: &[(u32, What)] = &[
-    (1, What::Version),
-    (4, What::Delegate),
-    (4, What::Undelegate),
-    (1, What::RealmCreate),
-    (4, What::Activate),
-    (2, What::RealmDestroy),
-    (1, What::AuxCount),
-    (3, What::RecCreate),
-    (1, What::RecDestroy),
-    (30, What::Enter),
-    (5, What::PsciComplete),
-    (5, What::DataCreate),
-    (8, What::DataCreateUnknown),
-    (8, What::DataDestroy),
-    (8, What::RttCreate),
-    (7, What::RttDestroy),
-    (8, What::RttFold),
-    (3, What::ReadEntry),
-    (7, What::Map),
-    (6, What::Unmap),
-    (7, What::InitRipas),
-    (6, What::SetRipas),
-    (2, What::Raw),
-    (2, What::Write),
-    (2, What::Move),
-    (4, What::Setup),
-    (6, What::Tables),
-    (1, What::Block),
-    (1, What::NsBlock),
-    (6, What::Ripas),
-    (6, What::Psci),
-    (1, What::TearDown),
+/// How often each kind of step is taken.
+const WEIGHTS: &[(u32, StepKind)] = &[
+    (1, StepKind::Version),
+    (4, StepKind::Delegate),
+    (4, StepKind::Undelegate),
+    (1, StepKind::RealmCreate),
+    (4, StepKind::Activate),
+    (2, StepKind::RealmDestroy),
+    (1, StepKind::AuxCount),
+    (3, StepKind::RecCreate),
+    (1, StepKind::RecDestroy),
+    (30, StepKind::Enter),
+    (5, StepKind::PsciComplete),
+    (5, StepKind::DataCreate),
+    (8, StepKind::DataCreateUnknown),
+    (8, StepKind::DataDestroy),
+    (8, StepKind::RttCreate),
+    (7, StepKind::RttDestroy),
+    (8, StepKind::RttFold),
+    (3, StepKind::ReadEntry),
+    (7, StepKind::Map),
+    (6, StepKind::Unmap),
+    (7, StepKind::InitRipas),
+    (6, StepKind::SetRipas),
+    (2, StepKind::Raw),
+    (2, StepKind::Write),
+    (2, StepKind::Move),
+    (4, StepKind::Setup),
+    (6, StepKind::Tables),
+    (1, StepKind::Block),
+    (1, StepKind::NsBlock),
+    (6, StepKind::Ripas),
+    (6, StepKind::Psci),
+    (1, StepKind::TearDown),
 ];
 
-fn what() -> impl Strategy<Value = What> {
-    let weighted = WEIGHTS.iter().map(|(weight, what)| (*weight, Just(*what)));
+fn kind() -> impl Strategy<Value = StepKind> {
+    let weighted = WEIGHTS.iter().map(|(weight, kind)| (*weight, Just(*kind)));
     proptest::strategy::Union::new_weighted(weighted.collect())
 }
 
@@ -115,20 +115,20 @@ fn twist() -> impl Strategy<Value = Twist> {
 }
 
 /// A step.
-pub fn op() -> impl Strategy<Value = Op> {
-    (what(), any::<[u16; 6]>(), twist()).prop_map(|(what, numbers, twist)| Op {
-        what,
+fn step() -> impl Strategy<Value = Step> {
+    (kind(), any::<[u16; 6]>(), twist()).prop_map(|(kind, numbers, twist)| Step {
+        kind,
         numbers,
         twist,
     })
 }
 
-/// Steps on one machine.
-pub fn ops(steps: usize) -> impl Strategy<Value = Vec<Op>> {
-    vec(op(), 1..=steps)
+/// The steps on one machine, this many at most.
+pub fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
+    vec(step(), 1..=most)
 }
 
-/// The numbers of a step, one after the other; more follow from the last.
+/// The numbers of a step, one after the other, and then as many as needed.
 pub struct Draw {
     numbers: [u16; 6],
     next: usize,
@@ -164,27 +164,27 @@ impl Draw {
         (0..4).fold(0, |bits, _| bits << 16 | u64::from(self.word()))
     }
 
-    /// Less than `n`.
+    /// A number less than `n`.
     pub fn below(&mut self, n: usize) -> usize {
         usize::from(self.word()) % n.max(1)
     }
 
-    /// Once in `n` times.
+    /// True once in `n` times.
     pub fn once_in(&mut self, n: usize) -> bool {
         self.below(n) == n - 1
     }
 
-    /// One of these.
+    /// One of these values.
     pub fn of<T: Copy>(&mut self, all: &[T]) -> T {
         all[self.below(all.len())]
     }
 
-    /// One of these, if there is any.
+    /// One of these values, if there is one.
     pub fn some<T: Copy>(&mut self, all: &[T]) -> Option<T> {
         (!all.is_empty()).then(|| self.of(all))
     }
 
-    /// Numbers for a step within this one.
+    /// Numbers for another step within this one.
     pub fn inner(&mut self) -> [u16; 6] {
         std::array::from_fn(|_| self.word())
     }

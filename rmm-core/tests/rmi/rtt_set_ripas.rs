@@ -1,45 +1,23 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! RMI_RTT_INIT_RIPAS and RMI_RTT_SET_RIPAS.
+//! RMI_RTT_SET_RIPAS.
 
-use super::{DESTROYED, EMPTY, GIB, MIB, RAM};
+use super::rtt_init_ripas::{assert_unassigned, done, failed};
 use rmm_abi::rmi::RecExitReason;
 use rmm_abi::{psci, rsi};
-use rmm_core::fake::{EntryReport, Host, PAGE, Status, TestRealm, Zoo};
+use rmm_core::fake::{
+    DESTROYED, EMPTY, EntryReport, GIB, Host, MIB, PAGE, RAM, Samples, Status, TestRealm,
+    assert_reason, esr,
+};
 use rmm_granule::GranuleState;
 
-addresses! {
-    // Conformance: RMI_RTT_INIT_RIPAS rd_align, rd_bound, rd_state
-    init_rd_align_bound_state: Rd => Status::Success, |host, zoo, pa| {
-        let _ = zoo;
-        host.rtt_init_ripas(pa, PAGE, 2 * PAGE).0
-    };
-}
-
-fn init(realm: &TestRealm<'_>, base: u64, top: u64) -> (Status, u64) {
-    realm.host.rtt_init_ripas(realm.rd, base, top)
-}
-
-/// RTT_SET_RIPAS for REC 0.
+/// RMI_RTT_SET_RIPAS with REC 0.
 fn set(realm: &TestRealm<'_>, base: u64, top: u64) -> (Status, u64) {
     realm
         .host
         .rtt_set_ripas(realm.rd, realm.rec_pa(0), base, top)
 }
 
-fn failed(status: Status) -> (Status, u64) {
-    (status, 0)
-}
-
-fn done(top: u64) -> (Status, u64) {
-    (Status::Success, top)
-}
-
-fn unassigned(realm: &TestRealm<'_>, ipa: u64, ripas: u64) {
-    let report = realm.entry(ipa, 3);
-    assert_eq!((report.state, report.ripas), (0, ripas), "{ipa:#x}");
-}
-
-/// REC 0 asks for a RIPAS change, and exits.
+/// Lets REC 0 request a RIPAS change, which is an exit.
 fn request(realm: &TestRealm<'_>, base: u64, top: u64, ripas: u64, flags: u64) {
     realm.script(0, move |cpu| async move {
         let fid = rsi::fid::RSI_IPA_STATE_SET;
@@ -47,203 +25,16 @@ fn request(realm: &TestRealm<'_>, base: u64, top: u64, ripas: u64, flags: u64) {
         assert_eq!(gprs[0], rsi::RSI_SUCCESS);
         cpu.irq().await;
     });
-    realm.may_be_unfinished();
+    realm.allow_unfinished_scripts();
     let exit = realm.enter(0);
-    assert_eq!(exit.exit_reason, RecExitReason::RipasChange as u8);
+    assert_reason(&exit, RecExitReason::RipasChange);
     assert_eq!((exit.ripas_base, exit.ripas_top), (base, top));
     assert_eq!(u64::from(exit.ripas_value), ripas);
 }
 
-// --- RTT_INIT_RIPAS ---
-
-// Conformance: RMI_RTT_INIT_RIPAS size_valid
-#[test]
-fn init_size_valid() {
-    let host = Host::new();
-    let realm = host.realm().create();
-    realm.tables(0, 3);
-    for (base, top) in [(0, 0), (PAGE, PAGE), (2 * PAGE, PAGE), (u64::MAX, 0)] {
-        assert_eq!(init(&realm, base, top), failed(Status::Input));
-    }
-}
-
-// Conformance: RMI_RTT_INIT_RIPAS top_bound
-#[test]
-fn init_top_bound() {
-    let host = Host::new();
-    let realm = host.realm().create();
-    let end = realm.unprotected();
-    realm.tables(end - PAGE, 3);
-    for top in [end + PAGE, realm.end(), 1 << 48, u64::MAX - (PAGE - 1)] {
-        assert_eq!(init(&realm, end - PAGE, top), failed(Status::Input));
-    }
-    let beyond = init(&realm, end, end + PAGE);
-    assert_eq!(beyond, failed(Status::Input), "Unprotected");
-    assert_eq!(init(&realm, end - PAGE, end), done(end));
-}
-
-// Conformance: RMI_RTT_INIT_RIPAS top_gran_align
-#[test]
-fn init_top_gran_align() {
-    let host = Host::new();
-    let realm = host.realm().create();
-    realm.tables(0, 3);
-    for top in [1, PAGE - 1, PAGE + 8, 2 * PAGE + 0x800] {
-        assert_eq!(init(&realm, 0, top), failed(Status::Input));
-    }
-}
-
-// Conformance: RMI_RTT_INIT_RIPAS realm_state
-#[test]
-fn init_realm_state() {
-    let host = Host::new();
-    let realm = host.realm().create();
-    let _rec = realm.rec(true);
-    realm.tables(0, 3);
-    realm.activate();
-    assert_eq!(init(&realm, 0, PAGE), failed(Status::Realm(0)), "ACTIVE");
-    realm.turn_off();
-    assert_eq!(init(&realm, 0, PAGE), failed(Status::Realm(0)), "OFF");
-}
-
-// Conformance: RMI_RTT_INIT_RIPAS base_align
-#[test]
-fn init_base_align() {
-    let host = Host::new();
-    let realm = host.realm().create();
-    assert_eq!(init(&realm, PAGE, 512 * GIB), failed(Status::Rtt(0)));
-    realm.tables(0, 1);
-    assert_eq!(init(&realm, 2 * MIB, 4 * GIB), failed(Status::Rtt(1)));
-    realm.tables(0, 2);
-    assert_eq!(init(&realm, PAGE, 4 * MIB), failed(Status::Rtt(2)));
-    realm.tables(0, 3);
-    assert_eq!(init(&realm, 8, PAGE), failed(Status::Rtt(3)), "not a page");
-}
-
-// Conformance: RMI_RTT_INIT_RIPAS rtte_state
-#[test]
-fn init_rtte_state() {
-    let host = Host::new();
-    let realm = host.realm().create();
-    realm.data(0, &[]);
-    realm.unknown(PAGE);
-    for base in [0, PAGE] {
-        assert_eq!(init(&realm, base, 3 * PAGE), failed(Status::Rtt(3)));
-    }
-    realm.block(2 * MIB);
-    assert_eq!(init(&realm, 2 * MIB, 4 * MIB), failed(Status::Rtt(2)));
-}
-
-// Conformance: RMI_RTT_INIT_RIPAS no_progress
-#[test]
-fn init_no_progress() {
-    let host = Host::new();
-    let realm = host.realm().create();
-    assert_eq!(init(&realm, 0, 2 * MIB), failed(Status::Rtt(0)));
-    realm.tables(0, 1);
-    assert_eq!(init(&realm, 0, GIB - PAGE), failed(Status::Rtt(1)));
-    realm.tables(0, 2);
-    assert_eq!(init(&realm, 0, 2 * MIB - PAGE), failed(Status::Rtt(2)));
-    assert_eq!(init(&realm, 0, PAGE), failed(Status::Rtt(2)));
-}
-
-// Conformance: RMI_RTT_INIT_RIPAS rd<others, top_gran_align<no_progress
-#[test]
-fn init_order() {
-    let host = Host::new();
-    let realm = host.realm().active(0);
-    // rd_bound, rd_state < realm_state, base_align, rtte_state, no_progress.
-    for rd in [0x0900_0000, realm.params.rtt_base] {
-        let bad_rd = host.rtt_init_ripas(rd, PAGE, 2 * PAGE);
-        assert_eq!(bad_rd, failed(Status::Input));
-    }
-    let realm = host.realm().create();
-    // top_gran_align < no_progress.
-    assert_eq!(init(&realm, 0, PAGE + 8), failed(Status::Input));
-    // A walk needs its IPA in bound: top_bound < base_align.
-    let beyond = init(&realm, realm.end() + 8, realm.end() + PAGE);
-    assert_eq!(beyond, failed(Status::Input));
-}
-
-// Conformance: RMI_RTT_INIT_RIPAS ram, out_top
-#[test]
-fn init_success_to_top() {
-    let host = Host::new();
-    let realm = host.realm().create();
-    realm.tables(0, 3);
-    assert_eq!(init(&realm, PAGE, 5 * PAGE), done(5 * PAGE));
-    for page in 0..8 {
-        let ripas = if (1..5).contains(&page) { RAM } else { EMPTY };
-        unassigned(&realm, page * PAGE, ripas);
-    }
-}
-
-// Conformance: RMI_RTT_INIT_RIPAS out_top
-#[test]
-fn init_success_to_the_end_of_the_table() {
-    let host = Host::new();
-    let realm = host.realm().create();
-    realm.tables(0, 3);
-    assert_eq!(init(&realm, MIB, 64 * MIB), done(2 * MIB));
-    unassigned(&realm, MIB, RAM);
-    unassigned(&realm, 2 * MIB - PAGE, RAM);
-    unassigned(&realm, 2 * MIB, EMPTY);
-}
-
-// Conformance: RMI_RTT_INIT_RIPAS out_top
-#[test]
-fn init_success_to_a_table() {
-    let host = Host::new();
-    let realm = host.realm().create();
-    realm.tables(6 * MIB, 3);
-    assert_eq!(init(&realm, 0, GIB), done(6 * MIB));
-    assert_eq!(realm.entry(4 * MIB, 3), EntryReport::unassigned(2, RAM));
-    unassigned(&realm, 6 * MIB, EMPTY);
-}
-
-// Conformance: RMI_RTT_INIT_RIPAS out_top
-#[test]
-fn init_success_in_whole_entries() {
-    let host = Host::new();
-    let realm = host.realm().create();
-    realm.tables(0, 2);
-    assert_eq!(init(&realm, 0, 5 * MIB), done(4 * MIB));
-    unassigned(&realm, 2 * MIB, RAM);
-    unassigned(&realm, 4 * MIB, EMPTY);
-    // The rest, once there is a table for it.
-    realm.tables(4 * MIB, 3);
-    assert_eq!(init(&realm, 4 * MIB, 5 * MIB), done(5 * MIB));
-}
-
-// Conformance: RMI_RTT_INIT_RIPAS ram
-#[test]
-fn init_success_whatever_the_ripas() {
-    let host = Host::new();
-    let realm = host.realm().create();
-    realm.data(PAGE, &[]);
-    assert_eq!(host.data_destroy(realm.rd, PAGE).0, Status::Success);
-    realm.ram(2 * PAGE, 3 * PAGE);
-    unassigned(&realm, PAGE, DESTROYED);
-    assert_eq!(init(&realm, PAGE, 3 * PAGE), done(3 * PAGE));
-    unassigned(&realm, PAGE, RAM);
-    assert_eq!(init(&realm, 0, 3 * PAGE), done(3 * PAGE));
-}
-
-// Conformance: RMI_RTT_INIT_RIPAS over_assigned
-#[test]
-fn init_success_over_assigned() {
-    let host = Host::new();
-    let realm = host.realm().create();
-    let data = realm.unknown(PAGE);
-    assert_eq!(init(&realm, 0, 3 * PAGE), done(3 * PAGE));
-    assert_eq!(realm.entry(PAGE, 3), EntryReport::assigned(3, data, RAM));
-}
-
-// --- RTT_SET_RIPAS ---
-
 // Conformance: RMI_RTT_SET_RIPAS size_valid, top_gran_align
 #[test]
-fn set_size_valid_and_top_gran_align() {
+fn size_valid_and_top_gran_align() {
     let host = Host::new();
     let realm = host.realm().active(1);
     realm.tables(0, 3);
@@ -256,18 +47,18 @@ fn set_size_valid_and_top_gran_align() {
 // Conformance: RMI_RTT_SET_RIPAS rd_align, rd_bound, rd_state
 // Conformance: RMI_RTT_SET_RIPAS rec_align, rec_bound, rec_gran_state
 #[test]
-fn set_rd_and_rec_align_bound_state() {
+fn rd_and_rec_align_bound_state() {
     let host = Host::new();
-    let zoo = Zoo::new(&host);
-    let realm = &zoo.realm;
+    let samples = Samples::new(&host);
+    let realm = &samples.realm;
     realm.activate();
     request(realm, PAGE, 2 * PAGE, RAM, 0);
     let by = |rd, rec| host.rtt_set_ripas(rd, rec, PAGE, 2 * PAGE);
-    for bad in zoo.bad(GranuleState::Rd) {
+    for bad in samples.bad(GranuleState::Rd) {
         let (rd, rec) = (bad.pa, realm.rec_pa(0));
         assert_eq!(by(rd, rec), failed(Status::Input), "{bad:x?}");
     }
-    for bad in zoo.bad(GranuleState::Rec) {
+    for bad in samples.bad(GranuleState::Rec) {
         let (rd, rec) = (realm.rd, bad.pa);
         assert_eq!(by(rd, rec), failed(Status::Input), "{bad:x?}");
     }
@@ -276,7 +67,7 @@ fn set_rd_and_rec_align_bound_state() {
 
 // Conformance: RMI_RTT_SET_RIPAS rec_state
 #[test]
-fn set_rec_state() {
+fn rec_state() {
     let host = Host::new();
     let realm = host.realm().active(1);
     let (rd, rec) = (realm.rd, realm.rec_pa(0));
@@ -290,7 +81,7 @@ fn set_rec_state() {
 
 // Conformance: RMI_RTT_SET_RIPAS rec_owner, rec_owner<top_bound
 #[test]
-fn set_rec_owner() {
+fn rec_owner() {
     let host = Host::new();
     let (realm, other) = (host.realm().active(1), host.realm().active(1));
     realm.tables(0, 3);
@@ -298,7 +89,7 @@ fn set_rec_owner() {
     let by = |rd, rec| host.rtt_set_ripas(rd, rec, 0, PAGE);
     let foreign = by(other.rd, realm.rec_pa(0));
     assert_eq!(foreign, failed(Status::Rec));
-    // Before top_bound, whose request there is none.
+    // rec_owner < top_bound: the other REC has no request.
     let foreign = by(realm.rd, other.rec_pa(0));
     assert_eq!(foreign, failed(Status::Rec));
     assert_eq!(set(&realm, 0, PAGE), done(PAGE));
@@ -306,7 +97,7 @@ fn set_rec_owner() {
 
 // Conformance: RMI_RTT_SET_RIPAS base_bound, out_top
 #[test]
-fn set_base_bound() {
+fn base_bound() {
     let host = Host::new();
     let realm = host.realm().active(1);
     realm.tables(0, 3);
@@ -321,7 +112,7 @@ fn set_base_bound() {
 
 // Conformance: RMI_RTT_SET_RIPAS top_bound
 #[test]
-fn set_top_bound() {
+fn top_bound() {
     let host = Host::new();
     let realm = host.realm().active(1);
     realm.tables(0, 3);
@@ -336,31 +127,31 @@ fn set_top_bound() {
 // Conformance: RMI_RTT_SET_RIPAS no_request
 // Conformance: RMI_REC_CREATE nothing_pending
 #[test]
-fn set_no_request() {
+fn no_request() {
     let host = Host::new();
     let realm = host.realm().active(1);
     realm.tables(0, 3);
     assert_eq!(set(&realm, 0, PAGE), failed(Status::Input), "never entered");
     let _exit = realm.enter(0);
     assert_eq!(set(&realm, 0, PAGE), failed(Status::Input), "IRQ");
-    unassigned(&realm, 0, EMPTY);
+    assert_unassigned(&realm, 0, EMPTY);
 }
 
 // Conformance: RMI_RTT_SET_RIPAS no_request
 #[test]
-fn set_after_another_exit() {
+fn no_request_after_another_exit() {
     let host = Host::new();
     let realm = host.realm().active(1);
     realm.tables(0, 3);
     request(&realm, 0, 8 * PAGE, RAM, 0);
     let _exit = realm.enter(0);
     assert_eq!(set(&realm, 0, PAGE), failed(Status::Input));
-    unassigned(&realm, 0, EMPTY);
+    assert_unassigned(&realm, 0, EMPTY);
 }
 
 // Conformance: RMI_RTT_SET_RIPAS base_align
 #[test]
-fn set_base_align() {
+fn base_align() {
     let host = Host::new();
     let realm = host.realm().active(1);
     realm.tables(0, 2);
@@ -373,7 +164,8 @@ fn set_base_align() {
 
 // Conformance: RMI_RTT_SET_RIPAS has_it_already
 #[test]
-fn set_base_align_is_no_failure_if_there_is_nothing_to_change() {
+fn has_it_already() {
+    // Then base_align is no failure.
     let host = Host::new();
     let realm = host.realm().create();
     let _rec = realm.rec(true);
@@ -382,14 +174,14 @@ fn set_base_align_is_no_failure_if_there_is_nothing_to_change() {
     realm.activate();
     request(&realm, PAGE, 4 * MIB, RAM, 0);
     assert_eq!(set(&realm, PAGE, 4 * MIB), done(2 * MIB));
-    // no_progress, likewise.
+    // Nor is no_progress a failure then.
     request(&realm, 0, PAGE, RAM, 0);
     assert_eq!(set(&realm, 0, PAGE), done(PAGE));
 }
 
 // Conformance: RMI_RTT_SET_RIPAS no_progress
 #[test]
-fn set_no_progress() {
+fn no_progress() {
     let host = Host::new();
     let realm = host.realm().active(1);
     realm.tables(0, 2);
@@ -400,7 +192,7 @@ fn set_no_progress() {
 
 // Conformance: RMI_RTT_SET_RIPAS no_progress_destroyed
 #[test]
-fn set_no_progress_at_destroyed() {
+fn no_progress_at_destroyed() {
     let host = Host::new();
     let realm = host.realm().create();
     let _rec = realm.rec(true);
@@ -410,7 +202,11 @@ fn set_no_progress_at_destroyed() {
     request(&realm, PAGE, 4 * PAGE, RAM, 0);
     assert_eq!(set(&realm, PAGE, 4 * PAGE), failed(Status::Rtt(3)));
     request(&realm, 0, 4 * PAGE, RAM, 0);
-    assert_eq!(set(&realm, 0, 4 * PAGE), done(PAGE), "up to it");
+    assert_eq!(
+        set(&realm, 0, 4 * PAGE),
+        done(PAGE),
+        "up to the page that is DESTROYED"
+    );
     assert_eq!(set(&realm, PAGE, 4 * PAGE), failed(Status::Rtt(3)));
     let permit = rsi::RIPAS_CHANGE_DESTROYED;
     request(&realm, 0, 4 * PAGE, RAM, permit);
@@ -420,28 +216,29 @@ fn set_no_progress_at_destroyed() {
 // Conformance: RMI_RTT_SET_RIPAS rd<base_align, rd<no_progress, rec<rec_state, rec<rec_owner
 // Conformance: RMI_RTT_SET_RIPAS base_bound<base_align, top_gran_align<no_progress
 #[test]
-fn set_order() {
+fn order() {
     let host = Host::new();
-    let zoo = Zoo::new(&host);
-    let realm = &zoo.realm;
+    let samples = Samples::new(&host);
+    let realm = &samples.realm;
     realm.activate();
     request(realm, PAGE, 3 * PAGE, RAM, 0);
     let by = |rd, rec, base, top| host.rtt_set_ripas(rd, rec, base, top);
     let (rd, rec) = (realm.rd, realm.rec_pa(0));
     // rd_bound, rd_state < base_align, no_progress.
-    assert_eq!(by(zoo.rtt, rec, PAGE, 2 * PAGE), failed(Status::Input));
+    assert_eq!(by(samples.rtt, rec, PAGE, 2 * PAGE), failed(Status::Input));
     // rec_bound, rec_gran_state < rec_state, rec_owner.
-    assert_eq!(by(rd, zoo.rtt, PAGE, 2 * PAGE), failed(Status::Input));
+    assert_eq!(by(rd, samples.rtt, PAGE, 2 * PAGE), failed(Status::Input));
     // base_bound < base_align.
     assert_eq!(by(rd, rec, PAGE + 8, 2 * PAGE), failed(Status::Input));
     // top_gran_align < no_progress.
     assert_eq!(by(rd, rec, PAGE, PAGE + 8), failed(Status::Input));
-    // Aliases.
+    // REC as RD, and RD as REC.
     assert_eq!(by(rd, rd, PAGE, 2 * PAGE), failed(Status::Input));
     assert_eq!(by(rec, rec, PAGE, 2 * PAGE), failed(Status::Input));
 }
 
-/// A Realm with six pages from 0 on: UNASSIGNED and ASSIGNED, each EMPTY, RAM, DESTROYED.
+/// An ACTIVE Realm with six pages from IPA 0 on: three UNASSIGNED, three ASSIGNED, each with RIPAS
+/// EMPTY, RAM, DESTROYED. Returns the DATA granules as well.
 fn six_pages(host: &Host) -> (TestRealm<'_>, Vec<u64>) {
     let realm = host.realm().create();
     let _rec = realm.rec(true);
@@ -454,21 +251,21 @@ fn six_pages(host: &Host) -> (TestRealm<'_>, Vec<u64>) {
     for page in [1, 4] {
         realm.ram(page * PAGE, (page + 1) * PAGE);
     }
-    let data = (3..6).map(|page| realm.unknown(page * PAGE)).collect();
+    let data = (3..6).map(|page| realm.data_unknown(page * PAGE)).collect();
     realm.activate();
     (realm, data)
 }
 
 // Conformance: RMI_RTT_SET_RIPAS to_ram, to_empty, from_destroyed
 #[test]
-fn set_success_to_each_value() {
+fn success_to_each_value() {
     let host = Host::new();
     for ripas in [RAM, EMPTY] {
         let (realm, data) = six_pages(&host);
         request(&realm, 0, 6 * PAGE, ripas, rsi::RIPAS_CHANGE_DESTROYED);
         assert_eq!(set(&realm, 0, 6 * PAGE), done(6 * PAGE));
         for page in 0..3 {
-            unassigned(&realm, page * PAGE, ripas);
+            assert_unassigned(&realm, page * PAGE, ripas);
         }
         for (page, data) in (3..).zip(data) {
             let report = EntryReport::assigned(3, data, ripas);
@@ -479,20 +276,20 @@ fn set_success_to_each_value() {
 
 // Conformance: RMI_RTT_SET_RIPAS stops
 #[test]
-fn set_success_stops_at_destroyed() {
+fn success_stops_at_destroyed() {
     let host = Host::new();
     for ripas in [RAM, EMPTY] {
         let (realm, _) = six_pages(&host);
         request(&realm, 0, 6 * PAGE, ripas, 0);
         assert_eq!(set(&realm, 0, 6 * PAGE), done(2 * PAGE));
-        unassigned(&realm, PAGE, ripas);
-        unassigned(&realm, 2 * PAGE, DESTROYED);
+        assert_unassigned(&realm, PAGE, ripas);
+        assert_unassigned(&realm, 2 * PAGE, DESTROYED);
     }
 }
 
 // Conformance: RMI_RTT_SET_RIPAS stops_table, stops_end, out_top
 #[test]
-fn set_success_stops_at_a_table_and_at_the_end() {
+fn success_stops_at_a_table_and_at_the_end() {
     let host = Host::new();
     let realm = host.realm().active(1);
     realm.tables(4 * MIB, 3);
@@ -501,13 +298,13 @@ fn set_success_stops_at_a_table_and_at_the_end() {
     assert_eq!(set(&realm, 4 * MIB, 2 * GIB), done(6 * MIB));
     assert_eq!(set(&realm, 6 * MIB, 2 * GIB), done(GIB));
     assert_eq!(set(&realm, GIB, 2 * GIB), done(2 * GIB));
-    unassigned(&realm, 2 * GIB - PAGE, RAM);
-    unassigned(&realm, 2 * GIB, EMPTY);
+    assert_unassigned(&realm, 2 * GIB - PAGE, RAM);
+    assert_unassigned(&realm, 2 * GIB, EMPTY);
 }
 
 // Conformance: RMI_RTT_SET_RIPAS out_top
 #[test]
-fn set_success_in_whole_entries() {
+fn success_in_whole_entries() {
     let host = Host::new();
     let realm = host.realm().active(1);
     realm.tables(0, 2);
@@ -518,7 +315,7 @@ fn set_success_in_whole_entries() {
 
 // Conformance: RMI_RTT_SET_RIPAS tlb
 #[test]
-fn set_to_empty_keeps_the_content_and_invalidates() {
+fn to_empty_keeps_the_content_and_invalidates() {
     let host = Host::new();
     let realm = host.realm().create();
     let _rec = realm.rec(true);
@@ -530,8 +327,8 @@ fn set_to_empty_keeps_the_content_and_invalidates() {
         let kept = 0x0707_0707_0707_0707;
         assert_eq!(cpu.read(0).await, Ok(kept));
         assert_eq!(cpu.smc(&set(EMPTY)).await[1], PAGE);
-        let taken = cpu.read(0).await.expect_err("no memory any more");
-        assert_eq!(taken.esr & 0x3F, 0x10, "External Abort");
+        let taken = cpu.read(0).await.expect_err("EMPTY");
+        assert_eq!(taken.esr & 0x3F, esr::EXTERNAL);
         assert_eq!(cpu.smc(&set(RAM)).await[1], PAGE);
         assert_eq!(cpu.read(0).await, Ok(kept));
     });
@@ -544,7 +341,7 @@ fn set_to_empty_keeps_the_content_and_invalidates() {
 
 // Conformance: RMI_RTT_SET_RIPAS tlb
 #[test]
-fn set_on_a_block() {
+fn on_a_block() {
     let host = Host::new();
     let realm = host.realm().create();
     let _rec = realm.rec(true);
@@ -569,14 +366,14 @@ fn set_on_a_block() {
         }
     });
     let exit = realm.enter(0);
-    assert_eq!(exit.exit_reason, RecExitReason::RipasChange as u8);
+    assert_reason(&exit, RecExitReason::RipasChange);
     assert_eq!(set(&realm, 2 * MIB, 4 * MIB), done(4 * MIB));
     let exit = realm.enter(0);
-    assert_eq!(exit.exit_reason, RecExitReason::Irq as u8);
+    assert_reason(&exit, RecExitReason::Irq);
 }
 
 #[test]
-fn set_in_system_off() {
+fn in_system_off() {
     let host = Host::new();
     let realm = host.realm().create();
     let (_first, second) = (realm.rec(true), realm.rec(true));
@@ -587,5 +384,5 @@ fn set_in_system_off() {
         let _never = cpu.smc(&[psci::fid::PSCI_SYSTEM_OFF]).await;
     });
     let _exit = realm.enter(second);
-    assert_eq!(set(&realm, 0, PAGE), done(PAGE), "no Realm state is wrong");
+    assert_eq!(set(&realm, 0, PAGE), done(PAGE), "in any Realm state");
 }

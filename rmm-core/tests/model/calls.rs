@@ -1,37 +1,34 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! From a step's numbers to calls that mostly fit the state.
+//! Steps of one call: from the numbers of a step to arguments, which mostly fit the state.
 
 use super::commands::{start_number, start_tables};
-use super::drive::{Hand, World};
-use super::ops::{Draw, Op, What};
-use super::state::Kind;
+use super::step::{Draw, Step, StepKind};
+use super::stepper::{SharedModel, Stepper};
 use super::tables::{Entry, size};
 use rmm_abi::rmi::{RealmParams, RecParams, fid, index_to_mpidr};
-use rmm_core::fake::{Host, Status};
+use rmm_core::fake::{Host, NS_ATTRIBUTES, Status};
+use rmm_granule::GranuleState;
 use rmm_granule::Pa;
 use rmm_granule::fake::Pas;
 use zerocopy::FromZeros;
 
-/// Pages that stay the Host's unless a twist names them: parameters, source, entry records.
+/// Pages that stay Host memory unless a twist names them: parameters, source, entry records.
 pub const PARAMS: u64 = POOL;
 pub const SOURCE: u64 = POOL + 0x1000;
 const NESTED_RUN: u64 = POOL + 0x2000;
 const RUN: u64 = POOL + 0x3000;
 
-/// The Granules that steps choose from one by one.
+/// The granules from which steps choose.
 pub const POOL: u64 = 0x8000_2000;
 pub const POOL_END: u64 = 0x8006_0000;
-/// The Granules of a block.
+/// The granules of a block.
 pub const BLOCK: u64 = 0x8020_0000;
 /// Granules that only Realms with LPA2 can address.
 pub const HIGH: u64 = 1 << 48;
-/// Granules with no RAM behind them.
+/// Granules without RAM.
 pub const HOLE: u64 = 0x8800_0000;
 
-/// MemAttr Normal Write-Back, S2AP read and write.
-pub const SHARED: u64 = 6 << 2 | 3 << 6;
-
-/// Width, start level and LPA2 of Realms; there is a Realm of each of these.
+/// IPA width, start level and LPA2 of the Realms that steps create.
 const SHAPES: &[(u8, i64, bool)] = &[
     (40, 0, false),
     (32, 1, false),
@@ -48,102 +45,102 @@ const SHAPES: &[(u8, i64, bool)] = &[
 ];
 
 /// Takes a step.
-pub fn take(world: &World, host: &Host, op: &Op, nested: bool) {
-    let mut hand = Hand {
-        draw: Draw::new(op.numbers),
-        twist: op.twist,
+pub fn take(shared: &SharedModel, host: &Host, step: &Step, nested: bool) {
+    let mut hand = Stepper {
+        draw: Draw::new(step.numbers),
+        twist: step.twist,
         nested,
-        ..Hand::new(world, host)
+        ..Stepper::new(shared, host)
     };
-    hand.take(op.what);
+    hand.take(step.kind);
 }
 
-impl Hand<'_> {
-    fn take(&mut self, what: What) {
-        match what {
-            What::Version => self.version(),
-            What::Raw => self.raw(),
-            What::Write => self.write(),
-            What::Move => self.move_page(),
-            What::Delegate => self.delegate(),
-            What::Undelegate => {
-                let pa = self.granule(Kind::Delegated);
+impl Stepper<'_> {
+    fn take(&mut self, kind: StepKind) {
+        match kind {
+            StepKind::Version => self.version(),
+            StepKind::Raw => self.raw(),
+            StepKind::Write => self.write(),
+            StepKind::Move => self.move_page(),
+            StepKind::Delegate => self.delegate(),
+            StepKind::Undelegate => {
+                let pa = self.granule(GranuleState::Delegated);
                 self.call(fid::RMI_GRANULE_UNDELEGATE, &[pa]);
             }
-            What::RealmCreate => {
-                self.make_room();
+            StepKind::RealmCreate => {
+                self.limit_realms();
                 self.realm_create();
             }
-            What::Setup => {
-                self.make_room();
+            StepKind::Setup => {
+                self.limit_realms();
                 self.setup();
             }
             _ => match self.realm() {
-                Some(rd) => self.on_realm(what, rd),
+                Some(rd) => self.on_realm(kind, rd),
                 None => self.setup(),
             },
         }
     }
 
-    fn on_realm(&mut self, what: What, rd: u64) {
-        match what {
-            What::Activate => {
+    fn on_realm(&mut self, kind: StepKind, rd: u64) {
+        match kind {
+            StepKind::Activate => {
                 self.call(fid::RMI_REALM_ACTIVATE, &[rd]);
             }
-            What::RealmDestroy => {
+            StepKind::RealmDestroy => {
                 self.call(fid::RMI_REALM_DESTROY, &[rd]);
             }
-            What::AuxCount => {
+            StepKind::AuxCount => {
                 self.call(fid::RMI_REC_AUX_COUNT, &[rd]);
             }
-            What::RecCreate => self.rec_create(rd),
-            What::RecDestroy => {
+            StepKind::RecCreate => self.rec_create(rd),
+            StepKind::RecDestroy => {
                 let rec = self.rec(rd);
                 self.call(fid::RMI_REC_DESTROY, &[rec]);
             }
-            What::Enter => self.some_entry(rd),
-            What::PsciComplete => self.psci_complete(rd),
-            What::DataCreate | What::DataCreateUnknown => self.data_create(what, rd),
-            What::DataDestroy => {
+            StepKind::Enter => self.some_entry(rd),
+            StepKind::PsciComplete => self.psci_complete(rd),
+            StepKind::DataCreate | StepKind::DataCreateUnknown => self.data_create(kind, rd),
+            StepKind::DataDestroy => {
                 let is_data = |entry: &Entry| matches!(entry, Entry::Assigned(..));
                 let (ipa, _) = self.entry(rd, is_data);
                 self.call(fid::RMI_DATA_DESTROY, &[rd, ipa]);
             }
-            What::RttCreate => self.rtt_create(rd),
-            What::RttDestroy | What::RttFold => {
+            StepKind::RttCreate => self.rtt_create(rd),
+            StepKind::RttDestroy | StepKind::RttFold => {
                 let (ipa, level) = self.table(rd);
-                let function = match what {
-                    What::RttFold => fid::RMI_RTT_FOLD,
+                let function = match kind {
+                    StepKind::RttFold => fid::RMI_RTT_FOLD,
                     _ => fid::RMI_RTT_DESTROY,
                 };
                 self.call(function, &[rd, ipa, level.cast_unsigned()]);
             }
-            What::ReadEntry => {
+            StepKind::ReadEntry => {
                 let (ipa, level) = self.entry(rd, |_| true);
                 self.call(fid::RMI_RTT_READ_ENTRY, &[rd, ipa, level.cast_unsigned()]);
             }
-            What::Map => self.map(rd),
-            What::Unmap => {
+            StepKind::Map => self.map(rd),
+            StepKind::Unmap => {
                 let is_ns = |entry: &Entry| matches!(entry, Entry::AssignedNs(..));
                 let (ipa, level) = self.entry(rd, is_ns);
                 let args = [rd, ipa, level.cast_unsigned()];
                 self.call(fid::RMI_RTT_UNMAP_UNPROTECTED, &args);
             }
-            What::InitRipas => {
+            StepKind::InitRipas => {
                 let (base, top) = self.range(rd);
                 self.call(fid::RMI_RTT_INIT_RIPAS, &[rd, base, top]);
             }
-            What::SetRipas => self.set_ripas(rd),
-            What::Tables => {
+            StepKind::SetRipas => self.set_ripas(rd),
+            StepKind::Tables => {
                 let ipa = self.ipa(rd);
                 self.tables(rd, ipa);
             }
-            What::Block => self.block(rd),
-            What::NsBlock => self.ns_block(rd),
-            What::Ripas => self.ripas(rd),
-            What::Psci => self.psci(rd),
-            What::TearDown => self.tear_down(rd),
-            _ => unreachable!("no Realm's"),
+            StepKind::Block => self.block(rd),
+            StepKind::NsBlock => self.ns_block(rd),
+            StepKind::Ripas => self.ripas(rd),
+            StepKind::Psci => self.psci(rd),
+            StepKind::TearDown => self.tear_down(rd),
+            _ => unreachable!("not a step of a Realm"),
         }
     }
 
@@ -156,7 +153,7 @@ impl Hand<'_> {
 
     fn raw(&mut self) {
         let function = match self.draw.below(32) as u64 {
-            // Runs a Realm without a word to the model.
+            // RMI_REC_ENTER would run a Realm behind the back of the model.
             0xC => 0,
             n => n,
         };
@@ -173,20 +170,20 @@ impl Hand<'_> {
     }
 
     fn write(&mut self) {
-        let pa = self.granule(Kind::Undelegated);
+        let pa = self.granule(GranuleState::Undelegated);
         let value = self.draw.bits();
         self.put(pa, &[value; 32]);
     }
 
-    /// Secure world or EL3 takes a page that is the Host's, or gives it back.
+    /// Secure world or EL3 moves a page of Host memory to another PAS, or back.
     fn move_page(&mut self) {
-        let pa = self.granule(Kind::Undelegated);
+        let pa = self.granule(GranuleState::Undelegated);
         let pas = self
             .draw
             .of(&[Pas::Secure, Pas::Root, Pas::NonSecure, Pas::NonSecure]);
-        let mut model = self.world.lock();
+        let mut model = self.shared.lock();
         let granule = model.granule(pa);
-        if granule.kind == Kind::Undelegated && granule.pas.is_some() && pa > RUN {
+        if granule.state == GranuleState::Undelegated && granule.pas.is_some() && pa > RUN {
             granule.pas = Some(pas);
             model.note(format!("{pa:#x} goes to {pas:?}"));
             self.host.move_to(pa, pas);
@@ -194,58 +191,58 @@ impl Hand<'_> {
     }
 
     fn delegate(&mut self) {
-        let pa = self.granule(Kind::Undelegated);
+        let pa = self.granule(GranuleState::Undelegated);
         self.call(fid::RMI_GRANULE_DELEGATE, &[pa]);
         for _ in 0..self.draw.below(4) {
-            let pa = self.granule(Kind::Undelegated);
+            let pa = self.granule(GranuleState::Undelegated);
             self.plain_call(fid::RMI_GRANULE_DELEGATE, &[pa]);
         }
     }
 
-    /// A Granule of this kind, in the pool if there is one.
-    pub fn granule(&mut self, kind: Kind) -> u64 {
-        let model = self.world.lock();
-        let of_kind = |range: (u64, u64)| {
+    /// A granule in this state, from the pool if it has one.
+    pub fn granule(&mut self, state: GranuleState) -> u64 {
+        let model = self.shared.lock();
+        let in_range = |range: (u64, u64)| {
             let all = model.granules.range(range.0..range.1);
-            let fit = all.filter(|(pa, granule)| granule.kind == kind && **pa > RUN);
+            let fit = all.filter(|(pa, granule)| granule.state == state && **pa > RUN);
             fit.map(|(pa, _)| *pa).collect::<Vec<u64>>()
         };
-        let mut found = of_kind((POOL, POOL_END));
+        let mut found = in_range((POOL, POOL_END));
         if !self.low && self.draw.once_in(16) {
-            found = of_kind((HIGH, u64::MAX));
+            found = in_range((HIGH, u64::MAX));
         } else if found.is_empty() {
-            found = of_kind((0, HIGH));
+            found = in_range((0, HIGH));
         }
         drop(model);
         self.draw.some(&found).unwrap_or(POOL_END - 0x1000)
     }
 
-    /// A DELEGATED Granule of the pool, delegated for this if it must be.
+    /// A DELEGATED granule; delegates one if there is none.
     pub fn fresh(&mut self) -> u64 {
         self.fresh_but(&[])
     }
 
-    /// The same, and none of these.
+    /// As [`Stepper::fresh`], but none of these.
     fn fresh_but(&mut self, others: &[u64]) -> u64 {
-        let pa = self.granule(Kind::Delegated);
-        let found = self.world.lock().kind(pa) == Some(Kind::Delegated);
+        let pa = self.granule(GranuleState::Delegated);
+        let found = self.shared.lock().granule_state(pa) == Some(GranuleState::Delegated);
         if found && !others.contains(&pa) {
             return pa;
         }
-        let pa = self.granule(Kind::Undelegated);
+        let pa = self.granule(GranuleState::Undelegated);
         self.plain_call(fid::RMI_GRANULE_DELEGATE, &[pa]);
         pa
     }
 
-    /// A Realm.
+    /// The RD of some Realm.
     pub fn realm(&mut self) -> Option<u64> {
-        let all: Vec<u64> = self.world.lock().realms.keys().copied().collect();
+        let all: Vec<u64> = self.shared.lock().realms.keys().copied().collect();
         self.draw.some(&all)
     }
 
-    /// A REC of a Realm, or of another one if it has none.
+    /// A REC of this Realm, or of another Realm if it has none.
     pub fn rec(&mut self, rd: u64) -> u64 {
-        let model = self.world.lock();
+        let model = self.shared.lock();
         let own: Vec<u64> = model.realms[&rd].recs.values().copied().collect();
         let others: Vec<u64> = model.recs.keys().copied().collect();
         drop(model);
@@ -253,9 +250,9 @@ impl Hand<'_> {
         own.or_else(|| self.draw.some(&others)).unwrap_or(POOL)
     }
 
-    /// A page near something: the start of a half, of a table, the end of the IPA space.
+    /// A page near a boundary: start of a half or of an RTT, end of the IPA space.
     pub fn ipa(&mut self, rd: u64) -> u64 {
-        let model = self.world.lock();
+        let model = self.shared.lock();
         let tables = &model.realms[&rd].tables;
         let (half, end) = (tables.half(), tables.end());
         drop(model);
@@ -283,9 +280,9 @@ impl Hand<'_> {
         anchor + self.draw.of(&[0, 0, 0, 1, 1, 2, 3, 511, 512]) * 4096
     }
 
-    /// An IPA and a level, rounded down to it: an entry of this kind, or anywhere.
+    /// IPA and level of an entry that fits, or of any place.
     pub fn entry(&mut self, rd: u64, fits: impl Fn(&Entry) -> bool) -> (u64, i64) {
-        let model = self.world.lock();
+        let model = self.shared.lock();
         let mut found = Vec::new();
         for ((level, base), rtt) in &model.realms[&rd].tables.rtts {
             let entries = rtt.entries.iter().enumerate();
@@ -303,9 +300,9 @@ impl Hand<'_> {
         })
     }
 
-    /// First IPA and level of an RTT below the start level, or of where one could be.
+    /// First IPA and level of an RTT below the start level, or of a place where one could be.
     fn table(&mut self, rd: u64) -> (u64, i64) {
-        let model = self.world.lock();
+        let model = self.shared.lock();
         let tables = &model.realms[&rd].tables;
         let below = |(level, _): &&(i64, u64)| *level > tables.start_level;
         let found: Vec<(i64, u64)> = tables.rtts.keys().filter(below).copied().collect();
@@ -317,7 +314,7 @@ impl Hand<'_> {
         (self.ipa(rd) & !(size(level - 1) - 1), level)
     }
 
-    /// A range of IPAs of one entry or a few.
+    /// An IPA range of a few entries.
     fn range(&mut self, rd: u64) -> (u64, u64) {
         let (base, level) = self.entry(rd, |entry| matches!(entry, Entry::Unassigned(_)));
         let length = self.draw.of(&[1, 1, 2, 3, 512, 600]) * size(level);
@@ -326,7 +323,7 @@ impl Hand<'_> {
     }
 
     pub fn realm_create(&mut self) -> Option<u64> {
-        let model = self.world.lock();
+        let model = self.shared.lock();
         let features = model.features;
         let used: Vec<u16> = model.realms.values().map(|realm| realm.vmid).collect();
         drop(model);
@@ -361,18 +358,21 @@ impl Hand<'_> {
         let rd = self.fresh_but(&tables);
         self.put(PARAMS, &params);
         let reply = self.call(fid::RMI_REALM_CREATE, &[rd, PARAMS]);
-        // Another one if the call was twisted.
-        (reply.status == Status::Success).then_some(self.made)
+        // A twist may have changed the RD.
+        (reply.status == Status::Success).then_some(self.last_rd)
     }
 
-    /// Granules in a row for start-level RTTs, delegated as far as may be.
+    /// Granules side by side for start-level RTTs, delegated if they can be.
     fn start_tables(&mut self, number: u64) -> u64 {
         let align = number.next_power_of_two() * 4096;
-        let model = self.world.lock();
+        let model = self.shared.lock();
         let fits = |base: &u64| {
             (0..number).all(|n| {
-                let kind = model.kind(base + n * 4096);
-                matches!(kind, Some(Kind::Delegated | Kind::Undelegated))
+                let kind = model.granule_state(base + n * 4096);
+                matches!(
+                    kind,
+                    Some(GranuleState::Delegated | GranuleState::Undelegated)
+                )
             })
         };
         let first = (RUN + 4096).next_multiple_of(align);
@@ -381,7 +381,7 @@ impl Hand<'_> {
         drop(model);
         let base = self.draw.some(&found).unwrap_or(first);
         for pa in (base..).step_by(4096).take(number as usize) {
-            if self.world.lock().kind(pa) == Some(Kind::Undelegated) {
+            if self.shared.lock().granule_state(pa) == Some(GranuleState::Undelegated) {
                 self.plain_call(fid::RMI_GRANULE_DELEGATE, &[pa]);
             }
         }
@@ -389,7 +389,7 @@ impl Hand<'_> {
     }
 
     pub fn rec_create(&mut self, rd: u64) {
-        let model = self.world.lock();
+        let model = self.shared.lock();
         let realm = &model.realms[&rd];
         let (index, aux) = (realm.rec_index, realm.aux_count.unwrap_or(0));
         drop(model);
@@ -414,7 +414,7 @@ impl Hand<'_> {
     }
 
     pub fn psci_complete(&mut self, rd: u64) {
-        let model = self.world.lock();
+        let model = self.shared.lock();
         let waiting = model.recs.iter().filter(|(_, rec)| rec.psci.is_some());
         let waiting: Vec<u64> = waiting.map(|(pa, _)| *pa).collect();
         drop(model);
@@ -425,19 +425,19 @@ impl Hand<'_> {
         self.call(fid::RMI_PSCI_COMPLETE, &args);
     }
 
-    /// The REC that a pending request names, if it lives.
+    /// The target of a pending PSCI request, if it still exists.
     fn psci_target(&mut self, calling: u64) -> Option<u64> {
         use super::state::Psci;
-        let model = self.world.lock();
+        let model = self.shared.lock();
         let rec = model.recs.get(&calling)?;
         let (Psci::CpuOn { target, .. } | Psci::AffinityInfo { target }) = rec.psci?;
         model.realms[&rec.rd].recs.get(&target).copied()
     }
 
-    fn data_create(&mut self, what: What, rd: u64) {
+    fn data_create(&mut self, kind: StepKind, rd: u64) {
         let (ipa, _) = self.entry_of_level_3(rd);
         let data = self.fresh();
-        if what == What::DataCreateUnknown {
+        if kind == StepKind::DataCreateUnknown {
             self.call(fid::RMI_DATA_CREATE_UNKNOWN, &[rd, data, ipa]);
             return;
         }
@@ -447,7 +447,7 @@ impl Hand<'_> {
         self.call(fid::RMI_DATA_CREATE, &[rd, data, ipa, SOURCE, flags]);
     }
 
-    /// An UNASSIGNED page, or any.
+    /// An UNASSIGNED page, or any page.
     fn entry_of_level_3(&mut self, rd: u64) -> (u64, i64) {
         for _ in 0..4 {
             let found = self.entry(rd, |entry| matches!(entry, Entry::Unassigned(_)));
@@ -471,11 +471,11 @@ impl Hand<'_> {
         let target = match self.draw.below(4) {
             0 => self.draw.bits() & ((1 << 47) - 1),
             1 => BLOCK,
-            _ => self.granule(Kind::Undelegated),
+            _ => self.granule(GranuleState::Undelegated),
         };
         let attributes = match self.draw.below(4) {
             0 => (self.draw.below(8) as u64) << 2 | (self.draw.below(4) as u64) << 6,
-            _ => SHARED,
+            _ => NS_ATTRIBUTES,
         };
         let address = target & !(size(level.clamp(1, 3)) - 1);
         let args = [rd, ipa, level.cast_unsigned(), address | attributes];
@@ -483,7 +483,7 @@ impl Hand<'_> {
     }
 
     fn set_ripas(&mut self, rd: u64) {
-        let model = self.world.lock();
+        let model = self.shared.lock();
         let waiting = model.recs.iter().filter(|(_, rec)| rec.change.is_some());
         let waiting: Vec<u64> = waiting.map(|(pa, _)| *pa).collect();
         drop(model);
@@ -491,9 +491,9 @@ impl Hand<'_> {
         self.apply_ripas(rec, rd);
     }
 
-    /// A part of a pending RIPAS change, or all of it.
+    /// RMI_RTT_SET_RIPAS for a pending RIPAS change, for a part of it or all of it.
     pub fn apply_ripas(&mut self, rec: u64, rd: u64) {
-        let model = self.world.lock();
+        let model = self.shared.lock();
         let (rd, change) = match model.recs.get(&rec) {
             Some(rec) => (rec.rd, rec.change),
             None => (rd, None),
@@ -508,13 +508,13 @@ impl Hand<'_> {
         self.call(fid::RMI_RTT_SET_RIPAS, &[rd, rec, base, top]);
     }
 
-    /// The page for entry records.
+    /// The page for the entry record.
     pub fn run_page(&self) -> u64 {
         if self.nested { NESTED_RUN } else { RUN }
     }
 }
 
-/// One field of the parameters becomes another.
+/// Changes one field of the parameters.
 fn twist_realm_params(params: &mut RealmParams, which: u8, how: u8) {
     match which % 11 {
         0 => params.flags ^= 1 << (how % 4),
@@ -531,7 +531,7 @@ fn twist_realm_params(params: &mut RealmParams, which: u8, how: u8) {
     }
 }
 
-/// One field of the parameters becomes another.
+/// Changes one field of the parameters.
 fn twist_rec_params(params: &mut RecParams, which: u8, how: u8) {
     match which % 6 {
         0 => params.mpidr ^= 1 << (how % 20),
@@ -543,16 +543,16 @@ fn twist_rec_params(params: &mut RecParams, which: u8, how: u8) {
     }
 }
 
-/// The Host takes back the last of what is not its own.
-pub fn undelegate_all(world: &World, host: &Host) {
+/// Undelegates all granules that are still DELEGATED.
+pub fn undelegate_all(shared: &SharedModel, host: &Host) {
     let delegated: Vec<u64> = {
-        let model = world.lock();
+        let model = shared.lock();
         let all = model.granules.iter();
-        let own = all.filter(|(_, granule)| granule.kind == Kind::Delegated);
+        let own = all.filter(|(_, granule)| granule.state == GranuleState::Delegated);
         own.map(|(pa, _)| *pa).collect()
     };
     for pa in delegated {
-        Hand::new(world, host).plain_call(fid::RMI_GRANULE_UNDELEGATE, &[pa]);
+        Stepper::new(shared, host).plain_call(fid::RMI_GRANULE_UNDELEGATE, &[pa]);
         host.board().memory.assert_no_stale(Pa(pa));
     }
 }

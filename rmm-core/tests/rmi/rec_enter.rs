@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! RMI_REC_ENTER: failure conditions, their order, and the first entry.
+//! RMI_REC_ENTER: failure conditions, their order, and fields of the entry record without a rule.
+//!
+//! The effects of an entry on the Realm are tests of `rmm-core/tests/realm`.
 
-use super::{assert_reason, assert_record, flags, with_page, with_recs};
-use rmm_abi::mpidr::index_to_mpidr_el1;
-use rmm_abi::psci;
-use rmm_abi::rmi::{RecEnter, RecEnterFlags, RecExitReason};
-use rmm_core::fake::{Access, Host, Status, Zoo};
+use rmm_abi::psci::AFFINITY_OFF;
+use rmm_abi::psci::fid::{PSCI_AFFINITY_INFO, PSCI_CPU_OFF};
+use rmm_abi::rmi::{RecEnter, RecEnterFlags, RecExitReason, RecRun};
+use rmm_core::fake::{
+    BadAddress, Host, RealmAccess, Samples, Status, assert_reason, assert_record, entry_flags,
+};
 use rmm_granule::GranuleState;
 use rmm_granule::fake::Pas;
+use zerocopy::{FromZeros, IntoBytes};
 
 const EMUL_MMIO: RecEnterFlags = RecEnterFlags::EMUL_MMIO;
 const INJECT_SEA: RecEnterFlags = RecEnterFlags::INJECT_SEA;
@@ -16,26 +20,26 @@ const INJECT_SEA: RecEnterFlags = RecEnterFlags::INJECT_SEA;
 #[test]
 fn run_align_bound_pas() {
     let host = Host::new();
-    let zoo = Zoo::new(&host);
-    zoo.realm.activate();
-    let rec = zoo.realm.rec_pa(0);
-    for bad in zoo.bad_ns(&[]) {
+    let samples = Samples::new(&host);
+    samples.realm.activate();
+    let rec = samples.realm.rec_pa(0);
+    for bad in samples.bad_ns(&[]) {
         assert_eq!(host.rec_enter(rec, bad.pa), Status::Input, "{bad:x?}");
     }
-    assert_eq!(host.rec_enter(rec, zoo.undelegated), Status::Success);
+    assert_eq!(host.rec_enter(rec, samples.undelegated), Status::Success);
 }
 
 // Conformance: RMI_REC_ENTER rec_align, rec_bound, rec_gran_state, rec<others
 #[test]
 fn rec_align_bound_gran_state() {
     let host = Host::new();
-    let zoo = Zoo::new(&host);
-    zoo.realm.activate();
+    let samples = Samples::new(&host);
+    samples.realm.activate();
     let run = host.page();
-    for bad in zoo.bad(GranuleState::Rec) {
+    for bad in samples.bad(GranuleState::Rec) {
         assert_eq!(host.rec_enter(bad.pa, run), Status::Input, "{bad:x?}");
     }
-    let rec = zoo.good(GranuleState::Rec);
+    let rec = samples.good(GranuleState::Rec);
     assert_eq!(host.rec_enter(rec, run), Status::Success);
 }
 
@@ -47,7 +51,8 @@ fn realm_new() {
     let (_first, _second) = (realm.rec(true), realm.rec(false));
     for rec in [0, 1] {
         let (status, _) = realm.try_enter(rec, |_| ());
-        // rec_runnable has no order against it; the answer is always the same.
+        // The specification has no order between this and rec_runnable; the answer is the same
+        // each time.
         assert_eq!(status, Status::Realm(0));
     }
 }
@@ -56,7 +61,7 @@ fn realm_new() {
 #[test]
 fn system_off() {
     let host = Host::new();
-    let realm = with_recs(&host, 2);
+    let realm = host.realm().with_page(2);
     realm.turn_off();
     for rec in [0, 1] {
         let (status, _) = realm.try_enter(rec, |_| ());
@@ -68,7 +73,7 @@ fn system_off() {
 #[test]
 fn rec_state() {
     let host = Host::new();
-    let realm = with_page(&host);
+    let realm = host.realm().with_page(1);
     let (rec, run) = (realm.rec_pa(0), host.page());
     realm.script(0, move |cpu| async move {
         let status = cpu.meanwhile(|host| host.rec_enter(rec, run));
@@ -84,9 +89,9 @@ fn rec_runnable() {
     let realm = host.realm().active(2);
     assert_eq!(realm.try_enter(1, |_| ()).0, Status::Rec);
     realm.script(0, |cpu| async move {
-        let _never = cpu.smc(&[psci::fid::PSCI_CPU_OFF]).await;
+        let _never = cpu.smc(&[PSCI_CPU_OFF]).await;
     });
-    realm.may_be_unfinished();
+    realm.allow_unfinished_scripts();
     assert_reason(&realm.enter(0), RecExitReason::Psci);
     assert_eq!(realm.try_enter(0, |_| ()).0, Status::Rec);
 }
@@ -97,8 +102,8 @@ fn rec_psci() {
     let host = Host::new();
     let realm = host.realm().active(2);
     realm.script(0, |cpu| async move {
-        let gprs = cpu.smc(&[psci::fid::PSCI_AFFINITY_INFO, 1, 0]).await;
-        assert_eq!(gprs[0], psci::AFFINITY_OFF);
+        let gprs = cpu.smc(&[PSCI_AFFINITY_INFO, 1, 0]).await;
+        assert_eq!(gprs[0], AFFINITY_OFF);
     });
     assert_reason(&realm.enter(0), RecExitReason::Psci);
     assert_eq!(realm.try_enter(0, |_| ()).0, Status::Rec);
@@ -107,13 +112,13 @@ fn rec_psci() {
     assert_reason(&realm.enter(0), RecExitReason::Irq);
 }
 
-/// Asserts that entry fails for these values of the GIC, and leaves no trace.
+/// Asserts that an entry with these GIC fields fails and changes no list register of the REC.
 fn refuses_gic(what: &str, fields: impl FnOnce(&mut RecEnter)) {
     let host = Host::new();
     let realm = host.realm().active(1);
     realm.script(0, |cpu| async move {
         let lrs = cpu.gic(|gic| gic.lrs);
-        assert_eq!(lrs, [0; 16], "of a failed entry");
+        assert_eq!(lrs, [0; 16], "loaded by a failed entry");
     });
     assert_eq!(realm.try_enter(0, fields).0, Status::Rec, "{what}");
     assert_reason(&realm.enter(0), RecExitReason::Irq);
@@ -144,7 +149,7 @@ fn rec_gicv3() {
             });
         }
     }
-    refuses_gic("twice", |enter| {
+    refuses_gic("the same vINTID twice", |enter| {
         (enter.gicv3_lrs[1], enter.gicv3_lrs[2]) = (pending | 27, pending | 27);
     });
 }
@@ -157,14 +162,14 @@ fn rec_gicv3_accepts() {
     realm.script(0, |cpu| async move {
         cpu.gic(|gic| assert_eq!(gic.lrs[4..], [0; 12]));
     });
-    let beyond = realm.enter_with(0, |enter| {
+    let exit = realm.enter_with(0, |enter| {
         enter.gicv3_hcr = 0x40FE;
         enter.gicv3_lrs[0] = 1 << 62 | 1 << 60 | 0xA0 << 48 | 27;
         enter.gicv3_lrs[1] = 3 << 62 | 1 << 41 | 8192;
-        // There are four list registers.
+        // The CPU has four list registers.
         enter.gicv3_lrs[4..].fill(u64::MAX);
     });
-    assert_eq!(beyond.gicv3_lrs[4..], [0; 12]);
+    assert_eq!(exit.gicv3_lrs[4..], [0; 12]);
 }
 
 // Conformance: RMI_REC_ENTER rec_mmio, rec_mmio_both
@@ -172,16 +177,16 @@ fn rec_gicv3_accepts() {
 #[test]
 fn rec_mmio() {
     let host = Host::new();
-    let realm = with_page(&host);
+    let realm = host.realm().with_page(1);
     let device = realm.unprotected();
     realm.script(0, move |cpu| async move {
         cpu.irq().await;
-        let exclusive = Access::load(device).without_syndrome();
-        cpu.access(exclusive).await.expect("mapped in the end");
+        let exclusive = RealmAccess::load(device).without_syndrome();
+        cpu.access(exclusive).await.expect("shared memory");
     });
     let refused = |what: &str| {
         for also in [EMUL_MMIO, EMUL_MMIO | INJECT_SEA] {
-            let (status, _) = realm.try_enter(0, flags(also));
+            let (status, _) = realm.try_enter(0, entry_flags(also));
             assert_eq!(status, Status::Rec, "{what}");
         }
     };
@@ -196,9 +201,9 @@ fn rec_mmio() {
 
 // Conformance: Bugs others fixed stale_isv
 #[test]
-fn emul_mmio_is_good_for_one_entry() {
+fn rec_mmio_at_the_second_entry() {
     let host = Host::new();
-    let realm = with_page(&host);
+    let realm = host.realm().with_page(1);
     let device = realm.unprotected();
     realm.script(0, move |cpu| async move {
         assert_eq!(cpu.read(device).await, Ok(7));
@@ -210,20 +215,20 @@ fn emul_mmio_is_good_for_one_entry() {
         enter.gprs[0] = 7;
     });
     assert_reason(&exit, RecExitReason::Irq);
-    assert_eq!(realm.try_enter(0, flags(EMUL_MMIO)).0, Status::Rec);
+    assert_eq!(realm.try_enter(0, entry_flags(EMUL_MMIO)).0, Status::Rec);
     assert_reason(&realm.enter(0), RecExitReason::Irq);
 }
 
 #[test]
-fn a_failed_entry_keeps_what_is_pending() {
+fn a_failed_entry_keeps_the_pending_access() {
     let host = Host::new();
-    let realm = with_page(&host);
+    let realm = host.realm().with_page(1);
     let device = realm.unprotected();
     realm.script(0, move |cpu| async move {
         assert_eq!(cpu.read(device).await, Ok(9));
     });
     assert_reason(&realm.enter(0), RecExitReason::Sync);
-    // Both flags are right, the GIC is not.
+    // rec_gicv3, while the flag is right.
     let (status, _) = realm.try_enter(0, |enter| {
         enter.flags = EMUL_MMIO.bits();
         enter.gicv3_hcr = 1;
@@ -247,15 +252,15 @@ fn alias() {
 
 // Conformance: RMI_REC_ENTER run_late
 #[test]
-fn the_record_moved_away_while_the_realm_runs() {
+fn run_moves_to_another_pas_while_the_realm_runs() {
     let host = Host::new();
-    let realm = with_page(&host);
+    let realm = host.realm().with_page(1);
     let run = realm.rec_of(0).run;
     realm.script(0, move |cpu| async move {
         cpu.write(0, 1).await.expect("RAM");
         cpu.meanwhile(|host| host.move_to(run, Pas::Secure));
         cpu.irq().await;
-        assert_eq!(cpu.read(0).await, Ok(1), "it has run");
+        assert_eq!(cpu.read(0).await, Ok(1), "the Realm has run");
     });
     host.leniently(|| {
         realm.prepare(run, |_| ());
@@ -263,50 +268,6 @@ fn the_record_moved_away_while_the_realm_runs() {
     });
     host.move_to(run, Pas::NonSecure);
     assert_reason(&realm.enter(0), RecExitReason::Irq);
-}
-
-// Conformance: RMI_REC_CREATE registers, runnable, mpidr, nothing_pending
-#[test]
-fn the_first_entry() {
-    let host = Host::new();
-    let realm = host.realm().create();
-    let mut params = realm.rec_params(0, true);
-    params.pc = 0x1234_5678_9ABC;
-    for (n, gpr) in (0..).zip(&mut params.gprs) {
-        *gpr = 0x100 + n;
-    }
-    let _rec = realm.rec_with(&params);
-    for index in 1..18 {
-        let _rec = realm.rec(index == 17);
-    }
-    realm.activate();
-    realm.script(0, |cpu| async move {
-        let gprs = cpu.gprs();
-        for (n, gpr) in (0..).zip(gprs) {
-            assert_eq!(gpr, if n < 8 { 0x100 + n } else { 0 }, "X{n}");
-        }
-        cpu.context(|context| {
-            assert_eq!(context.pc, 0x1234_5678_9ABC);
-            assert_eq!(context.pstate, 0x3C5, "EL1h, DAIF masked");
-            assert_eq!(context.vmpidr, index_to_mpidr_el1(0));
-        });
-        cpu.el1(|el1| {
-            assert_eq!(el1.sctlr & 1, 0, "stage 1 off");
-            assert_eq!(el1.sctlr >> 25 & 1, 0, "little-endian");
-            assert_eq!((el1.vbar, el1.ttbr0, el1.tcr, el1.sp_el1), (0, 0, 0, 0));
-        });
-        cpu.own(|sp_el0, keys| assert_eq!((*sp_el0, *keys), (0, [0; 10])));
-        let simd = cpu.simd(|simd| simd.q).await.expect("FP/SIMD");
-        assert_eq!(simd, [[0; 2]; 32]);
-    });
-    realm.script(17, |cpu| async move {
-        // Aff1 1, Aff0 1.
-        assert_eq!(cpu.context(|context| context.vmpidr), 1 << 31 | 0x101);
-    });
-    for rec in [0, 17] {
-        let exit = realm.enter(rec);
-        assert_record(&exit, RecExitReason::Irq, |_| ());
-    }
 }
 
 // Conformance: RMI_REC_ENTER other_fields, inject_sea_ignored
@@ -331,21 +292,108 @@ fn entry_fields_without_a_rule_are_ignored() {
     }
 }
 
-// Conformance: REC exits irq_pending
+/// Asserts that an entry of `rec` with `record` fails with `status`, but with INPUT while one of
+/// the addresses is bad. The memory at a bad address has the same content, if it is Host memory.
+fn assert_addresses_first(host: &Host, record: &RecRun, rec: u64, status: Status) {
+    let samples = Samples::new(host);
+    let run = host.page_with(record.as_bytes());
+    let bad = samples.bad_ns(record.as_bytes());
+    assert_bad_addresses(host, &bad, rec, run);
+    assert_eq!(host.rec_enter(rec, run), status, "the right addresses");
+}
+
+fn assert_bad_addresses(host: &Host, records: &[BadAddress], rec: u64, run: u64) {
+    for bad in records.iter().chain(&Samples::unaligned(run)) {
+        assert_eq!(host.rec_enter(rec, bad.pa), Status::Input, "run {bad:x?}");
+    }
+    for bad in Samples::unaligned(rec) {
+        assert_eq!(host.rec_enter(bad.pa, run), Status::Input, "rec {bad:x?}");
+    }
+}
+
+// Conformance: RMI_REC_ENTER run<realm_new, rec_align<realm_new
 #[test]
-fn an_interrupt_that_is_pending_leaves_at_once() {
+fn addresses_before_realm_new() {
+    let host = Host::new();
+    let realm = host.realm().create();
+    let rec = realm.rec_pa(realm.rec(true));
+    assert_addresses_first(&host, &RecRun::new_zeroed(), rec, Status::Realm(0));
+}
+
+// Conformance: RMI_REC_ENTER run<system_off, rec_align<system_off
+#[test]
+fn addresses_before_system_off() {
     let host = Host::new();
     let realm = host.realm().active(1);
-    realm.script(0, |cpu| async move {
-        assert!(cpu.context(|context| context.pc) != 0);
+    realm.turn_off();
+    assert_addresses_first(
+        &host,
+        &RecRun::new_zeroed(),
+        realm.rec_pa(0),
+        Status::Realm(1),
+    );
+}
+
+// Conformance: RMI_REC_ENTER run<rec_state, rec_align<rec_state
+#[test]
+fn addresses_before_rec_state() {
+    let host = Host::new();
+    let samples = Samples::new(&host);
+    let (bad, run) = (samples.bad_ns(&[]), host.page());
+    let realm = host.realm().active(1);
+    let rec = realm.rec_pa(0);
+    realm.script(0, move |cpu| async move {
+        cpu.meanwhile(|host| {
+            assert_bad_addresses(host, &bad, rec, run);
+            assert_eq!(host.rec_enter(rec, run), Status::Rec, "RUNNING");
+        });
     });
-    host.set_irq(true);
-    for _ in 0..2 {
-        assert_record(&realm.enter(0), RecExitReason::Irq, |_| ());
-    }
-    host.set_irq(false);
-    host.set_fiq(true);
-    assert_record(&realm.enter(0), RecExitReason::Fiq, |_| ());
-    host.set_fiq(false);
-    assert_record(&realm.enter(0), RecExitReason::Irq, |_| ());
+    assert_reason(&realm.enter(0), RecExitReason::Irq);
+}
+
+// Conformance: RMI_REC_ENTER run<rec_runnable, rec_align<rec_runnable
+#[test]
+fn addresses_before_rec_runnable() {
+    let host = Host::new();
+    let realm = host.realm().active(2);
+    assert_addresses_first(&host, &RecRun::new_zeroed(), realm.rec_pa(1), Status::Rec);
+    realm.script(0, |cpu| async move {
+        let _never = cpu.smc(&[PSCI_CPU_OFF]).await;
+    });
+    realm.allow_unfinished_scripts();
+    assert_reason(&realm.enter(0), RecExitReason::Psci);
+    assert_addresses_first(&host, &RecRun::new_zeroed(), realm.rec_pa(0), Status::Rec);
+}
+
+// Conformance: RMI_REC_ENTER run<rec_psci, rec_align<rec_psci
+#[test]
+fn addresses_before_rec_psci() {
+    let host = Host::new();
+    let realm = host.realm().active(2);
+    realm.script(0, |cpu| async move {
+        let _gprs = cpu.smc(&[PSCI_AFFINITY_INFO, 1, 0]).await;
+    });
+    realm.allow_unfinished_scripts();
+    assert_reason(&realm.enter(0), RecExitReason::Psci);
+    assert_addresses_first(&host, &RecRun::new_zeroed(), realm.rec_pa(0), Status::Rec);
+}
+
+// Conformance: RMI_REC_ENTER run<rec_gicv3, rec_align<rec_gicv3
+#[test]
+fn addresses_before_rec_gicv3() {
+    let host = Host::new();
+    let realm = host.realm().active(1);
+    let mut record = RecRun::new_zeroed();
+    record.enter.gicv3_hcr = 1;
+    assert_addresses_first(&host, &record, realm.rec_pa(0), Status::Rec);
+}
+
+// Conformance: RMI_REC_ENTER run<rec_mmio, rec_align<rec_mmio
+#[test]
+fn addresses_before_rec_mmio() {
+    let host = Host::new();
+    let realm = host.realm().with_page(1);
+    let mut record = RecRun::new_zeroed();
+    record.enter.flags = RecEnterFlags::EMUL_MMIO.bits();
+    assert_addresses_first(&host, &record, realm.rec_pa(0), Status::Rec);
 }

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Steps that run a Realm: entries, and what the Realm does in them.
+//! Steps that run a Realm: entries, and the instructions of the Realm.
 
-use super::drive::Hand;
-use super::guest::{Instruction, Memory};
-use super::ops::{Op, What};
+use super::instructions::{Instruction, Memory};
 use super::state::{LastExit, RealmState};
+use super::step::{Step, StepKind};
+use super::stepper::Stepper;
 use super::tables::{Entry, Ripas};
 use rmm_abi::mpidr::index_to_mpidr_el1;
 use rmm_abi::rmi::RecEnter;
 use rmm_abi::{psci, rsi, smccc};
 use zerocopy::FromZeros;
 
-/// Values of a list register that are valid.
+/// Valid values of a list register.
 const VALID_LRS: &[u64] = &[
     0,
     1 << 62 | 27,
@@ -19,7 +19,7 @@ const VALID_LRS: &[u64] = &[
     1 << 63 | 8192,
     1 << 62 | 1 << 41 | 33,
 ];
-/// Values that are not, the last where there is a register.
+/// Invalid values of a list register.
 const INVALID_LRS: &[u64] = &[
     1 << 62 | 1020,
     1 << 61,
@@ -27,19 +27,19 @@ const INVALID_LRS: &[u64] = &[
     1 << 63 | 27,
 ];
 
-impl Hand<'_> {
-    /// An entry with nothing to it: nothing is left to do but what was under way.
+impl Stepper<'_> {
+    /// An entry without flags and without new instructions.
     pub fn plain_entry(&mut self, rec: u64) {
         let enter = RecEnter::new_zeroed();
         let run = self.run_page();
         self.enter(rec, run, &enter, Vec::new(), false);
     }
 
-    /// An entry of a REC of this Realm.
+    /// An entry of a REC, mostly of this Realm.
     pub fn some_entry(&mut self, rd: u64) {
         let rec = self.ready_rec(rd);
         let mut enter = RecEnter::new_zeroed();
-        let last = self.world.lock().recs.get(&rec).map(|rec| rec.last);
+        let last = self.shared.lock().recs.get(&rec).map(|rec| rec.last);
         enter.flags = match last {
             Some(LastExit::Emulatable) => self.draw.of(&[0, 1, 1, 2, 3, 1]),
             Some(LastExit::Unprotected) => self.draw.of(&[0, 2, 2]),
@@ -55,12 +55,12 @@ impl Hand<'_> {
             enter.gicv3_lrs[n] = VALID_LRS[(first + n) % VALID_LRS.len()];
         }
         if self.draw.once_in(12) {
-            // There are four; a fifth is not looked at.
+            // There are four list registers; a fifth is ignored.
             enter.gicv3_lrs[self.draw.below(5)] = self.draw.of(INVALID_LRS);
         } else if self.draw.once_in(24) {
             enter.gicv3_hcr |= 1 << self.draw.below(64);
         }
-        let rd = self.world.lock().recs.get(&rec).map_or(rd, |rec| rec.rd);
+        let rd = self.shared.lock().recs.get(&rec).map_or(rd, |rec| rec.rd);
         let todo = (0..self.draw.below(4)).map(|_| self.instruction(rd, rec));
         let todo: Vec<Instruction> = todo.collect();
         let interrupted = self.draw.once_in(12);
@@ -68,9 +68,9 @@ impl Hand<'_> {
         self.enter(rec, run, &enter, todo, interrupted);
     }
 
-    /// A REC that can be entered, if there is one and mostly.
+    /// A REC, mostly one that can be entered.
     pub fn ready_rec(&mut self, rd: u64) -> u64 {
-        let model = self.world.lock();
+        let model = self.shared.lock();
         let all = model.recs.iter();
         let ready = all.filter(|(_, rec)| {
             let waits = rec.psci.is_some() || rec.running || !rec.runnable;
@@ -100,35 +100,35 @@ impl Hand<'_> {
         }
     }
 
-    /// What a Host on another CPU does while this one runs the REC.
+    /// A step of a Host on another CPU while the REC runs.
     fn meanwhile(&mut self) -> Instruction {
-        let whats = [
-            What::DataDestroy,
-            What::DataCreateUnknown,
-            What::Unmap,
-            What::Map,
-            What::RttFold,
-            What::RttDestroy,
-            What::RttCreate,
-            What::Enter,
-            What::SetRipas,
-            What::RecDestroy,
-            What::RealmDestroy,
-            What::PsciComplete,
-            What::Delegate,
-            What::Undelegate,
-            What::Tables,
+        let kinds = [
+            StepKind::DataDestroy,
+            StepKind::DataCreateUnknown,
+            StepKind::Unmap,
+            StepKind::Map,
+            StepKind::RttFold,
+            StepKind::RttDestroy,
+            StepKind::RttCreate,
+            StepKind::Enter,
+            StepKind::SetRipas,
+            StepKind::RecDestroy,
+            StepKind::RealmDestroy,
+            StepKind::PsciComplete,
+            StepKind::Delegate,
+            StepKind::Undelegate,
+            StepKind::Tables,
         ];
         let twist = self.draw.once_in(4);
-        let op = Op {
-            what: self.draw.of(&whats),
+        let step = Step {
+            kind: self.draw.of(&kinds),
             numbers: self.draw.inner(),
             twist: twist.then(|| (self.draw.below(256) as u8, self.draw.below(256) as u8)),
         };
-        Instruction::Meanwhile(Box::new(op))
+        Instruction::Meanwhile(Box::new(step))
     }
 
-    /// An IPA with memory behind it, or any.
+    /// An IPA, mostly one to which memory is mapped.
     fn mapped_ipa(&mut self, rd: u64) -> u64 {
         let offset = self.draw.of(&[0, 8, 0x100, 0xFF8]);
         let page = if self.draw.once_in(3) {
@@ -139,16 +139,16 @@ impl Hand<'_> {
             let (base, _) = self.entry(rd, mapped);
             base + self.draw.of(&[0, 0, 4096])
         };
-        // The CPU has no wider addresses than these.
+        // No CPU has wider IPAs.
         let page = if page < 1 << 52 {
             page
         } else {
-            self.world.lock().realms[&rd].tables.end() - 4096
+            self.shared.lock().realms[&rd].tables.end() - 4096
         };
         page | offset
     }
 
-    /// An IPA in RAM with a DATA Granule behind it, mostly.
+    /// An IPA, mostly one of RIPAS RAM with a DATA granule.
     fn ram_ipa(&mut self, rd: u64) -> u64 {
         let has_ram = |entry: &Entry| matches!(entry, Entry::Assigned(Ripas::Ram, _));
         match self.draw.below(4) {
@@ -190,7 +190,7 @@ impl Hand<'_> {
         vec![rsi::fid::RSI_IPA_STATE_SET, base, top, ripas, flags]
     }
 
-    /// Has a REC ask for a RIPAS change.
+    /// Enters a REC, which requests a RIPAS change.
     pub fn ripas_request(&mut self, rd: u64, rec: u64) {
         let (base, top) = self.protected_range(rd);
         let ripas = self.draw.below(2) as u64;
@@ -209,7 +209,7 @@ impl Hand<'_> {
 
     pub fn psci_call(&mut self, rd: u64, rec: u64) -> Vec<u64> {
         use psci::fid::*;
-        let model = self.world.lock();
+        let model = self.shared.lock();
         let count = model.realms[&rd].rec_index;
         let half = model.realms[&rd].tables.half();
         let own = model.recs.get(&rec).map_or(0, |rec| rec.index);

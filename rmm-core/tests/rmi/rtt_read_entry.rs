@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! RMI_RTT_READ_ENTRY.
 
-use super::{DESTROYED, EMPTY, GIB, MIB, NO_LEVELS, RAM};
-use rmm_core::fake::{Config, EntryReport, Host, PAGE, Status, TestRealm, features};
-use rmm_core::machine::CpuFeatures;
+use super::NO_LEVELS;
+use rmm_core::fake::{
+    DESTROYED, EMPTY, EntryReport, GIB, Host, MIB, PAGE, RAM, Status, TestRealm, lpa2_features,
+};
 
 /// All outputs zero.
 const NOTHING: EntryReport = EntryReport {
@@ -15,8 +16,7 @@ const NOTHING: EntryReport = EntryReport {
 
 addresses! {
     // Conformance: RMI_RTT_READ_ENTRY rd_align, rd_bound, rd_state, outputs
-    rd_align_bound_state: Rd => Status::Success, |host, zoo, pa| {
-        let _ = zoo;
+    rd_align_bound_state: Rd => Status::Success, |host, samples, pa| {
         let (status, report) = host.rtt_read_entry(pa, 0, 3);
         assert_eq!(report == NOTHING, status == Status::Input);
         status
@@ -92,18 +92,18 @@ fn unassigned() {
 
 // Conformance: RMI_RTT_READ_ENTRY assigned
 #[test]
-fn assigned_shows_the_address_alone() {
+fn assigned() {
     let host = Host::new();
     let realm = host.realm().create();
     realm.tables(0, 3);
     let ram = realm.data(0, &[]);
-    let empty = realm.unknown(PAGE);
+    let empty = realm.data_unknown(PAGE);
     assert_eq!(realm.entry(0, 3), EntryReport::assigned(3, ram, RAM));
     assert_eq!(realm.entry(PAGE, 3), EntryReport::assigned(3, empty, EMPTY));
     let base = realm.block(2 * MIB);
     for ipa in [2 * MIB, 2 * MIB + 7 * PAGE] {
         let report = EntryReport::assigned(2, base, EMPTY);
-        assert_eq!(realm.entry(ipa, 3), report, "a block's base");
+        assert_eq!(realm.entry(ipa, 3), report, "the base of the block");
     }
 }
 
@@ -149,14 +149,7 @@ fn concatenated_tables() {
 
 #[test]
 fn level_minus_1() {
-    let host = Host::with(Config {
-        features: CpuFeatures {
-            pa_bits: 52,
-            lpa2: true,
-            ..features()
-        },
-        ..Config::default()
-    });
+    let host = Host::with_features(lpa2_features());
     let realm = host.realm().params(|p| p.flags = 1).ipa(52, -1, 1);
     let realm = realm.create();
     assert_eq!(realm.entry(0, -1), EntryReport::unassigned(-1, EMPTY));
@@ -165,7 +158,7 @@ fn level_minus_1() {
     let data = realm.data(ipa, &[]);
     assert_eq!(realm.entry(ipa, 3), EntryReport::assigned(3, data, RAM));
     assert_eq!(realm.entry(ipa, -1).state, 2);
-    // The index of a status word is 8 bits wide.
+    // The index of a status word has 8 bits.
     let granule = realm.granule();
     let status = host.data_create_unknown(realm.rd, granule, 6 << 48);
     assert_eq!(status, Status::Rtt(-1));

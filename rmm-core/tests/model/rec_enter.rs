@@ -3,12 +3,13 @@
 
 use super::commands::REC_GRAN;
 use super::conditions::{Conditions, cover};
-use super::guest::{Expected, Instruction, exit_record};
-use super::state::{Kind, LastExit, Model, RealmState};
+use super::instructions::{Expected, Instruction, exit_record};
+use super::state::{LastExit, Model, RealmState};
 use super::tables::Ripas;
 use rmm_abi::rmi::{RecEnter, RecExit, RecExitReason};
-use rmm_core::fake::Status;
+use rmm_core::fake::{Status, describe_record};
 use rmm_core::machine::CpuFeatures;
+use rmm_granule::GranuleState;
 use zerocopy::IntoBytes;
 
 const RUN: [&str; 3] = ["run_align", "run_bound", "run_pas"];
@@ -19,12 +20,12 @@ const TRAP_WFE: u64 = 1 << 3;
 const REJECT: u64 = 1 << 4;
 
 impl Model {
-    /// The failure conditions of an entry with these fields; the fields count only if the page can
-    /// be read.
+    /// The failure conditions of an entry with these fields, which matter only if the page is
+    /// readable.
     pub fn entry_conditions(&self, rec: u64, run: u64, enter: &RecEnter) -> Conditions {
         let mut c = Conditions::of("REC_ENTER");
         let readable = self.check_ns(&mut c, RUN, run);
-        if !self.check(&mut c, REC_GRAN, rec, Kind::Rec) {
+        if !self.check(&mut c, REC_GRAN, rec, GranuleState::Rec) {
             return c;
         }
         let rec = &self.recs[&rec];
@@ -45,7 +46,7 @@ impl Model {
         c
     }
 
-    /// The status of an entry.
+    /// Asserts that the conditions permit this status of an entry.
     pub fn judge_entry(c: &Conditions, status: Status) {
         let first: &[&str] = &[
             "rec_align",
@@ -67,7 +68,8 @@ impl Model {
         c.judge(status, &[(first, then)]);
     }
 
-    /// What an entry does before the Realm runs. `interrupted`: it will not run at all.
+    /// Makes the changes of an entry before the Realm runs. If it is interrupted, the Realm does
+    /// not run.
     pub fn begin(
         &mut self,
         rec_pa: u64,
@@ -89,7 +91,7 @@ impl Model {
         let last = std::mem::replace(&mut rec.last, LastExit::Other);
         let change = rec.change.take();
         let host_call = rec.host_call;
-        match &rec.doing {
+        match &rec.current {
             Some(Instruction::Memory(memory)) if flag(INJECT_SEA) && last != LastExit::Other => {
                 rec.expected = Self::injected(memory);
             }
@@ -118,7 +120,8 @@ impl Model {
         }
     }
 
-    /// The REC is back from a run that came to this record.
+    /// Asserts that the REC has left with the expected exit record; `None` if the record was not
+    /// written.
     pub fn finish(&mut self, rec: u64, found: Option<&RecExit>) {
         let rec = self.rec(rec);
         rec.running = false;
@@ -127,24 +130,24 @@ impl Model {
             return;
         };
         let Some(mut expected) = expected else {
-            panic!("an exit that was not to come: {}", summary(found));
+            panic!("unexpected exit:\n{}", describe_record(found));
         };
-        cover("an exit", reason(&expected));
+        cover("REC exit", reason(&expected));
         expected.gicv3_hcr = rec.gic.0;
         expected.gicv3_lrs = rec.gic.1;
-        // What the CPU makes of these.
+        // The CPU computes it from the list registers.
         expected.gicv3_misr = found.gicv3_misr;
         let same = expected.as_bytes() == found.as_bytes();
         assert!(
             same,
-            "exit record:\n{}, expected\n{}",
-            summary(found),
-            summary(&expected)
+            "exit record:\n{}expected:\n{}",
+            describe_record(found),
+            describe_record(&expected)
         );
     }
 }
 
-/// For the statistics.
+/// The kind of an exit, for the statistics.
 fn reason(exit: &RecExit) -> &'static str {
     match (exit.exit_reason, exit.esr >> 26, exit.esr >> 24 & 1) {
         (0, 0x24, 1) => "emulatable abort",
@@ -159,16 +162,7 @@ fn reason(exit: &RecExit) -> &'static str {
     }
 }
 
-/// What of an exit record is not zero.
-fn summary(exit: &RecExit) -> String {
-    let words = exit.as_bytes().as_chunks::<8>().0;
-    let words = words.iter().map(|word| u64::from_le_bytes(*word));
-    let some = words.enumerate().filter(|(_, word)| *word != 0);
-    let text = some.map(|(n, word)| format!("{:#x}: {word:#x}", 8 * n));
-    text.collect::<Vec<_>>().join(", ")
-}
-
-/// `gicv3_hcr` and `gicv3_lrs` are valid (rmi-structs-1.0, 5.2).
+/// Whether `gicv3_hcr` and `gicv3_lrs` are valid (A6.1).
 fn is_valid_gic(enter: &RecEnter, features: &CpuFeatures) -> bool {
     if enter.gicv3_hcr & !0x40FE != 0 {
         return false;

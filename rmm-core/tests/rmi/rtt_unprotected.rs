@@ -1,28 +1,27 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! RMI_RTT_MAP_UNPROTECTED and RMI_RTT_UNMAP_UNPROTECTED.
 
-use super::{EMPTY, GIB, MIB, NO_LEVELS};
-use rmm_core::fake::{Config, EntryReport, Host, PAGE, Status, TestRealm, features};
-use rmm_core::machine::CpuFeatures;
+use super::{DEVICE, NO_LEVELS};
+use rmm_core::fake::{
+    EMPTY, EntryReport, GIB, Host, MIB, NS_ATTRIBUTES, PAGE, Status, TestRealm, lpa2_features,
+};
 use rmm_granule::GranuleState;
 
-/// MemAttr Normal Write-Back, S2AP read and write.
-const WB_RW: u64 = 6 << 2 | 3 << 6;
-/// An address that is aligned to any block.
+/// An address that is aligned to a block of each level.
 const PA: u64 = 0x40_0000_0000;
 
 addresses! {
     // Conformance: RMI_RTT_MAP_UNPROTECTED rd_align, rd_bound, rd_state
-    map_rd_align_bound_state: Rd => Status::Success, |host, zoo, pa| {
-        let ipa = zoo.realm.unprotected();
-        zoo.realm.tables(ipa, 3);
-        host.rtt_map_unprotected(pa, ipa, 3, PA | WB_RW)
+    map_rd_align_bound_state: Rd => Status::Success, |host, samples, pa| {
+        let ipa = samples.realm.unprotected();
+        samples.realm.tables(ipa, 3);
+        host.rtt_map_unprotected(pa, ipa, 3, PA | NS_ATTRIBUTES)
     };
     // Conformance: RMI_RTT_UNMAP_UNPROTECTED rd_align, rd_bound, rd_state, outputs
-    unmap_rd_align_bound_state: Rd => Status::Success, |host, zoo, pa| {
-        let ipa = zoo.realm.unprotected();
-        if zoo.realm.entry(ipa, 3).state == 0 {
-            zoo.realm.share(ipa, zoo.undelegated);
+    unmap_rd_align_bound_state: Rd => Status::Success, |host, samples, pa| {
+        let ipa = samples.realm.unprotected();
+        if samples.realm.entry(ipa, 3).state == 0 {
+            samples.realm.share(ipa, samples.undelegated);
         }
         let (status, top) = host.rtt_unmap_unprotected(pa, ipa, 3);
         assert_eq!(top == 0, status == Status::Input);
@@ -40,19 +39,12 @@ fn unmap(realm: &TestRealm<'_>, ipa: u64, level: i64) -> (Status, u64) {
 
 fn both_input(realm: &TestRealm<'_>, ipa: u64, level: i64) {
     let what = format!("ipa {ipa:#x} level {level}");
-    assert_eq!(map(realm, ipa, level, PA | WB_RW), Status::Input, "{what}");
+    assert_eq!(
+        map(realm, ipa, level, PA | NS_ATTRIBUTES),
+        Status::Input,
+        "{what}"
+    );
     assert_eq!(unmap(realm, ipa, level), (Status::Input, 0), "{what}");
-}
-
-fn lpa2_host() -> Host {
-    Host::with(Config {
-        features: CpuFeatures {
-            pa_bits: 52,
-            lpa2: true,
-            ..features()
-        },
-        ..Config::default()
-    })
 }
 
 // Conformance: RMI_RTT_MAP_UNPROTECTED attr_valid
@@ -66,7 +58,7 @@ fn map_attr_valid() {
     realm.tables(ipa, 3);
     let host_bits = 0x0000_FFFF_FFFF_F000 | 7 << 2 | 3 << 6;
     for bit in (0..64).map(|n| 1_u64 << n) {
-        let desc = PA & !bit | WB_RW | bit;
+        let desc = PA & !bit | NS_ATTRIBUTES | bit;
         let valid = host_bits & bit != 0 && desc >> 2 & 7 != 4;
         if valid {
             assert_eq!(map(&realm, ipa, 3, desc), Status::Success, "{bit:#x}");
@@ -104,19 +96,19 @@ fn map_attr_valid_mem_attr_and_s2ap() {
 // Conformance: RMI_RTT_MAP_UNPROTECTED attr_valid
 #[test]
 fn map_attr_valid_with_lpa2() {
-    let host = lpa2_host();
+    let host = Host::with_features(lpa2_features());
     let realm = host.realm().params(|p| p.flags = 1).create();
     let ipa = realm.unprotected();
     realm.tables(ipa, 3);
     // PA[51:50] at bits 9:8, PA[49:48] in place.
     for desc in [1 << 8, 1 << 9, 1 << 48, 1 << 49] {
-        let desc = desc | PA | WB_RW;
+        let desc = desc | PA | NS_ATTRIBUTES;
         assert_eq!(map(&realm, ipa, 3, desc), Status::Success, "{desc:#x}");
         assert_eq!(realm.entry(ipa, 3).desc, desc);
         assert_eq!(unmap(&realm, ipa, 3).0, Status::Success);
     }
     for bit in (50..64).chain([0, 1, 5, 10, 11]) {
-        let desc = 1 << bit | PA | WB_RW;
+        let desc = 1 << bit | PA | NS_ATTRIBUTES;
         assert_eq!(map(&realm, ipa, 3, desc), Status::Input, "bit {bit}");
     }
 }
@@ -125,15 +117,18 @@ fn map_attr_valid_with_lpa2() {
 // Conformance: Bugs others fixed beyond_48_bits
 #[test]
 fn map_addr_bound() {
-    let host = lpa2_host();
+    let host = Host::with_features(lpa2_features());
     let realm = host.realm().create();
     let ipa = realm.unprotected();
     realm.tables(ipa, 3);
     for desc in [1 << 48, 1 << 49, 1 << 8, 1 << 9] {
-        let status = map(&realm, ipa, 3, desc | WB_RW);
+        let status = map(&realm, ipa, 3, desc | NS_ATTRIBUTES);
         assert_eq!(status, Status::Input, "{desc:#x} without LPA2");
     }
-    assert_eq!(map(&realm, ipa, 3, 1 << 47 | WB_RW), Status::Success);
+    assert_eq!(
+        map(&realm, ipa, 3, 1 << 47 | NS_ATTRIBUTES),
+        Status::Success
+    );
 }
 
 // Conformance: RMI_RTT_MAP_UNPROTECTED addr_align
@@ -145,7 +140,7 @@ fn map_addr_align() {
     for (level, size) in [(1, GIB), (2, 2 * MIB)] {
         realm.tables(ipa, level);
         for offset in [PAGE, size / 2] {
-            let status = map(&realm, ipa, level, (PA + offset) | WB_RW);
+            let status = map(&realm, ipa, level, (PA + offset) | NS_ATTRIBUTES);
             assert_eq!(status, Status::Input, "level {level}");
         }
     }
@@ -160,7 +155,7 @@ fn level_bound() {
     for (s2sz, start, num) in [(40, 0, 1), (40, 1, 2), (34, 2, 16)] {
         let realm = host.realm().ipa(s2sz, start, num).create();
         let ipa = realm.unprotected();
-        // Before a walk to level 4 would end early, and before one to level 0 would end at a TABLE.
+        // First a walk to level 4 would end early; then one to level 0 would end at a TABLE.
         for table in [start, 3] {
             realm.tables(ipa, table);
             for level in (-1..start.max(1)).chain(NO_LEVELS) {
@@ -207,13 +202,17 @@ fn map_rtt_walk() {
     for level in 0..3 {
         realm.tables(ipa, i64::from(level));
         for target in (level + 1).max(1)..=3 {
-            let status = map(&realm, ipa, target.into(), PA | WB_RW);
+            let status = map(&realm, ipa, target.into(), PA | NS_ATTRIBUTES);
             assert_eq!(status, Status::Rtt(level), "target {target}");
         }
     }
-    assert_eq!(map(&realm, ipa, 2, PA | WB_RW), Status::Success);
+    assert_eq!(map(&realm, ipa, 2, PA | NS_ATTRIBUTES), Status::Success);
     let within = ipa + 5 * PAGE;
-    assert_eq!(map(&realm, within, 3, PA | WB_RW), Status::Rtt(2), "block");
+    assert_eq!(
+        map(&realm, within, 3, PA | NS_ATTRIBUTES),
+        Status::Rtt(2),
+        "block"
+    );
 }
 
 // Conformance: RMI_RTT_MAP_UNPROTECTED rtte_state
@@ -224,11 +223,15 @@ fn map_rtte_state() {
     let ipa = realm.unprotected();
     realm.tables(ipa, 3);
     for level in [1, 2] {
-        let status = map(&realm, ipa, level.into(), PA | WB_RW);
+        let status = map(&realm, ipa, level.into(), PA | NS_ATTRIBUTES);
         assert_eq!(status, Status::Rtt(level), "TABLE");
     }
-    assert_eq!(map(&realm, ipa, 3, PA | WB_RW), Status::Success);
-    assert_eq!(map(&realm, ipa, 3, PA | WB_RW), Status::Rtt(3), "mapped");
+    assert_eq!(map(&realm, ipa, 3, PA | NS_ATTRIBUTES), Status::Success);
+    assert_eq!(
+        map(&realm, ipa, 3, PA | NS_ATTRIBUTES),
+        Status::Rtt(3),
+        "mapped"
+    );
 }
 
 // Conformance: RMI_RTT_MAP_UNPROTECTED rd<rtt_walk, rd<rtte_state, ipa_bound<rtt_walk
@@ -239,13 +242,13 @@ fn order() {
     let realm = host.realm().create();
     let ipa = realm.unprotected();
     // rd_bound, rd_state < rtt_walk, rtte_state.
-    for rd in [0x0900_0000, realm.params.rtt_base] {
-        let status = host.rtt_map_unprotected(rd, ipa, 3, PA | WB_RW);
+    for rd in [DEVICE, realm.params.rtt_base] {
+        let status = host.rtt_map_unprotected(rd, ipa, 3, PA | NS_ATTRIBUTES);
         assert_eq!(status, Status::Input);
         let unmapped = host.rtt_unmap_unprotected(rd, ipa, 3);
         assert_eq!(unmapped, (Status::Input, 0));
     }
-    // level_bound, ipa_bound, and here attr_valid, < rtt_walk, rtte_state.
+    // level_bound, ipa_bound < rtt_walk, rtte_state; the monitor checks attr_valid before, too.
     both_input(&realm, ipa, 4);
     both_input(&realm, 0, 3);
     assert_eq!(map(&realm, ipa, 3, 1 << 52), Status::Input);
@@ -260,32 +263,31 @@ fn map_success() {
     for (level, size) in [(1_i64, GIB), (2, 2 * MIB), (3, PAGE)] {
         let ipa = ipa + level.cast_unsigned() * GIB;
         realm.tables(ipa, level);
-        // At the very end of the IPA space too.
         for ipa in [ipa, ipa + 3 * size] {
-            assert_eq!(map(&realm, ipa, level, PA | WB_RW), Status::Success);
-            let report = EntryReport::assigned(level, PA | WB_RW, EMPTY);
+            assert_eq!(map(&realm, ipa, level, PA | NS_ATTRIBUTES), Status::Success);
+            let report = EntryReport::assigned(level, PA | NS_ATTRIBUTES, EMPTY);
             assert_eq!(realm.entry(ipa, level), report);
         }
     }
+    // The end of the IPA space.
     let last = realm.end() - PAGE;
     realm.share(last, host.page());
 }
 
 // Conformance: RMI_RTT_MAP_UNPROTECTED any_address
 #[test]
-fn map_does_not_ask_what_lies_there() {
+fn map_any_address() {
     let host = Host::new();
     let realm = host.realm().active(0);
     let ipa = realm.unprotected();
     realm.tables(ipa, 3);
-    // A device, the Realm's own RD, nothing at all: the granule protection check is for these.
-    let places = [0x0900_0000, realm.rd, 0x7F_FFFF_F000];
+    // A device, the RD of the Realm, no memory: the granule protection check keeps the Realm out.
+    let places = [DEVICE, realm.rd, 0x7F_FFFF_F000];
     for (n, pa) in (0..).zip(places) {
-        let status = map(&realm, ipa + n * PAGE, 3, pa | WB_RW);
+        let status = map(&realm, ipa + n * PAGE, 3, pa | NS_ATTRIBUTES);
         assert_eq!(status, Status::Success);
     }
-    let state = host.board().monitor.granules.state(realm.rd);
-    assert_eq!(state, Ok(GranuleState::Rd));
+    assert_eq!(host.state(realm.rd), GranuleState::Rd);
 }
 
 // Conformance: RMI_RTT_MAP_UNPROTECTED any_state
@@ -312,7 +314,7 @@ fn unmap_rtt_walk() {
         assert_eq!(unmap(&realm, ipa, 3), (Status::Rtt(level), end));
     }
     let block = ipa + 4 * MIB;
-    assert_eq!(map(&realm, block, 2, PA | WB_RW), Status::Success);
+    assert_eq!(map(&realm, block, 2, PA | NS_ATTRIBUTES), Status::Success);
     assert_eq!(unmap(&realm, ipa, 3), (Status::Rtt(2), block));
     for ipa in [block, block + 5 * PAGE] {
         assert_eq!(unmap(&realm, ipa, 3), (Status::Rtt(2), ipa), "a block");
@@ -343,7 +345,7 @@ fn unmap_success() {
         let end = (ipa + 1).next_multiple_of(512 * size);
         realm.tables(ipa, level);
         for n in [0, 2] {
-            let status = map(&realm, ipa + n * size, level, PA | WB_RW);
+            let status = map(&realm, ipa + n * size, level, PA | NS_ATTRIBUTES);
             assert_eq!(status, Status::Success);
         }
         let top = ipa + 2 * size;

@@ -1,29 +1,30 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Four CPUs, one pool of Granules, a few Realms: nobody can tell what a command comes to, but
-//! between rounds, when all stand still, the machine is in order.
+//! Rounds of random commands on four CPUs with one pool of granules and a few Realms.
 //!
-//! A round has every CPU take its steps, whatever the others do: that is the progress asked for.
-//! Then every Granule has the one role that its word says ([`audit`]), what is DELEGATED is empty,
-//! and no translation reaches what no Realm has. While they run, a Realm finds in its memory what it
-//! wrote itself, what its Host gave it, or nothing.
+//! Nobody knows the result of a single command, but between rounds, while no command is served, the
+//! machine is consistent: every granule has the one role that its word says ([`audit`]), and no
+//! translation reaches a granule that no Realm has. In a round every CPU takes its steps, whatever
+//! the others do: that is the progress asked for. A Realm finds in its memory only what it wrote
+//! itself, what its Host wrote, or zero.
+//!
+//! `MODEL_ROUNDS` rounds are run. The seed is printed, and taken from `MODEL_SEED` if that is set.
 
-use super::ops::Draw;
-use super::state::Kind;
-use super::{number, seed};
 use rmm_abi::rmi::{
     RealmParams, RecEnter, RecExit, RecExitReason, RecParams, RecRun, fid, index_to_mpidr,
 };
 use rmm_abi::{psci, rsi};
-use rmm_core::fake::{Access, Board, Config, Host, RealmCpu, Status, audit, features};
-use rmm_core::realm::Realm;
+use rmm_core::fake::{
+    Board, Config, GIB, Host, MIB, NS_ATTRIBUTES, PAGE, Random, RealmAccess, RealmCpu, Status,
+    audit, command_name, environment_number, environment_seed, features, sweep,
+};
 use rmm_granule::fake::Pas;
-use rmm_granule::{Bank, Pa};
+use rmm_granule::{Bank, GranuleState, Pa};
 use std::collections::BTreeMap;
 use std::mem::offset_of;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-use zerocopy::{FromBytes, FromZeros, IntoBytes};
+use zerocopy::{FromZeros, IntoBytes};
 
 const CPUS: usize = 4;
 /// Steps of a CPU in a round.
@@ -32,18 +33,18 @@ const ROUND: usize = 400;
 const ROUNDS: usize = 12;
 
 const BASE: u64 = 0x8000_0000;
-/// Parameters, source and entry record of each CPU; nobody delegates these.
-const OWN: u64 = 4 * 0x1000;
+/// Size of the memory of each CPU for parameters, source and entry record, which nobody delegates.
+const OWN: u64 = 4 * PAGE;
 const POOL: u64 = BASE + CPUS as u64 * OWN;
 const GRANULES: u64 = 96;
-const END: u64 = POOL + GRANULES * 0x1000;
+const END: u64 = POOL + GRANULES * PAGE;
 
-/// What the Host gives to a Realm, in every page of it.
-const GIVEN: u64 = 0x0617_0617_0617_0617;
+/// Content that the Host writes to every page of a Realm.
+const HOST_CONTENT: u64 = 0x0617_0617_0617_0617;
 /// First Unprotected IPA: every Realm has 32 bits of IPA and one start-level RTT, at level 1.
 const HALF: u64 = 1 << 31;
 
-/// What all CPUs share beside the machine.
+/// What all CPUs share besides the machine.
 #[derive(Default)]
 struct Shared {
     vmids: AtomicU16,
@@ -53,30 +54,25 @@ struct Shared {
 /// Successes and failures by command.
 type Counts = BTreeMap<u64, [u64; 2]>;
 
-/// One CPU's Host.
+/// The Host on one CPU.
 struct Cpu<'a> {
     host: Host,
     shared: &'a Shared,
-    draw: Draw,
-    /// VMID of the Realm that it creates next; the programs of its RECs are there.
+    random: Random,
+    /// VMID of the next Realm that it creates. The scripts of its RECs are set.
     vmid: u16,
     counts: Counts,
     own: u64,
-}
-
-fn word_kind(word: u16) -> u16 {
-    word >> 12 & 7
 }
 
 impl<'a> Cpu<'a> {
     fn new(board: &Arc<Board>, shared: &'a Shared, cpu: usize, seed: u64) -> Self {
         let host = Host::of_board(board, cpu);
         let vmid = new_vmid(&host, shared);
-        let words = [0, 16, 32, 48, 0, 16].map(|shift| (seed >> shift) as u16 ^ cpu as u16);
         Self {
             host,
             shared,
-            draw: Draw::new(words),
+            random: Random(seed ^ (cpu as u64) << 48),
             vmid,
             counts: Counts::new(),
             own: BASE + cpu as u64 * OWN,
@@ -84,60 +80,55 @@ impl<'a> Cpu<'a> {
     }
 
     fn call(&mut self, function: u64, args: &[u64]) -> (Status, [u64; 8]) {
-        let reply = self.host.call_that_may_run(function, args);
+        let reply = self.host.call_unchecked(function, args);
         let ok = reply.status == Status::Success;
         self.counts.entry(function).or_default()[usize::from(!ok)] += 1;
         (reply.status, reply.x)
     }
 
     fn below(&mut self, n: usize) -> u64 {
-        self.draw.below(n) as u64
+        self.random.below(n) as u64
     }
 
-    /// A Granule that was of this kind a moment ago, or any.
-    fn granule(&mut self, kind: Kind) -> u64 {
+    /// A granule that was in this state a moment ago, or any.
+    fn granule(&mut self, state: GranuleState) -> u64 {
         let first = self.below(GRANULES as usize);
-        if self.draw.once_in(12) {
-            return POOL + first * 0x1000;
+        if self.random.once_in(12) {
+            return POOL + first * PAGE;
         }
-        let all = (0..GRANULES).map(|n| POOL + (first + n) % GRANULES * 0x1000);
         let board = self.host.board();
-        let of_kind = |pa: &u64| {
-            board
-                .word(*pa)
-                .is_some_and(|word| word_kind(word) == kind.bits())
-        };
-        let found = all.clone().find(of_kind);
-        found.unwrap_or(POOL + first * 0x1000)
+        let mut all = (0..GRANULES).map(|n| POOL + (first + n) % GRANULES * PAGE);
+        let found = all.find(|pa| board.word(*pa).is_some_and(|word| word.state() == state));
+        found.unwrap_or(POOL + first * PAGE)
     }
 
-    /// A DELEGATED Granule, not this one if there is a second.
+    /// A DELEGATED granule other than this one, if there is a second.
     fn other_than(&mut self, pa: u64) -> u64 {
-        let tries = (0..4).map(|_| self.granule(Kind::Delegated));
+        let tries = (0..4).map(|_| self.granule(GranuleState::Delegated));
         tries
             .reduce(|found, other| if found == pa { other } else { found })
             .unwrap_or(pa)
     }
 
     fn ipa(&mut self) -> u64 {
-        let half = self.draw.of(&[0, 0, 0, HALF]);
-        let table = self.draw.of(&[0, 0, 0, 1 << 21, 1 << 30]);
-        half + table + self.below(3) * 0x1000
+        let half = self.random.of(&[0, 0, 0, HALF]);
+        let table = self.random.of(&[0, 0, 0, 2 * MIB, GIB]);
+        half + table + self.below(3) * PAGE
     }
 
     fn step(&mut self) {
-        let rd = self.granule(Kind::Rd);
+        let rd = self.granule(GranuleState::Rd);
         let ipa = self.ipa();
-        match self.draw.below(30) {
+        match self.random.below(30) {
             0 | 1 => {
-                let pa = self.granule(Kind::Undelegated);
+                let pa = self.granule(GranuleState::Undelegated);
                 self.call(fid::RMI_GRANULE_DELEGATE, &[pa]);
             }
             2 => {
-                let pa = self.granule(Kind::Delegated);
+                let pa = self.granule(GranuleState::Delegated);
                 self.call(fid::RMI_GRANULE_UNDELEGATE, &[pa]);
             }
-            3 if self.draw.once_in(4) => {
+            3 if self.random.once_in(4) => {
                 self.realm_create();
             }
             4 => {
@@ -145,21 +136,21 @@ impl<'a> Cpu<'a> {
             }
             5 => {
                 let index = self.below(3);
-                let runnable = !self.draw.once_in(3);
+                let runnable = !self.random.once_in(3);
                 self.rec_create(rd, index, runnable);
             }
-            6 if self.draw.once_in(4) => {
-                let rec = self.granule(Kind::Rec);
+            6 if self.random.once_in(4) => {
+                let rec = self.granule(GranuleState::Rec);
                 self.call(fid::RMI_REC_DESTROY, &[rec]);
             }
-            7 if self.draw.once_in(3) => {
+            7 if self.random.once_in(3) => {
                 self.call(fid::RMI_REALM_ACTIVATE, &[rd]);
             }
             8 | 9 => self.rtt_create(rd, ipa),
             10..=13 => {
                 let level = 2 + self.below(2);
-                let size: u64 = 0x1000 << (9 * (4 - level));
-                let function = self.draw.of(&[fid::RMI_RTT_DESTROY, fid::RMI_RTT_FOLD]);
+                let size: u64 = PAGE << (9 * (4 - level));
+                let function = self.random.of(&[fid::RMI_RTT_DESTROY, fid::RMI_RTT_FOLD]);
                 self.call(function, &[rd, ipa & !(size - 1), level]);
             }
             14..=16 => self.data_create(rd, ipa),
@@ -168,15 +159,15 @@ impl<'a> Cpu<'a> {
             }
             18 => {
                 let base = ipa & (HALF - 1);
-                self.call(fid::RMI_RTT_INIT_RIPAS, &[rd, base, base + 0x2000]);
+                self.call(fid::RMI_RTT_INIT_RIPAS, &[rd, base, base + 2 * PAGE]);
             }
             19 => {
-                let rec = self.granule(Kind::Rec);
+                let rec = self.granule(GranuleState::Rec);
                 let base = ipa & (HALF - 1);
-                self.call(fid::RMI_RTT_SET_RIPAS, &[rd, rec, base, base + 0x1000]);
+                self.call(fid::RMI_RTT_SET_RIPAS, &[rd, rec, base, base + PAGE]);
             }
             20 => {
-                let target = self.granule(Kind::Undelegated) | 6 << 2 | 3 << 6;
+                let target = self.granule(GranuleState::Undelegated) | NS_ATTRIBUTES;
                 let args = [rd, ipa | HALF, 3, target];
                 self.call(fid::RMI_RTT_MAP_UNPROTECTED, &args);
             }
@@ -188,7 +179,10 @@ impl<'a> Cpu<'a> {
                 assert!(status != Status::Success || x[2] <= 2 && x[4] <= 2);
             }
             23 => {
-                let (calling, target) = (self.granule(Kind::Rec), self.granule(Kind::Rec));
+                let (calling, target) = (
+                    self.granule(GranuleState::Rec),
+                    self.granule(GranuleState::Rec),
+                );
                 self.call(fid::RMI_PSCI_COMPLETE, &[calling, target, 0]);
             }
             _ => self.enter(),
@@ -196,15 +190,15 @@ impl<'a> Cpu<'a> {
         self.shared.steps.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Returns the RD.
+    /// RMI_REALM_CREATE. Returns the RD if it succeeds.
     fn realm_create(&mut self) -> Option<u64> {
         let mut params = RealmParams::new_zeroed();
         (params.s2sz, params.num_bps, params.num_wps) = (32, 1, 1);
         params.rtt_level_start = 1;
         params.rtt_num_start = 1;
-        params.rtt_base = self.granule(Kind::Delegated);
-        // One that others may have, now and then.
-        let shared = self.draw.once_in(3);
+        params.rtt_base = self.granule(GranuleState::Delegated);
+        // Now and then a VMID that another Realm may have.
+        let shared = self.random.once_in(3);
         params.vmid = if shared {
             0xFFF0 + self.below(2) as u16
         } else {
@@ -230,7 +224,7 @@ impl<'a> Cpu<'a> {
         params.pc = 0x4000_0000;
         params.num_aux = x[1];
         // Two of three may be the same by chance, which is an alias to refuse.
-        let mut last = self.granule(Kind::Delegated);
+        let mut last = self.granule(GranuleState::Delegated);
         for aux in params.aux.iter_mut().take(x[1] as usize) {
             *aux = last;
             last = self.other_than(last);
@@ -242,34 +236,34 @@ impl<'a> Cpu<'a> {
 
     fn rtt_create(&mut self, rd: u64, ipa: u64) {
         for level in [2, 3] {
-            let size: u64 = 0x1000 << (9 * (4 - level));
-            let rtt = self.granule(Kind::Delegated);
+            let size: u64 = PAGE << (9 * (4 - level));
+            let rtt = self.granule(GranuleState::Delegated);
             let args = [rd, rtt, ipa & !(size - 1), level];
             self.call(fid::RMI_RTT_CREATE, &args);
         }
     }
 
     fn data_create(&mut self, rd: u64, ipa: u64) {
-        let data = self.granule(Kind::Delegated);
+        let data = self.granule(GranuleState::Delegated);
         let ipa = ipa & (HALF - 1);
-        if self.draw.once_in(2) {
+        if self.random.once_in(2) {
             self.call(fid::RMI_DATA_CREATE_UNKNOWN, &[rd, data, ipa]);
             return;
         }
-        let source = self.own + 0x1000;
-        self.host.put(source, &[GIVEN; 512]);
+        let source = self.own + PAGE;
+        self.host.put(source, &[HOST_CONTENT; 512]);
         self.call(fid::RMI_DATA_CREATE, &[rd, data, ipa, source, 1]);
     }
 
     fn enter(&mut self) {
-        let rec = self.granule(Kind::Rec);
+        let rec = self.granule(GranuleState::Rec);
         let mut enter = RecEnter::new_zeroed();
-        enter.flags = self.draw.of(&[0, 0, 0, 1, 2, 16]);
-        enter.gprs[0] = GIVEN;
-        let run = match self.draw.below(6) {
-            // One that somebody may delegate meanwhile.
-            0 => self.granule(Kind::Undelegated),
-            _ => self.own + 0x2000,
+        enter.flags = self.random.of(&[0, 0, 0, 1, 2, 16]);
+        enter.gprs[0] = HOST_CONTENT;
+        let run = match self.random.below(6) {
+            // A page that another CPU may delegate meanwhile.
+            0 => self.granule(GranuleState::Undelegated),
+            _ => self.own + 2 * PAGE,
         };
         let mut record = RecRun::new_zeroed();
         record.enter = enter;
@@ -290,22 +284,21 @@ impl<'a> Cpu<'a> {
         }
     }
 
-    /// What a Host does about an exit, or part of it.
+    /// Responds to an exit.
     fn answer(&mut self, rec: u64, exit: &RecExit) {
-        let all = |cpu: &Self, kind: Kind| {
-            let words = cpu.host.board().words();
-            let of_kind = words.filter(|(_, word)| word_kind(*word) == kind.bits());
-            of_kind.map(|(pa, _)| pa).collect::<Vec<u64>>()
+        let all = |cpu: &Self, state: GranuleState| {
+            let found = cpu.host.board().granules_in(state);
+            found.collect::<Vec<u64>>()
         };
         match RecExitReason::try_from(exit.exit_reason) {
             Ok(RecExitReason::RipasChange) => {
-                for rd in all(self, Kind::Rd) {
+                for rd in all(self, GranuleState::Rd) {
                     let args = [rd, rec, exit.ripas_base, exit.ripas_top];
                     self.call(fid::RMI_RTT_SET_RIPAS, &args);
                 }
             }
             Ok(RecExitReason::Psci) => {
-                for target in all(self, Kind::Rec) {
+                for target in all(self, GranuleState::Rec) {
                     self.call(fid::RMI_PSCI_COMPLETE, &[rec, target, 0]);
                 }
             }
@@ -314,23 +307,18 @@ impl<'a> Cpu<'a> {
     }
 }
 
-/// Between rounds: fills up what the CPUs have used up, as far as there are Granules. Three Realms
-/// at least, of which one is NEW, with RECs, tables and memory.
+/// Prepares a round: as far as there are granules, there are at least three Realms, of which one is
+/// NEW, with RECs, RTTs and memory.
 fn prepare(cpu: &mut Cpu<'_>) {
-    let count = |cpu: &Cpu<'_>, kind: Kind| {
-        let words = cpu.host.board().words();
-        words
-            .filter(|(_, word)| word_kind(*word) == kind.bits())
-            .count()
-    };
-    // Too little is left to do anything with.
-    if count(cpu, Kind::Undelegated) + count(cpu, Kind::Delegated) < 40 {
-        tear_down(&cpu.host);
+    let count = |cpu: &Cpu<'_>, state: GranuleState| cpu.host.board().granules_in(state).count();
+    // Too few granules are left.
+    if count(cpu, GranuleState::Undelegated) + count(cpu, GranuleState::Delegated) < 40 {
+        sweep(&cpu.host);
     }
-    let missing = 3_usize.saturating_sub(count(cpu, Kind::Rd));
+    let missing = 3_usize.saturating_sub(count(cpu, GranuleState::Rd));
     for n in 0..missing {
         for _ in 0..14 {
-            let pa = cpu.granule(Kind::Undelegated);
+            let pa = cpu.granule(GranuleState::Undelegated);
             cpu.call(fid::RMI_GRANULE_DELEGATE, &[pa]);
         }
         let Some(rd) = cpu.realm_create() else {
@@ -342,48 +330,48 @@ fn prepare(cpu: &mut Cpu<'_>) {
         for ipa in [0, HALF] {
             cpu.rtt_create(rd, ipa);
         }
-        cpu.call(fid::RMI_RTT_INIT_RIPAS, &[rd, 0, 0x20_0000]);
-        for ipa in [0, 0x1000] {
+        cpu.call(fid::RMI_RTT_INIT_RIPAS, &[rd, 0, 2 * MIB]);
+        for ipa in [0, PAGE] {
             cpu.data_create(rd, ipa);
         }
         if n > 0 {
             cpu.call(fid::RMI_REALM_ACTIVATE, &[rd]);
         }
     }
-    for _ in count(cpu, Kind::Delegated)..20 {
-        let pa = cpu.granule(Kind::Undelegated);
+    for _ in count(cpu, GranuleState::Delegated)..20 {
+        let pa = cpu.granule(GranuleState::Undelegated);
         cpu.call(fid::RMI_GRANULE_DELEGATE, &[pa]);
     }
 }
 
-/// A VMID that no Realm has had, with programs for its RECs.
+/// A VMID that no Realm has had. Sets the scripts of its RECs.
 fn new_vmid(host: &Host, shared: &Shared) -> u16 {
     let vmid = 1 + shared.vmids.fetch_add(1, Ordering::Relaxed);
-    assert!(vmid < 0xFFF0, "as many Realms as that");
+    assert!(vmid < 0xFFF0, "out of VMIDs");
     for index in 0..3 {
         host.script(vmid, index, move |cpu| wander(cpu, vmid, index));
     }
     vmid
 }
 
-/// A Realm that uses its memory, and asks for things.
+/// The script of every REC: random accesses to memory and calls.
 async fn wander(cpu: RealmCpu, vmid: u16, index: u64) {
     let tag = 0x7A6_0000_0000 | u64::from(vmid) << 8;
-    let mut draw = Draw::new([vmid, index as u16, 3, 5, 7, 11]);
+    let mut random = Random(u64::from(vmid) << 8 | index);
     loop {
-        let page = draw.below(3) as u64 * 0x1000 + draw.of(&[0, 0, 1 << 21]);
-        let ipa = page + draw.of(&[0, 8, 0xFF8]);
-        match draw.below(12) {
+        let page = random.below(3) as u64 * PAGE + random.of(&[0, 0, 2 * MIB]);
+        let ipa = page + random.of(&[0, 8, 0xFF8]);
+        match random.below(12) {
             0..3 => {
-                cpu.set(3, tag | draw.below(256) as u64);
-                let _aborted = cpu.access(Access::store(ipa)).await;
+                cpu.set(3, tag | random.below(256) as u64);
+                let _aborted = cpu.access(RealmAccess::store(ipa)).await;
             }
             3..6 => {
                 if let Ok(found) = cpu.read(ipa).await {
                     let own = found & !0xFF == tag;
                     assert!(
-                        own || found == GIVEN || found == 0,
-                        "the Realm with VMID {vmid} finds {found:#x} at {ipa:#x}"
+                        own || found == HOST_CONTENT || found == 0,
+                        "the Realm with VMID {vmid} reads {found:#x} at {ipa:#x}"
                     );
                 }
             }
@@ -391,20 +379,20 @@ async fn wander(cpu: RealmCpu, vmid: u16, index: u64) {
                 let _aborted = cpu.fetch(page).await;
             }
             7 => {
-                // Of the Host: it may be anything, and may be emulated.
+                // Host memory can have any content, and the access may be emulated.
                 let _aborted = cpu.read(HALF + ipa).await;
             }
             8 => {
-                let ripas = draw.below(2) as u64;
-                let call = [rsi::fid::RSI_IPA_STATE_SET, page, page + 0x1000, ripas, 1];
+                let ripas = random.below(2) as u64;
+                let call = [rsi::fid::RSI_IPA_STATE_SET, page, page + PAGE, ripas, 1];
                 let x = cpu.smc(&call).await;
-                assert!(x[0] == 0 && (x[1] == page || x[1] == page + 0x1000));
+                assert!(x[0] == 0 && (x[1] == page || x[1] == page + PAGE));
             }
             9 => {
-                let other = draw.below(3) as u64;
+                let other = random.below(3) as u64;
                 let _answer = cpu.smc(&[psci::fid::PSCI_AFFINITY_INFO, other, 0]).await;
             }
-            10 if draw.once_in(24) => {
+            10 if random.once_in(24) => {
                 let _never = cpu.smc(&[psci::fid::PSCI_SYSTEM_OFF]).await;
             }
             _ => cpu.irq().await,
@@ -412,62 +400,14 @@ async fn wander(cpu: RealmCpu, vmid: u16, index: u64) {
     }
 }
 
-/// Takes every Realm apart.
-fn tear_down(host: &Host) {
-    let of_kind = |kind: Kind| {
-        let of_kind = move |(pa, word): (u64, u16)| (word_kind(word) == kind.bits()).then_some(pa);
-        host.board()
-            .words()
-            .filter_map(of_kind)
-            .collect::<Vec<u64>>()
-    };
-    for rec in of_kind(Kind::Rec) {
-        assert_eq!(host.rec_destroy(rec), Status::Success);
-    }
-    for rd in of_kind(Kind::Rd) {
-        let content = host.board().memory.peek(Pa(rd));
-        let (realm, _) = Realm::read_from_prefix(&content).expect("an RD");
-        assert_eq!(realm.stage2.start_level, 1);
-        for n in 0..4 {
-            clear(host, rd, n << 30, 1);
-        }
-        assert_eq!(host.realm_destroy(rd), Status::Success);
-    }
-    for pa in of_kind(Kind::Delegated) {
-        host.undelegate(pa);
-    }
-}
-
-/// Empties the entry of a level at an IPA.
-fn clear(host: &Host, rd: u64, ipa: u64, level: i64) {
-    let (status, entry) = host.rtt_read_entry(rd, ipa, level);
-    assert_eq!(status, Status::Success);
-    let status = match entry.state {
-        2 => {
-            for n in 0..512 {
-                clear(host, rd, ipa + (n << (12 + 9 * (2 - level))), level + 1);
-            }
-            host.rtt_destroy(rd, ipa, level + 1).0
-        }
-        1 if ipa < HALF => host.data_destroy(rd, ipa).0,
-        1 => host.rtt_unmap_unprotected(rd, ipa, level).0,
-        _ => Status::Success,
-    };
-    assert_eq!(status, Status::Success);
-}
-
-/// Nobody's translations reach what is nobody's, and every Granule is some kind.
-fn in_order(board: &Board) -> u64 {
-    let mut granules = 0;
+/// Asserts that no translation reaches a granule that is neither RTT nor DATA.
+fn assert_no_stale(board: &Board) {
     for (pa, word) in board.words() {
-        let kind = word_kind(word);
-        let may_be_reached = kind == Kind::Rtt.bits() || kind == Kind::Data.bits();
+        let may_be_reached = matches!(word.state(), GranuleState::Rtt | GranuleState::Data);
         if board.memory.pas(Pa(pa)) == Some(Pas::Realm) && !may_be_reached {
             board.memory.assert_no_stale(Pa(pa));
         }
-        granules += 1;
     }
-    granules
 }
 
 /// Ends the process if no step is taken for a minute.
@@ -479,7 +419,7 @@ fn watch(shared: &Shared, is_over: &AtomicU64) {
         if now != steps {
             (steps, since) = (now, Instant::now());
         } else if since.elapsed() > Duration::from_secs(60) {
-            eprintln!("no CPU gets on after {steps} steps");
+            eprintln!("no CPU takes a step after {steps} steps");
             std::process::abort();
         }
     }
@@ -487,9 +427,9 @@ fn watch(shared: &Shared, is_over: &AtomicU64) {
 
 // Conformance: Invariants one_role, counts, own_memory, conservation, progress
 #[test]
-fn four_cpus_leave_the_machine_in_order() {
-    let seed = seed();
-    let rounds = number("MODEL_ROUNDS").map_or(ROUNDS, |rounds| rounds as usize);
+fn rounds_leave_the_machine_consistent() {
+    let seed = environment_seed("MODEL_SEED");
+    let rounds = environment_number("MODEL_ROUNDS").map_or(ROUNDS, |rounds| rounds as usize);
     let config = Config {
         dram: vec![Bank {
             base: BASE,
@@ -516,20 +456,20 @@ fn four_cpus_leave_the_machine_in_order() {
             }
             let host = Host::of_board(&board, 0);
             let found = audit(&host);
-            assert_eq!(in_order(&board), (END - BASE) / 0x1000);
+            assert_no_stale(&board);
             assert!(found.rd < 48, "{found:?}");
             shared.steps.fetch_add(1, Ordering::Relaxed);
         }
         is_over.store(1, Ordering::Relaxed);
     });
-    tear_down(&Host::of_board(&board, 0));
+    sweep(&Host::of_board(&board, 0));
     let steps = rounds * ROUND * CPUS;
     println!(
         "{steps} steps of {CPUS} CPUs in {:.1} s",
         start.elapsed().as_secs_f64()
     );
     for (function, [successes, failures]) in &counts {
-        let name = super::drive::name(*function);
+        let name = command_name(*function);
         println!("{name}: {successes} succeed, {failures} fail");
     }
     for function in [
@@ -543,13 +483,13 @@ fn four_cpus_leave_the_machine_in_order() {
     ] {
         assert!(
             counts[&function][0] > 0,
-            "{} never",
-            super::drive::name(function)
+            "{} never succeeded",
+            command_name(function)
         );
     }
 }
 
-/// Every CPU takes its steps.
+/// Runs a round: every CPU takes its steps.
 fn run_round(board: &Arc<Board>, shared: &Shared, seed: u64, round: usize) -> Counts {
     prepare(&mut Cpu::new(board, shared, 0, !seed ^ round as u64));
     let work = |cpu: usize| {
@@ -565,7 +505,7 @@ fn run_round(board: &Arc<Board>, shared: &Shared, seed: u64, round: usize) -> Co
             .collect();
         let mut sum = Counts::new();
         for thread in threads {
-            for (function, [successes, failures]) in thread.join().expect("no CPU panics") {
+            for (function, [successes, failures]) in thread.join().expect("a CPU without panic") {
                 let count = sum.entry(function).or_default();
                 count[0] += successes;
                 count[1] += failures;

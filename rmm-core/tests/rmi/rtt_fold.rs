@@ -1,9 +1,51 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! RMI_RTT_FOLD; its `level_bound`, `ipa_align` and `ipa_bound` are in `rtt`.
+//! RMI_RTT_FOLD.
 
-use super::rtt::{all_input, destroy, fold};
-use super::{DESTROYED, EMPTY, GIB, MIB, RAM};
-use rmm_core::fake::{EntryReport, Host, PAGE, Status, TestRealm};
+use super::DEVICE;
+use super::rtt::{destroy, for_bad_levels, for_ipas_out_of_bound, for_unaligned_ipas};
+use rmm_abi::rmi::RecExitReason;
+use rmm_core::fake::{
+    DESTROYED, EMPTY, EntryReport, GIB, Host, MIB, NS_ATTRIBUTES, PAGE, RAM, Status, TestRealm,
+    assert_reason,
+};
+
+addresses! {
+    // Conformance: RMI_RTT_FOLD rd_align, rd_bound, rd_state
+    rd_align_bound_state: Rd => Status::Rtt(3), |host, samples, pa| {
+        host.rtt_fold(pa, 0, 3).0
+    };
+}
+
+/// RMI_RTT_FOLD; asserts that the output is zero if it fails, and only then.
+fn fold(realm: &TestRealm<'_>, ipa: u64, level: i64) -> Status {
+    let (status, rtt) = realm.host.rtt_fold(realm.rd, ipa, level);
+    assert_eq!(rtt == 0, status != Status::Success);
+    status
+}
+
+fn input(realm: &TestRealm<'_>, ipa: u64, level: i64) {
+    let status = fold(realm, ipa, level);
+    assert_eq!(status, Status::Input, "ipa {ipa:#x} level {level}");
+}
+
+// Conformance: RMI_RTT_FOLD level_bound, level_bound<rtt_walk, level_bound<rtte_state
+#[test]
+fn level_bound() {
+    for_bad_levels(input);
+}
+
+// Conformance: RMI_RTT_FOLD ipa_align
+#[test]
+fn ipa_align() {
+    for_unaligned_ipas(input);
+}
+
+// Conformance: RMI_RTT_FOLD ipa_bound, ipa_bound<rtt_walk, ipa_bound<rtte_state
+// Conformance: Bugs others fixed ipa_outside
+#[test]
+fn ipa_bound() {
+    for_ipas_out_of_bound(input);
+}
 
 // Conformance: RMI_RTT_FOLD rtt_walk
 #[test]
@@ -36,10 +78,9 @@ fn order() {
     let host = Host::new();
     let realm = host.realm().create();
     // rd_bound, rd_state < rtt_walk, rtte_state, rtt_homo.
-    for rd in [0x0900_0000, realm.params.rtt_base] {
+    for rd in [DEVICE, realm.params.rtt_base] {
         assert_eq!(host.rtt_fold(rd, 0, 3), (Status::Input, 0));
     }
-    // level_bound, ipa_bound < rtt_walk, rtte_state: see `level_bound`, `ipa_bound`.
     assert_eq!(fold(&realm, realm.end(), 3), Status::Input);
 }
 
@@ -113,9 +154,13 @@ fn rtt_homo_mixture() {
     let last = ipa + 511 * PAGE;
     let (status, data, _) = host.data_destroy(realm.rd, last);
     assert_eq!(status, Status::Success);
-    assert_eq!(fold(&realm, ipa, 3), Status::Rtt(3), "UNASSIGNED last");
-    // Another Granule in its place: not contiguous.
-    realm.unknown(last);
+    assert_eq!(
+        fold(&realm, ipa, 3),
+        Status::Rtt(3),
+        "the last one UNASSIGNED"
+    );
+    // Another granule in its place: not contiguous.
+    realm.data_unknown(last);
     assert_eq!(fold(&realm, ipa, 3), Status::Rtt(3), "not contiguous");
     assert_eq!(host.data_destroy(realm.rd, last).0, Status::Success);
     assert_eq!(
@@ -137,7 +182,11 @@ fn rtt_homo_ripas_of_assigned() {
     let src = host.page();
     let status = host.data_create(realm.rd, base, ipa, src, 0);
     assert_eq!(status, Status::Success);
-    assert_eq!(fold(&realm, ipa, 3), Status::Rtt(3), "RAM, then EMPTY");
+    assert_eq!(
+        fold(&realm, ipa, 3),
+        Status::Rtt(3),
+        "the first one RAM, others EMPTY"
+    );
 }
 
 // Conformance: RMI_RTT_FOLD rtt_homo_alignment
@@ -145,7 +194,7 @@ fn rtt_homo_ripas_of_assigned() {
 fn rtt_homo_alignment() {
     let host = Host::new();
     let realm = host.realm().create();
-    // Contiguous, but the first is one page off.
+    // Contiguous, but not aligned to 2 MiB.
     let region = realm.granules(1024, 512 * PAGE) + PAGE;
     host.leniently(|| {
         realm.tables(0, 3);
@@ -158,12 +207,12 @@ fn rtt_homo_alignment() {
     assert_eq!(fold(&realm, 0, 3), Status::Rtt(3));
 }
 
-/// Maps 512 entries of `level` of the Host's memory, from `pa` on.
+/// Maps 512 entries of `level` to consecutive Host memory from `pa` on.
 fn map_all(realm: &TestRealm<'_>, ipa: u64, level: i64, pa: u64, size: u64) {
     realm.host.leniently(|| {
         realm.tables(ipa, level);
         for n in 0..512 {
-            let desc = (pa + n * size) | 6 << 2 | 3 << 6;
+            let desc = (pa + n * size) | NS_ATTRIBUTES;
             let ipa = ipa + n * size;
             let status = realm.host.rtt_map_unprotected(realm.rd, ipa, level, desc);
             assert_eq!(status, Status::Success);
@@ -179,13 +228,13 @@ fn assigned_ns() {
     let (ipa, pa) = (realm.unprotected(), 0x40_0000_0000);
     map_all(&realm, ipa, 3, pa, PAGE);
     assert_eq!(fold(&realm, ipa, 3), Status::Success);
-    let report = EntryReport::assigned(2, pa | 6 << 2 | 3 << 6, EMPTY);
+    let report = EntryReport::assigned(2, pa | NS_ATTRIBUTES, EMPTY);
     assert_eq!(realm.entry(ipa, 3), report);
 
     let ipa = ipa + GIB;
     map_all(&realm, ipa, 2, pa, 2 * MIB);
     assert_eq!(fold(&realm, ipa, 2), Status::Success);
-    let report = EntryReport::assigned(1, pa | 6 << 2 | 3 << 6, EMPTY);
+    let report = EntryReport::assigned(1, pa | NS_ATTRIBUTES, EMPTY);
     assert_eq!(realm.entry(ipa, 3), report);
 }
 
@@ -205,7 +254,7 @@ fn rtt_homo_assigned_ns() {
         assert_eq!(status, Status::Success);
     };
     map_all(&realm, ipa, 3, 0x40_0000_0000, PAGE);
-    let right = (0x40_0000_0000 + 77 * PAGE) | 6 << 2 | 3 << 6;
+    let right = (0x40_0000_0000 + 77 * PAGE) | NS_ATTRIBUTES;
     for (what, desc) in [
         ("MemAttr", right ^ 1 << 2),
         ("S2AP", right ^ 1 << 7),
@@ -240,5 +289,40 @@ fn in_concatenated_tables() {
         realm.tables(ipa, 2);
         assert_eq!(fold(&realm, ipa, 2), Status::Success);
     }
-    all_input(&realm, 0, 1);
+    input(&realm, 0, 1);
+}
+
+// Conformance: RMI_RTT_FOLD tlb
+// Conformance: RMI_RTT_CREATE tlb
+#[test]
+fn fold_and_unfold_under_a_running_realm() {
+    let host = Host::new();
+    let realm = host.realm().create();
+    let _rec = realm.rec(true);
+    realm.tables(2 * MIB, 2);
+    realm.ram(2 * MIB, 4 * MIB);
+    realm.block(2 * MIB);
+    realm.activate();
+    let (rd, spare) = (realm.rd, realm.granule());
+    realm.script(0, move |cpu| async move {
+        let all = [0, 1, 255, 511].map(|n| 2 * MIB + n * PAGE);
+        for ipa in all {
+            cpu.write(ipa, ipa).await.expect("RAM");
+        }
+        for _ in 0..3 {
+            cpu.meanwhile(|host| {
+                assert_eq!(host.rtt_create(rd, spare, 2 * MIB, 3), Status::Success);
+            });
+            for ipa in all {
+                assert_eq!(cpu.read(ipa).await, Ok(ipa));
+            }
+            cpu.meanwhile(|host| {
+                assert_eq!(host.rtt_fold(rd, 2 * MIB, 3), (Status::Success, spare));
+            });
+            for ipa in all {
+                assert_eq!(cpu.read(ipa).await, Ok(ipa));
+            }
+        }
+    });
+    assert_reason(&realm.enter(0), RecExitReason::Irq);
 }

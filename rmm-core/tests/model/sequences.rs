@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Steps of many calls: what a Host does to build a Realm, to fill a table and to take all apart.
+//! Steps of many calls: building a Realm, filling an RTT, destroying all that a Realm has.
 
-use super::drive::Hand;
-use super::guest::Instruction;
-use super::state::{Kind, Model};
-use super::steps::{BLOCK, SHARED, SOURCE};
+use super::calls::{BLOCK, SOURCE};
+use super::instructions::Instruction;
+use super::state::Model;
+use super::stepper::Stepper;
 use super::tables::{Entry, size};
 use rmm_abi::rmi::{RecEnter, fid};
+use rmm_core::fake::NS_ATTRIBUTES;
+use rmm_granule::GranuleState;
 use rmm_granule::fake::Pas;
 use zerocopy::FromZeros;
 
-impl Hand<'_> {
-    /// A request of a Realm's, answered in part or as a whole, and seen by the Realm.
+impl Stepper<'_> {
+    /// A RIPAS change, from the request to its completion, in part or as a whole.
     pub fn ripas(&mut self, rd: u64) {
         let rec = self.rec(rd);
         self.ripas_request(rd, rec);
@@ -21,10 +23,10 @@ impl Hand<'_> {
         self.plain_entry(rec);
     }
 
-    /// A PSCI call that the Host answers, and the Realm's next steps.
+    /// A PSCI call, its completion, and the next instructions of the Realm.
     pub fn psci(&mut self, rd: u64) {
         let rec = self.ready_rec(rd);
-        let rd = self.world.lock().recs.get(&rec).map_or(rd, |rec| rec.rd);
+        let rd = self.shared.lock().recs.get(&rec).map_or(rd, |rec| rec.rd);
         let call = Instruction::Call(self.psci_call(rd, rec));
         let run = self.run_page();
         self.enter(rec, run, &RecEnter::new_zeroed(), vec![call], false);
@@ -34,12 +36,12 @@ impl Hand<'_> {
         self.plain_entry(rec);
     }
 
-    /// Tables for an IPA down to level 3.
+    /// RTTs for an IPA down to level 3.
     pub fn tables(&mut self, rd: u64, ipa: u64) {
-        let start = self.world.lock().realms[&rd].tables.start_level;
+        let start = self.shared.lock().realms[&rd].tables.start_level;
         for level in start + 1..=3 {
             let base = ipa & !(size(level - 1) - 1);
-            let model = self.world.lock();
+            let model = self.shared.lock();
             let tables = &model.realms[&rd].tables;
             if ipa >= tables.end() || tables.walk(ipa, 3).level >= level {
                 continue;
@@ -51,9 +53,9 @@ impl Hand<'_> {
         }
     }
 
-    /// Realms share few Granules: there are three at most, as a rule.
-    pub fn make_room(&mut self) {
-        if self.world.lock().realms.len() < 3 {
+    /// Destroys a Realm if there are three or more, because there are few granules.
+    pub fn limit_realms(&mut self) {
+        if self.shared.lock().realms.len() < 3 {
             return;
         }
         let Some(rd) = self.realm() else { return };
@@ -64,6 +66,7 @@ impl Hand<'_> {
         (self.twist, self.low) = (twist, low);
     }
 
+    /// A Realm with RECs, RTTs and memory.
     pub fn setup(&mut self) {
         let Some(rd) = self.realm_create() else {
             return;
@@ -71,7 +74,7 @@ impl Hand<'_> {
         for _ in 0..=self.draw.below(3) {
             self.rec_create(rd);
         }
-        let half = self.world.lock().realms[&rd].tables.half();
+        let half = self.shared.lock().realms[&rd].tables.half();
         self.tables(rd, 0);
         let ram = self.draw.of(&[1, 4, 512]) * 4096;
         self.plain_call(fid::RMI_RTT_INIT_RIPAS, &[rd, 0, ram]);
@@ -86,8 +89,8 @@ impl Hand<'_> {
         }
         if self.draw.once_in(2) {
             self.tables(rd, half);
-            let pa = self.granule(Kind::Undelegated);
-            let args = [rd, half, 3, pa | SHARED];
+            let pa = self.granule(GranuleState::Undelegated);
+            let args = [rd, half, 3, pa | NS_ATTRIBUTES];
             self.plain_call(fid::RMI_RTT_MAP_UNPROTECTED, &args);
         }
         if !self.draw.once_in(3) {
@@ -95,17 +98,19 @@ impl Hand<'_> {
         }
     }
 
-    /// 2 MiB of DATA, in one entry.
+    /// 2 MiB of DATA granules, folded into one entry.
     pub fn block(&mut self, rd: u64) {
         let free = |model: &Model| {
             let mut all = model.granules.range(BLOCK..BLOCK + (2 << 20));
             all.all(|(_, granule)| {
-                matches!(granule.kind, Kind::Delegated | Kind::Undelegated)
-                    && granule.pas != Some(Pas::Secure)
+                matches!(
+                    granule.state,
+                    GranuleState::Delegated | GranuleState::Undelegated
+                ) && granule.pas != Some(Pas::Secure)
                     && granule.pas != Some(Pas::Root)
             })
         };
-        if self.nested || !free(&self.world.lock()) {
+        if self.nested || !free(&self.shared.lock()) {
             return;
         }
         let ipa = self.draw.below(4) as u64 * (2 << 20);
@@ -116,7 +121,7 @@ impl Hand<'_> {
         self.tables(rd, ipa);
         for offset in (0..2 << 20).step_by(4096) {
             let pa = BLOCK + offset;
-            if self.world.lock().kind(pa) == Some(Kind::Undelegated) {
+            if self.shared.lock().granule_state(pa) == Some(GranuleState::Undelegated) {
                 self.plain_call(fid::RMI_GRANULE_DELEGATE, &[pa]);
             }
             let args = [rd, pa, ipa + offset];
@@ -125,12 +130,12 @@ impl Hand<'_> {
         self.plain_call(fid::RMI_RTT_FOLD, &[rd, ipa, 3]);
     }
 
-    /// A table full of the Host's memory, made one entry.
+    /// An RTT full of Host memory, folded into one entry.
     pub fn ns_block(&mut self, rd: u64) {
         if self.nested {
             return;
         }
-        let half = self.world.lock().realms[&rd].tables.half();
+        let half = self.shared.lock().realms[&rd].tables.half();
         let level = self.draw.of(&[3, 3, 2]);
         let ipa = half + self.draw.below(2) as u64 * size(level - 1);
         self.tables(rd, ipa);
@@ -140,8 +145,12 @@ impl Hand<'_> {
         }
         let odd = self.draw.below(1024) as u64;
         for n in 0..512 {
-            // Once in a while one of them has attributes of its own.
-            let attributes = if n == odd { SHARED ^ 1 << 7 } else { SHARED };
+            // In half of all cases one of them has other attributes.
+            let attributes = if n == odd {
+                NS_ATTRIBUTES ^ 1 << 7
+            } else {
+                NS_ATTRIBUTES
+            };
             let pa = (4 << 30) + n * size(level);
             let args = [
                 rd,
@@ -155,10 +164,10 @@ impl Hand<'_> {
         self.plain_call(fid::RMI_RTT_FOLD, &args);
     }
 
-    /// Takes everything from a Realm, as its model knows it, and destroys it.
+    /// Destroys all that a Realm has in the model, then the Realm.
     pub fn tear_down(&mut self, rd: u64) {
         self.low = true;
-        let recs: Vec<u64> = self.world.lock().realms[&rd]
+        let recs: Vec<u64> = self.shared.lock().realms[&rd]
             .recs
             .values()
             .copied()
@@ -166,9 +175,9 @@ impl Hand<'_> {
         for rec in recs {
             self.plain_call(fid::RMI_REC_DESTROY, &[rec]);
         }
-        while let Some((level, base)) = self.lowest_rtt(rd) {
+        while let Some((level, base)) = self.last_rtt(rd) {
             self.empty_rtt(rd, level, base);
-            let start = self.world.lock().realms[&rd].tables.start_level;
+            let start = self.shared.lock().realms[&rd].tables.start_level;
             if level == start {
                 break;
             }
@@ -178,9 +187,9 @@ impl Hand<'_> {
         self.plain_call(fid::RMI_REALM_DESTROY, &[rd]);
     }
 
-    /// The last RTT of the lowest level, or a start-level one that still holds something.
-    fn lowest_rtt(&self, rd: u64) -> Option<(i64, u64)> {
-        let model = self.world.lock();
+    /// The last RTT of the highest level, or a start-level RTT that still has DATA.
+    fn last_rtt(&self, rd: u64) -> Option<(i64, u64)> {
+        let model = self.shared.lock();
         let tables = &model.realms[&rd].tables;
         let (level, _) = *tables.rtts.keys().next_back()?;
         let mut of_level = tables.rtts.iter().filter(|((at, _), _)| *at == level);
@@ -194,7 +203,7 @@ impl Hand<'_> {
         for n in 0..512 {
             let ipa = base + n * size(level);
             let entry =
-                self.world.lock().realms[&rd].tables.rtts[&(level, base)].entries[n as usize];
+                self.shared.lock().realms[&rd].tables.rtts[&(level, base)].entries[n as usize];
             if !matches!(entry, Entry::Assigned(..)) {
                 continue;
             }

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! The word of a granule in the granule table, decoded independently of the monitor.
+
+use rmm_granule::GranuleState;
+use std::fmt;
+
+/// The word of a granule: lock (bit 15), state (bits 14:12), reference count (bits 11:0).
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct GranuleWord(u16);
+
+impl GranuleWord {
+    const LOCK: u16 = 1 << 15;
+    const STATE_SHIFT: u32 = 12;
+    const COUNT: u16 = (1 << Self::STATE_SHIFT) - 1;
+
+    pub(super) const fn from_raw(word: u16) -> Self {
+        Self(word)
+    }
+
+    /// The word of an unlocked granule.
+    #[must_use]
+    pub const fn new(state: GranuleState, count: u16) -> Self {
+        Self((state as u16) << Self::STATE_SHIFT | count)
+    }
+
+    /// Whether the granule is locked.
+    pub(super) const fn is_locked(self) -> bool {
+        self.0 & Self::LOCK != 0
+    }
+
+    /// Reference count.
+    #[must_use]
+    pub const fn count(self) -> u16 {
+        self.0 & Self::COUNT
+    }
+
+    /// State.
+    #[must_use]
+    pub const fn state(self) -> GranuleState {
+        match self.0 >> Self::STATE_SHIFT & 7 {
+            0 => GranuleState::Undelegated,
+            1 => GranuleState::Delegated,
+            2 => GranuleState::Rd,
+            3 => GranuleState::Rec,
+            4 => GranuleState::RecAux,
+            5 => GranuleState::Rtt,
+            6 => GranuleState::Data,
+            _ => GranuleState::NeverDelegable,
+        }
+    }
+}
+
+impl fmt::Debug for GranuleWord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lock = if self.is_locked() { ", locked" } else { "" };
+        write!(f, "{:?} with count {}{lock}", self.state(), self.count())
+    }
+}
