@@ -310,12 +310,13 @@ fn sync_rows(ram: u64, device: u64) -> Vec<SyncRow> {
         });
     }
 
-    // ICC_SGI1R_EL1 from X7 and from XZR: everything but Rt.
+    // ICC_SGI1R_EL1 from X7 and from XZR: EC, IL, the register and Direction, not Rt.
+    const SHOWN: u64 = 0xFE3F_FC1F;
     let register = 3 << 20 | 5 << 17 | 12 << 10 | 11 << 1;
     let encoding = 3 << 20 | 7 << 17 | 7 << 14 | 15 << 10 | 15 << 1;
     for (rt, value) in [(7, u64::MAX), (31, 0)] {
         let esr = esr::SYSREG | register | rt << 5;
-        let row = SyncRow::new("MSR", esr, EC | encoding | RT | 1, !RT);
+        let row = SyncRow::new("MSR", esr, EC | encoding | RT | 1, SHOWN);
         rows.push(SyncRow { gpr: value, ..row });
     }
 

@@ -15,8 +15,9 @@ use rmm_granule::Ipa;
 
 /// Of a trapped WFx: EC, TI.
 const ESR_WFX: u64 = 0x3F << 26 | 3;
-/// Of a trapped system register: everything but Rt, the number of a register of the Realm.
-const ESR_SYSTEM_REGISTER: u64 = !(0x1F << 5);
+/// Of a trapped system register: EC, IL, Op0, Op2, Op1, CRn, CRm, Direction; not Rt, the number of a
+/// register of the Realm.
+const ESR_SYSTEM_REGISTER: u64 = 0xFE3F_FC1F;
 /// Of any Data Abort: EC, SET, FnV, EA, DFSC. Specification A4.3.4.3 adds IL (bit 25) for a
 /// Non-emulatable one at an Unprotected IPA; IL is always 1 there, so it says nothing, and Arm's
 /// compliance suite wants 0.
