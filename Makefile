@@ -42,7 +42,7 @@ export QEMU TFA TFA_DEBUG RMM_CACHE LINUX INITRD APPEND
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 .PHONY: help setup rust image host-image flash run test test-host test-target \
-        bench loom lint fuzz miri clean distclean on-qemu FORCE
+        test-ci test-long test-sweep bench loom lint fuzz miri clean distclean on-qemu FORCE
 
 help:
 	@echo 'make setup        gets what is missing: Rust target, QEMU, TF-A, fiptool, a kernel'
@@ -52,6 +52,9 @@ help:
 	@echo 'make test         all tests, on this machine and on QEMU'
 	@echo 'make test-host    the tests that need nothing but cargo'
 	@echo 'make test-target  the tests on QEMU'
+	@echo 'make test-sweep   every system register and instruction that a Realm could try'
+	@echo 'make test-long    test with whole sweeps, longer random runs, and other machines'
+	@echo 'make test-ci      test, and the target tests on the other machines that are fast'
 	@echo 'make bench        what calls cost, in instructions; RMM=file: of another monitor'
 	@echo 'make loom         the granule lock in all interleavings of CPUs; part of test, test-host'
 	@echo 'make lint         format and clippy, and that docs/conformance.md is up to date'
@@ -159,8 +162,19 @@ run: flash $(filter build/%,$(RAMDISK))
 	@$(if $(LINUX),,cat $(GUEST)/version;) $(TOOL) run $(ON_QEMU) $(ON_LINUX)
 endif
 
+TEST := $(TOOL) test $(ON_QEMU) --linux $(GUEST)/Image --initrd build/guest/initrd
+
 test: loom flash build/guest/initrd
-	@$(TOOL) test $(ON_QEMU) --linux $(GUEST)/Image --initrd build/guest/initrd
+	@$(TEST)
+
+test-ci: loom flash build/guest/initrd
+	@$(TEST) --variants short
+
+test-long: loom flash build/guest/initrd
+	@$(TEST) --long --variants all
+
+test-sweep: flash
+	@$(TOOL) test --target-only $(ON_QEMU) --long --only sweep.
 
 test-host: loom
 	@cargo test $(HOST_CRATES)

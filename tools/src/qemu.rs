@@ -22,6 +22,8 @@ pub struct Options {
     pub qemu: String,
     /// The flash file: TF-A with monitor and test Host.
     pub flash: String,
+    /// The CPU's model and properties.
+    pub cpu: String,
     /// CPUs.
     pub smp: u32,
     /// DRAM in MiB.
@@ -34,6 +36,8 @@ pub struct Options {
     pub only: Option<String>,
     /// What random tests start from.
     pub seed: u64,
+    /// All of what the target tests else take a sample of.
+    pub long: bool,
     /// No tests of the build machine.
     pub target_only: bool,
     /// Further arguments for QEMU.
@@ -42,7 +46,7 @@ pub struct Options {
 
 /// The arguments that [`Options::parse`] understands.
 pub const USAGE: &str = "--qemu PATH --flash FILE [--timeout SECONDS] [--silence SECONDS] \
-     [--smp N] [--mem 2G] [--only TEXT] [--seed N] [--target-only|--host-tests] [-- QEMU ARGUMENTS]";
+     [--smp N] [--mem 2G] [--only TEXT] [--seed N] [--long] [--target-only|--host-tests] [-- QEMU ARGUMENTS]";
 
 impl Options {
     /// Reads the arguments of a command.
@@ -50,18 +54,21 @@ impl Options {
         let mut options = Self {
             qemu: "qemu-system-aarch64".into(),
             flash: String::new(),
+            cpu: "max,x-rme=on,pauth-impdef=on".into(),
             smp: 2,
             memory,
             timeout,
             silence: 60,
             only: None,
             seed: 1,
+            long: false,
             target_only: false,
             extra: Vec::new(),
         };
         let mut rest = arguments.iter();
         while let Some(argument) = rest.next() {
             match argument.as_str() {
+                "--long" => options.long = true,
                 "--target-only" => options.target_only = true,
                 "--host-tests" => options.target_only = false,
                 "--" => options.extra = rest.by_ref().cloned().collect(),
@@ -126,9 +133,10 @@ impl Boot {
         let file = format!("rmm-tools-{}-{number}.params", std::process::id());
         let parameters = std::env::temp_dir().join(file);
         let text = format!(
-            "rmm-test-host 1\nmemory {}\nseed {}\n{request}\0",
+            "rmm-test-host 1\nmemory {}\nseed {}\nlong {}\n{request}\0",
             options.memory * MIB,
-            options.seed
+            options.seed,
+            if options.long { "yes" } else { "no" }
         );
         std::fs::write(&parameters, text)?;
         let loader = format!(
@@ -140,7 +148,7 @@ impl Boot {
                 "-M",
                 "virt,virtualization=on,secure=on,gic-version=3,acpi=off",
             ])
-            .args(["-cpu", "max,x-rme=on,pauth-impdef=on"])
+            .args(["-cpu", &options.cpu])
             .args(["-smp", &options.smp.to_string()])
             .args(["-m", &format!("{}M", options.memory)])
             .args(["-bios", &options.flash, "-device", &loader])

@@ -53,8 +53,17 @@ pub struct Parameters {
     pub only: Option<&'static str>,
     /// Line `seed NUMBER`: what patterns are made of.
     pub seed: u64,
+    /// Line `long yes`: all of what the tests else take a sample of.
+    pub long: bool,
     /// What [`Mode::Guest`] runs.
     pub guest: Guest,
+}
+
+impl Parameters {
+    /// How many rounds a random test makes that usually makes `usual` of them.
+    pub fn rounds(&self, usual: u64) -> u64 {
+        if self.long { 20 * usual } else { usual }
+    }
 }
 
 /// The parameters; everything has a default.
@@ -70,6 +79,7 @@ fn read() -> Parameters {
         after: None,
         only: None,
         seed: 1,
+        long: false,
         guest: Guest::default(),
     };
     let mut lines = text().lines();
@@ -89,6 +99,7 @@ fn read() -> Parameters {
             Some(("after", name)) => parameters.after = Some(name),
             Some(("only", text)) => parameters.only = Some(text),
             Some(("seed", number)) => parameters.seed = number.parse().unwrap_or(1),
+            Some(("long", answer)) => parameters.long = answer == "yes",
             Some(("kernel", file)) => parameters.guest.kernel = numbers(file),
             Some(("initrd", file)) => parameters.guest.initrd = numbers(file),
             Some(("cpus", number)) => parameters.guest.cpus = number.parse().unwrap_or(0),

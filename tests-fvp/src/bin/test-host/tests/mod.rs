@@ -27,6 +27,7 @@ mod shared;
 mod smp;
 mod spin;
 mod stage1;
+mod sweep;
 mod timer;
 mod version;
 mod vgic;
@@ -81,6 +82,7 @@ const GROUPS: &[&[Test]] = &[
     smp::TESTS,
     migrate::TESTS,
     stage1::TESTS,
+    sweep::TESTS,
     features::TESTS,
     race::TESTS,
     random::TESTS,

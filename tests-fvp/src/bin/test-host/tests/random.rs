@@ -79,7 +79,7 @@ fn calls() -> Check {
         u64::MAX,
     ]);
     let mut dice = Dice::new();
-    for _ in 0..6000 {
+    for _ in 0..params::get().rounds(6000) {
         let fid = COMMANDS[dice.below(COMMANDS.len())];
         let arguments: [u64; 5] = core::array::from_fn(|_| {
             let value = values[dice.below(values.len())];
@@ -122,7 +122,7 @@ fn calls() -> Check {
 /// Function identifiers and arguments without any sense.
 fn registers() -> Check {
     let mut dice = Dice::new();
-    for _ in 0..2000 {
+    for _ in 0..params::get().rounds(2000) {
         let fid = 0xC400_0150 + dice.roll() % 0x40;
         let arguments: [u64; 7] = core::array::from_fn(|_| dice.roll() << dice.below(64));
         // SAFETY: an address that the pool has must be hit by chance; no reference is to it.

@@ -61,7 +61,7 @@ fn tables() -> Check {
     }
     let his_spare = spare.split_off(GRANULES);
     let work = move |mut spare: Vec<u64>, seed: u64| -> Check<Vec<u64>> {
-        for n in 0..3000 {
+        for n in 0..params::get().rounds(3000) {
             let dice = pattern(seed, n) >> 1;
             // Few places, so that the CPUs meet.
             let base = if dice & 1 == 0 { 0 } else { half };

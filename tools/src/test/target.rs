@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! The tests on QEMU.
+
+use super::{Count, Groups};
+use crate::guest::Guest;
+use crate::qemu::{Boot, Event, Options, is_crash};
+use crate::run;
+use std::error::Error;
+use std::time::{Duration, Instant};
+
+/// Seconds for all boots together.
+const LIMIT: u64 = 1500;
+
+/// Seconds for the guest kernel, of which it needs a tenth on an idle machine.
+const GUEST_LIMIT: u64 = 400;
+/// Its name as a test.
+const GUEST: &str = "guest.linux";
+
+/// Results of the target tests.
+#[derive(Default)]
+pub struct Target {
+    pub groups: Groups,
+    pub failures: Vec<String>,
+    pub skipped: Vec<String>,
+    /// The test that runs, and since when.
+    current: Option<String>,
+    since: Option<Instant>,
+    /// The last test that was started.
+    last: Option<String>,
+}
+
+impl Target {
+    /// Boots until every test has been started.
+    pub fn run(&mut self, options: &Options) -> Result<(), Box<dyn Error>> {
+        let end = Instant::now() + Duration::from_secs(LIMIT);
+        loop {
+            let before = self.last.clone();
+            let Some(why) = self.boot(options, end)? else {
+                return Ok(());
+            };
+            match self.current.take() {
+                Some(test) => self.fail(&test, &why),
+                None if self.last != before => {
+                    let place = format!("boot.after {}", self.last.as_deref().unwrap_or("start"));
+                    self.fail(&place, &why);
+                }
+                None => {
+                    self.fail("boot.start", &why);
+                    return Ok(());
+                }
+            }
+            if Instant::now() >= end {
+                self.fail("boot.limit", &format!("tests not done after {LIMIT} s"));
+                return Ok(());
+            }
+        }
+    }
+
+    /// The guest kernel as a Realm, with its own checks, as one test.
+    pub fn guest(&mut self, options: &Options, guest: &Guest) -> Result<(), Box<dyn Error>> {
+        let mut options = options.clone();
+        options.timeout = GUEST_LIMIT;
+        self.since = Some(Instant::now());
+        match run::guest(&mut options, guest, true)? {
+            None => {
+                println!("{GUEST} ... ok");
+                self.count(GUEST).passed += 1;
+            }
+            Some(why) => self.fail(GUEST, &why),
+        }
+        Ok(())
+    }
+
+    /// One boot. Returns why it did not come to its end, if it did not.
+    fn boot(&mut self, options: &Options, end: Instant) -> Result<Option<String>, Box<dyn Error>> {
+        let mut request = String::from("mode test\n");
+        if let Some(last) = &self.last {
+            request += &format!("after {last}\n");
+        }
+        if let Some(only) = &options.only {
+            request += &format!("only {only}\n");
+        }
+        let mut boot = Boot::start(options, &request)?;
+        boot.shorten(end.saturating_duration_since(Instant::now()));
+        let mut crash = None;
+        let mut complete = false;
+        loop {
+            let why = match boot.next() {
+                Event::Line(line) => {
+                    if is_crash(&line) || line.starts_with("host: crashed") {
+                        boot.shorten(Duration::from_secs(2));
+                        crash.get_or_insert_with(|| line.clone());
+                    }
+                    complete |= self.line(&line);
+                    continue;
+                }
+                Event::Ended(true) if complete => return Ok(None),
+                Event::Ended(true) => "QEMU ended early".into(),
+                Event::Ended(false) => "QEMU failed".into(),
+                Event::Silent => format!("hangs: no output for {} s", options.silence),
+                Event::Timeout => "not done in time".into(),
+            };
+            return Ok(Some(crash.unwrap_or(why)));
+        }
+    }
+
+    /// Takes a line of the UART. Returns whether it is the Host's last.
+    fn line(&mut self, line: &str) -> bool {
+        if let Some(name) = line.strip_prefix("start ") {
+            self.current = Some(name.to_owned());
+            self.since = Some(Instant::now());
+            self.last = Some(name.to_owned());
+            return false;
+        }
+        println!("{line}");
+        let result = self.current.as_ref().and_then(|test| {
+            let result = line.strip_prefix(test.as_str())?.strip_prefix(" ... ")?;
+            Some((test.clone(), result))
+        });
+        match result {
+            Some((test, "ok")) => {
+                self.count(&test).passed += 1;
+                self.current = None;
+            }
+            Some((test, result)) if result.starts_with("skipped: ") => {
+                let why = result.trim_start_matches("skipped: ");
+                self.count(&test).skipped += 1;
+                self.skipped.push(format!("{test}: {why}"));
+                self.current = None;
+            }
+            Some((test, result)) => {
+                let why = result.strip_prefix("FAILED: ").unwrap_or(result);
+                self.count(&test).failed += 1;
+                self.failures.push(format!("{test}: {why}"));
+                self.current = None;
+            }
+            None => {}
+        }
+        line.starts_with("host: ") && line.ends_with(" skipped")
+    }
+
+    /// The count of the group of a test that has just ended.
+    fn count(&mut self, test: &str) -> &mut Count {
+        let group = test.split('.').next().unwrap_or(test);
+        let count = self.groups.entry(group.to_owned()).or_default();
+        count.time += self
+            .since
+            .take()
+            .map_or(Duration::ZERO, |since| since.elapsed());
+        count
+    }
+
+    fn fail(&mut self, test: &str, why: &str) {
+        println!("{test} ... FAILED: {why}");
+        self.count(test).failed += 1;
+        self.failures.push(format!("{test}: {why}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_are_counted_by_group() {
+        let mut target = Target::default();
+        for line in [
+            "NOTICE:  something of EL3",
+            "start rtt.one",
+            "rtt.one ... ok",
+            "start rtt.two",
+            "rtt.two ... FAILED: status 1",
+            "rec.one ... ok",
+            "start rtt.three",
+            "rtt.three ... skipped: why",
+        ] {
+            assert!(!target.line(line));
+        }
+        assert!(target.line("host: 1 passed, 1 failed, 1 skipped"));
+        let rtt = target.groups["rtt"];
+        assert_eq!(rtt.to_string(), "1 passed, 1 failed, 1 skipped");
+        // A result without a start does not count.
+        assert!(!target.groups.contains_key("rec"));
+        assert_eq!(target.failures, ["rtt.two: status 1"]);
+        assert_eq!(target.skipped, ["rtt.three: why"]);
+        assert_eq!(target.last.as_deref(), Some("rtt.three"));
+        assert_eq!(target.current, None);
+    }
+}
