@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! RTT_FOLD: a homogeneous RTT is replaced by one entry.
 
-use crate::entry::{UNASSIGNED_NS, VALID, as_block, is_table, is_unassigned, next_leaf};
+use crate::entry::{UNASSIGNED_NS, VALID, as_block, is_table, is_unassigned};
 use crate::error::RttError;
+use crate::scan::{are_equal, is_progression};
 use crate::stage2::{ALL_ASSIGNED, INDEX_BITS, Stage2, entry_size};
 use crate::walk::StartRtt;
 use rmm_granule::{Memory, Pa, RTT_ENTRIES};
@@ -58,33 +59,13 @@ fn folded(s2: &Stage2, table: &[u64; RTT_ENTRIES], level: i8) -> Option<u64> {
     if is_table(first, level) {
         return None;
     }
-    let step = if is_unassigned(first) {
-        0
+    let is_homogeneous = if is_unassigned(first) {
+        are_equal(table)
     } else {
         let size = entry_size(level);
         // Level 0 has no blocks.
-        if level < 2 || !s2.output(first).is_aligned_to(size << INDEX_BITS) {
-            return None;
-        }
-        size
+        let may_be_block = level > 1 && s2.output(first).is_aligned_to(size << INDEX_BITS);
+        may_be_block && is_progression(table, size)
     };
-    is_progression(table, first, step).then(|| as_block(first))
-}
-
-/// Entries compared together.
-const STRIDE: usize = 8;
-
-/// Whether each entry is `step` higher than the one before.
-#[inline]
-fn is_progression(table: &[u64; RTT_ENTRIES], first: u64, step: u64) -> bool {
-    let (groups, _) = table.as_chunks::<STRIDE>();
-    let mut expected = first;
-    groups.iter().all(|group| {
-        let mut difference = 0;
-        for entry in group {
-            difference |= entry ^ expected;
-            expected = next_leaf(expected, step);
-        }
-        difference == 0
-    })
+    is_homogeneous.then(|| as_block(first))
 }

@@ -36,6 +36,7 @@ mod error;
 mod fold;
 mod read;
 mod ripas;
+mod scan;
 mod stage2;
 mod start;
 mod unprotected;

@@ -2,6 +2,7 @@
 //! Reading entries: RTT_READ_ENTRY, faults of a Realm, RSI_IPA_STATE_GET.
 
 use crate::entry::{RIPAS, RttEntry, host_view, ripas_of, table_bit};
+use crate::scan::first_different;
 use crate::stage2::PAGE_LEVEL;
 use crate::walk::StartRtt;
 use rmm_abi::rmi::{Ripas, RttEntryState};
@@ -51,6 +52,9 @@ pub fn find_entry<M: Memory>(start: StartRtt<'_>, mem: &M) -> (i8, RttEntry) {
     (at.level, at.s2.decode(at.desc, at.level, at.is_protected()))
 }
 
+/// Entries that [`ripas_extent`] looks at one by one.
+const NEAR: usize = 4;
+
 /// RIPAS at the IPA of the walk, and an IPA above it, at most `top`, up to which the RIPAS is the
 /// same (RSI_IPA_STATE_GET). Looks no further than the end of the RTT that the walk reaches. `None`
 /// if the IPA is not Protected, or `top` is not above it.
@@ -64,8 +68,13 @@ pub fn ripas_extent<M: Memory>(start: StartRtt<'_>, mem: &M, top: Ipa) -> Option
     // Entries with the same RIPAS that are not TABLE agree in these bits.
     let key = RIPAS | table_bit(at.level);
     let (index, desc) = (at.index, at.desc);
-    let differs = |entry: &u64| (entry ^ desc) & key != 0;
     let rest = &at.table.entries()[index..];
-    let alike = rest.iter().position(differs).unwrap_or(rest.len());
+    // Short extents are frequent, and not worth a group of entries.
+    let (near, far) = rest.split_at(rest.len().min(NEAR));
+    let differs = |entry: &u64| (entry ^ desc) & key != 0;
+    let alike = match near.iter().position(differs) {
+        Some(alike) => alike,
+        None => first_different(far, desc, key).map_or(rest.len(), |index| near.len() + index),
+    };
     Some((at.end_of(alike).min(top), ripas_of(desc)))
 }

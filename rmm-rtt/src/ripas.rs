@@ -3,9 +3,10 @@
 
 use crate::entry::{DESTROYED, RIPAS, VALID, is_unassigned, ripas_of, table_bit, unassigned};
 use crate::error::RttError;
+use crate::scan::flip_run;
 use crate::stage2::{PAGE_LEVEL, entry_size};
 use crate::walk::StartRtt;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::Ordering;
 use rmm_abi::rmi::Ripas;
 use rmm_granule::{Ipa, Memory};
 
@@ -107,7 +108,7 @@ pub fn set_ripas<M: Memory>(
         let first = done;
         let rest = &entries[first..];
         if old == wanted {
-            done += alter_run(rest, desc, address, 0);
+            done += flip_run(rest, desc, address, 0);
             continue;
         }
         let attributes = if is_unassigned(desc) {
@@ -116,7 +117,7 @@ pub fn set_ripas<M: Memory>(
             assigned
         };
         let change = desc & !address ^ attributes;
-        done += alter_run(rest, desc, address, change);
+        done += flip_run(rest, desc, address, change);
         if desc & VALID != 0 {
             removed = Some((removed.map_or(first, |(first, _)| first), done));
         }
@@ -130,22 +131,4 @@ pub fn set_ripas<M: Memory>(
         mem.invalidate_stage2(at.s2.vmid, base, end.0 - base.0, at.level);
     }
     Ok(at.end_of(done))
-}
-
-/// Flips the bits `change` in the run of entries at the beginning that equal `like` but for their
-/// address. Returns the length of the run.
-#[inline]
-fn alter_run(entries: &[AtomicU64], like: u64, address: u64, change: u64) -> usize {
-    let mut count = 0;
-    for entry in entries {
-        let desc = entry.load(Ordering::Relaxed);
-        if (desc ^ like) & !address != 0 {
-            break;
-        }
-        if change != 0 {
-            entry.store(desc ^ change, Ordering::Relaxed);
-        }
-        count += 1;
-    }
-    count
 }

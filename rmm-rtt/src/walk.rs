@@ -3,6 +3,7 @@
 
 use crate::entry::{LIVE, is_table};
 use crate::error::{RttError, TopError};
+use crate::scan::{first_live, is_live};
 use crate::stage2::{Stage2, entry_size, index, shift};
 use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -260,28 +261,5 @@ impl<'t, M: Memory> WalkEnd<'t, '_, M> {
     }
 }
 
-/// Whether an entry is live.
-#[inline]
-fn is_live(entry: &u64) -> bool {
-    entry & LIVE != 0
-}
-
 /// Entries that are near another one, for [`WalkEnd::top`].
 const NEAR: usize = 32;
-
-/// Entries that a scan looks at together.
-const STRIDE: usize = 16;
-
-/// Index of the first live entry.
-#[inline]
-fn first_live(entries: &[u64]) -> Option<usize> {
-    let (groups, rest) = entries.as_chunks::<STRIDE>();
-    let mut index = 0;
-    for group in groups {
-        if is_live(&group.iter().fold(0, |all, entry| all | entry)) {
-            return group.iter().position(is_live).map(|at| index + at);
-        }
-        index += STRIDE;
-    }
-    rest.iter().position(is_live).map(|at| index + at)
-}
