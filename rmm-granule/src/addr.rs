@@ -90,7 +90,7 @@ address! {
 }
 
 impl Ipa {
-    /// FIPA in `HPFAR_EL2`: IPA[51:12] at bits 43:4. NS, bit 63, is no part of it.
+    /// FIPA in `HPFAR_EL2`: bits 51:12 of the IPA at bits 43:4. NS, bit 63, is no part of it.
     const FIPA: u64 = ((1 << 40) - 1) << 4;
 
     /// From an address bit to the bit of FIPA that holds it.

@@ -40,7 +40,7 @@ const RAM: u64 = 3 << RIPAS_SHIFT;
 const _: () = assert!(MEM_ATTR_WB & RIPAS == RAM && MEM_ATTR_WB & ASSIGNED == 0);
 
 const MEM_ATTR_SHIFT: u32 = 2;
-/// MemAttr[2:0], with the encodings of FEAT_S2FWB.
+/// `MemAttr[2:0]`, with the encodings of FEAT_S2FWB.
 const MEM_ATTR: u64 = 7 << MEM_ATTR_SHIFT;
 /// MemAttr: Normal Write-Back, whatever stage 1 says.
 const MEM_ATTR_WB: u64 = 6 << MEM_ATTR_SHIFT;
@@ -48,7 +48,7 @@ const MEM_ATTR_WB: u64 = 6 << MEM_ATTR_SHIFT;
 const MEM_ATTR_STAGE_1: u64 = 7 << MEM_ATTR_SHIFT;
 /// MemAttr: reserved value.
 const MEM_ATTR_RESERVED: u64 = 4 << MEM_ATTR_SHIFT;
-/// S2AP[1:0]: read and write permission.
+/// `S2AP[1:0]`: read and write permission.
 const S2AP: u64 = 3 << 6;
 /// SH: Outer Shareable.
 const SH_OUTER: u64 = 2 << 8;
@@ -56,16 +56,16 @@ const SH_OUTER: u64 = 2 << 8;
 const SH_INNER: u64 = 3 << 8;
 /// AF, the Access flag.
 const ACCESS_FLAG: u64 = 1 << 10;
-/// XN[1:0] = 0b10: never executable.
+/// `XN[1:0]` = 0b10: never executable.
 const XN: u64 = 1 << 54;
 /// NS: output in Non-secure PAS.
 const NS: u64 = 1 << 55;
 
-/// PA[47:12], in both layouts.
+/// `PA[47:12]`, in both layouts.
 const ADDRESS_48: u64 = (1 << 48) - (1 << 12);
-/// In the 52-bit layout also PA[49:48] and, at bits 9:8, PA[51:50].
+/// In the 52-bit layout also `PA[49:48]` and, at bits 9:8, `PA[51:50]`.
 const ADDRESS_52: u64 = ADDRESS_48 | 3 << 48 | HIGH_ADDRESS;
-/// PA[51:50] in the 52-bit layout.
+/// `PA[51:50]` in the 52-bit layout.
 const HIGH_ADDRESS: u64 = 3 << 8;
 /// Distance from bit 8 of the descriptor to bit 50 of the address.
 const HIGH_SHIFT: u32 = 50 - 8;
