@@ -8,7 +8,7 @@ use super::registers::*;
 use super::{cache, el3};
 use crate::machine::{
     CallEl3, CpuFeatures, EntryControls, Exception, Machine, OnCpu, RecContext, SimdState,
-    SveState, TimerLines, ZRegisters,
+    SveState, Timer, TimerLines, TimerRegister, ZRegisters,
 };
 use rmm_attest::{Hash, SoftHash};
 use rmm_granule::{GRANULE_SIZE, Ipa};
@@ -82,6 +82,20 @@ impl Machine for ArchCpu {
     #[inline]
     fn mask_timers(&self, _: &OnCpu<'_>) -> TimerLines {
         realm_timers::mask()
+    }
+
+    fn timer_register(&self, _: &OnCpu<'_>, timer: Timer, register: TimerRegister) -> u64 {
+        realm_timers::read(timer, register)
+    }
+
+    fn set_timer_register(
+        &self,
+        _: &mut OnCpu<'_>,
+        timer: Timer,
+        register: TimerRegister,
+        value: u64,
+    ) {
+        realm_timers::write(timer, register, value);
     }
 
     fn lend_simd(&self, _: &OnCpu<'_>, simd: &SimdState) {

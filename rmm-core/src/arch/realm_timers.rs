@@ -2,11 +2,13 @@
 //! The EL1 timers in the world switch (specification A6.2).
 //!
 //! A timer of a Realm that is asserted would interrupt the run again at once. So its signal is masked
-//! as long as it is asserted, and the run loop exits to the Host when a timer becomes asserted.
+//! as long as it is asserted, and the run loop exits to the Host when an output changes. Meanwhile the
+//! registers of that timer trap, because the Realm could make it quiet and have it fire again without
+//! an interrupt.
 
 use super::registers::*;
-use crate::encoding::timers::{CNTHCTL_BASE, CNTPMASK, CNTVMASK, is_pending};
-use crate::machine::{TimerLines, TimerState};
+use crate::encoding::timers::{CNTHCTL_BASE, PHYSICAL_MASKED, VIRTUAL_MASKED, is_pending};
+use crate::machine::{Timer, TimerLines, TimerRegister, TimerState};
 
 /// How often to look whether the interrupt of a timer that was just masked is gone from the CPU
 /// interface. It takes the time of a message between redistributor and CPU. Should it ever take longer,
@@ -19,8 +21,8 @@ pub(super) fn init() {
     CNTVOFF_EL2.clear();
 }
 
-/// Masks the hardware signal of each EL1 timer of the entered REC that is asserted and unmasks
-/// that of the others; returns which are asserted.
+/// Masks the hardware signal of each EL1 timer of the entered REC that is asserted, and traps its
+/// registers; the reverse for the others. Returns which are asserted.
 #[inline]
 pub fn mask() -> TimerLines {
     let lines = TimerLines {
@@ -33,10 +35,10 @@ pub fn mask() -> TimerLines {
     };
     let mut cnthctl = CNTHCTL_BASE;
     if lines.virt {
-        cnthctl |= CNTVMASK;
+        cnthctl ^= VIRTUAL_MASKED;
     }
     if lines.phys {
-        cnthctl |= CNTPMASK;
+        cnthctl ^= PHYSICAL_MASKED;
     }
     let before = CNTHCTL_EL2.get();
     if cnthctl != before {
@@ -56,6 +58,32 @@ fn set_masks(cnthctl: u64, before: u64) {
             break;
         }
     }
+}
+
+/// Reads a register of an EL1 timer of the entered REC.
+pub(super) fn read(timer: Timer, register: TimerRegister) -> u64 {
+    match (timer, register) {
+        (Timer::Virtual, TimerRegister::Ctl) => CNTV_CTL_EL02.get(),
+        (Timer::Virtual, TimerRegister::Cval) => CNTV_CVAL_EL02.get(),
+        (Timer::Virtual, TimerRegister::Tval) => CNTV_TVAL_EL02.get(),
+        (Timer::Physical, TimerRegister::Ctl) => CNTP_CTL_EL02.get(),
+        (Timer::Physical, TimerRegister::Cval) => CNTP_CVAL_EL02.get(),
+        (Timer::Physical, TimerRegister::Tval) => CNTP_TVAL_EL02.get(),
+    }
+}
+
+/// Writes a register of an EL1 timer of the entered REC.
+pub(super) fn write(timer: Timer, register: TimerRegister, value: u64) {
+    match (timer, register) {
+        (Timer::Virtual, TimerRegister::Ctl) => CNTV_CTL_EL02.set(value),
+        (Timer::Virtual, TimerRegister::Cval) => CNTV_CVAL_EL02.set(value),
+        (Timer::Virtual, TimerRegister::Tval) => CNTV_TVAL_EL02.set(value),
+        (Timer::Physical, TimerRegister::Ctl) => CNTP_CTL_EL02.set(value),
+        (Timer::Physical, TimerRegister::Cval) => CNTP_CVAL_EL02.set(value),
+        (Timer::Physical, TimerRegister::Tval) => CNTP_TVAL_EL02.set(value),
+    }
+    // So that the next look at the timer sees it.
+    isb();
 }
 
 /// Saves the EL1 timers.

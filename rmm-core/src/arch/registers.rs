@@ -142,9 +142,11 @@ registers! {
     CNTKCTL_EL12 [read write];
     CNTP_CTL_EL02: CNTP_CTL_EL0 [read write];
     CNTP_CVAL_EL02 [read write];
+    CNTP_TVAL_EL02 [read write];
     CNTVOFF_EL2 [write];
     CNTV_CTL_EL02: CNTV_CTL_EL0 [read write];
     CNTV_CVAL_EL02 [read write];
+    CNTV_TVAL_EL02 [read write];
     CPTR_EL2: CPTR_EL2 [read write];
     CTR_EL0: CTR_EL0 [read];
     DCZID_EL0: DCZID_EL0 [read];

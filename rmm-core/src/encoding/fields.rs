@@ -60,6 +60,7 @@ register_bitfields! {u64,
     pub CNTHCTL_EL2 [
         CNTPMASK OFFSET(19) NUMBITS(1) [],
         CNTVMASK OFFSET(18) NUMBITS(1) [],
+        EL1TVT OFFSET(13) NUMBITS(1) [],
         EL1PTEN OFFSET(11) NUMBITS(1) [],
         EL1PCTEN OFFSET(10) NUMBITS(1) []
     ],

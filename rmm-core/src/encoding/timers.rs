@@ -6,9 +6,14 @@ use super::fields::*;
 /// `CNTHCTL_EL2`: EL1 and EL0 use counters and EL1 timers freely; no offsets.
 pub const CNTHCTL_BASE: u64 = set!(CNTHCTL_EL2: EL1PTEN | EL1PCTEN);
 /// The signal of the EL1 virtual timer is masked.
-pub const CNTVMASK: u64 = set!(CNTHCTL_EL2: CNTVMASK);
+const CNTVMASK: u64 = set!(CNTHCTL_EL2: CNTVMASK);
 /// The signal of the EL1 physical timer is masked.
-pub const CNTPMASK: u64 = set!(CNTHCTL_EL2: CNTPMASK);
+const CNTPMASK: u64 = set!(CNTHCTL_EL2: CNTPMASK);
+/// [`CNTHCTL_BASE`] with these bits inverted: the signal of the EL1 virtual timer is masked, and its
+/// registers trap (FEAT_ECV, which every CPU with RME has).
+pub const VIRTUAL_MASKED: u64 = CNTVMASK | set!(CNTHCTL_EL2: EL1TVT);
+/// The same for the EL1 physical timer, whose registers trap if EL1PTEN is clear.
+pub const PHYSICAL_MASKED: u64 = CNTPMASK | set!(CNTHCTL_EL2: EL1PTEN);
 
 /// INTID of the EL1 virtual timer.
 const VIRTUAL_TIMER_PPI: u64 = 27;
@@ -31,12 +36,12 @@ mod tests {
     use super::*;
     use crate::encoding::bits;
 
-    /// D24.10.2 with E2H: EL1PCTEN 10, EL1PTEN 11, ECV 12, CNTVMASK 18, CNTPMASK 19.
+    /// D24.10.2 with E2H: EL1PCTEN 10, EL1PTEN 11, ECV 12, EL1TVT 13, CNTVMASK 18, CNTPMASK 19.
     #[test]
     fn cnthctl() {
         assert_eq!(CNTHCTL_BASE, bits([10, 11]));
-        assert_eq!(CNTVMASK, bits([18]));
-        assert_eq!(CNTPMASK, bits([19]));
+        assert_eq!(CNTHCTL_BASE ^ VIRTUAL_MASKED, bits([10, 11, 13, 18]));
+        assert_eq!(CNTHCTL_BASE ^ PHYSICAL_MASKED, bits([10, 19]));
     }
 
     /// The base system architecture gives the EL1 timers the PPIs 27 (virtual) and 30 (physical).

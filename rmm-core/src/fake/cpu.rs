@@ -7,7 +7,7 @@ use super::running::{FaultAddress, HCR_VSE, Lent, RunningRec};
 use super::script::{RecName, Script};
 use crate::machine::{
     CallEl3, CpuFeatures, EntryControls, Exception, Machine, OnCpu, RecContext, SimdState,
-    SveState, TimerLines, ZRegisters,
+    SveState, Timer, TimerLines, TimerRegister, ZRegisters,
 };
 use core::mem::MaybeUninit;
 use core::ptr::NonNull;
@@ -267,6 +267,22 @@ impl Machine for FakeCpu {
             entered.masked = Some(lines);
             lines
         })
+    }
+
+    fn timer_register(&self, _: &OnCpu<'_>, timer: Timer, register: TimerRegister) -> u64 {
+        let now = self.board.now();
+        self.with_entered(|registers, _| registers.read_timer(timer, register, now))
+    }
+
+    fn set_timer_register(
+        &self,
+        _: &mut OnCpu<'_>,
+        timer: Timer,
+        register: TimerRegister,
+        value: u64,
+    ) {
+        let now = self.board.now();
+        self.with_entered(|registers, _| registers.write_timer(timer, register, value, now));
     }
 
     fn lend_simd(&self, _: &OnCpu<'_>, simd: &SimdState) {

@@ -51,6 +51,7 @@ mod sync;
 mod teardown;
 mod word;
 
+pub use crate::machine::{Timer, TimerRegister};
 pub use access::{LINEAR_MAP, RealmAccess};
 pub use attestation::{El3Attestation, SignDigest};
 pub use audit::audit;
@@ -61,7 +62,7 @@ pub use exit_record::{assert_psci, assert_reason, assert_record, describe_record
 pub use host::Host;
 pub use random::{Random, environment_number, environment_seed};
 pub use realm::{RealmBuilder, TestRealm, entry_flags};
-pub use realm_cpu::{After, RealmCpu, Taken, Timer};
+pub use realm_cpu::{After, RealmCpu, Taken};
 pub use reply::{EntryReport, Reply, Status, command_name};
 pub use samples::{BadAddress, Samples};
 pub use teardown::sweep;

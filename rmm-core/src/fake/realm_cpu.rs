@@ -7,8 +7,8 @@ use super::registers::Registers;
 use super::running::{HCR_VSE, Lent, RecSlot, RunningRec};
 use super::sync::lock;
 use crate::machine::{
-    DebugState, El1State, Exception, GicState, PmuState, RecContext, SimdState, SveState,
-    ZRegisters,
+    DebugState, El1State, Exception, GicState, PmuState, RecContext, SimdState, SveState, Timer,
+    TimerRegister, ZRegisters,
 };
 use std::future::poll_fn;
 use std::sync::atomic::Ordering;
@@ -52,15 +52,6 @@ pub enum After {
     Again,
     /// In its own exception handler, which has returned.
     Taken(Taken),
-}
-
-/// One of the two EL1 timers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Timer {
-    /// The virtual timer.
-    Virtual,
-    /// The physical timer.
-    Physical,
 }
 
 impl RealmCpu {
@@ -123,15 +114,46 @@ impl RealmCpu {
         self.running(|rec| work(&mut rec.registers.sp_el0, &mut rec.registers.pauth))
     }
 
-    /// Sets the control register of a timer, ENABLE (1) and IMASK (2), and its compare value.
-    pub fn set_timer(&self, timer: Timer, ctl: u64, cval: u64) {
-        self.running(|rec| {
-            let timers = &mut rec.registers.timers;
-            match timer {
-                Timer::Virtual => (timers.cntv_ctl, timers.cntv_cval) = (ctl, cval),
-                Timer::Physical => (timers.cntp_ctl, timers.cntp_cval) = (ctl, cval),
-            }
-        });
+    /// Sets the compare value of a timer, and its control register: ENABLE (1) and IMASK (2).
+    pub async fn set_timer(&self, timer: Timer, ctl: u64, cval: u64) {
+        self.write_timer(timer, TimerRegister::Cval, cval).await;
+        self.write_timer(timer, TimerRegister::Ctl, ctl).await;
+    }
+
+    /// Writes a register of a timer, which traps if the signal of the timer is masked.
+    ///
+    /// # Panics
+    /// If the Realm takes an exception.
+    pub async fn write_timer(&self, timer: Timer, register: TimerRegister, value: u64) {
+        if self.is_masked(timer) {
+            let encoding = encoding(timer, register);
+            self.msr(encoding, value).await.expect("no exception");
+        } else {
+            let now = self.now();
+            self.running(|rec| rec.registers.write_timer(timer, register, value, now));
+        }
+    }
+
+    /// Reads a register of a timer, which traps if the signal of the timer is masked.
+    ///
+    /// # Panics
+    /// If the Realm takes an exception.
+    pub async fn read_timer(&self, timer: Timer, register: TimerRegister) -> u64 {
+        if self.is_masked(timer) {
+            self.mrs(encoding(timer, register))
+                .await
+                .expect("no exception")
+        } else {
+            let now = self.now();
+            self.running(|rec| rec.registers.read_timer(timer, register, now))
+        }
+    }
+
+    fn is_masked(&self, timer: Timer) -> bool {
+        self.running(|rec| match timer {
+            Timer::Virtual => rec.masked.virt,
+            Timer::Physical => rec.masked.phys,
+        })
     }
 
     /// The counter.
@@ -450,3 +472,17 @@ const _: () = {
     const fn is_send<T: Send>() {}
     is_send::<RealmCpu>();
 };
+
+/// The encoding of a timer register: `op0, op1, CRn, CRm, op2`.
+fn encoding(timer: Timer, register: TimerRegister) -> [u64; 5] {
+    let crm = match timer {
+        Timer::Physical => 2,
+        Timer::Virtual => 3,
+    };
+    let op2 = match register {
+        TimerRegister::Tval => 0,
+        TimerRegister::Ctl => 1,
+        TimerRegister::Cval => 2,
+    };
+    [3, 3, 14, crm, op2]
+}

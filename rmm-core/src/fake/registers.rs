@@ -2,8 +2,8 @@
 //! The registers of a fake CPU that the world switch moves.
 
 use crate::machine::{
-    DebugState, El1State, GicState, PmuState, RecContext, SimdState, SveState, TimerLines,
-    TimerState, ZRegisters,
+    DebugState, El1State, GicState, PmuState, RecContext, SimdState, SveState, Timer, TimerLines,
+    TimerRegister, TimerState, ZRegisters,
 };
 use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
@@ -101,6 +101,42 @@ impl Registers {
     /// Closes the virtual GIC interface.
     pub(super) fn close_gic(&mut self) {
         self.gic.hcr &= !ICH_HCR_EN;
+    }
+
+    /// Reads a register of a timer at `now`.
+    pub(super) fn read_timer(&self, timer: Timer, register: TimerRegister, now: u64) -> u64 {
+        let timers = &self.timers;
+        let (ctl, cval) = match timer {
+            Timer::Virtual => (timers.cntv_ctl, timers.cntv_cval),
+            Timer::Physical => (timers.cntp_ctl, timers.cntp_cval),
+        };
+        match register {
+            TimerRegister::Ctl => timer_control(ctl, cval, now),
+            TimerRegister::Cval => cval,
+            TimerRegister::Tval => cval.wrapping_sub(now) & 0xFFFF_FFFF,
+        }
+    }
+
+    /// Writes a register of a timer at `now`.
+    pub(super) fn write_timer(
+        &mut self,
+        timer: Timer,
+        register: TimerRegister,
+        value: u64,
+        now: u64,
+    ) {
+        let timers = &mut self.timers;
+        let (ctl, cval) = match timer {
+            Timer::Virtual => (&mut timers.cntv_ctl, &mut timers.cntv_cval),
+            Timer::Physical => (&mut timers.cntp_ctl, &mut timers.cntp_cval),
+        };
+        // TVAL is a signed number of 32 bits.
+        let distance = ((value << 32).cast_signed() >> 32).cast_unsigned();
+        match register {
+            TimerRegister::Ctl => *ctl = value,
+            TimerRegister::Cval => *cval = value,
+            TimerRegister::Tval => *cval = now.wrapping_add(distance),
+        }
     }
 
     /// Outputs of the timers at `now`.

@@ -76,8 +76,21 @@ pub trait Machine: Memory + Hash + CallEl3 {
     fn pend_serror(&self, rec: &mut OnCpu<'_>, syndrome: u64);
 
     /// Masks the hardware signal of each of the Realm's EL1 timers that is asserted and unmasks
-    /// that of the others; returns which are asserted. Called before each run.
+    /// that of the others; returns which are asserted. Called before each run. The registers of a
+    /// timer whose signal is masked trap.
     fn mask_timers(&self, rec: &OnCpu<'_>) -> TimerLines;
+
+    /// Reads a register of one of the Realm's EL1 timers.
+    fn timer_register(&self, rec: &OnCpu<'_>, timer: Timer, register: TimerRegister) -> u64;
+
+    /// Writes a register of one of the Realm's EL1 timers.
+    fn set_timer_register(
+        &self,
+        rec: &mut OnCpu<'_>,
+        timer: Timer,
+        register: TimerRegister,
+        value: u64,
+    );
 
     /// Lends FP/SIMD to a Realm without SVE: saves the Host's registers, loads the REC's and ends
     /// the trap.
@@ -177,6 +190,26 @@ pub enum Exception {
         /// `ESR_EL2`.
         esr: u64,
     },
+}
+
+/// One of a Realm's two EL1 timers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Timer {
+    /// The virtual timer.
+    Virtual,
+    /// The physical timer.
+    Physical,
+}
+
+/// A register of an EL1 timer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimerRegister {
+    /// Control: `CNTV_CTL_EL0` or `CNTP_CTL_EL0`.
+    Ctl,
+    /// Compare value: `CNTV_CVAL_EL0` or `CNTP_CVAL_EL0`.
+    Cval,
+    /// Distance of the compare value from now: `CNTV_TVAL_EL0` or `CNTP_TVAL_EL0`.
+    Tval,
 }
 
 /// The asserted outputs of a Realm's two EL1 timers: enabled, not masked, condition met.

@@ -2,7 +2,9 @@
 //! The guard of a REC that is entered on this CPU.
 
 use crate::aux::{SveWindows, VectorAux};
-use crate::machine::{EntryControls, Exception, Machine, OnCpu, RecContext, TimerLines};
+use crate::machine::{
+    EntryControls, Exception, Machine, OnCpu, RecContext, Timer, TimerLines, TimerRegister,
+};
 use crate::rec::RecHead;
 use core::ops::{Deref, DerefMut};
 use rmm_granule::Ipa;
@@ -81,9 +83,21 @@ impl<'a, M: Machine> Entered<'a, M> {
     }
 
     /// Masks the signals of asserted EL1 timers, which would end the next run at once, and returns
-    /// which are asserted.
+    /// which are asserted. The registers of these timers trap: a timer that the Realm sets anew may
+    /// become quiet, and fire again, unseen otherwise.
     pub fn mask_timers(&self) -> TimerLines {
         self.machine.mask_timers(&self.rec)
+    }
+
+    /// Reads a register of an EL1 timer.
+    pub fn timer_register(&self, timer: Timer, register: TimerRegister) -> u64 {
+        self.machine.timer_register(&self.rec, timer, register)
+    }
+
+    /// Writes a register of an EL1 timer.
+    pub fn set_timer_register(&mut self, timer: Timer, register: TimerRegister, value: u64) {
+        self.machine
+            .set_timer_register(&mut self.rec, timer, register, value);
     }
 
     /// Calls `work` with the registers of EL1 up to date, and loads them after it.

@@ -111,6 +111,16 @@ impl<M: Machine> Running<'_, M> {
                 }
                 return self.undefined();
             }
+            // The loop looks at the timer again before the next run.
+            Action::Timer(timer, register) => {
+                if trap.is_read() {
+                    let value = self.entered.timer_register(timer, register);
+                    trap.set_target(&mut self.entered, value);
+                } else {
+                    let value = trap.source(&self.entered);
+                    self.entered.set_timer_register(timer, register, value);
+                }
+            }
             Action::Ignore => {}
         }
         self.entered.step_over();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Trapped system registers: identification, interrupts for other PEs, and hidden registers.
 
-use crate::machine::RecContext;
+use crate::machine::{RecContext, Timer, TimerRegister};
 
 /// A trapped MSR, MRS or System instruction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +40,8 @@ pub enum Action {
     Debug,
     /// A PMU register: lend the Realm the PMU, if it has one.
     Pmu,
+    /// A register of an EL1 timer whose signal is masked: done on behalf of the Realm.
+    Timer(Timer, TimerRegister),
     /// The register does not exist for the Realm.
     Undefined,
 }
@@ -87,7 +89,7 @@ impl Trap {
         self.is_read() && self.op0() == 3 && matches!((self.op1(), crn, crm), (1 | 3, 0, ..8))
     }
 
-    /// CRm and op2 of a register in the ID space.
+    /// CRm and op2.
     const fn id(self) -> (u64, u64) {
         (self.0 >> 1 & 0xF, self.0 >> 17 & 7)
     }
@@ -125,6 +127,23 @@ impl Trap {
             )
     }
 
+    /// The timer register: op0 3, op1 3, CRn 14, CRm 2 (physical) or 3 (virtual).
+    const fn timer(self) -> Option<(Timer, TimerRegister)> {
+        let (crn, (crm, op2)) = (self.0 >> 10 & 0xF, self.id());
+        let timer = match (self.op0(), self.op1(), crn, crm) {
+            (3, 3, 14, 2) => Timer::Physical,
+            (3, 3, 14, 3) => Timer::Virtual,
+            _ => return None,
+        };
+        let register = match op2 {
+            0 => TimerRegister::Tval,
+            1 => TimerRegister::Ctl,
+            2 => TimerRegister::Cval,
+            _ => return None,
+        };
+        Some((timer, register))
+    }
+
     /// The value of the source register; XZR is zero.
     #[must_use]
     pub fn source(self, rec: &RecContext) -> u64 {
@@ -158,6 +177,9 @@ impl Trap {
         if self.is_read() && self.is_id() {
             let (crm, op2) = self.id();
             return Action::Read(id_register(crm, op2));
+        }
+        if let Some((timer, register)) = self.timer() {
+            return Action::Timer(timer, register);
         }
         match self.encoding() {
             AIDR_EL1 if self.is_read() => Action::Read(0),
@@ -220,9 +242,33 @@ mod tests {
             (encoding(3, 0, 9, 14, 1), Action::Pmu),
             // SPMUs.
             (encoding(2, 0, 9, 12, 0), Action::Undefined),
-            // CNTV_CTL_EL0, and PMMIR's neighbour in another CRm.
-            (encoding(3, 3, 14, 3, 1), Action::Undefined),
+            // PMMIR's neighbour in another CRm.
             (encoding(3, 0, 9, 13, 0), Action::Undefined),
+        ] {
+            for read in [false, true] {
+                let found = Trap::new(esr(register, 1, read)).action(&rec, |_, _| 0);
+                assert_eq!(found, action, "{register:#x}");
+            }
+        }
+    }
+
+    // Conformance: REC exits timer
+    #[test]
+    fn timer_registers() {
+        use Timer::{Physical, Virtual};
+        use TimerRegister::{Ctl, Cval, Tval};
+        let rec = RecContext::new_zeroed();
+        for (register, action) in [
+            (encoding(3, 3, 14, 2, 0), Action::Timer(Physical, Tval)),
+            (encoding(3, 3, 14, 2, 1), Action::Timer(Physical, Ctl)),
+            (encoding(3, 3, 14, 2, 2), Action::Timer(Physical, Cval)),
+            (encoding(3, 3, 14, 3, 0), Action::Timer(Virtual, Tval)),
+            (encoding(3, 3, 14, 3, 1), Action::Timer(Virtual, Ctl)),
+            (encoding(3, 3, 14, 3, 2), Action::Timer(Virtual, Cval)),
+            (encoding(3, 3, 14, 3, 3), Action::Undefined),
+            // CNTPCT_EL0, and the EL2 timer.
+            (encoding(3, 3, 14, 0, 1), Action::Undefined),
+            (encoding(3, 4, 14, 2, 1), Action::Undefined),
         ] {
             for read in [false, true] {
                 let found = Trap::new(esr(register, 1, read)).action(&rec, |_, _| 0);

@@ -513,7 +513,7 @@ fn all_ones_in_gic_and_timers() {
         set_all_ones(&cpu).await;
         cpu.gic(|gic| gic.as_mut_bytes().fill(0xFF));
         for timer in [Timer::Virtual, Timer::Physical] {
-            cpu.set_timer(timer, u64::MAX, u64::MAX);
+            cpu.set_timer(timer, u64::MAX, u64::MAX).await;
         }
         cpu.irq().await;
     });

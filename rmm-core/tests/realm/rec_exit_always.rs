@@ -81,8 +81,8 @@ fn timers() {
     let device = realm.unprotected();
     let (enabled, masked) = (1, 3);
     realm.script(0, move |cpu| async move {
-        cpu.set_timer(Timer::Physical, enabled, due);
-        cpu.set_timer(Timer::Virtual, masked, due + 1);
+        cpu.set_timer(Timer::Physical, enabled, due).await;
+        cpu.set_timer(Timer::Virtual, masked, due + 1).await;
         leave_for_each_reason(&cpu, device).await;
     });
     for_each_exit(

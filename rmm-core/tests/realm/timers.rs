@@ -2,7 +2,7 @@
 //! The EL1 timers of a Realm (A6.2).
 
 use rmm_abi::rmi::{RecExit, RecExitReason};
-use rmm_core::fake::{Host, Timer, assert_record};
+use rmm_core::fake::{Host, RealmCpu, Timer, TimerRegister, assert_record};
 
 const ENABLE: u64 = 1;
 const IMASK: u64 = 2;
@@ -26,7 +26,7 @@ fn exit_when_a_timer_fires() {
         let realm = host.realm().with_page(1);
         let due = host.board().now() + 100;
         realm.script(0, move |cpu| async move {
-            cpu.set_timer(which, ENABLE, due);
+            cpu.set_timer(which, ENABLE, due).await;
             cpu.read(0).await.expect("not due yet");
             cpu.meanwhile(|host| host.board().advance(100));
             // The interrupt arrives at this instruction, and does not arrive again.
@@ -49,10 +49,10 @@ fn exit_when_a_timer_is_quiet_again() {
         let realm = host.realm().with_page(1);
         let due = host.board().now();
         realm.script(0, move |cpu| async move {
-            cpu.set_timer(which, ENABLE, due);
+            cpu.set_timer(which, ENABLE, due).await;
             cpu.read(0).await.expect("RAM");
             // The monitor reads the timer before it resumes the Realm after the MRS.
-            cpu.set_timer(which, ENABLE | IMASK, due);
+            cpu.set_timer(which, ENABLE | IMASK, due).await;
             let _value = cpu.mrs([3, 0, 0, 4, 0]).await;
             cpu.irq().await;
         });
@@ -76,7 +76,7 @@ fn exit_at_once_if_a_timer_fired_between_entries() {
         let realm = host.realm().with_page(1);
         let due = host.board().now() + 10;
         realm.script(0, move |cpu| async move {
-            cpu.set_timer(which, ENABLE, due);
+            cpu.set_timer(which, ENABLE, due).await;
             cpu.irq().await;
             assert!(cpu.now() >= due);
             cpu.mark(0);
@@ -101,8 +101,8 @@ fn no_exit_for_masked_or_disabled_timers() {
     let realm = host.realm().with_page(1);
     let due = host.board().now();
     realm.script(0, move |cpu| async move {
-        cpu.set_timer(Timer::Virtual, ENABLE | IMASK, due);
-        cpu.set_timer(Timer::Physical, IMASK, due);
+        cpu.set_timer(Timer::Virtual, ENABLE | IMASK, due).await;
+        cpu.set_timer(Timer::Physical, IMASK, due).await;
         for _ in 0..3 {
             cpu.read(0).await.expect("RAM");
             let _value = cpu.mrs([3, 0, 0, 4, 0]).await;
@@ -127,8 +127,8 @@ fn each_rec_has_its_own_timers_and_so_has_the_host() {
     for rec in [0, 1] {
         let due = later + rec as u64;
         realm.script(rec, move |cpu| async move {
-            cpu.set_timer(Timer::Virtual, ENABLE, due);
-            cpu.set_timer(Timer::Physical, ENABLE, due + 100);
+            cpu.set_timer(Timer::Virtual, ENABLE, due).await;
+            cpu.set_timer(Timer::Physical, ENABLE, due + 100).await;
             cpu.irq().await;
         });
     }
@@ -138,5 +138,62 @@ fn each_rec_has_its_own_timers_and_so_has_the_host() {
             set_timer(exit, Timer::Virtual, ENABLE, due);
             set_timer(exit, Timer::Physical, ENABLE, due + 100);
         });
+    }
+}
+
+/// The registers by which a Realm makes its timer quiet, due again 50 ticks after `now`.
+async fn set_anew(cpu: &RealmCpu, which: Timer, how: usize, now: u64) {
+    match how {
+        0 => cpu.write_timer(which, TimerRegister::Cval, now + 50).await,
+        1 => cpu.write_timer(which, TimerRegister::Tval, 50).await,
+        _ => {
+            cpu.write_timer(which, TimerRegister::Ctl, 0).await;
+            cpu.write_timer(which, TimerRegister::Cval, now + 50).await;
+            cpu.write_timer(which, TimerRegister::Ctl, ENABLE).await;
+        }
+    }
+}
+
+// Conformance: REC exits timer
+#[test]
+fn exit_when_a_timer_fires_again_while_its_signal_is_masked() {
+    for which in BOTH {
+        for how in 0..3 {
+            let host = Host::new();
+            let realm = host.realm().with_page(1);
+            let due = host.board().now();
+            realm.script(0, move |cpu| async move {
+                cpu.set_timer(which, ENABLE, due).await;
+                cpu.read(0).await.expect("RAM");
+                // Entered again: the output is asserted, the Host knows, the signal is masked.
+                let ctl = cpu.read_timer(which, TimerRegister::Ctl).await;
+                assert_eq!(ctl, ENABLE | ISTATUS);
+                assert_eq!(cpu.read_timer(which, TimerRegister::Cval).await, due);
+                assert_eq!(cpu.read_timer(which, TimerRegister::Tval).await, 0);
+                set_anew(&cpu, which, how, due).await;
+                cpu.read(0).await.expect("RAM");
+                cpu.meanwhile(|host| host.board().advance(50));
+                // The second expiry interrupts here.
+                cpu.read(0).await.expect("RAM");
+                cpu.set_timer(which, 0, 0).await;
+                cpu.irq().await;
+            });
+            let expect = |ctl, cval| {
+                assert_record(&realm.enter(0), RecExitReason::Irq, |exit| {
+                    set_timer(exit, which, ctl, cval);
+                });
+            };
+            expect(ENABLE | ISTATUS, due);
+            // The output falls: the Host sees that, too.
+            if how == 2 {
+                expect(0, due);
+            } else {
+                expect(ENABLE, due + 50);
+            }
+            expect(ENABLE | ISTATUS, due + 50);
+            for _ in 0..3 {
+                expect(0, 0);
+            }
+        }
     }
 }
