@@ -57,7 +57,7 @@ help:
 	@echo 'make test-ci      test, and the target tests on the other machines that are fast'
 	@echo 'make bench        what calls cost, in instructions; RMM=file: of another monitor'
 	@echo 'make loom         the granule lock in all interleavings of CPUs; part of test, test-host'
-	@echo 'make lint         format and clippy, and that docs/conformance.md is up to date'
+	@echo 'make lint         format, clippy, documentation, unused dependencies, docs/conformance.md'
 	@echo 'make conformance  makes docs/conformance.md from the tests'
 	@echo 'make fuzz, miri   where a nightly Rust with them is installed'
 	@echo 'make clean        removes what was built; distclean: the downloads too'
@@ -203,10 +203,16 @@ bench: on-qemu build/qemu/bench/flash.bin build/qemu/answering/flash.bin
 conformance:
 	@$(TOOL) conformance
 
+DOC := RUSTDOCFLAGS='-D warnings' cargo doc -q --no-deps
+
 lint: rust
 	@cargo fmt --all --check
 	@cargo clippy -q $(HOST_CRATES) --all-targets -- -D warnings
 	@cargo clippy -q $(TARGET_CRATES:%=-p %) --release --target $(RUST_TARGET) -- -D warnings
+	@$(DOC) $(HOST_CRATES)
+	@$(DOC) -p rmm-tools --document-private-items
+	@$(DOC) $(TARGET_CRATES:%=-p %) --release --target $(RUST_TARGET) --document-private-items
+	@$(TOOL) dependencies
 	@if command -v shellcheck >/dev/null; then shellcheck -x tools/setup/*.sh .ci/run guest/init; \
 	else echo 'skipped: shellcheck is not installed'; fi
 	@$(TOOL) conformance --check

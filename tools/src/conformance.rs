@@ -4,7 +4,7 @@
 //! The rows are in `conformance/rows.txt`, the mistakes of other monitors in `conformance/bugs.txt`.
 //! Tests name their rows in a comment, so that `docs/conformance.md` is made of the tests
 //! themselves. With `--check` nothing is written: the page that is there has to be the one that
-//! would be made.
+//! would be made, but for the lines that its links name.
 
 mod page;
 mod rows;
@@ -42,7 +42,8 @@ pub fn main(arguments: &[String]) -> Outcome {
         println!("{PAGE}: {figures}");
         return Ok(ExitCode::SUCCESS);
     }
-    if std::fs::read_to_string(path)? == text {
+    let there = std::fs::read_to_string(path)?;
+    if page::without_lines(&there) == page::without_lines(&text) {
         return Ok(ExitCode::SUCCESS);
     }
     Err(format!("{PAGE} is not what the tests say: make conformance").into())

@@ -5,6 +5,7 @@
 mod bench;
 mod conformance;
 mod cpio;
+mod dependencies;
 mod guest;
 mod pack;
 mod qemu;
@@ -23,6 +24,7 @@ const COMMANDS: &[Command] = &[
     ("bench", bench::main),
     ("conformance", conformance::main),
     ("cpio", cpio::main),
+    ("dependencies", dependencies::main),
     ("pack", pack::main),
     ("run", run::main),
     ("test", test::main),

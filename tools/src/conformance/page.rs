@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! The page.
 
-use super::rows::{Kind, Row, Subject};
+use super::rows::{Kind, Row, Subject, Test};
 use std::fmt::Write;
 
 const HEAD: &str = "\
@@ -129,9 +129,24 @@ fn table(text: &mut String, subject: &Subject) {
     }
 }
 
-fn tests(names: &[String]) -> String {
-    let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
-    names.join(", ")
+/// The tests, each a link to its source.
+fn tests(tests: &[Test]) -> String {
+    let links = tests.iter().map(|test| {
+        let Test { name, source, line } = test;
+        format!("[`{name}`](../{source}#L{line})")
+    });
+    links.collect::<Vec<_>>().join(", ")
+}
+
+/// A page without the lines of its links: they move with every change of a source.
+pub fn without_lines(page: &str) -> String {
+    let mut parts = page.split(".rs#L");
+    let mut text = parts.next().unwrap_or("").to_owned();
+    for part in parts {
+        text += ".rs#L";
+        text += part.trim_start_matches(|c: char| c.is_ascii_digit());
+    }
+    text
 }
 
 fn line(text: &mut String, line: &str) {
@@ -148,13 +163,25 @@ mod tests {
         let mut subjects =
             parse("= A, B\n- one\n- two\n- three\n- four: why\n? because\n").expect("rows");
         let rows = &mut subjects[0].rows;
-        rows[0].host.push("h".into());
-        rows[1].target.push("t".into());
-        rows[2].host.push("h".into());
-        rows[2].target.push("t".into());
+        let test = |name: &str| Test {
+            name: name.into(),
+            source: "a/b.rs".into(),
+            line: 7,
+        };
+        rows[0].host.push(test("h"));
+        rows[1].target.push(test("t"));
+        rows[2].host.push(test("h"));
+        rows[2].target.push(test("t"));
         let (text, figures) = page(&subjects);
         assert!(text.contains("| **all** | 4 | 1 | 1 | 1 | 1 |"), "{text}");
         assert!(text.contains("- A `four`: because"), "{text}");
         assert!(figures.starts_with("4 rows: 1 on both"), "{figures}");
+        assert!(
+            text.contains("| [`h`](../a/b.rs#L7) | [`t`](../a/b.rs#L7) |"),
+            "{text}"
+        );
+        let moved = text.replace("#L7", "#L12");
+        assert_ne!(text, moved);
+        assert_eq!(without_lines(&text), without_lines(&moved));
     }
 }

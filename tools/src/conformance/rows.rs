@@ -26,9 +26,18 @@ pub struct Row {
     /// Why there is no test on the target, or none at all.
     pub reason: Option<String>,
     /// Tests on the build machine.
-    pub host: Vec<String>,
+    pub host: Vec<Test>,
     /// Tests on the target.
-    pub target: Vec<String>,
+    pub target: Vec<Test>,
+}
+
+/// A test that shows a row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Test {
+    pub name: String,
+    /// The source, from the root of the repository, and the line in it.
+    pub source: String,
+    pub line: usize,
 }
 
 /// A command, or whatever else rows are about.
@@ -110,10 +119,14 @@ pub fn assign(subjects: &mut [Subject], tags: &[Tag]) -> Result<(), String> {
             } else {
                 &mut row.host
             };
-            if tests.contains(&tag.test) {
+            if tests.iter().any(|test| test.name == tag.test) {
                 return Err(wrong(&format!("{label} twice")));
             }
-            tests.push(tag.test.clone());
+            tests.push(Test {
+                name: tag.test.clone(),
+                source: tag.place.clone(),
+                line: tag.line,
+            });
         }
     }
     let rows = subjects.iter().flat_map(|subject| &subject.rows);
@@ -144,6 +157,7 @@ mod tests {
             test: "a test".into(),
             on_target,
             place: "somewhere".into(),
+            line: 1,
         }
     }
 

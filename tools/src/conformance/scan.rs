@@ -12,8 +12,9 @@ pub struct Tag {
     /// Name of the test.
     pub test: String,
     pub on_target: bool,
-    /// Where it stands, for messages.
+    /// The source's path from the root of the repository, and the line of the test in it.
     pub place: String,
+    pub line: usize,
 }
 
 const MARK: &str = "Conformance: ";
@@ -44,7 +45,7 @@ fn file(text: &str, place: &str, on_target: bool) -> Result<Vec<Tag>, String> {
     let mut tags = Vec::new();
     let mut waiting: Vec<String> = Vec::new();
     let mut is_test = false;
-    for line in text.lines().map(str::trim) {
+    for (number, line) in (1..).zip(text.lines().map(str::trim)) {
         let comment = line.trim_start_matches('/').trim_start();
         if line.starts_with("//") {
             if let Some(text) = comment.strip_prefix(MARK) {
@@ -66,6 +67,7 @@ fn file(text: &str, place: &str, on_target: bool) -> Result<Vec<Tag>, String> {
                 test: test.clone(),
                 on_target,
                 place: place.into(),
+                line: number,
             }));
             is_test = false;
         } else if !line.starts_with("#[") && !line.is_empty() {

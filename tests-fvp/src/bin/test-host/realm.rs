@@ -12,10 +12,10 @@ use tests_fvp::protocol::layout;
 use zerocopy::{FromZeros, IntoBytes};
 
 /// The test Realm's image.
-#[cfg(not(clippy))]
+#[cfg(not(any(clippy, doc)))]
 pub static IMAGE: &[u8] = include_bytes!(env!("REALM_IMAGE", "the packed test Realm's file"));
-/// Clippy looks at the code without an image.
-#[cfg(clippy)]
+/// Clippy and rustdoc look at the code without an image.
+#[cfg(any(clippy, doc))]
 pub static IMAGE: &[u8] = &[];
 
 /// What a Realm is created with.

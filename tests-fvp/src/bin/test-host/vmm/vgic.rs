@@ -13,7 +13,7 @@ pub const CPUS: usize = 2;
 /// INTIDs of each bank: 0 to 31 of each vCPU, 32 to 63 shared by all.
 const BANK: u32 = 32;
 
-/// Bits of a list register (Arm ARM, ICH_LR<n>_EL2).
+/// Bits of a list register (Arm ARM, `ICH_LR<n>_EL2`).
 mod lr {
     pub const PENDING: u64 = 1 << 62;
     pub const ACTIVE: u64 = 1 << 63;
