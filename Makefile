@@ -34,7 +34,7 @@ GUEST    := $(CACHE)/guest
 IMAGE    := $(or $(LINUX),$(GUEST)/Image)
 RAMDISK  := $(or $(INITRD),$(if $(LINUX),,build/guest/initrd))
 VERDICT  := $(if $(LINUX)$(INITRD),,--verdict)
-ON_LINUX := --linux "$(IMAGE)" --initrd "$(RAMDISK)" --cpus "$(or $(CPUS),2)" --ram "$(or $(MEM),512M)" \
+ON_LINUX := --folder build/guest --linux "$(IMAGE)" --initrd "$(RAMDISK)" --cpus "$(or $(CPUS),2)" --ram "$(or $(MEM),512M)" \
             --append "$$APPEND" $(VERDICT)
 
 export QEMU TFA TFA_DEBUG RMM_CACHE LINUX INITRD APPEND
@@ -162,7 +162,7 @@ run: flash $(filter build/%,$(RAMDISK))
 	@$(if $(LINUX),,cat $(GUEST)/version;) $(TOOL) run $(ON_QEMU) $(ON_LINUX)
 endif
 
-TEST := $(TOOL) test $(ON_QEMU) --linux $(GUEST)/Image --initrd build/guest/initrd
+TEST := $(TOOL) test $(ON_QEMU) --folder build/guest --linux $(GUEST)/Image --initrd build/guest/initrd
 
 test: loom flash build/guest/initrd
 	@$(TEST)

@@ -3,7 +3,7 @@
 //!
 //! - Verifying tokens (feature `verifier`): [`token`] takes a CCA token apart, [`verify`] judges it by a
 //!   [`verify::Policy`]. Below them: [`cbor`], [`cose`], [`claims`], [`platform`], [`realm`], [`keys`].
-//! - Expected measurements (feature `verifier`): [`rim`] computes a Realm Initial Measurement step by step,
+//! - Expected measurements (feature `launch`, part of `verifier`): [`rim`] computes a Realm Initial Measurement step by step,
 //!   [`launch`] does so from a launch description.
 //! - Releasing a secret to an attested Realm (feature `guest`): [`protocol`] with both sides, [`seal`], and
 //!   [`tsm`], which gets tokens from Linux.
@@ -22,13 +22,13 @@ pub mod claims;
 pub mod cose;
 #[cfg(feature = "verifier")]
 pub mod keys;
-#[cfg(feature = "verifier")]
+#[cfg(feature = "launch")]
 pub mod launch;
 #[cfg(feature = "verifier")]
 pub mod platform;
 #[cfg(feature = "verifier")]
 pub mod realm;
-#[cfg(feature = "verifier")]
+#[cfg(feature = "launch")]
 pub mod rim;
 #[cfg(feature = "verifier")]
 pub mod token;

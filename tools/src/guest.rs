@@ -2,40 +2,58 @@
 //! The guest kernel that `run` boots as a Realm: what the user asks for, and how it gets into the
 //! machine's memory.
 
+mod launch;
+mod layout;
+mod tree;
+
+use launch::{Files, Staged};
+use layout::{KernelHeader, Layout};
 use std::error::Error;
 use std::fs::File;
 use std::io::Read;
+use std::path::{Path, PathBuf};
+use tests_fvp::guest::{BLOCK, CPUS, IPA_BITS, UART};
 
 /// Where the kernel is put: behind the memory of the test Host.
 const STAGING: u64 = 0x6C00_0000;
 /// First address of the board's DRAM.
 const DRAM: u64 = 0x4000_0000;
-/// Alignment of files and of the guest's memory.
-const BLOCK: u64 = 2 << 20;
 const MIB: u64 = 1 << 20;
-/// vCPUs that the test Host can run.
-const CPUS: u64 = 2;
-/// Bytes that a command line may have, by the page of parameters.
-const APPEND: usize = 2048;
+/// Bytes that the user's words for the command line may have: Linux takes 2048 in all.
+const APPEND: usize = 1900;
 
 /// The arguments that [`Guest::take`] understands.
-pub const USAGE: &str = "[--linux IMAGE [--initrd FILE] [--cpus N] [--ram SIZE] [--append TEXT]]";
+pub const USAGE: &str =
+    "[--linux IMAGE --folder FOLDER [--initrd FILE] [--cpus N] [--ram SIZE] [--append TEXT]]";
 
 /// A guest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Guest {
-    kernel: String,
-    initrd: Option<String>,
+    kernel: PathBuf,
+    initrd: Option<PathBuf>,
+    /// Where the launch description and the device tree are written.
+    folder: PathBuf,
     cpus: u64,
     /// Bytes.
     ram: u64,
     append: String,
 }
 
+/// A guest that is ready to be booted.
+#[derive(Debug)]
+pub struct Prepared {
+    /// Lines for the test Host.
+    pub request: String,
+    /// Arguments for QEMU.
+    pub arguments: Vec<String>,
+    /// The kernel's command line.
+    pub command_line: String,
+}
+
 impl Guest {
     /// Takes the arguments for the guest out of `arguments`. None without `--linux`.
     pub fn take(arguments: &mut Vec<String>) -> Result<Option<Self>, Box<dyn Error>> {
-        let (mut kernel, mut initrd) = (None, None);
+        let (mut kernel, mut initrd, mut folder) = (None, None, None);
         let (mut cpus, mut ram, mut append) = (None, None, None);
         let mut rest = Vec::new();
         let mut given = arguments.drain(..);
@@ -43,6 +61,7 @@ impl Guest {
             let slot = match argument.as_str() {
                 "--linux" => &mut kernel,
                 "--initrd" => &mut initrd,
+                "--folder" => &mut folder,
                 "--cpus" => &mut cpus,
                 "--ram" => &mut ram,
                 "--append" => &mut append,
@@ -56,14 +75,15 @@ impl Guest {
         drop(given);
         *arguments = rest;
         let Some(kernel) = kernel else {
-            return match initrd.or(cpus).or(ram).or(append) {
+            return match initrd.or(folder).or(cpus).or(ram).or(append) {
                 Some(_) => Err("a guest needs a kernel: --linux IMAGE".into()),
                 None => Ok(None),
             };
         };
         let guest = Self {
-            kernel,
-            initrd: initrd.filter(|name| !name.is_empty()),
+            kernel: kernel.into(),
+            initrd: initrd.filter(|name| !name.is_empty()).map(Into::into),
+            folder: folder.ok_or("--folder is missing")?.into(),
             cpus: cpu_count(cpus.as_deref().unwrap_or("2"))?,
             ram: memory(ram.as_deref().unwrap_or("512M"))?,
             append: append.unwrap_or_default(),
@@ -80,20 +100,45 @@ impl Guest {
         Ok(Some(guest))
     }
 
-    /// Checks the files. Returns the lines for the test Host and the arguments for QEMU, of a
-    /// machine with `machine` bytes of DRAM.
-    pub fn stage(&self, machine: u64) -> Result<(String, Vec<String>), Box<dyn Error>> {
-        let kernel_bytes = check_kernel(&self.kernel)?;
-        let mut end = (STAGING + kernel_bytes).next_multiple_of(BLOCK);
-        let mut request = format!("kernel {STAGING} {kernel_bytes}\n");
-        let mut arguments = loader(&self.kernel, STAGING);
-        if let Some(initrd) = &self.initrd {
-            let bytes = open("INITRD", initrd)?.1;
-            request += &format!("initrd {end} {bytes}\n");
-            arguments.extend(loader(initrd, end));
-            end = (end + bytes).next_multiple_of(BLOCK);
-        }
-        let free = (DRAM + machine).saturating_sub(end);
+    /// Where the launch description is written.
+    pub fn description(&self) -> PathBuf {
+        self.folder.join("launch.toml")
+    }
+
+    /// Writes device tree and launch description, for a machine with `machine` bytes of DRAM.
+    ///
+    /// # Errors
+    ///
+    /// If a file cannot be used or the machine is too small.
+    pub fn prepare(&self, machine: u64) -> Result<Prepared, Box<dyn Error>> {
+        let header = check_kernel(&self.kernel)?;
+        let initrd = match &self.initrd {
+            Some(file) => Some(open("INITRD", file)?.1),
+            None => None,
+        };
+        let layout = Layout::new(&header, self.ram, initrd)?;
+        let command_line = self.command_line();
+        std::fs::create_dir_all(&self.folder)?;
+        let tree = self.folder.join("guest.dtb");
+        std::fs::write(&tree, tree::write(&layout, self.cpus, &command_line)?)?;
+        // The description names files from where it is.
+        let (kernel, tree) = (self.kernel.canonicalize()?, tree.canonicalize()?);
+        let initrd = match &self.initrd {
+            Some(file) => Some(file.canonicalize()?),
+            None => None,
+        };
+        let files = Files {
+            kernel: &kernel,
+            tree: &tree,
+            initrd: initrd.as_deref(),
+        };
+        let written = launch::describe(&layout, &files, self.cpus)?;
+        std::fs::write(self.description(), &written)?;
+
+        // What follows knows only the description, as the relying party does.
+        let text = std::fs::read_to_string(self.description())?;
+        let host = launch::for_host(&text, &self.folder, STAGING)?;
+        let free = (DRAM + machine).saturating_sub(host.end);
         if self.ram > free {
             return Err(format!(
                 "MEM={}M is more than the {} MiB that the machine has for a guest",
@@ -102,11 +147,24 @@ impl Guest {
             )
             .into());
         }
-        request += &format!("cpus {}\nram {}\n", self.cpus, self.ram);
-        if !self.append.trim().is_empty() {
-            request += &format!("append {}\n", self.append.trim());
-        }
-        Ok((request, arguments))
+        Ok(Prepared {
+            request: format!("{}ram {}\n", host.lines, host.end),
+            arguments: host.files.iter().flat_map(loader).collect(),
+            command_line,
+        })
+    }
+
+    /// The kernel's command line.
+    fn command_line(&self) -> String {
+        // Before the kernel knows that it is a Realm it needs the alias; a later console finds the
+        // device tree's address. 2048 bounce buffers of 2 KiB are plenty for one disk: of the usual
+        // 64 MiB each page would have to change hands twice.
+        let line = format!(
+            "earlycon=pl011,{:#x} console=ttyAMA0 panic=-1 swiotlb=2048 {}",
+            (1 << (IPA_BITS - 1)) + UART,
+            self.append.trim()
+        );
+        line.trim_end().to_owned()
     }
 }
 
@@ -135,8 +193,9 @@ fn memory(text: &str) -> Result<u64, String> {
 }
 
 /// Opens a file. Returns its size, too.
-fn open(what: &str, name: &str) -> Result<(File, u64), String> {
-    let file = File::open(name).map_err(|error| format!("{what}={name}: {error}"))?;
+fn open(what: &str, file: &Path) -> Result<(File, u64), String> {
+    let name = file.display();
+    let file = File::open(file).map_err(|error| format!("{what}={name}: {error}"))?;
     let data = file
         .metadata()
         .map_err(|error| format!("{what}={name}: {error}"))?;
@@ -147,13 +206,14 @@ fn open(what: &str, name: &str) -> Result<(File, u64), String> {
     }
 }
 
-/// Whether a file is a kernel that can be started. Returns its size.
-fn check_kernel(name: &str) -> Result<u64, String> {
-    let (mut file, bytes) = open("LINUX", name)?;
-    let mut header = [0; 64];
+/// Whether a file is a kernel that can be started. Returns its header.
+fn check_kernel(file: &Path) -> Result<KernelHeader, String> {
+    let name = file.display();
+    let (mut file, bytes) = open("LINUX", file)?;
+    let mut header = [0; KernelHeader::SIZE];
     let whole = file.read_exact(&mut header).is_ok();
-    if whole && header.get(56..60) == Some(b"ARM\x64") {
-        return Ok(bytes);
+    if let Some(header) = KernelHeader::read(&header, bytes).filter(|_| whole) {
+        return Ok(header);
     }
     let packed = header.starts_with(&[0x1F, 0x8B]) || header.starts_with(b"\xFD7zXZ");
     Err(if packed || header.get(4..8) == Some(b"zimg") {
@@ -163,11 +223,12 @@ fn check_kernel(name: &str) -> Result<u64, String> {
     })
 }
 
-/// QEMU's arguments that put a file at an address.
-fn loader(name: &str, address: u64) -> Vec<String> {
-    let name = name.replace(',', ",,");
+/// QEMU's arguments that put a file into memory.
+fn loader(staged: &Staged) -> [String; 2] {
+    let name = staged.file.display().to_string().replace(',', ",,");
+    let address = staged.address;
     let device = format!("loader,file={name},addr={address:#x},force-raw=on");
-    vec!["-device".into(), device]
+    ["-device".into(), device]
 }
 
 #[cfg(test)]
@@ -182,10 +243,11 @@ mod tests {
 
     #[test]
     fn arguments_of_the_guest_are_taken_out() {
-        let words = ["--smp", "2", "--linux", "k", "--ram", "1G", "--mem", "3G"];
+        let words = "--smp 2 --linux k --folder f --ram 1G --mem 3G";
+        let words: Vec<_> = words.split(' ').collect();
         let (guest, rest) = take(&words).unwrap();
         let guest = guest.unwrap();
-        assert_eq!((guest.kernel.as_str(), guest.ram), ("k", 1 << 30));
+        assert_eq!((guest.kernel.to_str(), guest.ram), (Some("k"), 1 << 30));
         assert_eq!((guest.cpus, guest.initrd), (2, None));
         assert_eq!(rest, ["--smp", "2", "--mem", "3G"]);
         assert_eq!(take(&["--smp", "2"]).unwrap().0, None);
@@ -196,48 +258,53 @@ mod tests {
         for words in [
             &["--initrd", "i"][..],
             &["--linux"],
-            &["--linux", "k", "--cpus", "0"],
-            &["--linux", "k", "--cpus", "3"],
-            &["--linux", "k", "--cpus", "two"],
-            &["--linux", "k", "--ram", "0"],
-            &["--linux", "k", "--ram", "511M"],
-            &["--linux", "k", "--ram", "99999999999G"],
-            &["--linux", "k", "--ram", "-2M"],
-            &["--linux", "k", "--append", "a\nb"],
-            &["--linux", "k", "--append", "ä"],
+            &["--linux", "k"],
+            &["--folder", "f", "--linux", "k", "--cpus", "0"],
+            &["--folder", "f", "--linux", "k", "--cpus", "3"],
+            &["--folder", "f", "--linux", "k", "--cpus", "two"],
+            &["--folder", "f", "--linux", "k", "--ram", "0"],
+            &["--folder", "f", "--linux", "k", "--ram", "511M"],
+            &["--folder", "f", "--linux", "k", "--ram", "99999999999G"],
+            &["--folder", "f", "--linux", "k", "--ram", "-2M"],
+            &["--folder", "f", "--linux", "k", "--append", "a\nb"],
+            &["--folder", "f", "--linux", "k", "--append", "ä"],
         ] {
             assert!(take(words).is_err(), "{words:?}");
         }
     }
 
     #[test]
-    fn files_are_checked_and_laid_out() {
-        let name = std::env::temp_dir().join(format!("rmm-guest-{}", std::process::id()));
-        let name = name.to_str().unwrap();
+    fn files_are_checked_and_described() {
+        let folder = std::env::temp_dir().join(format!("rmm-guest-{}", std::process::id()));
+        std::fs::create_dir(&folder).unwrap();
+        let file = folder.join("image");
         let mut image = vec![0; 3 << 20];
         let guest = |ram: &str| {
-            let words = ["--linux", name, "--initrd", name, "--ram", ram];
+            let (name, folder) = (file.to_str().unwrap(), folder.to_str().unwrap());
+            let words = [
+                "--linux", name, "--initrd", name, "--ram", ram, "--folder", folder,
+            ];
             take(&words).unwrap().0.unwrap()
         };
-        std::fs::write(name, &image).unwrap();
-        assert!(guest("512M").stage(3 << 30).is_err(), "no kernel");
+        std::fs::write(&file, &image).unwrap();
+        assert!(guest("512M").prepare(3 << 30).is_err(), "no kernel");
         image[56..60].copy_from_slice(b"ARM\x64");
-        std::fs::write(name, &image).unwrap();
-        let (request, arguments) = guest("512M").stage(3 << 30).unwrap();
-        assert_eq!(
-            request,
-            format!(
-                "kernel {} {}\ninitrd {} {}\ncpus 2\nram {}\n",
-                STAGING,
-                3 << 20,
-                STAGING + (4 << 20),
-                3 << 20,
-                512 << 20
-            )
-        );
-        assert_eq!(arguments.len(), 4);
-        assert!(guest("2G").stage(2 << 30).is_err(), "too large");
-        std::fs::remove_file(name).unwrap();
-        assert!(guest("512M").stage(3 << 30).is_err(), "no file");
+        std::fs::write(&file, &image).unwrap();
+        let prepared = guest("512M").prepare(3 << 30).unwrap();
+        for line in [
+            format!("data {} {STAGING} {}", 0x4000_0000, 3 << 20),
+            format!("data {} {} {}", 0x4060_0000, STAGING + (6 << 20), 3 << 20),
+            format!("ram {}", STAGING + (10 << 20)),
+        ] {
+            let found = prepared.request.lines().any(|other| other == line);
+            assert!(found, "{line}: {}", prepared.request);
+        }
+        assert_eq!(prepared.arguments.len(), 6);
+        assert!(cca_token::launch::measure_file(&guest("512M").description()).is_ok());
+        assert!(guest("2G").prepare(2 << 30).is_err(), "too large");
+        assert!(guest("4M").prepare(3 << 30).is_err(), "too small");
+        std::fs::remove_file(&file).unwrap();
+        assert!(guest("512M").prepare(3 << 30).is_err(), "no file");
+        std::fs::remove_dir_all(&folder).unwrap();
     }
 }

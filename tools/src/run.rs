@@ -51,10 +51,12 @@ pub fn guest(
     guest: &Guest,
     needs_verdict: bool,
 ) -> Result<Option<String>, Box<dyn Error>> {
-    let (lines, loaders) = guest.stage(options.memory << 20)?;
-    options.extra.extend(loaders);
+    let prepared = guest.prepare(options.memory << 20)?;
+    println!("run: command line: {}", prepared.command_line);
+    options.extra.extend(prepared.arguments);
     options.silence = options.silence.max(GUEST_SILENCE);
-    run(options, &format!("mode guest\n{lines}"), needs_verdict)
+    let request = format!("mode guest\n{}", prepared.request);
+    run(options, &request, needs_verdict)
 }
 
 /// Why the run failed, if it did.

@@ -106,7 +106,11 @@ pub fn rpv(text: &str) -> Result<[u8; 64], Error> {
     Ok(rpv)
 }
 
-fn realm_params(realm: &Realm) -> Result<RealmParams, Error> {
+/// What the Host passes to RMI_REALM_CREATE, as far as it is measured.
+///
+/// # Errors
+/// A value that RMM 1.0 does not know.
+pub fn realm_params(realm: &Realm) -> Result<RealmParams, Error> {
     let hash = HashAlgorithm::named(&realm.hash)
         .ok_or_else(|| Error::new(format!("{:?} is not a known hash algorithm", realm.hash)))?;
     let mut flags = 0;

@@ -2,6 +2,7 @@
 //! What the runner asks for: lines of text in memory, the first of them [`MAGIC`].
 
 use crate::board;
+use crate::realm::Config;
 use core::ptr::with_exposed_provenance;
 use spin::Once;
 
@@ -25,19 +26,89 @@ pub enum Mode {
     BenchEl3,
 }
 
-/// The guest kernel that the runner has put into memory.
-#[derive(Clone, Copy, Debug, Default)]
+/// One thing that a launch consists of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Line `rtt_create BASE TOP LEVEL`: RTTs down to this level.
+    RttCreate {
+        /// First IPA.
+        base: u64,
+        /// First IPA behind the range.
+        top: u64,
+        /// Level of the last RTT.
+        level: u64,
+    },
+    /// Line `init_ripas BASE TOP`: RAM.
+    InitRipas {
+        /// First IPA.
+        base: u64,
+        /// First IPA behind the range.
+        top: u64,
+    },
+    /// Line `data IPA ADDRESS BYTES`: a file that the runner has put into memory, measured page by page.
+    Data {
+        /// IPA of the first page.
+        ipa: u64,
+        /// Physical address of the file.
+        address: u64,
+        /// Bytes of the file. The memory behind it is zero up to the page's end.
+        bytes: u64,
+    },
+    /// Line `rec RUNNABLE PC X0 ... X7`: the next REC. Registers without a number are zero.
+    Rec {
+        /// Whether it can be entered without PSCI_CPU_ON.
+        runnable: bool,
+        /// Entry point.
+        pc: u64,
+        /// X0 to X7.
+        gprs: [u64; 8],
+    },
+}
+
+/// The guest of [`Mode::Guest`], by lines whose names are those of RmiRealmParams or of a [`Step`].
+#[derive(Clone, Copy, Debug)]
 pub struct Guest {
-    /// Line `kernel ADDRESS BYTES`.
-    pub kernel: (u64, u64),
-    /// Line `initrd ADDRESS BYTES`; no bytes without the line.
-    pub initrd: (u64, u64),
-    /// Line `cpus NUMBER`.
-    pub cpus: u64,
-    /// Line `ram BYTES`.
+    /// What the Realm is created with.
+    pub config: Config,
+    /// Line `ram ADDRESS`: physical address from which the guest's memory is taken.
     pub ram: u64,
-    /// Line `append TEXT`: further words for the kernel's command line.
-    pub append: &'static str,
+    /// The page's text.
+    text: &'static str,
+}
+
+impl Guest {
+    /// What the launch consists of, in its order.
+    pub fn steps(&self) -> impl Iterator<Item = Step> + Clone {
+        self.text.lines().filter_map(step)
+    }
+}
+
+fn step(line: &str) -> Option<Step> {
+    let (name, rest) = line.split_once(' ')?;
+    let mut numbers = rest.split(' ').map(|word| word.parse().unwrap_or(0));
+    let mut number = || numbers.next().unwrap_or(0);
+    Some(match name {
+        "rtt_create" => Step::RttCreate {
+            base: number(),
+            top: number(),
+            level: number(),
+        },
+        "init_ripas" => Step::InitRipas {
+            base: number(),
+            top: number(),
+        },
+        "data" => Step::Data {
+            ipa: number(),
+            address: number(),
+            bytes: number(),
+        },
+        "rec" => Step::Rec {
+            runnable: number() != 0,
+            pc: number(),
+            gprs: core::array::from_fn(|_| number()),
+        },
+        _ => return None,
+    })
 }
 
 /// The runner's parameters.
@@ -80,7 +151,11 @@ fn read() -> Parameters {
         only: None,
         seed: 1,
         long: false,
-        guest: Guest::default(),
+        guest: Guest {
+            config: Config::default(),
+            ram: 0,
+            text: text(),
+        },
     };
     let mut lines = text().lines();
     if lines.next() != Some(MAGIC) {
@@ -100,21 +175,35 @@ fn read() -> Parameters {
             Some(("only", text)) => parameters.only = Some(text),
             Some(("seed", number)) => parameters.seed = number.parse().unwrap_or(1),
             Some(("long", answer)) => parameters.long = answer == "yes",
-            Some(("kernel", file)) => parameters.guest.kernel = numbers(file),
-            Some(("initrd", file)) => parameters.guest.initrd = numbers(file),
-            Some(("cpus", number)) => parameters.guest.cpus = number.parse().unwrap_or(0),
-            Some(("ram", bytes)) => parameters.guest.ram = bytes.parse().unwrap_or(0),
-            Some(("append", text)) => parameters.guest.append = text,
-            _ => break,
+            Some(("ram", address)) => parameters.guest.ram = address.parse().unwrap_or(0),
+            Some((name, value)) => realm_parameter(&mut parameters.guest.config, name, value),
+            None => {}
         }
     }
     parameters
 }
 
-/// Address and number of bytes.
-fn numbers(text: &str) -> (u64, u64) {
-    let (address, bytes) = text.split_once(' ').unwrap_or((text, ""));
-    (address.parse().unwrap_or(0), bytes.parse().unwrap_or(0))
+/// A field of RmiRealmParams; the lines of a [`Step`] are not among them.
+fn realm_parameter(config: &mut Config, name: &str, value: &str) {
+    let byte = value.parse().unwrap_or(0);
+    match name {
+        "flags" => config.flags = value.parse().unwrap_or(0),
+        "s2sz" => config.s2sz = byte,
+        "sve_vl" => config.sve_vl = byte,
+        "num_bps" => config.num_bps = byte,
+        "num_wps" => config.num_wps = byte,
+        "pmu_num_ctrs" => config.pmu_num_ctrs = byte,
+        "hash_algo" => config.hash = byte,
+        "rtt_level_start" => config.level = value.parse().unwrap_or(0),
+        "rtt_num_start" => config.tables = value.parse().unwrap_or(0),
+        "rpv" => {
+            for (n, byte) in config.rpv.iter_mut().enumerate() {
+                let digits = value.get(2 * n..2 * n + 2).unwrap_or("00");
+                *byte = u8::from_str_radix(digits, 16).unwrap_or(0);
+            }
+        }
+        _ => {}
+    }
 }
 
 /// The page's text, up to the first byte that is none.

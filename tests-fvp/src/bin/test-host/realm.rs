@@ -33,6 +33,10 @@ pub struct Config {
     pub flags: u64,
     /// Vector length in units of 128 bits minus one.
     pub sve_vl: u8,
+    /// Breakpoints minus one.
+    pub num_bps: u8,
+    /// Watchpoints minus one.
+    pub num_wps: u8,
     /// PMU counters.
     pub pmu_num_ctrs: u8,
     /// Realm Personalization Value.
@@ -56,6 +60,8 @@ impl Config {
         hash: 0,
         flags: 0,
         sve_vl: 0,
+        num_bps: 1,
+        num_wps: 1,
         pmu_num_ctrs: 0,
         rpv: [0x5A; 64],
         vmid: None,
@@ -67,8 +73,8 @@ impl Config {
         params.flags = self.flags;
         params.s2sz = self.s2sz;
         params.sve_vl = self.sve_vl;
-        params.num_bps = 1;
-        params.num_wps = 1;
+        params.num_bps = self.num_bps;
+        params.num_wps = self.num_wps;
         params.pmu_num_ctrs = self.pmu_num_ctrs;
         params.hash_algo = self.hash;
         params.rpv = self.rpv;

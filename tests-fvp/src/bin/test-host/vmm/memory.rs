@@ -5,10 +5,9 @@
 //! The granule for an IPA is always the same one, private or shared, so that nothing but its state
 //! has to be remembered.
 
-use super::layout::{BLOCK, RAM};
 use crate::check::{Check, ensure, ensure_eq, fail};
 use crate::pool::{self, GRANULE};
-use crate::realm::Realm;
+use crate::realm::{Realm, entry_size};
 use crate::rmi;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -16,6 +15,7 @@ use core::ops::Range;
 use core::ptr::{with_exposed_provenance, with_exposed_provenance_mut};
 use core::sync::atomic::{Ordering, fence};
 use rmm_abi::rmi::{DataFlags, RMI_ERROR_RTT, status_code, status_index};
+use tests_fvp::guest::{BLOCK, RAM};
 
 /// Pages of a level 3 RTT.
 const PAGES: usize = (BLOCK / GRANULE) as usize;
@@ -76,25 +76,47 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// Makes IPAs from [`RAM`] to `end` RAM of a new Realm.
-    ///
-    /// # Errors
-    ///
-    /// If a command fails.
-    pub fn new(mut realm: Realm, physical: u64, end: u64) -> Check<Self> {
-        // Entries of level 2, 2 MiB each: no RTT of level 3 yet.
-        for gib in (RAM..end).step_by(1 << 30) {
-            realm.add_tables(gib, 2)?;
-        }
-        realm.init_ripas(RAM, end)?;
-        Ok(Self {
+    /// The memory of a new Realm: IPAs from [`RAM`] to `end`, which [`init_ripas`](Self::init_ripas)
+    /// makes RAM.
+    pub fn new(realm: Realm, physical: u64, end: u64) -> Self {
+        Self {
             realm,
             physical,
             end,
             pages: vec![Page::Free; ((end - RAM) / GRANULE) as usize],
             blocks: vec![Block::default(); ((end - RAM) / BLOCK) as usize],
             counts: Counts::default(),
-        })
+        }
+    }
+
+    /// Creates the missing RTTs down to a level, for a range of IPAs.
+    ///
+    /// # Errors
+    ///
+    /// If a command fails.
+    pub fn create_tables(&mut self, range: Range<u64>, level: u64) -> Check {
+        ensure!(level < 3, "RTTs of level {level} are made for pages only");
+        range
+            .step_by(entry_size(level - 1) as usize)
+            .try_for_each(|ipa| self.realm.add_tables(ipa, level))
+    }
+
+    /// Makes all of the memory RAM.
+    ///
+    /// # Errors
+    ///
+    /// If a command fails, because an RTT is missing for example.
+    pub fn init_ripas(&mut self, range: Range<u64>) -> Check {
+        ensure!(
+            range.start == RAM && range.end == self.end,
+            "RAM is one range from {RAM:#x}, not {range:#x?}"
+        );
+        self.realm.init_ripas(range.start, range.end)
+    }
+
+    /// Bytes of RAM.
+    pub fn bytes(&self) -> u64 {
+        self.end - RAM
     }
 
     /// Whether an IPA is RAM.
@@ -159,6 +181,7 @@ impl Memory {
     ///
     /// If a command fails.
     pub fn load(&mut self, ipa: u64, source: u64) -> Check {
+        ensure!(self.contains(ipa), "load of {ipa:#x}, which is not RAM");
         self.add_table(ipa)?;
         let granule = self.delegate(ipa)?;
         rmi::data_create(

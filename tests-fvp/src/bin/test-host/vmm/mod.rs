@@ -3,39 +3,36 @@
 //! to destruction.
 
 mod disk;
-mod layout;
+mod launch;
 mod memory;
-mod staged;
 mod statistics;
-mod tree;
 mod uart;
 mod vcpu;
 mod vgic;
 
-use crate::check::{Check, ensure, ensure_eq};
+use crate::check::{Check, ensure_eq};
 use crate::console::line;
-use crate::params::{Guest, Parameters};
-use crate::pool::{self, GRANULE};
-use crate::realm::{Config, Realm};
+use crate::params::Parameters;
+use crate::pool;
 use crate::rec::Rec;
-use crate::{arch, board, cpu1, rmi};
-use alloc::format;
+use crate::{arch, cpu1, rmi};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering};
 use disk::Disk;
-use layout::{BLOCK, Layout};
 use memory::Memory;
 use rmm_abi::rmi::FeatureRegister0;
 use spin::Mutex;
-use staged::KernelHeader;
 use statistics::{Span, Statistics};
+use tests_fvp::guest as machine;
 use uart::Uart;
 use vcpu::Vcpu;
 use vgic::{CPUS, Gic};
 
-/// Bytes between two lines on the progress of loading.
-const PROGRESS: u64 = 8 << 20;
+/// First IPA behind the distributor, behind the console, behind the disk.
+const GICD_END: u64 = machine::GICD + machine::GICD_SIZE;
+const UART_END: u64 = machine::UART + machine::UART_SIZE;
+const DISK_END: u64 = machine::DISK + machine::DISK_SIZE;
 
 /// The machine that the Realm sees, and the Realm.
 pub struct Vm {
@@ -65,14 +62,13 @@ pub fn run(parameters: &Parameters) {
 }
 
 fn life(parameters: &Parameters) -> Check {
-    let guest = &parameters.guest;
     let start = arch::now();
     let vm = Arc::new(create(parameters)?);
     let loaded = arch::now();
     line!(
         "host: Realm with {} vCPUs and {} MiB created, loaded and active",
-        guest.cpus,
-        guest.ram >> 20
+        vm.cpus,
+        vm.memory.lock().bytes() >> 20
     );
 
     let outcome = operate(&vm);
@@ -110,106 +106,25 @@ fn life(parameters: &Parameters) -> Check {
     rmi::check_convention()
 }
 
-/// Creates the Realm, loads kernel, device tree and initrd, and activates it.
+/// Launches the Realm, and makes its devices.
 fn create(parameters: &Parameters) -> Check<Vm> {
-    let guest = &parameters.guest;
-    ensure!(
-        (1..=CPUS as u64).contains(&guest.cpus),
-        "a guest has 1 to {CPUS} CPUs, not {}",
-        guest.cpus
-    );
-    ensure!(
-        guest.ram > 0 && guest.ram.is_multiple_of(BLOCK),
-        "the guest's memory is not a multiple of 2 MiB"
-    );
-    let header = KernelHeader::read(guest.kernel.0, guest.kernel.1)?;
-    let layout = Layout::new(&header, guest.ram, guest.initrd.1)?;
-    // Behind what the runner has put into memory.
-    let staged = (guest.kernel.0 + guest.kernel.1).max(guest.initrd.0 + guest.initrd.1);
-    let physical = staged.max(board::POOL.end).next_multiple_of(BLOCK);
-    ensure!(
-        physical + guest.ram <= board::BANK.start + parameters.memory,
-        "the machine has too little memory for a guest with {} MiB",
-        guest.ram >> 20
-    );
-
     let features = FeatureRegister0::from_bits(rmi::features(0).ok("RMI_FEATURES")?[0]);
     let num_lrs = features.gicv3_num_lrs() as usize + 1;
-    let mut config = Config {
-        level: 1,
-        tables: 2,
-        rpv: [0; 64],
-        ..Config::default()
-    };
-    let name = b"a Linux guest";
-    config.rpv[..name.len()].copy_from_slice(name);
-    let unprotected = config.unprotected();
-    let mut memory = Memory::new(Realm::new(&config)?, physical, layout.ram_end)?;
-    load(&mut memory, guest, &layout, unprotected)?;
-
-    for n in 0..guest.cpus {
-        // The boot protocol: X0 is the device tree's address.
-        memory
-            .realm
-            .add_rec_at(layout.kernel, n == 0, &[layout.tree])?;
-    }
-    memory.realm.activate()?;
+    let mut memory = launch::launch(parameters)?;
+    let unprotected = memory.realm.config.unprotected();
     Ok(Vm {
         recs: memory.realm.recs.clone(),
-        uart: Mutex::new(Uart::new(&mut memory.realm, unprotected + layout::UART)?),
+        cpus: memory.realm.recs.len() as u64,
+        uart: Mutex::new(Uart::new(&mut memory.realm, unprotected + machine::UART)?),
         memory: Mutex::new(memory),
         gic: Mutex::new(Gic::new(num_lrs)),
         disk: Mutex::new(Disk::new(unprotected)?),
-        cpus: guest.cpus,
         unprotected,
         on: [AtomicBool::new(true), AtomicBool::new(false)],
         stop: AtomicBool::new(false),
         second: Mutex::new(Ok(())),
         statistics: Statistics::new(),
     })
-}
-
-/// Loads what the Realm starts with, measured.
-fn load(memory: &mut Memory, guest: &Guest, layout: &Layout, unprotected: u64) -> Check {
-    // Before the kernel knows that it is a Realm it needs the alias; a later console finds the
-    // device tree's address. 2048 bounce buffers of 2 KiB are plenty for one disk: of the usual
-    // 64 MiB each page would have to change hands twice.
-    let command_line = format!(
-        "earlycon=pl011,{:#x} console=ttyAMA0 panic=-1 swiotlb=2048 {}",
-        unprotected + layout::UART,
-        guest.append
-    );
-    let tree = tree::write(layout, guest.cpus, &command_line)?;
-    let pages = (tree.len() as u64).div_ceil(GRANULE);
-    let source = pool::take(pages, GRANULE)?;
-    pool::fill(source, pages, 0);
-    pool::write_bytes(source, &tree);
-
-    let parts = [
-        (layout.kernel, guest.kernel),
-        (layout.tree, (source, tree.len() as u64)),
-        (layout.initrd.0, guest.initrd),
-    ];
-    let total: u64 = parts.iter().map(|(_, (_, bytes))| bytes).sum();
-    line!("host: command line: {command_line}");
-    let start = arch::now();
-    let mut done = 0;
-    for (ipa, (source, bytes)) in parts {
-        for offset in (0..bytes).step_by(GRANULE as usize) {
-            memory.load(ipa + offset, source + offset)?;
-            done += GRANULE;
-            if done.is_multiple_of(PROGRESS) {
-                line!(
-                    "host: loads and measures: {} of {} MiB, {}",
-                    done >> 20,
-                    total.div_ceil(1 << 20),
-                    Span(arch::now() - start)
-                );
-            }
-        }
-    }
-    pool::give(source, pages);
-    memory.fold()
 }
 
 /// Runs all vCPUs until the Realm is off.
@@ -248,44 +163,44 @@ impl Vm {
 
     /// A read of a device. None where there is no device.
     fn read(&self, address: u64, bytes: u64) -> Option<u64> {
-        let redistributors = layout::GICR + 0x2_0000 * self.cpus;
+        let redistributors = machine::GICR + machine::GICR_SIZE * self.cpus;
         match address {
-            layout::GICD..0x0801_0000 => {
+            machine::GICD..GICD_END => {
                 let gic = self.gic.lock();
-                Some(gic.read_distributor(address - layout::GICD, bytes))
+                Some(gic.read_distributor(address - machine::GICD, bytes))
             }
-            layout::GICR.. if address < redistributors => {
+            machine::GICR.. if address < redistributors => {
                 let gic = self.gic.lock();
-                Some(gic.read_redistributor(address - layout::GICR, bytes, self.cpus))
+                Some(gic.read_redistributor(address - machine::GICR, bytes, self.cpus))
             }
-            layout::DISK..0x0A00_0200 => Some(self.disk.lock().read(address - layout::DISK)),
+            machine::DISK..DISK_END => Some(self.disk.lock().read(address - machine::DISK)),
             _ => None,
         }
     }
 
     /// A write of a device. Returns whether there is one.
     fn write(&self, address: u64, bytes: u64, value: u64) -> Check<bool> {
-        let redistributors = layout::GICR + 0x2_0000 * self.cpus;
+        let redistributors = machine::GICR + machine::GICR_SIZE * self.cpus;
         match address {
-            layout::GICD..0x0801_0000 => {
+            machine::GICD..GICD_END => {
                 let mut gic = self.gic.lock();
-                gic.write_distributor(address - layout::GICD, bytes, value);
+                gic.write_distributor(address - machine::GICD, bytes, value);
             }
-            layout::GICR.. if address < redistributors => {
+            machine::GICR.. if address < redistributors => {
                 let mut gic = self.gic.lock();
-                gic.write_redistributor(address - layout::GICR, bytes, value);
+                gic.write_redistributor(address - machine::GICR, bytes, value);
             }
-            layout::UART..0x0900_1000 => {
+            machine::UART..UART_END => {
                 let mut uart = self.uart.lock();
-                uart.write(address - layout::UART, value);
+                uart.write(address - machine::UART, value);
                 let level = uart.interrupt();
-                self.gic.lock().set_shared(layout::UART_INTID, level);
+                self.gic.lock().set_shared(machine::UART_INTID, level);
             }
-            layout::DISK..0x0A00_0200 => {
+            machine::DISK..DISK_END => {
                 let mut disk = self.disk.lock();
-                disk.write(address - layout::DISK, value, &mut self.memory.lock())?;
+                disk.write(address - machine::DISK, value, &mut self.memory.lock())?;
                 let level = disk.interrupt();
-                self.gic.lock().set_shared(layout::DISK_INTID, level);
+                self.gic.lock().set_shared(machine::DISK_INTID, level);
             }
             _ => return Ok(false),
         }

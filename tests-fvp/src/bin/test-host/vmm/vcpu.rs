@@ -6,7 +6,6 @@
 //! the REC exits only because of that.
 
 use super::Vm;
-use super::layout::RAM;
 use super::statistics::Exit;
 use crate::check::{Check, ensure, fail};
 use crate::console::line;
@@ -20,6 +19,7 @@ use rmm_abi::rmi::{
     MAX_GIC_LRS, RMI_ERROR_REALM, RecEnter, RecEnterFlags, RecExit, RecExitReason, RecRun,
     status_code,
 };
+use tests_fvp::guest::RAM;
 
 /// INTIDs of the Realm's own interrupts.
 const MAINTENANCE: u32 = 25;
