@@ -157,6 +157,8 @@ pub struct Report {
     pub checks: Vec<Check>,
     /// What they come to.
     pub verdict: Verdict,
+    /// Names of the test keys that were accepted. If there is one, the token proves nothing.
+    pub test_keys: Vec<&'static str>,
 }
 
 /// The RAK of `token`, in the encoding that its profiles prescribe.
@@ -177,7 +179,8 @@ pub fn realm_key(token: &Token) -> Result<PublicKey, Error> {
 /// Judges `token` by `policy`.
 pub fn verify(token: &Token, policy: &Policy) -> Report {
     let mut checks: Vec<Check> = Vec::with_capacity(CHECKS.len());
-    let trusted = chain_of_trust(token, policy, &mut checks);
+    let mut test_keys = Vec::new();
+    let trusted = chain_of_trust(token, policy, &mut checks, &mut test_keys);
     if trusted {
         expectations(token, policy, &mut checks);
     }
@@ -196,14 +199,23 @@ pub fn verify(token: &Token, policy: &Policy) -> Report {
             outcome: Outcome::NotReached,
         });
     }
-    Report { checks, verdict }
+    Report {
+        checks,
+        verdict,
+        test_keys,
+    }
 }
 
 type Finding = Result<String, String>;
 
 /// Adds checks until one fails. Whether the token's origin is established; without any trust anchor the
 /// platform's signature counts as not asked for.
-fn chain_of_trust(token: &Token, policy: &Policy, checks: &mut Vec<Check>) -> bool {
+fn chain_of_trust(
+    token: &Token,
+    policy: &Policy,
+    checks: &mut Vec<Check>,
+    test_keys: &mut Vec<&'static str>,
+) -> bool {
     let platform = &token.platform_claims;
     let realm = &token.realm_claims;
 
@@ -219,7 +231,7 @@ fn chain_of_trust(token: &Token, policy: &Policy, checks: &mut Vec<Check>) -> bo
     } else if !record(
         checks,
         PLATFORM_SIGNATURE,
-        platform_signature(token, policy),
+        platform_signature(token, policy, test_keys),
     ) {
         return false;
     }
@@ -237,7 +249,7 @@ fn chain_of_trust(token: &Token, policy: &Policy, checks: &mut Vec<Check>) -> bo
     let usable = key
         .as_ref()
         .map_err(ToString::to_string)
-        .and_then(|key| usable_rak(key, policy));
+        .and_then(|key| usable_rak(key, policy, test_keys));
     let (Ok(key), true) = (key, record(checks, RAK, usable)) else {
         return false;
     };
@@ -279,7 +291,11 @@ fn chain_of_trust(token: &Token, policy: &Policy, checks: &mut Vec<Check>) -> bo
     record(checks, REALM_SIGNATURE, signature)
 }
 
-fn platform_signature(token: &Token, policy: &Policy) -> Finding {
+fn platform_signature(
+    token: &Token,
+    policy: &Policy,
+    test_keys: &mut Vec<&'static str>,
+) -> Finding {
     let sign1 = &token.platform;
     let message = sign1.signed_bytes();
     let signer = policy
@@ -287,7 +303,7 @@ fn platform_signature(token: &Token, policy: &Policy) -> Finding {
         .iter()
         .find(|anchor| anchor.verifies(sign1.algorithm, &message, &sign1.signature))
         .ok_or_else(|| format!("{} signature is not by any trust anchor", sign1.algorithm))?;
-    let warning = refuse_test_key(signer, policy)?;
+    let warning = refuse_test_key(signer, policy, test_keys)?;
     Ok(format!(
         "{} by {}{warning}",
         sign1.algorithm,
@@ -295,14 +311,14 @@ fn platform_signature(token: &Token, policy: &Policy) -> Finding {
     ))
 }
 
-fn usable_rak(key: &PublicKey, policy: &Policy) -> Finding {
+fn usable_rak(key: &PublicKey, policy: &Policy, test_keys: &mut Vec<&'static str>) -> Finding {
     if key.curve() != Curve::P384 {
         return Err(format!(
             "the Realm public key is on {}, not P-384",
             key.curve()
         ));
     }
-    let warning = refuse_test_key(key, policy)?;
+    let warning = refuse_test_key(key, policy, test_keys)?;
     Ok(format!(
         "{}, {}{warning}",
         key.curve(),
@@ -311,10 +327,13 @@ fn usable_rak(key: &PublicKey, policy: &Policy) -> Finding {
 }
 
 /// Refuses a test key, unless the policy allows it; then returns a warning for the report.
-fn refuse_test_key(key: &PublicKey, policy: &Policy) -> Finding {
+fn refuse_test_key(key: &PublicKey, policy: &Policy, accepted: &mut Vec<&'static str>) -> Finding {
     match key.name_among(policy.test_keys) {
         None => Ok(String::new()),
-        Some(name) if policy.allow_test_keys => Ok(format!(" ({name}, a test key)")),
+        Some(name) if policy.allow_test_keys => {
+            accepted.push(name);
+            Ok(format!(" ({name}, a test key)"))
+        }
         Some(name) => Err(format!("{name}: a test key, with which anybody can sign")),
     }
 }

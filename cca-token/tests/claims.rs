@@ -493,9 +493,13 @@ fn test_keys_need_the_word() {
         let mut policy = recipe.policy();
         policy.test_keys = Box::leak(Box::new([(fingerprint(key), "a known key")]));
         refused(&recipe, &policy, check);
-        assert!(refusal(&judge(&recipe.token(), &policy)).contains("a known key: a test key"));
+        let report = judge(&recipe.token(), &policy);
+        assert!(refusal(&report).contains("a known key: a test key"));
+        assert!(report.test_keys.is_empty(), "refused, not accepted");
         policy.allow_test_keys = true;
-        assert_eq!(judge(&recipe.token(), &policy).verdict, Verdict::Verified);
+        let report = judge(&recipe.token(), &policy);
+        assert_eq!(report.verdict, Verdict::Verified);
+        assert_eq!(report.test_keys, ["a known key"]);
     }
 }
 

@@ -134,9 +134,13 @@ fn a_sealed_file_opens_after_attestation() {
     );
 
     let rim = pattern(0x20, 32);
-    let mut server = Server::start(&folder, "unix:socket", &rim, &["--secret", "secret"]);
+    let more = ["--secret", "secret", "--token-out", "token"];
+    let mut server = Server::start(&folder, "unix:socket", &rim, &more);
     let secret = attest_at(&folder).expect("the secret");
     assert!(server.line().starts_with("guest: key "));
+    let line = server.line();
+    let challenge = line.strip_prefix("guest: token for challenge ");
+    let challenge = challenge.expect("the challenge");
     let (rest, code) = server.end();
     let expected = format!(
         "token: verified, RIM {}\nsecret: released\nsecret: received by the guest\n",
@@ -144,6 +148,10 @@ fn a_sealed_file_opens_after_attestation() {
     );
     assert_eq!((rest, code), (expected, 0));
     assert!(!folder.join("socket").exists());
+    let anchor = ["verify", "token", "--anchor", "anchor.pem", "--any-rim"];
+    let again = |challenge: &str| tool(&[&anchor[..], &["--challenge", challenge]].concat());
+    assert_eq!(again(challenge), 0, "the token that was kept");
+    assert_eq!(again(&"00".repeat(64)), 1);
     let sealed = std::fs::read(folder.join("sealed")).expect("a file");
     assert_eq!(secret.open(&sealed).as_deref(), Ok(&b"the content"[..]));
     assert_eq!(tool(&["open", "--secret", "secret", "sealed", "opened"]), 0);

@@ -81,6 +81,9 @@ fn main() -> ExitCode {
     .into()
 }
 
+/// What is said beside the verdict on a token for which a test key was accepted.
+const TEST_KEYS_WARNING: &str = "platform: TEST KEYS, no security";
+
 /// What ends a command with [`End::Unusable`].
 type Outcome = Result<End, String>;
 

@@ -5,7 +5,7 @@ use std::fs::OpenOptions;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use cca_token::hex::encode;
@@ -15,7 +15,7 @@ use cca_token::seal::Secret;
 use cca_token::verify::Policy;
 
 use crate::seal::SecretArguments;
-use crate::{End, Outcome, out, policy};
+use crate::{End, Outcome, TEST_KEYS_WARNING, of, out, policy};
 
 /// How long a guest may leave our messages unread.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -38,6 +38,10 @@ pub struct Arguments {
     /// Seconds to wait for each guest to come and to finish
     #[arg(long, value_name = "SECONDS", default_value_t = 120)]
     timeout: u32,
+    /// Write the last token that came to this file, and print the challenge that it has to be for: what
+    /// verify needs to judge it again
+    #[arg(long, value_name = "FILE")]
+    token_out: Option<PathBuf>,
     #[command(flatten)]
     secret: SecretArguments,
     #[command(flatten)]
@@ -71,7 +75,10 @@ pub fn run(arguments: &Arguments) -> Outcome {
     for _ in 0..arguments.sessions {
         let deadline = Instant::now() + timeout;
         let end = match listener.next(deadline) {
-            Ok(mut carrier) => session(&mut carrier, &policy, &secret, deadline, &say),
+            Ok(mut carrier) => {
+                let kept = arguments.token_out.as_deref();
+                session(&mut carrier, &policy, &secret, deadline, kept, &say)
+            }
             Err(error) => {
                 say(&format!("serve: {}: {error}", arguments.carrier));
                 End::Unfinished
@@ -91,17 +98,30 @@ fn session(
     policy: &Policy,
     secret: &Secret,
     deadline: Instant,
+    token_out: Option<&Path>,
     say: &dyn Fn(&str),
 ) -> End {
     let mut verified = false;
     let ended = serve(carrier, policy, secret, deadline, |event| match event {
         Event::Hello(key) => say(&format!("guest: key {}", encode(key))),
-        Event::Verified(token) => {
+        Event::Token(token, challenge) => {
+            if let Some(path) = token_out {
+                say(&format!("guest: token for challenge {}", encode(challenge)));
+                // The exchange goes on without the file.
+                if let Err(error) = std::fs::write(path, token).map_err(of(path)) {
+                    say(&format!("serve: {error}"));
+                }
+            }
+        }
+        Event::Verified(token, report) => {
             verified = true;
             say(&format!(
                 "token: verified, RIM {}",
                 encode(&token.realm_claims.rim)
             ));
+            if !report.test_keys.is_empty() {
+                say(TEST_KEYS_WARNING);
+            }
         }
         Event::Released => say("secret: released"),
     });

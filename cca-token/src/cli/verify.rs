@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use cca_token::token::Token;
 use cca_token::verify::{Outcome as Found, Report, Verdict, verify};
 
-use crate::{End, Outcome, describe, of, out, policy, read_token};
+use crate::{End, Outcome, TEST_KEYS_WARNING, describe, of, out, policy, read_token};
 
 /// Verify a token: signatures, binding of the Realm's key to the platform, and what you expect of both
 #[derive(clap::Args)]
@@ -77,7 +77,11 @@ fn text(report: &Report) -> String {
         lines.push_str(line.trim_end());
         lines.push('\n');
     }
-    lines + &format!("token: {}\n", report.verdict)
+    lines += &format!("token: {}\n", report.verdict);
+    if !report.test_keys.is_empty() {
+        lines += &format!("{TEST_KEYS_WARNING}\n");
+    }
+    lines
 }
 
 fn to_json(report: &Report, token: &Token) -> Value {
@@ -103,6 +107,7 @@ fn to_json(report: &Report, token: &Token) -> Value {
         "verdict": verdict,
         "reason": reason,
         "checks": checks,
+        "test-keys": report.test_keys,
         "token": describe::json(token),
     })
 }

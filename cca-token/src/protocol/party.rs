@@ -8,7 +8,7 @@ use super::release::{PROOF_SIZE, release};
 use super::{KEY_SIZE, NONCE_SIZE, challenge};
 use crate::seal::{self, Secret};
 use crate::token::Token;
-use crate::verify::{Policy, Verdict, verify};
+use crate::verify::{Policy, Report, Verdict, verify};
 
 /// How an exchange ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,8 +27,10 @@ pub enum Ended {
 pub enum Event<'a> {
     /// A guest said hello with this key.
     Hello(&'a [u8; KEY_SIZE]),
+    /// It sent this as its token, which has to be for this challenge.
+    Token(&'a [u8], &'a [u8; 64]),
     /// Its token was verified; the secret follows.
-    Verified(&'a Token),
+    Verified(&'a Token, &'a Report),
     /// The secret was sent.
     Released,
 }
@@ -83,13 +85,14 @@ pub fn serve(
             }
             (Kind::Token, Some(guest)) => {
                 let challenge = challenge(&guest.nonce, &guest.key);
-                let made = judge(&message.body, policy, challenge).and_then(|token| {
+                on_event(Event::Token(&message.body, &challenge));
+                let made = judge(&message.body, policy, challenge).and_then(|judged| {
                     let made = release(&guest.key, &challenge, &message.body, secret);
-                    made.map(|made| (token, made)).map_err(|e| e.to_string())
+                    made.map(|made| (judged, made)).map_err(|e| e.to_string())
                 });
                 return match made {
-                    Ok((token, (release, proof))) => {
-                        on_event(Event::Verified(&token));
+                    Ok(((token, report), (release, proof))) => {
+                        on_event(Event::Verified(&token, &report));
                         carrier.send(Kind::Release, &release)?;
                         on_event(Event::Released);
                         let received = wait_for_receipt(carrier, &release, &proof, deadline);
@@ -107,15 +110,16 @@ pub fn serve(
     }
 }
 
-/// The token, if `policy` and `challenge` verify it; otherwise why not.
-fn judge(token: &[u8], policy: &Policy, challenge: [u8; 64]) -> Result<Token, String> {
+/// The token and its report, if `policy` and `challenge` verify it; otherwise why not.
+fn judge(token: &[u8], policy: &Policy, challenge: [u8; 64]) -> Result<(Token, Report), String> {
     let token = Token::parse(token).map_err(|e| format!("malformed: {e}"))?;
     let policy = Policy {
         challenge: Some(challenge),
         ..policy.clone()
     };
-    match verify(&token, &policy).verdict {
-        Verdict::Verified => Ok(token),
+    let report = verify(&token, &policy);
+    match report.verdict {
+        Verdict::Verified => Ok((token, report)),
         Verdict::Refused(why) => Err(why),
         Verdict::PlatformNotAuthenticated => Err("the platform is not authenticated".into()),
     }
