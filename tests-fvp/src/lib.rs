@@ -6,6 +6,8 @@
 //! (see [`protocol`]). So a test is one function of the Host, readable from top to bottom.
 #![no_std]
 
+#[cfg(target_os = "none")]
+pub mod cpu;
 pub mod guest;
 pub mod protocol;
 #[cfg(target_os = "none")]

@@ -5,7 +5,9 @@ use crate::{board, gic};
 use core::arch::{asm, global_asm};
 use core::cell::UnsafeCell;
 use rmm_abi::psci;
+use tests_fvp::cpu::{Frame, IRQ, SYNC};
 use tests_fvp::smc::smc;
+pub(crate) use tests_fvp::{mrs, msr};
 
 /// Bytes of stack of each CPU.
 const STACK_SIZE: usize = 0x2_0000;
@@ -47,6 +49,7 @@ static TABLE: Table = {
 };
 
 global_asm!(
+    include_str!("../../macros.s"),
     include_str!("entry.s"),
     stacks = sym STACKS,
     stack_size = const STACK_SIZE,
@@ -71,20 +74,6 @@ struct Guarded {
     value: u64,
     esr: u64,
 }
-
-/// What the vectors save.
-#[repr(C)]
-struct Frame {
-    x: [u64; 31],
-    elr: u64,
-    spsr: u64,
-    esr: u64,
-    far: u64,
-}
-
-/// Vectors: current EL with SP_ELx, synchronous and IRQ.
-const SYNC: u64 = 4;
-const IRQ: u64 = 5;
 
 extern "C" fn exception(kind: u64, frame: &mut Frame) {
     let guarded = guarded_start as *const () as u64..=guarded_end as *const () as u64;
@@ -139,27 +128,6 @@ pub unsafe fn try_write(address: u64, value: u64) -> Result<(), u64> {
 pub fn is_gpf(esr: u64) -> bool {
     esr >> 26 == 0x25 && esr & 0x3F == 0x28
 }
-
-/// Reads a system register by name.
-macro_rules! mrs {
-    ($name:literal) => {{
-        let value: u64;
-        // SAFETY: reading this register has no effect.
-        unsafe { core::arch::asm!(concat!("mrs {}, ", $name), out(reg) value, options(nostack)) };
-        value
-    }};
-}
-pub(crate) use mrs;
-
-/// Writes a system register by name.
-macro_rules! msr {
-    ($name:literal, $value:expr) => {{
-        let value: u64 = $value;
-        // SAFETY: the register holds nothing that the Host's Rust code relies on.
-        unsafe { core::arch::asm!(concat!("msr ", $name, ", {}"), in(reg) value, options(nostack)) };
-    }};
-}
-pub(crate) use msr;
 
 /// Waits until earlier writes of system registers have their effect.
 pub fn isb() {

@@ -5,15 +5,8 @@
 .global _start
 _start:
     msr daifset, #0xf
-    adrp x0, __bss_start
-    add x0, x0, :lo12:__bss_start
-    adrp x1, __bss_end
-    add x1, x1, :lo12:__bss_end
-1:  cmp x0, x1
-    b.hs 2f
-    stp xzr, xzr, [x0], #16
-    b 1b
-2:  adrp x0, {stacks}
+    zero_bss
+    adrp x0, {stacks}
     add x0, x0, :lo12:{stacks}
     add x0, x0, #{stack_size}
     mov sp, x0
@@ -59,78 +52,7 @@ cpu_setup:
     isb
     ret
 
-.macro vector kind
-.balign 0x80
-    sub sp, sp, #288
-    stp x0, x1, [sp]
-    mov x0, #\kind
-    b exception
-.endm
-
-.section .text.vectors, "ax"
-.balign 0x800
-vectors:
-    vector 0
-    vector 1
-    vector 2
-    vector 3
-    vector 4
-    vector 5
-    vector 6
-    vector 7
-    vector 8
-    vector 9
-    vector 10
-    vector 11
-    vector 12
-    vector 13
-    vector 14
-    vector 15
-
-exception:
-    stp x2, x3, [sp, #16]
-    stp x4, x5, [sp, #32]
-    stp x6, x7, [sp, #48]
-    stp x8, x9, [sp, #64]
-    stp x10, x11, [sp, #80]
-    stp x12, x13, [sp, #96]
-    stp x14, x15, [sp, #112]
-    stp x16, x17, [sp, #128]
-    stp x18, x19, [sp, #144]
-    stp x20, x21, [sp, #160]
-    stp x22, x23, [sp, #176]
-    stp x24, x25, [sp, #192]
-    stp x26, x27, [sp, #208]
-    stp x28, x29, [sp, #224]
-    mrs x1, elr_el2
-    stp x30, x1, [sp, #240]
-    mrs x2, spsr_el2
-    mrs x3, esr_el2
-    stp x2, x3, [sp, #256]
-    mrs x4, far_el2
-    str x4, [sp, #272]
-    mov x1, sp
-    bl {exception}
-    ldp x30, x1, [sp, #240]
-    msr elr_el2, x1
-    ldr x2, [sp, #256]
-    msr spsr_el2, x2
-    ldp x2, x3, [sp, #16]
-    ldp x4, x5, [sp, #32]
-    ldp x6, x7, [sp, #48]
-    ldp x8, x9, [sp, #64]
-    ldp x10, x11, [sp, #80]
-    ldp x12, x13, [sp, #96]
-    ldp x14, x15, [sp, #112]
-    ldp x16, x17, [sp, #128]
-    ldp x18, x19, [sp, #144]
-    ldp x20, x21, [sp, #160]
-    ldp x22, x23, [sp, #176]
-    ldp x24, x25, [sp, #192]
-    ldp x26, x27, [sp, #208]
-    ldp x28, x29, [sp, #224]
-    ldp x0, x1, [sp], #288
-    eret
+exception_vectors 2
 
 .section .text.guarded, "ax"
 // x0: address. Returns x0 = value, x1 = 0; or x1 = ESR_EL2 if the load faulted.

@@ -6,10 +6,12 @@ use core::cell::UnsafeCell;
 use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use rmm_abi::rsi;
+use tests_fvp::cpu::{Frame, IRQ, SYNC};
 use tests_fvp::protocol::layout::{self, MAX_RECS};
 use tests_fvp::protocol::{IMM_PANIC, PRINT_BYTES};
 use tests_fvp::smc::{Registers, smc};
 use tests_fvp::text::Text;
+pub(crate) use tests_fvp::{mrs, msr};
 use zerocopy::FromZeros;
 
 /// Bytes of stack of each REC.
@@ -43,6 +45,7 @@ static HIGH: Table = Raw(UnsafeCell::new([0; 512]));
 static BEYOND: Table = Raw(UnsafeCell::new([0; 512]));
 
 global_asm!(
+    include_str!("../../macros.s"),
     include_str!("entry.s"),
     stacks = sym STACKS,
     stack_size = const STACK_SIZE,
@@ -84,26 +87,6 @@ static GUARDS: [Guard; MAX_RECS] = [const {
     }
 }; MAX_RECS];
 
-/// Reads a system register by name.
-macro_rules! mrs {
-    ($name:literal) => {{
-        let value: u64;
-        // SAFETY: reading this register has no effect that matters.
-        unsafe { core::arch::asm!(concat!("mrs {}, ", $name), out(reg) value, options(nostack)) };
-        value
-    }};
-}
-pub(crate) use mrs;
-
-/// Writes a system register by name.
-macro_rules! msr {
-    ($name:literal, $value:expr) => {{
-        let value: u64 = $value;
-        // SAFETY: the register holds nothing that Rust code relies on.
-        unsafe { core::arch::asm!(concat!("msr ", $name, ", {}"), in(reg) value, options(nostack)) };
-    }};
-}
-
 /// Index of the REC that runs this.
 pub fn index() -> usize {
     (mrs!("mpidr_el1") & 3) as usize
@@ -113,20 +96,6 @@ pub fn index() -> usize {
 pub fn entry_point() -> u64 {
     secondary_start as *const () as u64
 }
-
-/// What the vectors save.
-#[repr(C)]
-struct Frame {
-    x: [u64; 31],
-    elr: u64,
-    spsr: u64,
-    esr: u64,
-    far: u64,
-}
-
-/// Vectors: current EL with SP_ELx, synchronous and IRQ.
-const SYNC: u64 = 4;
-const IRQ: u64 = 5;
 
 extern "C" fn exception(kind: u64, frame: &mut Frame) {
     let guard = &GUARDS[index()];
