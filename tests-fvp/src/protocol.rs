@@ -4,8 +4,8 @@
 //! A REC starts with X0 = [`MODE_COMMANDS`] or [`MODE_DEMO`] and X1 = base of the Unprotected
 //! half of the IPA space. In command mode it makes the host call [`IMM_NEXT`] for ever; the GPRs
 //! of the call are a [`Reply`] to the last command, the GPRs the Host answers with are a
-//! [`Command`]. The first reply tells what the REC found: X0, all registers together that no
-//! parameter set, DAIF, SCTLR_EL1, CurrentEL.
+//! command: its number ([`Op`]) and arguments. The first reply reports what the REC found: X0, the
+//! other registers that no parameter set ORed, DAIF, SCTLR_EL1, CurrentEL.
 
 /// Where the Realm's image lies, and how much memory it has there.
 pub mod layout {
@@ -26,7 +26,7 @@ pub const MODE_DEMO: u64 = 1;
 pub const IMM_NEXT: u16 = 1;
 /// Host call: GPR 0 is a length, the GPRs from 1 are bytes of text.
 pub const IMM_PRINT: u16 = 2;
-/// Host call: the Realm failed; the GPRs as for [`IMM_PRINT`]. It never goes on.
+/// Host call: the Realm failed; the GPRs as for [`IMM_PRINT`]. It makes no progress any more.
 pub const IMM_PANIC: u16 = 3;
 
 /// Bytes of text in one host call.
@@ -39,7 +39,7 @@ pub const DEMO_WRITES: u64 = 0x5EA1;
 /// What the demonstration's device answers a read with.
 pub const DEMO_READS: u64 = 0xCAFE;
 
-/// What the Host tells a REC to do, in GPR 0 of the answer to [`IMM_NEXT`].
+/// Commands to a REC, in GPR 0 of the answer to [`IMM_NEXT`]; the GPRs from 1 are arguments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u64)]
 pub enum Op {
@@ -194,11 +194,8 @@ pub enum Wait {
     Wfet = 3,
 }
 
-/// A command, in GPRs 0 to 11 of the Host's answer to [`IMM_NEXT`].
-pub type Command = [u64; 12];
-
 /// Values in a [`Reply`].
-pub const REPLY_VALUES: usize = 10;
+const REPLY_VALUES: usize = 10;
 
 /// Report on a command, in the GPRs of [`IMM_NEXT`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -14,7 +14,7 @@ const STACK_SIZE: usize = 0x2_0000;
 /// CPUs the Host uses.
 pub const CPUS: usize = 2;
 
-/// Memory that only the assembly touches.
+/// Memory that only the assembly uses.
 #[repr(C, align(4096))]
 struct Stacks(UnsafeCell<[[u8; STACK_SIZE]; CPUS]>);
 
@@ -124,7 +124,7 @@ pub unsafe fn try_write(address: u64, value: u64) -> Result<(), u64> {
     }
 }
 
-/// Whether ESR_EL2 tells of a granule protection fault of a data access.
+/// Whether a value of ESR_EL2 is a granule protection fault of a data access.
 pub fn is_gpf(esr: u64) -> bool {
     esr >> 26 == 0x25 && esr & 0x3F == 0x28
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The second CPU: started once, then runs what it is given.
+//! The second CPU: started once, then runs one job after the other.
 
 use crate::{arch, board, gic, rmi};
 use alloc::boxed::Box;
@@ -8,26 +8,26 @@ use spin::Mutex;
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// What the second CPU is to do next.
+/// The next job.
 static JOB: Mutex<Option<Job>> = Mutex::new(None);
-/// Whether the SGI for that has been sent.
+/// Whether the SGI for it has been sent.
 static CALLED: AtomicBool = AtomicBool::new(false);
 /// [`OFF`], [`IDLE`], [`BUSY`] or [`LOST`].
 static STATE: AtomicU32 = AtomicU32::new(OFF);
 const OFF: u32 = 0;
 const IDLE: u32 = 1;
 const BUSY: u32 = 2;
-/// It was waited for in vain; nobody waits for it again unless it comes back.
+/// It did not finish a job in time, and is not waited for again.
 const LOST: u32 = 3;
 
-/// The second CPU's life.
+/// Where the second CPU begins.
 pub extern "C" fn secondary_main() -> ! {
     gic::setup();
     STATE.store(IDLE, Ordering::Release);
     loop {
         let job = JOB.lock().take();
         if let Some(job) = job {
-            // The SGI that comes with the job would stop a Realm that the job runs.
+            // Otherwise the SGI for this job could interrupt a Realm that the job runs.
             while !CALLED.swap(false, Ordering::AcqRel) {
                 core::hint::spin_loop();
             }
@@ -42,7 +42,7 @@ pub extern "C" fn secondary_main() -> ! {
     }
 }
 
-/// Waits as long as the second CPU makes calls: how long a job takes is the machine's matter.
+/// Waits as long as the second CPU makes calls. How long a job takes depends on the machine.
 fn wait_idle() -> bool {
     let idle = || STATE.load(Ordering::Acquire) == IDLE;
     if STATE.load(Ordering::Acquire) == LOST {
@@ -65,11 +65,11 @@ pub fn exists() -> bool {
     gic::redistributor_of(board::SECOND_CPU).is_some()
 }
 
-/// Gives the second CPU something to do, starting it first if need be.
+/// Starts a job on the second CPU, which is switched on first if it is off.
 ///
 /// # Errors
 ///
-/// If it does not start, or still does something else.
+/// If the CPU does not start, or has not finished the last job.
 pub fn start(job: impl FnOnce() + Send + 'static) -> Result<(), &'static str> {
     if STATE.load(Ordering::Acquire) == OFF && arch::start_second_cpu() != 0 {
         return Err("PSCI_CPU_ON of the second CPU failed");
@@ -88,7 +88,7 @@ pub fn start(job: impl FnOnce() + Send + 'static) -> Result<(), &'static str> {
 ///
 /// # Errors
 ///
-/// If it does nothing any more.
+/// If it makes no call for [`arch::PATIENCE`].
 pub fn finish() -> Result<(), &'static str> {
     if wait_idle() {
         Ok(())

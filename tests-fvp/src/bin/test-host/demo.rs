@@ -16,10 +16,10 @@ use tests_fvp::protocol::{DEMO_DEVICE, DEMO_READS, DEMO_WRITES, MODE_DEMO};
 /// The demonstration as a test.
 pub const TESTS: &[Test] = &[("demo.life", || needs::second_cpu().and_then(|()| life()))];
 
-/// How the second CPU's part went.
+/// The outcome on the second CPU.
 static SECOND: Mutex<Option<Check>> = Mutex::new(None);
 
-/// Runs the demonstration and says how it went.
+/// Runs the demonstration and prints its outcome.
 pub fn run() {
     match life() {
         Ok(()) => line!("host: run complete"),

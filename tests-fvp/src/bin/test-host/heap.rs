@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Memory for strings and lists: a region that grows, and starts anew once nothing in it lives.
+//! Memory for strings and lists: a region that grows, and is reset once all of it is free.
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::cell::UnsafeCell;
@@ -34,7 +34,7 @@ static HEAP: Heap = Heap {
 unsafe impl GlobalAlloc for Heap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let mut state = self.state.lock();
-        // The region is aligned to 4 KiB, and nobody asks for more.
+        // The region is aligned to 4 KiB, which is more than the Host needs.
         let start = state.used.next_multiple_of(layout.align());
         let end = start + layout.size();
         if end > SIZE || layout.align() > 4096 {

@@ -6,7 +6,7 @@ use crate::{arch, bench, demo, gic, params, tests, vmm};
 use core::fmt::Arguments;
 use core::sync::atomic::{AtomicBool, Ordering};
 
-/// The first CPU's life.
+/// Where the first CPU begins.
 pub extern "C" fn host_main() -> ! {
     let parameters = params::get();
     line!("host: started");

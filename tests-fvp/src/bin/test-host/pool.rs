@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Granules that the Host gives away, and what it finds in them when they come back.
+//! Granules that the Host delegates, and what it finds in them when they are Non-secure again.
 
 use crate::arch::{self, try_read};
 use crate::check::{Check, ensure, ensure_eq, fail};
@@ -13,15 +13,15 @@ pub const GRANULE: u64 = GRANULE_SIZE as u64;
 /// Granules in the pool.
 const COUNT: usize = ((board::POOL.end - board::POOL.start) / GRANULE) as usize;
 
-/// Which granules are taken.
+/// Which granules are in use.
 static TAKEN: Mutex<[bool; COUNT]> = Mutex::new([false; COUNT]);
 
 fn index(address: u64) -> usize {
     ((address - board::POOL.start) / GRANULE) as usize
 }
 
-/// Takes `count` granules in a row, the first aligned to `align` bytes, every word of them
-/// holding the Host's mark.
+/// Allocates `count` granules in a row, the first aligned to `align` bytes, and fills them with the
+/// Host's mark.
 ///
 /// # Errors
 ///
@@ -43,10 +43,10 @@ pub fn take(count: u64, align: u64) -> Check<u64> {
     fail!("the granule pool is empty")
 }
 
-/// What the Host leaves in a granule before it gives it away.
+/// What the Host leaves in a granule before it delegates it.
 const MARK: u64 = 0x4057_4057_4057_4057;
 
-/// Takes one granule.
+/// Allocates one granule.
 ///
 /// # Errors
 ///
@@ -55,7 +55,7 @@ pub fn take_one() -> Check<u64> {
     take(1, GRANULE)
 }
 
-/// Gives granules back that are Non-secure. A granule that is not given back stays out of use.
+/// Frees granules, which must be Non-secure.
 pub fn give(address: u64, count: u64) {
     if let Some(slots) = TAKEN
         .lock()
@@ -65,7 +65,7 @@ pub fn give(address: u64, count: u64) {
     }
 }
 
-/// How many granules are taken.
+/// How many granules are in use.
 pub fn in_use() -> usize {
     TAKEN.lock().iter().filter(|taken| **taken).count()
 }
@@ -100,7 +100,7 @@ pub fn write_bytes(address: u64, bytes: &[u8]) {
     }
 }
 
-/// Takes a granule and delegates it.
+/// Allocates a granule and delegates it.
 ///
 /// # Errors
 ///
@@ -109,7 +109,7 @@ pub fn take_delegated() -> Check<u64> {
     take_delegated_row(1, GRANULE)
 }
 
-/// Takes granules in a row and delegates them.
+/// Allocates granules in a row and delegates them.
 ///
 /// # Errors
 ///
@@ -122,11 +122,11 @@ pub fn take_delegated_row(count: u64, align: u64) -> Check<u64> {
     Ok(base)
 }
 
-/// Undelegates a granule, checks that it is Non-secure and zero, and gives it back.
+/// Undelegates a granule, checks that it is Non-secure and zero, and frees it.
 ///
 /// # Errors
 ///
-/// If it is not so.
+/// If the monitor refuses, or the granule is not zero.
 pub fn give_delegated(address: u64) -> Check {
     rmi::undelegate(address).ok("RMI_GRANULE_UNDELEGATE")?;
     check_zero(address)?;
@@ -138,7 +138,7 @@ pub fn give_delegated(address: u64) -> Check {
 ///
 /// # Errors
 ///
-/// As there.
+/// As for [`give_delegated`].
 pub fn give_delegated_row(address: u64, count: u64) -> Check {
     (0..count).try_for_each(|n| give_delegated(address + n * GRANULE))
 }
@@ -163,7 +163,7 @@ pub fn check_zero(address: u64) -> Check {
 ///
 /// # Errors
 ///
-/// If it can, or the fault is another than a granule protection fault.
+/// If it can, or takes another fault than a granule protection fault.
 pub fn check_protected(address: u64) -> Check {
     match try_read(address) {
         Ok(value) => fail!("delegated granule {address:#x} can be read: {value:#x}"),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A Realm: made step by step, taken apart with every granule looked at.
+//! A Realm: created step by step, and destroyed with a look at every granule that comes back.
 
 use crate::check::{Check, ensure, ensure_eq};
 use crate::pool::{self, GRANULE};
@@ -41,7 +41,7 @@ pub struct Config {
     pub pmu_num_ctrs: u8,
     /// Realm Personalization Value.
     pub rpv: [u8; 64],
-    /// VMID, if not just one that was not used lately.
+    /// VMID; `None` for one that was not used lately.
     pub vmid: Option<u16>,
 }
 
@@ -105,7 +105,7 @@ pub const fn entry_size(level: u64) -> u64 {
     GRANULE << (9 * (3 - level))
 }
 
-/// A Realm and the granules that the Host has given it.
+/// A Realm, and the granules that the Host has delegated for it.
 pub struct Realm {
     /// The RD.
     pub rd: u64,
@@ -190,7 +190,7 @@ impl Realm {
     /// Creates the missing RTTs down to a level, for an IPA.
     pub fn add_tables(&mut self, ipa: u64, level: u64) -> Check {
         for level in (self.config.level + 1).cast_unsigned()..=level {
-            // What the parent's entry stands for: the parent may be level -1.
+            // The range of the parent's entry; the parent may be level -1.
             let base = ipa & !((entry_size(level) << 9) - 1);
             if self.table(level, base).is_none() {
                 self.add_table(base, level)?;
@@ -219,14 +219,14 @@ impl Realm {
         Ok(rtt)
     }
 
-    /// Forgets an RTT that a command has given back. Returns its address.
+    /// Drops an RTT that a command has returned from the list. Returns its address.
     pub fn forget_table(&mut self, level: u64, ipa: u64) -> Check<u64> {
         let wanted = |table: &(u64, u64, u64)| (table.0, table.1) == (level, ipa);
         let n = self.tables.iter().position(wanted).ok_or("no such table")?;
         Ok(self.tables.swap_remove(n).2)
     }
 
-    /// Destroys one RTT and takes its granule back.
+    /// Destroys one RTT and undelegates its granule.
     pub fn remove_table(&mut self, ipa: u64, level: u64) -> Check<u64> {
         let out = rmi::rtt_destroy(self.rd, ipa, level).ok("RMI_RTT_DESTROY")?;
         let rtt = self.forget_table(level, ipa)?;
@@ -235,7 +235,7 @@ impl Realm {
         Ok(out[1])
     }
 
-    /// Folds a table and takes its granule back.
+    /// Folds a table and undelegates its granule.
     pub fn fold(&mut self, ipa: u64, level: u64) -> Check {
         let out = rmi::rtt_fold(self.rd, ipa, level).ok("RMI_RTT_FOLD")?;
         let rtt = self.forget_table(level, ipa)?;
@@ -255,7 +255,7 @@ impl Realm {
         Ok(block)
     }
 
-    /// Takes a block apart, and gives its memory and its table back.
+    /// Unfolds a block, destroys its pages, and undelegates them and the table.
     pub fn remove_block(&mut self, ipa: u64, block: u64) -> Check {
         self.add_table(ipa, 3)?;
         for offset in (0..entry_size(2)).step_by(GRANULE as usize) {
@@ -266,7 +266,7 @@ impl Realm {
         self.remove_table(ipa, 3).map(drop)
     }
 
-    /// Makes IPAs RAM, in as many calls as it takes.
+    /// Makes IPAs RAM, in as many calls as that needs.
     pub fn init_ripas(&self, mut base: u64, top: u64) -> Check {
         while base < top {
             let next = rmi::rtt_init_ripas(self.rd, base, top).ok("RMI_RTT_INIT_RIPAS")?[0];
@@ -310,14 +310,14 @@ impl Realm {
         }
     }
 
-    /// Removes a page and takes its granule back. Returns `top`.
+    /// Destroys a page and undelegates its granule. Returns `top`.
     pub fn remove_page(&mut self, ipa: u64) -> Check<u64> {
         let (data, top) = self.destroy_page(ipa)?;
         pool::give_delegated(data)?;
         Ok(top)
     }
 
-    /// Removes a page, which stays delegated. Returns its address and `top`.
+    /// Destroys a page; its granule stays delegated. Returns its address and `top`.
     pub fn destroy_page(&mut self, ipa: u64) -> Check<(u64, u64)> {
         let out = rmi::data_destroy(self.rd, ipa).ok("RMI_DATA_DESTROY")?;
         let found = self.pages.iter().position(|page| page.0 == ipa);
@@ -365,21 +365,21 @@ impl Realm {
             .map(drop)
     }
 
-    /// The first REC, which has asked for its first command.
+    /// Enters the first REC until it asks for its first command.
     pub fn boot(&self) -> Check<&Rec> {
         let rec = self.recs.first().ok_or("no REC")?;
         rec.boot()?;
         Ok(rec)
     }
 
-    /// Destroys everything and takes every granule back.
+    /// Destroys everything and undelegates every granule.
     pub fn finish(mut self) -> Check {
         self.tear_down()
     }
 
     fn tear_down(&mut self) -> Check {
         self.living = false;
-        // Go on after a failure: what remains is lost to the pool. The first failure is reported.
+        // Continue after a failure, which is reported; what remains is lost to the pool.
         let mut result = Ok(());
         let mut note = |step: Check| {
             if result.is_ok() {

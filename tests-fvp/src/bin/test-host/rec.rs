@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A REC: entered, exited, told what to do.
+//! A REC: entries, exits, and commands for the test Realm.
 
 use crate::check::{Check, ensure, ensure_eq, fail};
 use crate::console::line;
@@ -37,13 +37,13 @@ pub struct Rec {
 // One at a time, on a stack that has room.
 #[allow(clippy::large_enum_variant)]
 pub enum Step {
-    /// The Realm has done its command, and asks for the next.
+    /// The Realm has finished its command and asks for the next.
     Done(Reply),
-    /// Something the Host has to deal with.
+    /// An exit that the Host has to handle.
     Exit(RecExit),
 }
 
-/// An entry with nothing in it.
+/// An entry with every field zero.
 pub fn enter() -> RecEnter {
     RecEnter::new_zeroed()
 }
@@ -67,7 +67,7 @@ impl Rec {
     /// RMI_REC_ENTER.
     pub fn try_enter(&self, enter: &RecEnter) -> Answer {
         pool::write_bytes(self.run, enter.as_bytes());
-        // Whatever the monitor leaves of this has not been written by it.
+        // Shows what the monitor does not write.
         for word in (self.run + HALF..self.run + GRANULE).step_by(8) {
             pool::write(word, u64::MAX);
         }
@@ -90,7 +90,8 @@ impl Rec {
         Ok(exit)
     }
 
-    /// Enters, prints what the Realm prints, and tells other exits from finished commands.
+    /// Enters until a command is finished or the Host has to handle an exit; prints what the Realm
+    /// prints.
     pub fn step(&self, with: &RecEnter) -> Check<Step> {
         let mut exit = self.enter(with)?;
         loop {
@@ -112,7 +113,7 @@ impl Rec {
         self.finish_with(&enter())
     }
 
-    /// Gives a command. Returns the first exit that is not its end.
+    /// Sends a command that exits before its end. Returns that exit.
     pub fn exit_of(&self, op: Op, arguments: &[u64]) -> Check<RecExit> {
         self.exit_of_entry(&command(op, arguments))
     }
@@ -125,7 +126,7 @@ impl Rec {
         }
     }
 
-    /// Goes on with a command after an exit, to its end.
+    /// Continues a command after an exit, to its end.
     pub fn finish_with(&self, enter: &RecEnter) -> Check<Reply> {
         match self.step(enter)? {
             Step::Done(reply) => Ok(reply),
@@ -133,12 +134,12 @@ impl Rec {
         }
     }
 
-    /// Gives a command that does not exit. Returns the reply, with an exception if it took one.
+    /// Sends a command that does not exit. Returns the reply, with the exception if it took one.
     pub fn reply_of(&self, op: Op, arguments: &[u64]) -> Check<Reply> {
         self.finish_with(&command(op, arguments))
     }
 
-    /// Gives a command that neither exits nor takes an exception. Returns its results.
+    /// Sends a command that neither exits nor takes an exception. Returns its results.
     pub fn values_of(&self, op: Op, arguments: &[u64]) -> Check<[u64; 10]> {
         let reply = self.reply_of(op, arguments)?;
         ensure_eq!(reply.esr, 0, "{op:?} {arguments:x?}: exception");
@@ -168,7 +169,7 @@ impl Rec {
             .map(drop)
     }
 
-    /// RMI_REC_DESTROY, and every granule back.
+    /// RMI_REC_DESTROY; undelegates every granule.
     pub fn destroy(self) -> Check {
         rmi::rec_destroy(self.pa).ok("RMI_REC_DESTROY")?;
         pool::give(self.run, 1);
@@ -177,8 +178,8 @@ impl Rec {
     }
 }
 
-/// Checks which registers a call of the Realm has changed: X4 up only if they are results.
-pub fn check_call(arguments: &[u64], values: &[u64; 10]) -> Check {
+/// Checks that a call of the Realm has changed registers from X4 only if they are results.
+fn check_call(arguments: &[u64], values: &[u64; 10]) -> Check {
     let results = match arguments.first() {
         Some(&rmm_abi::rsi::fid::RSI_MEASUREMENT_READ) if values[0] == 0 => 0x1F0,
         _ => 0,
@@ -216,8 +217,8 @@ pub fn describe(exit: &RecExit) -> alloc::string::String {
     )
 }
 
-/// Checks every byte of an exit against what is expected, but for the fields of GIC and timers,
-/// which every exit fills.
+/// Compares an exit record with the expected one, except for the fields of GIC and timers, which every
+/// exit fills.
 pub fn check_exit(exit: &RecExit, expected: &RecExit) -> Check {
     let mut expected = *expected;
     expected.gicv3_hcr = exit.gicv3_hcr;
@@ -247,7 +248,7 @@ pub fn exit_record(reason: RecExitReason) -> RecExit {
     exit
 }
 
-/// Reads a structure that the monitor wrote into the pool, for its size a multiple of 8.
+/// Reads a structure that the monitor has written to the pool. Its size is a multiple of 8.
 pub fn read_structure<T: FromBytes + FromZeros + IntoBytes>(address: u64) -> T {
     let mut structure = T::new_zeroed();
     let words = (address..).step_by(8);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! RMI calls, each checked for what every call has to keep: SMCCC's preserved registers, and zero
-//! in the result registers that a command does not declare.
+//! RMI calls. Each is checked against the calling convention: SMCCC's preserved registers are
+//! unchanged, and result registers that the command does not declare are zero.
 
 use crate::check::{Check, fail};
 use crate::console;
@@ -21,7 +21,7 @@ static CALLS: [AtomicU64; COUNT] = [const { AtomicU64::new(0) }; COUNT];
 static TICKS: [AtomicU64; COUNT] = [const { AtomicU64::new(0) }; COUNT];
 /// Counter reading right after the last call.
 static RETURNED: AtomicU64 = AtomicU64::new(0);
-/// The first breach of the calling convention since the last look: FID and register + 1.
+/// The first breach of the calling convention since the last check: FID and register.
 static BREACH: AtomicU64 = AtomicU64::new(0);
 
 /// What a command returned.
@@ -34,20 +34,20 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Nothing but success.
+    /// RMI_SUCCESS.
     ///
     /// # Errors
     ///
-    /// If the status is another.
+    /// Any other status.
     pub fn ok(self, what: &str) -> Check<[u64; 4]> {
         self.is(rmi::RMI_SUCCESS, what)
     }
 
-    /// Exactly this status word.
+    /// This status word.
     ///
     /// # Errors
     ///
-    /// If the status is another.
+    /// Any other status.
     pub fn is(self, wanted: u64, what: &str) -> Check<[u64; 4]> {
         if self.status == wanted {
             Ok(self.out)
@@ -60,7 +60,7 @@ impl Answer {
     ///
     /// # Errors
     ///
-    /// If the status is another.
+    /// Any other status.
     pub fn input(self, what: &str) -> Check<[u64; 4]> {
         self.is(rmi::RMI_ERROR_INPUT, what)
     }
@@ -69,7 +69,7 @@ impl Answer {
     ///
     /// # Errors
     ///
-    /// If the status is another.
+    /// Any other status.
     pub fn realm(self, what: &str) -> Check<[u64; 4]> {
         self.is(rmi::RMI_ERROR_REALM, what)
     }
@@ -78,7 +78,7 @@ impl Answer {
     ///
     /// # Errors
     ///
-    /// If the status is another.
+    /// Any other status.
     pub fn rec(self, what: &str) -> Check<[u64; 4]> {
         self.is(rmi::RMI_ERROR_REC, what)
     }
@@ -87,7 +87,7 @@ impl Answer {
     ///
     /// # Errors
     ///
-    /// If the status is another.
+    /// Any other status.
     pub fn rtt(self, level: u64, what: &str) -> Check<[u64; 4]> {
         self.is(rmi::status(rmi::RMI_ERROR_RTT, level), what)
     }
@@ -126,7 +126,7 @@ fn results(fid: u64) -> usize {
 ///
 /// # Safety
 ///
-/// No reference to memory that the command takes away or writes may live.
+/// No reference may exist to memory that the command delegates or writes.
 pub unsafe fn call(fid: u64, arguments: &[u64]) -> Answer {
     let mut input: Registers = core::array::from_fn(|n| 0x5150_0000_0000_0000 + n as u64);
     input[0] = fid;
@@ -175,7 +175,7 @@ pub fn returned() -> u64 {
     RETURNED.load(Ordering::Relaxed)
 }
 
-/// Whether a call since the last look broke the calling convention.
+/// Checks that no call since the last check broke the calling convention.
 ///
 /// # Errors
 ///
@@ -199,7 +199,7 @@ pub fn calls() -> u64 {
         .sum()
 }
 
-/// Names of the commands that a run makes most of, for a person.
+/// Names of the commands that are called most.
 const NAMES: &[(u64, &str)] = &[
     (fid::RMI_GRANULE_DELEGATE, "GRANULE_DELEGATE"),
     (fid::RMI_GRANULE_UNDELEGATE, "GRANULE_UNDELEGATE"),
@@ -230,8 +230,8 @@ pub fn calls_by_command() -> String {
     text + &format!("{} others", calls() - named)
 }
 
-/// Defines a safe function for each command: the Host names memory to the monitor by address only,
-/// and what it names is its granule pool's or not the Host's at all.
+/// Defines a safe function for each command: an address that the Host passes is in its granule pool,
+/// to which no reference exists, or not in memory that the Host uses.
 macro_rules! commands {
     ($($(#[$meta:meta])* $function:ident = $fid:ident($($argument:ident),*);)+) => {
         $(

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The demonstration: what a guest does in its first moments, told line by line.
+//! The demonstration: what a guest does in its first moments, with a line about each step.
 
 use crate::runtime::{call, index, line, mrs};
 use core::cell::UnsafeCell;

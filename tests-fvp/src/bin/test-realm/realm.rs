@@ -8,7 +8,7 @@ use tests_fvp::protocol::{Access, IMM_NEXT, MODE_DEMO, Op, Reply, SysReg, Wait, 
 use tests_fvp::registers;
 use tests_fvp::smc::{overhead, smc, timed_smc};
 
-/// A guarded instruction of `entry.s`; what it takes and gives is in X0 and X1.
+/// A guarded instruction of `entry.s`; its operands and result are in X0 and X1.
 type Instruction = unsafe extern "C" fn(u64, u64) -> u64;
 
 unsafe extern "C" {
@@ -38,7 +38,7 @@ unsafe extern "C" {
     fn step_registers(x: *mut [u64; 31]);
 }
 
-/// The first REC's life.
+/// Where the first REC begins.
 pub extern "C" fn main(mode: u64, unprotected: u64, rest: u64) -> ! {
     let reply = first_reply(mode, rest);
     runtime::make_tables(unprotected);
@@ -60,7 +60,7 @@ fn first_reply(x0: u64, rest: u64) -> Reply {
     reply
 }
 
-/// The life of a REC that another one started.
+/// Where a REC begins that another one has started.
 pub extern "C" fn secondary(context: u64, rest: u64) -> ! {
     let reply = first_reply(context, rest);
     runtime::mmu_on();
@@ -237,7 +237,7 @@ fn perform(op: Op, a: &[u64; 11]) -> Reply {
     }
 }
 
-/// One instruction of the Host's, with registers of the Host's.
+/// One instruction, with registers, as the Host chooses.
 fn instruct(a: &[u64; 11], run: unsafe extern "C" fn(*mut [u64; 31])) -> Reply {
     let code = runtime::code(a[0] as u32, a[4] as usize & 1);
     let mut x: [u64; 31] = core::array::from_fn(|n| pattern(a[3], n as u64));
@@ -261,7 +261,7 @@ fn address(address: u64) -> *mut u64 {
     with_exposed_provenance_mut(address as usize)
 }
 
-/// Any call, with a look at the registers that have to stay.
+/// Any call; checks the registers that must not change.
 fn call(arguments: &[u64; 11]) -> Reply {
     let mut input = core::array::from_fn(|n| 0x5EA1_0000_0000_0000 + n as u64);
     input[..11].copy_from_slice(arguments);

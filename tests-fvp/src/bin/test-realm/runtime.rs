@@ -133,7 +133,7 @@ const PSTATE_EL1: u64 = 0x1C5;
 const PSTATE_D: u64 = 1 << 9;
 const PSTATE_SS: u64 = 1 << 21;
 
-/// Puts an instruction into place 0 or 1 of this REC. Returns its address.
+/// Writes an instruction to place 0 or 1 of this REC. Returns its address.
 pub fn code(word: u32, place: usize) -> u64 {
     const RET: u32 = 0xD65F_03C0;
     let slot = CODE.0.get().cast::<[[u32; 2]; 2]>();
@@ -228,7 +228,7 @@ pub fn take_interrupt(ticks: u64) -> u64 {
 pub fn make_tables(unprotected: u64) {
     // Valid block, Access Flag, Inner Shareable.
     const NORMAL: u64 = 1 | 1 << 10 | 3 << 8;
-    // Attribute 1, execute-never at EL0; instruction fetch at EL1 is the tests' business.
+    // Attribute 1, execute-never at EL0. Tests fetch instructions there at EL1.
     const DEVICE: u64 = NORMAL | 1 << 2 | 1 << 54;
     const TABLE: u64 = 3;
     let kind = |address| {
@@ -256,14 +256,14 @@ pub fn make_tables(unprotected: u64) {
         }
         if unprotected >> 47 == 0 {
             (*level_0)[511] = BEYOND.0.get() as u64 | TABLE;
-            // Tables where no memory is, unless the Host puts it there.
+            // Tables in memory that only some tests provide.
             (*level_0)[510] = (layout::BASE + layout::SIZE) | TABLE;
             (*level_0)[509] = unprotected | TABLE;
         }
     }
 }
 
-/// Turns this REC's MMU off; memory is still cached, by the will of stage 2.
+/// Turns this REC's MMU off. Memory is still cached, since stage 2 makes it so.
 pub fn mmu_off() {
     let sctlr = mrs!("sctlr_el1") & !1;
     // SAFETY: this code and its data are mapped to themselves.
@@ -308,7 +308,7 @@ pub fn host_call(imm: u16, gprs: &[u64; 31]) -> [u64; 31] {
         slot.write_volatile(structure);
         let status = call(&[rsi::fid::RSI_HOST_CALL, slot as u64])[0];
         if status != rsi::RSI_SUCCESS {
-            // Nobody can be told; the Host sees the REC spin.
+            // There is no way to report it; the Host sees the REC spin.
             loop {
                 core::hint::spin_loop();
             }

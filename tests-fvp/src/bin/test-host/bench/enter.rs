@@ -85,7 +85,7 @@ pub fn exits(table: &mut Table) -> Check {
     for case in &cases {
         let realm = realm_of(case.code, &case.gprs)?;
         let rec = &realm.recs[0];
-        // The first exit tells of a Realm that has not begun its loop.
+        // Until the first exit the Realm runs more than its loop.
         let mut first = enter();
         first.flags = case.entry.flags & RecEnterFlags::TRAP_WFI.bits();
         enter_to(rec, &first, case.reason)?;

@@ -161,7 +161,7 @@ fn el3(table: &mut Table) -> Check {
         let ticks = rmi::returned().wrapping_sub(counter);
         note(Share::Return, ticks - ANSWERING_COUNTER);
     }
-    // It comes back as it was: nobody has wiped it.
+    // The answering monitor has not wiped it.
     rmi::undelegate(neighbour).ok("RMI_GRANULE_UNDELEGATE")?;
     pool::give(granule, 2);
     Ok(())

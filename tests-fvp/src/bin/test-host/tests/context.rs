@@ -95,7 +95,7 @@ fn vectors() -> Check {
     realm.finish()
 }
 
-/// A Realm that does not use them keeps them all the same, and so does the Host.
+/// They are kept when the Realm does not use them, for both.
 fn vectors_unused() -> Check {
     let realm = running()?;
     let rec = &realm.recs[0];
@@ -142,7 +142,7 @@ fn vectors_of_two_realms() -> Check {
     first.finish()
 }
 
-/// A REC begins with nothing of the Host's in its registers.
+/// A REC begins with no value of the Host in its registers.
 fn first_entry() -> Check {
     registers::el1_set(3);
     // SAFETY: the Host is built without floating point, which CPTR_EL2 does not trap.

@@ -29,7 +29,7 @@ const GIB: u64 = entry_size(1);
 /// Memory of the tests, in the same level 3 table as the image.
 const IPA: u64 = layout::BASE + layout::SIZE;
 
-/// The Realm finds what the Host gave, and only there.
+/// The Realm finds the Host's content, and only at the right IPA.
 // Conformance: RMI_DATA_CREATE content, state
 // Conformance: RMI_DATA_DESTROY state
 // Conformance: RMI_GRANULE_UNDELEGATE gran_content
@@ -64,7 +64,7 @@ fn content() -> Check {
     realm.finish()
 }
 
-/// A page without content shows the Realm nothing of the Host's, or of another Realm's.
+/// A page without content shows the Realm no data of the Host or of another Realm.
 // Conformance: RMI_DATA_CREATE_UNKNOWN content
 fn unknown_content() -> Check {
     let mut realm = Realm::loaded(&Config::default())?;
@@ -78,7 +78,7 @@ fn unknown_content() -> Check {
     realm.finish()
 }
 
-/// Translations of a Realm that is gone do not lead into the one that has its VMID now.
+/// No translation of a destroyed Realm is used by a Realm that has its VMID now.
 // Conformance: Invariants no_stale, own_memory
 fn vmid_again() -> Check {
     let config = Config {
@@ -214,7 +214,7 @@ fn create_unknown_wrong() -> Check {
     samples.finish()
 }
 
-/// `top`: the next thing that lives in the table reached.
+/// `top`: the next live entry in the table that the walk has reached.
 // Conformance: RMI_DATA_DESTROY rtt_walk, rtte_state, top, any_state
 fn destroy_top() -> Check {
     let mut realm = Realm::new(&Config::default())?;

@@ -154,7 +154,7 @@ fn watchpoint() -> Check {
     realm.finish()
 }
 
-/// A Realm's breakpoints and watchpoints are not another's, on any CPU.
+/// Breakpoints and watchpoints act in their own Realm alone, on any CPU.
 fn of_one_realm() -> Check {
     needs::second_cpu()?;
     let (first, second) = (running()?, running()?);
@@ -178,7 +178,7 @@ fn of_one_realm() -> Check {
     };
     let load = [address, Access::Double as u64];
     for _ in 0..2 {
-        // The load first: to put the instruction in its place is a store there.
+        // The load first: writing the instruction is a store to the watched address.
         let reply = armed.reply_of(Op::Read, &load)?;
         ensure_eq!(reply.esr >> 26, WATCHPOINT, "the first Realm: EC");
         check(other)?;
@@ -281,7 +281,7 @@ fn step_exits() -> Check {
     rec.exit_of_entry(&instruct::step(sgi.msr(), 1, 0))?;
     stepped(rec.finish_with(&enter())?, "an SGI")?;
 
-    // The address is no structure's.
+    // No structure is at that address.
     let reply = rec.finish_with(&instruct::step(SMC, rsi::fid::RSI_HOST_CALL, 1))?;
     let reply = stepped(reply, "a host call")?;
     ensure_eq!(reply.values[0], rsi::RSI_ERROR_INPUT, "RSI_HOST_CALL");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Exits for synchronous exceptions: what the Host is told, what not, and how the Realm goes on.
+//! Exits for synchronous exceptions: what the Host sees, what it does not, and how the Realm continues.
 
 use super::instruct::{Register, SEED, instruct, kept};
 use super::{Test, needs};
@@ -68,7 +68,7 @@ pub fn syndrome(size: u64, sf: bool, write: bool, fault: u64) -> u64 {
     DATA_ABORT << 26 | 1 << 24 | size << 22 | u64::from(sf) << 15 | u64::from(write) << 6 | fault
 }
 
-/// What the Realm must have seen: an exception of a class and fault status, at the instruction.
+/// Checks the exception that the Realm took: class, fault status and address.
 pub fn check_exception(
     rec: &Rec,
     op: Op,
@@ -156,8 +156,8 @@ fn data_abort() -> Check {
     realm.finish()
 }
 
-/// A page taken away while the Realm has it: the next access exits, and does not come back
-/// without the Realm's consent.
+/// A page is destroyed while the Realm uses it: the next access exits, and the memory does not come
+/// back without the Realm's consent.
 // Conformance: REC exits non_emulatable_protected_destroyed
 // Conformance: RMI_DATA_DESTROY tlb
 fn data_abort_destroyed() -> Check {
@@ -169,7 +169,7 @@ fn data_abort_destroyed() -> Check {
     let rec = realm.boot()?.clone();
     rec.store(PAGE, 0x5EC2E7)?;
     ensure_eq!(rec.load(PAGE)?, 0x5EC2E7, "value stored");
-    // Comes back wiped, which `remove_page` checks.
+    // `remove_page` checks that the granule is wiped.
     realm.remove_page(PAGE)?;
     let exit = rec.exit_of(Op::Read, &[PAGE, Access::Double as u64])?;
     check_exit(&exit, &abort_record(DATA_ABORT, TRANSLATION_3, PAGE))?;
@@ -224,7 +224,7 @@ fn ripas_empty() -> Check {
     realm.finish()
 }
 
-/// The Realm does not run code of the Host's.
+/// The Realm cannot execute memory of the Host.
 // Conformance: Exceptions and accesses that do not exit unprotected_fetch
 fn unprotected_fetch() -> Check {
     let mut realm = running()?;
@@ -248,7 +248,7 @@ fn unprotected_fetch() -> Check {
     realm.finish()
 }
 
-/// The Realm's tables name an address behind its IPA space: its own mistake.
+/// The Realm's tables map an address behind its IPA space: the Realm takes the fault.
 // Conformance: Exceptions and accesses that do not exit beyond_stage_1_on
 fn beyond_ipa_space() -> Check {
     let realm = running()?;
@@ -278,7 +278,7 @@ fn beyond_ipa_space_flat() -> Check {
     realm.finish()
 }
 
-/// Memory that the Realm's own tables lie in: its fault tells no more than another.
+/// A fault on memory that holds the Realm's own tables reports no more than another.
 fn table_walk() -> Check {
     let mut realm = Realm::loaded(&Config::default())?;
     realm.init_ripas(PAGE, PAGE + GRANULE)?;
@@ -291,7 +291,7 @@ fn table_walk() -> Check {
     let exit = rec.exit_of(Op::Write, &[protected, Access::Double as u64, 0x5EC2E7])?;
     check_exit(&exit, &abort_record(DATA_ABORT, TRANSLATION_3, PAGE))?;
     realm.add_unknown(PAGE)?;
-    // The table is there, and empty: the Realm's own fault, at level 1.
+    // The table is mapped and empty: a fault of stage 1, at level 1.
     let reply = rec.finish_with(&enter())?;
     ensure_eq!(reply.esr >> 26, DATA_ABORT_SAME, "EC, esr {:#x}", reply.esr);
     ensure_eq!(reply.esr & 0x3F, 5, "fault status, esr {:#x}", reply.esr);
@@ -382,7 +382,7 @@ fn wfe() -> Check {
     realm.finish()
 }
 
-/// No service of anybody's: an undefined instruction at its own address.
+/// Nothing serves HVC: it is an undefined instruction at its own address.
 // Conformance: Exceptions and accesses that do not exit hvc
 fn hvc() -> Check {
     let realm = running()?;
@@ -417,7 +417,7 @@ fn sgi() -> Check {
     check_exit(&rest, &exit_record(RecExitReason::Sync))?;
     let reply = rec.finish_with(&enter())?;
     ensure_eq!(reply.esr, 0, "exception");
-    // By a register other than X0, which the Host is not told.
+    // By a register other than X0: the Host does not see which.
     let icc_sgi1r = Register(3, 0, 12, 11, 5);
     let exit = rec.exit_of_entry(&instruct(icc_sgi1r.msr() | 5, 0, 0))?;
     ensure_eq!(exit.esr >> 5 & 0x1F, 0, "Rt of X5, esr {:#x}", exit.esr);
@@ -492,7 +492,7 @@ fn system_registers() -> Check {
         "SMIDR_EL1: ESR_EL1 {:#x}",
         reply.esr
     );
-    // What the implementer has of its own.
+    // IMPLEMENTATION DEFINED registers.
     rec.value_of(Op::Msr, &[SysReg::Actlr as u64, !0])?;
     for register in [SysReg::Actlr, SysReg::Revidr, SysReg::Aidr] {
         ensure_eq!(read(register)?, 0, "{register:?}");
@@ -511,7 +511,7 @@ fn system_registers() -> Check {
     let after = crate::arch::now();
     let counts = [before, physical, virtually, physical_again, after];
     ensure!(counts.is_sorted(), "counters in turn: {counts:x?}");
-    // A Realm's calls to others.
+    // Calls to services that a Realm does not have.
     let answer = rec.call(&[rsi::fid::RSI_VERSION, rsi::RSI_VERSION_1_0])?;
     ensure_eq!(answer[0], rsi::RSI_SUCCESS, "RSI_VERSION");
     realm.finish()

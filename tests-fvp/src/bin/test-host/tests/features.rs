@@ -76,7 +76,7 @@ fn lpa2(s2sz: u8, level: i64, tables: u32) -> Config {
     }
 }
 
-/// What a CPU without 52-bit physical addresses cannot do.
+/// What is left out on a CPU without 52-bit physical addresses.
 const WIDE: &str = "IPA spaces of more bits than the CPU has";
 
 // Conformance: RMI_REALM_CREATE shapes
@@ -131,7 +131,7 @@ fn lpa2_runs() -> Check {
         let what = |why| format!("{s2sz} bits from level {level}: {why}");
         let realm = Realm::running(&config, 1, MODE_COMMANDS).map_err(what)?;
         let rec = realm.boot()?;
-        // No RAM: an external abort of the Realm's.
+        // No RAM: the Realm takes an external abort.
         let reply = rec.reply_of(Op::Read, &[0, Access::Double as u64])?;
         ensure_eq!(reply.esr & 0x3F, 0x10, "fault status, esr {:#x}", reply.esr);
         if s2sz <= 48 {
@@ -145,7 +145,7 @@ fn lpa2_runs() -> Check {
     Ok(())
 }
 
-/// Vectors of a length that the Host chooses; longer ones of the Host's stay its own.
+/// The Realm's vectors have the length that the Host chose; the longer ones of the Host are kept.
 // Conformance: Exceptions and accesses that do not exit sve
 // Conformance: Bugs others fixed sve_pffr
 fn sve() -> Check {
@@ -247,7 +247,7 @@ fn pmu_overflow() -> Check {
     realm.finish()
 }
 
-/// What the Host leaves something in, and a Realm finds empty.
+/// Registers in which the Host leaves a value, and a Realm finds zero.
 const SEEN: [(&str, Register); 5] = [
     ("PMCNTENSET_EL0", Register(3, 3, 9, 12, 1)),
     ("PMCCNTR_EL0", Register(3, 3, 9, 13, 0)),
@@ -270,7 +270,7 @@ fn pmu_of_host() -> Check {
     msr!("pmovsset_el0", 2);
     msr!("pmselr_el0", 3);
     let seen = SEEN.map(|(name, register)| (name, run(rec, register.mrs(), 0x77, 0)));
-    // Of a counter that the Realm has not got.
+    // A counter that the Realm does not have.
     let beyond = run(rec, PMEVCNTR1.mrs(), 0x77, 0);
     let written = rec.value_of(Op::Msr, &[SysReg::PmCcntr as u64, 0x1111]);
     let values = [

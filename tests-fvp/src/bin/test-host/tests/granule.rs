@@ -29,7 +29,7 @@ fn delegate() -> Check {
     let granule = pool::take_one()?;
     rmi::delegate(granule).ok("RMI_GRANULE_DELEGATE")?;
     pool::check_protected(granule)?;
-    // The Host's mark must not be what comes back: it is checked to be zero.
+    // `give_delegated_row` checks that the granules are zero, not the Host's mark.
     pool::give_delegated(granule)
 }
 
@@ -162,8 +162,8 @@ fn contended() -> Check {
             }
         }
     };
-    let (his_balance, his_wrong) = (balance.clone(), wrong.clone());
-    cpu1::start(move || work(&his_balance, &his_wrong, 3))?;
+    let (second_balance, second_wrong) = (balance.clone(), wrong.clone());
+    cpu1::start(move || work(&second_balance, &second_wrong, 3))?;
     work(&balance, &wrong, 1);
     cpu1::finish()?;
     ensure_eq!(wrong.load(Ordering::Relaxed), 0, "status");
@@ -182,12 +182,12 @@ fn contended() -> Check {
     Ok(())
 }
 
-/// Both CPUs work at granules of their own.
+/// Each CPU delegates and undelegates granules of its own.
 fn two_cpus() -> Check {
     needs::second_cpu()?;
     const GRANULES: u64 = 200;
     let mine = pool::take(GRANULES, GRANULE)?;
-    let his = pool::take(GRANULES, GRANULE)?;
+    let second = pool::take(GRANULES, GRANULE)?;
     let failures = Arc::new(AtomicU64::new(0));
     let work = move |base: u64, failures: &AtomicU64| {
         for granule in (base..base + GRANULES * GRANULE).step_by(GRANULE as usize) {
@@ -198,12 +198,12 @@ fn two_cpus() -> Check {
             failures.fetch_add(u64::from(!ok), Ordering::Relaxed);
         }
     };
-    let his_failures = failures.clone();
-    cpu1::start(move || work(his, &his_failures))?;
+    let second_failures = failures.clone();
+    cpu1::start(move || work(second, &second_failures))?;
     work(mine, &failures);
     cpu1::finish()?;
     ensure_eq!(failures.load(Ordering::Relaxed), 0, "failures");
     pool::give(mine, GRANULES);
-    pool::give(his, GRANULES);
+    pool::give(second, GRANULES);
     Ok(())
 }

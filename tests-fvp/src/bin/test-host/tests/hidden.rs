@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Registers of what a Realm has not got.
+//! Registers of features that a Realm does not have.
 
 use super::exit::running;
 use super::instruct::{Register, UNDEFINED, run};
@@ -212,7 +212,7 @@ fn sve() -> Check {
     realm.finish()
 }
 
-/// Every register of a PMU that the Realm was not given; the Host's hold.
+/// Every register of a PMU that the Realm does not have; the Host's values are kept.
 // Conformance: Exceptions and accesses that do not exit hidden, pmu
 // Conformance: Bugs others fixed pmu_host
 fn pmu() -> Check {
@@ -325,8 +325,8 @@ fn higher_levels() -> Check {
     ])
 }
 
-/// OS lock, claim tags and the communications channel: there to be used by an external debugger,
-/// which no Realm has.
+/// OS lock, claim tags and the communications channel exist for an external debugger, which no Realm
+/// has.
 fn debugger() -> Check {
     /// OSLM: there is an OS lock. OSLK: it is open.
     const OSLSR: u64 = 1 << 3;
@@ -361,7 +361,7 @@ fn debugger() -> Check {
     let host = || (mrs!("s2_0_c7_c9_6"), mrs!("oslsr_el1"));
     let before = host();
     let result = (|| {
-        // MDE: with the breakpoints in the Realm's hands.
+        // With MDE the breakpoints are lent to the Realm.
         for mdscr in [0, 1 << 15] {
             MDSCR.write(rec, mdscr)?;
             for (register, value) in values {

@@ -19,7 +19,7 @@ pub const TESTS: &[Test] = &[
     ("identity.cpu", cpu),
 ];
 
-/// What a Realm sees of a field of the CPU's.
+/// What a Realm sees of a field.
 #[derive(Clone, Copy)]
 enum Shown {
     /// As it is.
@@ -242,7 +242,7 @@ fn compare(rec: &Rec, change: impl Fn(u64, u64, u64) -> u64) -> Check {
     Ok(())
 }
 
-/// Every register from CRm 1 to 7, those that do not exist included; none can be written.
+/// Every register from CRm 1 to 7, also those that do not exist; none can be written.
 // Conformance: Exceptions and accesses that do not exit id_registers, hidden
 fn whole_space() -> Check {
     let realm = running()?;
@@ -279,7 +279,7 @@ fn with_pmu() -> Check {
     };
     let realm = Realm::running(&config, 1, MODE_COMMANDS)?;
     let rec = realm.boot()?;
-    // PMUv3p5 is the newest that a Realm is given.
+    // PMUv3p5 is the newest that a Realm sees.
     let version = (mrs!("id_aa64dfr0_el1") >> 8 & 0xF).min(6);
     compare(rec, |crm, op2, value| match (crm, op2) {
         (5, 0) => value | version << 8,
@@ -289,7 +289,7 @@ fn with_pmu() -> Check {
 }
 
 /// MIDR_EL1 is the CPU's, MPIDR_EL1 the REC's. The rest of CRm 0 does not exist, but for
-/// REVIDR_EL1; where ID_AA64MMFR2_EL1.IDS says so, such a read is told by its own syndrome.
+/// REVIDR_EL1; with ID_AA64MMFR2_EL1.IDS such a read has a syndrome of its own.
 fn cpu() -> Check {
     let mut realm = Realm::loaded(&Config::default())?;
     // Not the first index of its kind: Aff1 is not zero.

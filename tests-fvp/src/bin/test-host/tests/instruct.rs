@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Instructions of the Host's choice in a Realm.
+//! Instructions that the Host chooses and a Realm executes.
 
 use crate::check::{Check, ensure_eq};
 use crate::rec::{Rec, command};
@@ -59,18 +59,18 @@ impl Register {
         Ok(())
     }
 
-    /// Neither read nor write exist for a REC.
+    /// A REC can neither read nor write it.
     pub fn is_undefined(self, rec: &Rec) -> Check {
         self.read_is_undefined(rec)?;
         self.write_is_undefined(rec)
     }
 
-    /// No read exists for a REC.
+    /// A REC cannot read it.
     pub fn read_is_undefined(self, rec: &Rec) -> Check {
         undefined(rec, self.mrs(), self)
     }
 
-    /// No write exists for a REC.
+    /// A REC cannot write it.
     pub fn write_is_undefined(self, rec: &Rec) -> Check {
         undefined(rec, self.msr(), self)
     }

@@ -18,7 +18,7 @@ pub const TESTS: &[Test] = &[
     ("irq.masked_priority", masked_priority),
 ];
 
-/// The exit is for an interrupt, and tells nothing else.
+/// Checks that an exit is due to IRQ, and reports nothing else.
 pub fn check_irq(exit: &RecExit) -> Check {
     check_exit(exit, &exit_record(RecExitReason::Irq))
 }
@@ -57,7 +57,7 @@ fn host_timer() -> Check {
         gic::EL2_TIMER,
         "interrupt taken by the Host"
     );
-    // Spins on, and can be stopped again.
+    // It continues to spin, and can be stopped again.
     gic::start_timer(ticks(5));
     let exit = rec.exit_of_entry(&enter());
     gic::stop_timer_if(exit.is_err());
@@ -94,7 +94,7 @@ fn wfi() -> Check {
     realm.finish()
 }
 
-/// An interrupt that ICC_PMR_EL1 keeps from the Host does not stop the Realm either.
+/// An interrupt that ICC_PMR_EL1 masks for the Host does not stop the Realm either.
 // Conformance: Virtual GIC and timers priority_mask
 fn masked_priority() -> Check {
     let realm = running()?;

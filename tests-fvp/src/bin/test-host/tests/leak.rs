@@ -35,7 +35,7 @@ const VECTOR_LOAD: u64 = 0x3DC0_0020;
 const BRANCH: u64 = 0xD61F_0020;
 const WFI: u64 = 0xD503_207F;
 
-/// An exit: what leads to it, its reason, what GPRs the Host is told, and the way on.
+/// An exit: what leads to it, its reason, the GPRs that the Host sees, and the entry after it.
 struct Kind {
     name: &'static str,
     entry: RecEnter,
@@ -119,7 +119,7 @@ fn kinds(unprotected: u64) -> [Kind; 10] {
     ]
 }
 
-/// No word of the record is a register's that the Host is not to know.
+/// No word of the record is the content of a register that the Host must not see.
 fn check_record(kind: &Kind, exit: &RecExit) -> Check {
     let gprs = kind.told.len();
     ensure!(
@@ -289,7 +289,7 @@ fn with_timers_and_pmu(pmu: bool) -> Check<(Realm, u64)> {
     Ok((realm, time))
 }
 
-/// The exit tells of timers and PMU as [`with_timers_and_pmu`] has set them.
+/// The exit reports timers and PMU as [`with_timers_and_pmu`] has set them.
 fn check_timers_and_pmu(exit: &RecExit, time: u64, pmu: bool, name: &str) -> Check {
     // ISTATUS too.
     ensure_eq!(exit.cntv_ctl, 7, "{name}: cntv_ctl");
@@ -301,7 +301,7 @@ fn check_timers_and_pmu(exit: &RecExit, time: u64, pmu: bool, name: &str) -> Che
     Ok(())
 }
 
-/// Whatever the exit, also that of an answer to a host call that cannot be written.
+/// At every kind of exit, also that for an answer to a host call that cannot be written.
 // Conformance: REC exits always
 fn timers_and_pmu() -> Check {
     let features = needs::features()?;
@@ -338,7 +338,8 @@ fn timers_and_pmu() -> Check {
     realm.finish()
 }
 
-/// A priority that is active in the Realm is its own, and still is at the next entry.
+/// A priority that is active in the Realm stays active at the next entry, and does not act on the
+/// Host.
 fn active_priorities() -> Check {
     let realm = super::exit::running()?;
     let rec = &realm.recs[0];

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A REC that goes from CPU to CPU, where the Host and another Realm have been in between.
+//! A REC that moves from CPU to CPU, where the Host and another Realm have run in between.
 
 use super::exit::running;
 use super::instruct::{self, AUTIA, PACIA, Register};
@@ -26,7 +26,7 @@ pub const TESTS: &[Test] = &[
 /// Moves of a REC in one test.
 const MOVES: u64 = 6;
 
-/// Does something with the REC of a Realm and that of another on each CPU in turn.
+/// Runs `work` with the RECs of two Realms, on each CPU in turn.
 fn each_cpu(
     rec: &Rec,
     other: &Rec,
@@ -44,7 +44,7 @@ fn each_cpu(
     Ok(())
 }
 
-/// Seeds of the Host and of the other Realm, apart from those of the REC that moves.
+/// Seeds of the Host and of the other Realm; the REC that moves uses smaller ones.
 const HOST: u64 = 100;
 const OTHER: u64 = 200;
 
@@ -196,7 +196,7 @@ fn timer_fires() -> Check {
     ] {
         let deadline = arch::now() + ticks(20);
         rec.value_of(Op::Msr, &[compare as u64, deadline])?;
-        // On a slow machine the time has come before the REC can move.
+        // On a slow machine the timer fires before the REC can move.
         let exit = match rec.step(&command(Op::Msr, &[control as u64, 1]))? {
             Step::Exit(exit) => exit,
             Step::Done(_) => {
@@ -212,7 +212,7 @@ fn timer_fires() -> Check {
         };
         ensure_eq!(ctl, 5, "{control:?} at the exit");
         ensure_eq!(cval, deadline, "{compare:?} at the exit");
-        // The command ends here, with the timer still asserted and known to be.
+        // The command ends here. The timer is still asserted, which the Host knows.
         page.release();
         rec.finish_with(&enter())?;
         let exit = rec.enter(&command(Op::Msr, &[control as u64, 0]))?;

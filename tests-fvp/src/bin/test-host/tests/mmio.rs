@@ -37,7 +37,7 @@ fn mmio_read() -> Check {
         (Access::SignedByte, 1, 0, true, 0xFFFF_FFFF_FFFF_FFA1),
         (Access::SignedHalfToWord, 0x10, 1, false, 0x43A1),
         (Access::SignedWord, 0x20, 2, true, 0xFFFF_FFFF_8765_43A1),
-        // Its register is none; the address stays in X0.
+        // It loads to no register; the address stays in X0.
         (Access::Zero, 0x30, 3, true, ipa + 0x30),
     ] {
         let address = ipa + offset;
@@ -104,7 +104,7 @@ fn mmio_retry() -> Check {
     let mut answer = enter_with(RecEnterFlags::EMUL_MMIO);
     answer.gprs[0] = 5;
     ensure_eq!(rec.finish_with(&answer)?.values[0], 5, "value read");
-    // The answer cannot be given twice.
+    // The access cannot be emulated twice.
     rec.try_enter(&answer).rec("emul_mmio once more")?;
     realm.finish()
 }

@@ -52,7 +52,7 @@ fn exits(rec: &Rec, arguments: &[u64]) -> Check {
     check_exit(&exit, &wanted)
 }
 
-/// X0 of the call once the REC goes on.
+/// X0 of the call once the REC continues.
 fn resumed(rec: &Rec) -> Check<u64> {
     let reply = rec.finish_with(&enter())?;
     ensure_eq!(reply.esr, 0, "exception");
@@ -151,7 +151,7 @@ fn cpu_on() -> Check {
     second
         .try_enter(&enter())
         .rec("second REC before PSCI_CPU_ON")?;
-    // The context has 64 bits for the REC; the Host may be told 32 of them.
+    // The REC gets 64 bits of the context; the Host may see 32 of them.
     let context = 0x1234_5678_9ABC;
     let exit = first.exit_of(Op::Smc, &[fid::PSCI_CPU_ON, 1, entry, context])?;
     let mut wanted = exit_record(RecExitReason::Psci);
@@ -284,7 +284,7 @@ fn affinity_info() -> Check {
     realm.finish()
 }
 
-/// The Host is told, and decides when the REC goes on.
+/// The Host sees the request, and decides when the REC continues.
 // Conformance: PSCI_CPU_SUSPEND exit
 // Conformance: REC exits psci
 fn cpu_suspend() -> Check {

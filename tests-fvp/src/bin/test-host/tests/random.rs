@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Calls by chance: whatever a Host says, the monitor answers, and its objects stay sound.
+//! Random calls: the monitor answers every one, and its objects stay as they are.
 
 use super::Test;
 use super::samples::{Kind, Samples};
@@ -53,8 +53,8 @@ const COMMANDS: [u64; 13] = [
     fid::RMI_REC_ENTER,
 ];
 
-/// Every command with arguments of every kind. Success is possible and harmless, but for what
-/// would take away granules, which the commands above cannot. A call that failed fails again.
+/// Commands with arguments of every kind. Those that could destroy or undelegate an object of the
+/// test are left out, so success does no harm. A call that failed must fail again with the same status.
 // Conformance: RMI calls unused_outputs, deterministic
 // Conformance: Bugs others fixed lock_on_error
 fn calls() -> Check {
@@ -119,7 +119,7 @@ fn calls() -> Check {
     samples.finish()
 }
 
-/// Function identifiers and arguments without any sense.
+/// Random function identifiers and arguments.
 fn registers() -> Check {
     let mut dice = Dice::new();
     for _ in 0..params::get().rounds(2000) {

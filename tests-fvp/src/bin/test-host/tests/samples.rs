@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 /// Kinds of addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Inside a granule, not at its begin.
+    /// Inside a granule, not at its start.
     Unaligned,
     /// Non-secure memory of the Host.
     Undelegated,
@@ -37,7 +37,7 @@ pub enum Kind {
     Outside,
 }
 
-/// A Realm, state NEW, with the test image and a REC, and granules besides.
+/// A Realm, state NEW, with the test image and a REC; a delegated and an undelegated granule.
 pub struct Samples {
     /// The Realm.
     pub realm: Realm,
@@ -48,12 +48,12 @@ pub struct Samples {
 }
 
 impl Samples {
-    /// Gathers everything.
+    /// With the usual Realm.
     pub fn new() -> Check<Self> {
         Self::with(&Config::default())
     }
 
-    /// Gathers everything, with a Realm of one's choice.
+    /// With a Realm of this configuration.
     pub fn with(config: &Config) -> Check<Self> {
         let mut realm = Realm::loaded(config)?;
         realm.add_rec(true, &[0, config.unprotected()])?;
@@ -64,7 +64,7 @@ impl Samples {
         })
     }
 
-    /// Addresses of every kind but one or more.
+    /// Addresses of every kind except some.
     pub fn except(&self, right: &[Kind]) -> Vec<(Kind, u64)> {
         let rec = self.realm.recs.first();
         let page = self.realm.pages.first();
@@ -89,7 +89,7 @@ impl Samples {
             (Kind::Outside, 1 << 52),
             (Kind::Outside, 1 << 63),
             (Kind::Outside, u64::MAX - 0xFFF),
-            // A valid address but for bits above any physical address.
+            // Valid except for bits above any physical address.
             (Kind::Outside, self.delegated | 1 << 56),
             (Kind::Outside, self.undelegated | 1 << 63),
         ];
@@ -103,7 +103,7 @@ impl Samples {
         all
     }
 
-    /// Takes everything apart.
+    /// Destroys and undelegates everything.
     pub fn finish(self) -> Check {
         pool::give_delegated(self.delegated)?;
         pool::check_untouched(self.undelegated)?;

@@ -49,8 +49,8 @@ fn shared_memory() -> Check {
     realm.finish()
 }
 
-/// The type of memory that the Host chooses is the Realm's: Device memory takes no access that is
-/// not aligned, of pages and of blocks, also after they were folded and unfolded.
+/// The memory type that the Host chooses applies to the Realm: an unaligned access to Device memory
+/// faults, in pages and in blocks, also after folding and unfolding.
 // Conformance: Memory attributes and caches unprotected
 fn shared_attributes() -> Check {
     /// Device-nGnRnE, Normal Non-cacheable, Normal Write-Back.
@@ -64,7 +64,7 @@ fn shared_attributes() -> Check {
     let rec = realm.recs[0].clone();
     let memory = pool::take(512, MIB_2)?;
     pool::fill(memory, 1, 0x0101_0101_0101_0101);
-    // The Realm's own wish, for both of its types: Normal Write-Back. Then `tlbi vmalle1`.
+    // Stage 1 asks for Normal Write-Back with both of its attributes. Then `tlbi vmalle1`.
     Register(3, 0, 10, 2, 0).write(&rec, 0xFFFF)?;
     run(&rec, 0xD508_871F, 0, 0)?;
     let half = realm.config.unprotected();
@@ -96,8 +96,7 @@ fn shared_attributes() -> Check {
     realm.finish()
 }
 
-/// A table of shared pages, or a block, that is taken away in one call: no page of it is left to
-/// the Realm.
+/// A table of shared pages, or a block, is unmapped by one call: the Realm can reach no page of it.
 // Conformance: RMI_RTT_DESTROY tlb
 // Conformance: RMI_RTT_UNMAP_UNPROTECTED tlb
 // Conformance: Bugs others fixed tlbi_range

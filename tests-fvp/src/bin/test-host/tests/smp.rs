@@ -29,7 +29,7 @@ pub const TESTS: &[Test] = &[
 /// Memory of the tests, in the image's level 3 table.
 const PAGE: u64 = layout::BASE + layout::SIZE;
 
-/// Something that the second CPU leaves for the first.
+/// A result that the second CPU hands to the first.
 pub type Slot<T> = Arc<Mutex<Option<T>>>;
 
 /// A Realm with shared memory at `PAGE` and two RECs, both on.
@@ -51,14 +51,14 @@ pub fn two() -> Check<Realm> {
     Ok(realm)
 }
 
-/// Does something with a REC on the second CPU; [`result`] fetches what comes out.
+/// Starts a job with a REC on the second CPU; [`result`] returns its outcome.
 pub fn on_second<T: Send + 'static>(
     rec: &Rec,
     job: impl FnOnce(&Rec) -> T + Send + 'static,
 ) -> Check<Slot<T>> {
     let slot = Slot::default();
-    let (his_slot, rec) = (slot.clone(), rec.clone());
-    cpu1::start(move || *his_slot.lock() = Some(job(&rec)))?;
+    let (second_slot, rec) = (slot.clone(), rec.clone());
+    cpu1::start(move || *second_slot.lock() = Some(job(&rec)))?;
     Ok(slot)
 }
 
@@ -126,7 +126,7 @@ fn running_rec() -> Check {
 
 fn first_is_busy(first: &Rec) -> Check {
     rmi::rec_destroy(first.pa).rec("RMI_REC_DESTROY of a running REC")?;
-    // A granule of its own for RmiRecRun: the real one is the second CPU's now.
+    // Another granule for RmiRecRun: the second CPU uses the first one now.
     let run = pool::take_one()?;
     pool::fill(run, 1, 0);
     let answer = rmi::rec_enter(first.pa, run);
@@ -138,7 +138,7 @@ fn first_is_busy(first: &Rec) -> Check {
     misplaced
 }
 
-/// The Host takes the record away while the Realm runs: the exit is lost, the REC is not.
+/// The Host delegates the record while the Realm runs: the exit is lost, the REC is not.
 // Conformance: RMI_REC_ENTER run_late
 fn record_taken() -> Check {
     needs::second_cpu()?;
@@ -167,8 +167,7 @@ fn record_taken() -> Check {
     realm.finish()
 }
 
-/// Both CPUs enter the same REC again and again: one of them, at most, succeeds at a
-/// time, and which is chance.
+/// Both CPUs enter the same REC again and again: at most one succeeds at a time.
 fn one_rec_two_cpus() -> Check {
     needs::second_cpu()?;
     const ROUNDS: u64 = 300;
@@ -197,7 +196,7 @@ fn one_rec_two_cpus() -> Check {
     realm.finish()
 }
 
-/// A REC takes its registers along from CPU to CPU.
+/// A REC keeps its registers from CPU to CPU.
 fn rec_moves() -> Check {
     needs::second_cpu()?;
     let realm = two()?;
@@ -261,8 +260,8 @@ fn remove_while_used() -> Check {
     let spin = page.spin_at(PAGE);
     let slot = on_second(&first, move |rec| rec.exit_of_entry(&spin))?;
     page.wait_spinning()?;
-    // Wiped: the REC would read zero if it still had the translation. (To undelegate the granule
-    // would take away that of every CPU.)
+    // Wiped: the REC would read zero if it still had the translation. The granule stays delegated,
+    // since undelegating it invalidates the translations of every CPU.
     let (data, _) = realm.destroy_page(PAGE)?;
     let exit = result(&slot);
     pool::give_delegated(data)?;
@@ -296,8 +295,8 @@ fn two_realms() -> Check {
         Ok(())
     }
     let slot: Slot<Check> = Slot::default();
-    let his_slot = slot.clone();
-    cpu1::start(move || *his_slot.lock() = Some(lives(3)))?;
+    let second_slot = slot.clone();
+    cpu1::start(move || *second_slot.lock() = Some(lives(3)))?;
     let here = lives(3);
     cpu1::finish()?;
     let there = slot.lock().take().ok_or("the second CPU has no result")?;

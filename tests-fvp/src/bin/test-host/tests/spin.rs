@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! RECs that run until the Host has seen that they do.
+//! RECs that run until the Host ends that, and how the Host sees that they run.
 
 use crate::arch::{self, PATIENCE};
 use crate::check::{Check, ensure, fail};
@@ -10,12 +10,12 @@ use crate::{gic, rmi};
 use rmm_abi::rmi::{RMI_ERROR_REC, RecEnter, RecExit, RecExitReason};
 use tests_fvp::protocol::Op;
 
-/// Ticks after which a REC gives up: before the Host does.
+/// Ticks after which a REC stops spinning: less than the Host waits.
 pub fn limit() -> u64 {
     arch::ticks(PATIENCE) / 2
 }
 
-/// A page of the Host's that Realm and Host share.
+/// A page of the Host that it shares with a Realm.
 pub struct SharedPage {
     memory: u64,
     ipa: u64,
@@ -73,14 +73,14 @@ impl SharedPage {
 /// Waits until a REC has been entered on another CPU.
 pub fn wait_running(realm: &Realm, rec: &Rec) -> Check {
     let running = arch::wait_until(PATIENCE, || {
-        // No RIPAS change is pending: without effect, and never in the other CPU's way.
+        // No RIPAS change is pending, so the call has no effect.
         rmi::rtt_set_ripas(realm.rd, rec.pa, 0, GRANULE).status == RMI_ERROR_REC
     });
     ensure!(running, "the REC does not run");
     Ok(())
 }
 
-/// Enters, and checks that an interrupt of the Realm's own ends that, not the Host's patience.
+/// Enters, and checks that the exit is not due to the Host's own time limit.
 pub fn until_irq(rec: &Rec, with: &RecEnter) -> Check<RecExit> {
     gic::start_timer(arch::ticks(PATIENCE));
     let exit = rec.exit_of_entry(with);

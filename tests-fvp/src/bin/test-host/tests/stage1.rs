@@ -68,7 +68,7 @@ pub const fn leaf(page: u64, more: u64) -> u64 {
     page | 1 << 10 | 3 << 8 | 3 | more
 }
 
-/// Gives a REC tables for the upper half, of which the three begin at a page, that map one page.
+/// Writes a REC's tables for the upper half, three pages from `tables`, which map one page.
 fn map(rec: &Rec, tables: u64, page: u64, more: u64) -> Check {
     rec.store(tables, (tables + GRANULE) | 3)?;
     rec.store(tables + GRANULE, (tables + 2 * GRANULE) | 3)?;

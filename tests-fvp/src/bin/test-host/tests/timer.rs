@@ -29,7 +29,7 @@ fn realm_timer(control: SysReg, compare: SysReg, fields: fn(&RecExit) -> (u64, u
         |register: SysReg, value| rec.value_of(Op::Msr, &[register as u64, value]).map(drop);
     let deadline = crate::arch::now() + ticks(30);
     write(compare, deadline)?;
-    // On a slow machine the time has come before the Realm can spin.
+    // On a slow machine the timer fires before the Realm can spin.
     let exit = match rec.step(&command(Op::Msr, &[control as u64, 1]))? {
         Step::Exit(exit) => exit,
         Step::Done(_) => until_irq(rec, &page.spin())?,
@@ -103,7 +103,7 @@ fn masked_timer() -> Check {
     realm.finish()
 }
 
-/// The Host's EL1 timers are not the Realm's.
+/// The Realm neither sees nor changes the Host's EL1 timers.
 // Conformance: Exceptions and accesses that do not exit timers
 fn host_timers() -> Check {
     let realm = running()?;

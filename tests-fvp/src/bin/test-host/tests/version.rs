@@ -65,7 +65,7 @@ fn sve_hint() -> Check {
     Ok(())
 }
 
-/// Whatever lies in the registers behind the inputs.
+/// Registers behind the inputs have no effect.
 // Conformance: RMI calls unused_inputs
 fn unused_inputs() -> Check {
     let realm = Realm::new(&Config::default())?;

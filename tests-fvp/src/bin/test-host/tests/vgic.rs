@@ -38,13 +38,13 @@ const fn state(lr: u64) -> u64 {
     lr >> 62
 }
 
-/// Lets the Realm have interrupts of a higher priority than this.
+/// Lets the Realm take interrupts of a higher priority than this.
 pub fn open(rec: &Rec, mask: u64) -> Check {
     ICC_PMR.write(rec, mask)?;
     ICC_IGRPEN1.write(rec, 1)
 }
 
-/// The Realm acknowledges what there is.
+/// The Realm acknowledges the pending interrupt.
 pub fn acknowledge() -> RecEnter {
     instruct(ICC_IAR1.mrs(), 0, 0)
 }
@@ -102,7 +102,7 @@ fn priorities() -> Check {
     realm.finish()
 }
 
-/// ICC_PMR_EL1 of the Realm masks, is told in `gicv3_vmcr`, and is not the Host's.
+/// ICC_PMR_EL1 of the Realm masks, is in `gicv3_vmcr`, and leaves the Host's register alone.
 fn priority_mask() -> Check {
     needs::second_cpu()?;
     let realm = running()?;
@@ -177,7 +177,7 @@ fn eoi_count() -> Check {
         entry.gicv3_lrs[0] = pending(80, 0x80);
         let exit = rec.enter(&entry)?;
         ensure_eq!(intid(&exit)?, 80, "INTID");
-        // The Host takes the active interrupt out of the list.
+        // The Host removes the active interrupt from the list.
         let mut entry = instruct(ICC_EOIR1.msr(), 80, 0);
         entry.gicv3_hcr = LRENP;
         let exit = rec.enter(&entry)?;
@@ -212,7 +212,7 @@ fn sgi_to_other() -> Check {
     realm.finish()
 }
 
-/// The Host's list register is the Realm's interrupt.
+/// A list register is an interrupt of the Realm.
 // Conformance: RMI_REC_ENTER gic_entry
 fn virtual_interrupt() -> Check {
     let realm = running()?;

@@ -39,15 +39,15 @@ fn both<T: Send + 'static>(
     here: impl FnOnce() -> T,
 ) -> Check<(T, T)> {
     let slot = Arc::new(Mutex::new(None));
-    let his_slot = slot.clone();
-    cpu1::start(move || *his_slot.lock() = Some(there()))?;
+    let second_slot = slot.clone();
+    cpu1::start(move || *second_slot.lock() = Some(there()))?;
     let here = here();
     cpu1::finish()?;
     let there = slot.lock().take().ok_or("the second CPU has no result")?;
     Ok((there, here))
 }
 
-/// Both CPUs create and destroy tables and pages of one Realm, where the dice send them.
+/// Both CPUs create and destroy tables and pages of one Realm, in random places.
 // Conformance: Invariants conservation, progress
 fn tables() -> Check {
     needs::second_cpu()?;
@@ -59,11 +59,11 @@ fn tables() -> Check {
     for _ in 0..2 * GRANULES {
         spare.push(pool::take_delegated()?);
     }
-    let his_spare = spare.split_off(GRANULES);
+    let second_spare = spare.split_off(GRANULES);
     let work = move |mut spare: Vec<u64>, seed: u64| -> Check<Vec<u64>> {
         for n in 0..params::get().rounds(3000) {
             let dice = pattern(seed, n) >> 1;
-            // Few places, so that the CPUs meet.
+            // Few places, so that the CPUs collide.
             let base = if dice & 1 == 0 { 0 } else { half };
             let ipa = base + (dice >> 1 & 1) * MIB_2 + (dice >> 2 & 3) * GRANULE;
             let level = 1 + (dice >> 4) % 3;
@@ -125,7 +125,7 @@ fn tables() -> Check {
     };
     let seed = params::get().seed;
     let (there, here) = both(
-        move || work(his_spare, 2 * seed),
+        move || work(second_spare, 2 * seed),
         || work(spare, 2 * seed + 1),
     )?;
     let mut spare = here?;
@@ -155,7 +155,7 @@ fn tables() -> Check {
     spare.into_iter().try_for_each(pool::give_delegated)
 }
 
-/// Delegates and undelegates a granule until told to stop. Returns whether it is delegated.
+/// Delegates and undelegates a granule until `stop` is set.
 fn flicker(granule: u64, stop: &AtomicBool) -> Check {
     while !stop.load(Ordering::Relaxed) {
         rmi::delegate(granule).ok("RMI_GRANULE_DELEGATE")?;
@@ -164,12 +164,12 @@ fn flicker(granule: u64, stop: &AtomicBool) -> Check {
     Ok(())
 }
 
-/// Something is done here while a granule comes and goes on the second CPU.
+/// Runs `work` here while the second CPU delegates and undelegates a granule.
 fn while_flickering(granule: u64, work: impl FnOnce() -> Check) -> Check {
     let stop = Arc::new(AtomicBool::new(false));
-    let his_stop = stop.clone();
+    let second_stop = stop.clone();
     let (there, here) = both(
-        move || flicker(granule, &his_stop),
+        move || flicker(granule, &second_stop),
         || {
             let result = work();
             stop.store(true, Ordering::Relaxed);
@@ -180,7 +180,7 @@ fn while_flickering(granule: u64, work: impl FnOnce() -> Check) -> Check {
     here
 }
 
-/// RmiRecRun is taken away while a REC is entered.
+/// RmiRecRun is delegated while a REC is entered.
 fn structures() -> Check {
     needs::second_cpu()?;
     let realm = Realm::running(&Config::default(), 1, MODE_COMMANDS)?;
@@ -203,7 +203,7 @@ fn structures() -> Check {
     realm.finish()
 }
 
-/// The source of RMI_DATA_CREATE and the parameters of RMI_REC_CREATE are taken away.
+/// The source of RMI_DATA_CREATE and the parameters of RMI_REC_CREATE are delegated meanwhile.
 fn sources() -> Check {
     needs::second_cpu()?;
     let samples = Samples::new()?;
@@ -244,7 +244,7 @@ fn create_realm() -> Check {
         pool::write_bytes(page, config.params(rtt).as_bytes());
         Ok((rd, rtt, page))
     };
-    let (mine, his) = (bench()?, bench()?);
+    let (mine, second) = (bench()?, bench()?);
     let work = |(rd, _, page): (u64, u64, u64)| -> Check<u64> {
         let mut created = 0;
         for _ in 0..300 {
@@ -259,10 +259,10 @@ fn create_realm() -> Check {
         }
         Ok(created)
     };
-    let (there, here) = both(move || work(his), || work(mine))?;
+    let (there, here) = both(move || work(second), || work(mine))?;
     let created = there? + here?;
     ensure!(created > 0, "no Realm was created");
-    for (rd, rtt, page) in [mine, his] {
+    for (rd, rtt, page) in [mine, second] {
         // The VMID is free.
         rmi::realm_create(rd, page).ok("RMI_REALM_CREATE after the race")?;
         rmi::realm_destroy(rd).ok("RMI_REALM_DESTROY")?;
@@ -280,9 +280,9 @@ fn destroy() -> Check {
     let rec = realm.boot()?.clone();
     let (pa, rd, root) = (rec.pa, realm.rd, realm.rtt_base);
     let stop = Arc::new(AtomicBool::new(false));
-    let his_stop = stop.clone();
+    let second_stop = stop.clone();
     let attack = move || -> Check<u64> {
-        while !his_stop.load(Ordering::Relaxed) {
+        while !second_stop.load(Ordering::Relaxed) {
             rmi::realm_destroy(rd).realm("RMI_REALM_DESTROY")?;
             for granule in [pa, rd, root] {
                 rmi::undelegate(granule).input("RMI_GRANULE_UNDELEGATE")?;
@@ -307,14 +307,14 @@ fn destroy() -> Check {
     let (there, here) = both(attack, run)?;
     here?;
     there?;
-    // Destroyed for real while the other CPU enters: from then on there is nothing to enter.
+    // Now it is destroyed while the other CPU enters; after that an entry must fail.
     let entering = rec.clone();
     let gone = Arc::new(AtomicBool::new(false));
-    let his_gone = gone.clone();
+    let second_gone = gone.clone();
     let (there, here) = both(
         move || -> Check<u64> {
             loop {
-                let destroyed = his_gone.load(Ordering::Acquire);
+                let destroyed = second_gone.load(Ordering::Acquire);
                 match entering.try_enter(&command(Op::Nop, &[])).status {
                     RMI_SUCCESS if !destroyed => {}
                     RMI_ERROR_INPUT => return Ok(0),
@@ -373,7 +373,7 @@ fn fold_while_used() -> Check {
     writer.store(word, 1)?;
     let page = SharedPage::new(&mut realm)?;
     let begin = page.spin_at(word);
-    // Between break and make there is no mapping: an exit that the Host just ends.
+    // Between break and make there is no mapping: the REC exits, and is entered again.
     let spin = move |rec: &Rec| -> Check<u64> {
         let mut with = begin;
         loop {

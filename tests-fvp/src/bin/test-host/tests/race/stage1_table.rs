@@ -21,7 +21,7 @@ pub const TESTS: &[Test] = &[("race.stage1_table", stage1_table)];
 const WRITES: u64 = 3_000;
 /// What the page holds.
 const WORD: u64 = 0xA0A0_1B1B;
-/// Memory attributes: Normal; S2AP: none, read only, read and write.
+/// Normal memory; S2AP read-only; read and write.
 const NORMAL: u64 = 6 << 2;
 const READ_ONLY: u64 = 1 << 6 | NORMAL;
 const READ_WRITE: u64 = 3 << 6 | NORMAL;
@@ -31,8 +31,8 @@ const WALK_ABORT_3: u64 = 0x17;
 const PERMISSION_3: u64 = 0xF;
 const TRANSLATION_3: u64 = 7;
 
-/// The Realm writes where stage 2 lets it read only, so that the monitor asks stage 1 where that
-/// is; its table of level 3 comes and goes meanwhile. The monitor outlives what it meets there.
+/// The Realm writes to memory that stage 2 makes read-only, so that the monitor walks its stage 1
+/// tables; the Host maps and unmaps the level 3 table meanwhile. The monitor must survive each fault.
 // Conformance: REC exits emulatable_permission
 fn stage1_table() -> Check {
     needs::second_cpu()?;
@@ -60,10 +60,10 @@ fn stage1_table() -> Check {
     translate_upper(&rec, upper)?;
 
     let over = Arc::new(AtomicBool::new(false));
-    let his_over = over.clone();
+    let second_over = over.clone();
     let slot = on_second(&rec, move |rec| {
         let seen = writes(rec);
-        his_over.store(true, Ordering::Release);
+        second_over.store(true, Ordering::Release);
         seen
     })?;
     let mut moved = Ok(());
@@ -110,7 +110,7 @@ fn writes(rec: &Rec) -> Check<(u64, u64)> {
                             refused += 1;
                             RecEnterFlags::EMUL_MMIO
                         }
-                        // Told of by EL2 where the CPU has it so; or there is no table just now.
+                        // Some CPUs report this fault to EL2. Or the table is not mapped at the moment.
                         WALK_ABORT_3 | TRANSLATION_3 => RecEnterFlags::empty(),
                         _ => fail!("{}", describe(&exit)),
                     });

@@ -100,7 +100,7 @@ fn shapes() -> Check {
         };
         let what = |why| format!("{s2sz} bits from level {level} with {tables} tables: {why}");
         let realm = Realm::new(&config).map_err(what)?;
-        // The ends of both halves are there, what is behind is not.
+        // The first and last page of both halves exist; the page behind does not.
         let half = config.unprotected();
         for ipa in [0, half - GRANULE, half, 2 * half - GRANULE] {
             check_entry(&realm, ipa, 3, [level as u64, 0, 0, 0])?;
@@ -191,7 +191,7 @@ fn create_shape_wrong() -> Check {
         (53, 0, 16),
         (64, 0, 1),
         (255, 0, 1),
-        // Tables that are too many, too few, none.
+        // Too many tables, too few, none.
         (40, 0, 0),
         (40, 0, 2),
         (40, 1, 1),
@@ -218,7 +218,7 @@ fn create_shape_wrong() -> Check {
             tables,
             ..Config::default()
         };
-        // No shape at all for `unprotected`, which is not asked here.
+        // No valid shape; `unprotected` is not used.
         let what = format!("{s2sz} bits from level {level} with {tables} tables");
         bench.refuses(&config.params(bench.rtt), &what)?;
     }
@@ -299,7 +299,7 @@ fn create_ignores_reserved() -> Check {
     params.sve_vl = 255;
     params.pmu_num_ctrs = 255;
     bench.accepts(&params, "numbers without their flags")?;
-    // LPA2, SVE and PMU are the flags that there are.
+    // The defined flags are LPA2, SVE and PMU.
     params.flags = !7;
     bench.accepts(&params, "reserved flags")?;
     params._reserved0.fill(0xFF);
@@ -321,7 +321,7 @@ fn vmid() -> Check {
     let bench = Bench::new(1)?;
     let other = Realm::new(&Config::default())?;
     let mut params = Config::default().params(bench.rtt);
-    // The one before is the other Realm's.
+    // The previous VMID belongs to the other Realm.
     let used = (params.vmid + 255) & 0xFF;
     let free = params.vmid;
     params.vmid = used;

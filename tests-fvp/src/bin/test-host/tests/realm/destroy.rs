@@ -81,7 +81,7 @@ fn destroy_live_block() -> Check {
     realm.finish()
 }
 
-/// Mappings of the Host's own memory do not keep a Realm alive.
+/// Unprotected mappings do not keep a Realm alive.
 // Conformance: RMI_REALM_DESTROY assigned_ns
 fn destroy_unprotected() -> Check {
     let realm = Realm::new(&FOUR_TABLES)?;

@@ -21,7 +21,7 @@ const CODE: [u32; 2] = [0xF940_0001, 0x1400_0000];
 /// EC, ISV, SAS and SF of the exit that the load makes, and DFSC: no translation at level 0.
 const LOAD_EXIT: u64 = 0x24 << 26 | 1 << 24 | 3 << 22 | 1 << 15 | 4;
 
-/// Each Realm has RTTs, a page, a REC, and one entry. Whoever takes a granule back finds it zero.
+/// Each Realm has RTTs, a page and a REC that is entered once. Undelegated granules are zero.
 // Conformance: Invariants wiped
 fn thousand() -> Check {
     // ID_AA64MMFR1_EL1.VMIDBits

@@ -109,7 +109,7 @@ fn create_wrong() -> Check {
         rmi::rec_create(rd, address, page).input("rec without memory")?;
     }
     bench.accepts(&samples.realm, &params)?;
-    // The index is not given out again; and not at all once the Realm is active.
+    // An index is not used again, and none is accepted once the Realm is active.
     bench.refuses(&samples.realm, &params, "index of a destroyed REC")?;
     samples.realm.activate()?;
     rmi::rec_create(rd, rec, page).realm("active Realm, old index")?;
@@ -235,7 +235,7 @@ fn most() -> Check {
     realm.finish()
 }
 
-/// A new REC has no business with the Host.
+/// A new REC has nothing pending.
 // Conformance: RMI_REC_CREATE nothing_pending
 fn nothing_pending() -> Check {
     let mut realm = Realm::loaded(&Config::default())?;
@@ -256,7 +256,7 @@ fn nothing_pending() -> Check {
     realm.finish()
 }
 
-/// The first entry: X0 to X7 are the parameters', the rest is zero.
+/// At the first entry X0 to X7 hold the parameters, and the other registers zero.
 // Conformance: RMI_REC_CREATE registers
 fn first_entry() -> Check {
     let mut realm = Realm::loaded(&Config::default())?;
@@ -265,7 +265,7 @@ fn first_entry() -> Check {
     realm.activate()?;
     check_start(&realm.recs[0].boot()?, MODE_COMMANDS)?;
     realm.finish()?;
-    // The other parameters, which the Realm reports as one.
+    // The Realm reports the other registers ORed.
     let mut realm = Realm::loaded(&Config::default())?;
     realm.add_rec(true, &[gprs[0], gprs[1], 1, 2, 4, 8, 16, 32])?;
     realm.activate()?;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! RMI_REC_ENTER: what it refuses and in which order, what it ignores, what stays.
+//! RMI_REC_ENTER: what it refuses and in which order, what it ignores, what it keeps.
 
 use crate::arch::ticks;
 use crate::check::{Check, ensure, ensure_eq};
@@ -76,7 +76,7 @@ fn enter_states() -> Check {
     realm.finish()
 }
 
-/// What no rule reads at this entry: reserved flags and bytes, the answer to another exit.
+/// Fields that have no effect at this entry: reserved flags and bytes, the answer to another exit.
 // Conformance: RMI_REC_ENTER other_fields, inject_sea_ignored
 // Conformance: Virtual GIC and timers spare_list_registers
 fn enter_other_fields() -> Check {
@@ -176,7 +176,7 @@ fn enter_gic_wrong() -> Check {
             e.gicv3_lrs[1] = 1 << 62 | 1 << 60 | 40;
         })?;
     }
-    // The bits that are the Host's.
+    // The bits that the Host may set.
     let mut enter = command(Op::Nop, &[]);
     enter.gicv3_hcr = 1 << 3;
     match rec.step(&enter)? {
@@ -205,7 +205,7 @@ fn enter_emulation_wrong() -> Check {
     realm.finish()
 }
 
-/// After entries that failed the REC goes on as if they had not been.
+/// A failed entry changes nothing.
 // Conformance: RMI calls failure_changes_nothing
 fn failed_enter_changes_nothing() -> Check {
     let realm = Realm::running(&Config::default(), 1, MODE_COMMANDS)?;
@@ -223,7 +223,7 @@ fn failed_enter_changes_nothing() -> Check {
     realm.finish()
 }
 
-/// A misplaced record, or an address inside the REC, is what is told, whatever else is wrong.
+/// A misplaced record, or an address inside the REC, is reported before anything else that is wrong.
 pub fn check_misplaced(rec: &Rec, delegated: u64, what: &str) -> Check {
     for run in [rec.run + 8, rec.run + 0x800, board::UART, delegated] {
         rmi::rec_enter(rec.pa, run).input(&format!("{what}, run {run:#x}"))?;

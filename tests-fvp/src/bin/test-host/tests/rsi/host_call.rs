@@ -63,7 +63,7 @@ fn host_call_not_mapped() -> Check {
     let mut answer = enter();
     answer.gprs[5] = 0x1234;
     check_exit(&rec.exit_of_entry(&answer)?, &wanted)?;
-    // The page is DESTROYED: the Host alone cannot mend that.
+    // The page is DESTROYED: the Host alone cannot repair that.
     check_exit(&rec.exit_of_entry(&answer)?, &wanted)?;
     realm.finish()
 }

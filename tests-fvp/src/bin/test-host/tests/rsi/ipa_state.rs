@@ -112,7 +112,7 @@ fn ipa_state_set() -> Check {
         wanted.ripas_top = top;
         wanted.ripas_value = value as u8;
         check_exit(&exit, &wanted)?;
-        // As far as the Host likes, page by page.
+        // In as many steps as the Host chooses.
         let mut base = PAGE;
         while base < stop {
             let out =
@@ -172,7 +172,7 @@ fn ipa_state_set_reject() -> Check {
     realm.finish()
 }
 
-/// DESTROYED stays unless the Realm says otherwise.
+/// DESTROYED is kept unless the Realm permits the change.
 // Conformance: RMI_RTT_SET_RIPAS no_progress_destroyed, from_destroyed, stops
 fn ipa_state_set_destroyed() -> Check {
     let mut realm = with_pages(3, &Config::default())?;

@@ -70,7 +70,7 @@ fn extensions() -> Check {
         };
         let realm = with_pages(0, &config)?;
         let rec = &realm.recs[0];
-        // What lies above the bytes given does not matter.
+        // Bytes above the size have no effect.
         let five = 0xEEEE_EE04_0302_0100;
         for ((size, word), expected) in [(0, 0x77), (5, five), (64, u64::MAX)]
             .into_iter()
@@ -151,7 +151,7 @@ fn measurements() -> Check {
     Ok(())
 }
 
-/// The RIM tells Realms apart that were made in different ways, and only those.
+/// The RIMs of two Realms differ if, and only if, they were created in different ways.
 // Conformance: RMI_REC_CREATE rim_runnable
 // Conformance: RMI_DATA_CREATE rim_measured, rim_unmeasured
 fn rim() -> Check {

@@ -94,7 +94,7 @@ fn create_wrong() -> Check {
     ] {
         rmi::rtt_create(rd, rtt, ipa, level).input(&format!("ipa {ipa:#x} level {level}"))?;
     }
-    // All but one thing is right now.
+    // The same call succeeds with every argument right.
     rmi::rtt_create(rd, rtt, 0, 2).ok("after all those")?;
     let out = rmi::rtt_destroy(rd, 0, 2).ok("RMI_RTT_DESTROY")?;
     ensure_eq!(out[0], rtt, "RTT");
@@ -115,7 +115,7 @@ fn create_walk() -> Check {
     realm.add_table(0, 3)?;
     rmi::rtt_create(realm.rd, spare, 0, 3).rtt(2, "level 3 table is there")?;
     rmi::rtt_create(realm.rd, spare, GIB, 3).rtt(1, "no level 2 table behind")?;
-    // A table is no memory for another.
+    // A granule that is a table cannot become another one.
     let table = realm.table(3, 0).ok_or("no such table")?;
     rmi::rtt_create(realm.rd, table, MIB_2, 3).input("a table once more")?;
     rmi::rtt_create(realm.rd, realm.rd, MIB_2, 3).input("the RD as table")?;

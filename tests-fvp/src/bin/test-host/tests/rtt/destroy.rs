@@ -51,7 +51,7 @@ fn destroy_wrong() -> Check {
     samples.finish()
 }
 
-/// Where the walk ends, and `top`: the next thing that lives in the table reached.
+/// Where the walk ends, and `top`: the next live entry in the table it has reached.
 // Conformance: RMI_RTT_DESTROY rtt_walk, rtte_state, top
 fn destroy_walk() -> Check {
     let mut realm = Realm::new(&Config::default())?;
@@ -126,7 +126,7 @@ fn destroy_live_block() -> Check {
     realm.finish()
 }
 
-/// A table goes whatever RIPAS its entries have, and with the Host's pages in it.
+/// A table is destroyed whatever RIPAS its entries have, and with unprotected mappings in it.
 // Conformance: RMI_RTT_DESTROY protected, unprotected
 fn destroy_mixed() -> Check {
     let mut realm = Realm::new(&Config::default())?;

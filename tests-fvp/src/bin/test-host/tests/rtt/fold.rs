@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! RMI_RTT_FOLD, and the RMI_RTT_CREATE that takes it back.
+//! RMI_RTT_FOLD, and the RMI_RTT_CREATE that unfolds.
 
 use super::{GIB, MIB_2, check_entry};
 use crate::check::{Check, ensure_eq};

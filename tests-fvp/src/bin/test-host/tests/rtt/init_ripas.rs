@@ -28,7 +28,7 @@ fn init_ripas() -> Check {
     ensure_eq!(out[0], half, "out_top");
     check_entry(&realm, 0, 3, [0, UNASSIGNED, 0, RAM])?;
     realm.add_tables(0, 3)?;
-    // What a table is made of has the RIPAS of its parent.
+    // The entries of a new table have the RIPAS of its parent entry.
     check_entry(&realm, 5 * GRANULE, 3, [3, UNASSIGNED, 0, RAM])?;
     realm.remove_table(0, 3)?;
     realm.add_table(0, 3)?;

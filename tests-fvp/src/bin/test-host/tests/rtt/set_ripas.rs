@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! RMI_RTT_SET_RIPAS: does what the Realm has asked for, no more.
+//! RMI_RTT_SET_RIPAS.
 
 use crate::check::{Check, ensure, ensure_eq};
 use crate::pool::GRANULE;
@@ -28,7 +28,7 @@ const BLOCK: u64 = layout::BASE + MIB_2;
 const EMPTY: u64 = rsi::RsiRipas::Empty as u64;
 const RAM: u64 = rsi::RsiRipas::Ram as u64;
 
-/// RMI_RTT_SET_RIPAS does what the Realm has asked for, no more.
+/// The Host can only do what the Realm has asked for.
 // Conformance: RMI_RTT_SET_RIPAS rd_align, rd_bound, rd_state, rd<base_align, rd<no_progress
 // Conformance: RMI_RTT_SET_RIPAS rec_align, rec_bound, rec_gran_state, rec<rec_state
 // Conformance: RMI_RTT_SET_RIPAS rec<rec_owner, rec_owner
@@ -39,7 +39,7 @@ fn set_ripas_wrong() -> Check {
     let realm = with_pages(4, &Config::default())?;
     let (rd, rec) = (realm.rd, realm.recs[0].clone());
     let top = PAGE + 4 * GRANULE;
-    // No request: 0 is the top of nothing.
+    // Without a request.
     rmi::rtt_set_ripas(rd, rec.pa, PAGE, top).input("no request")?;
     rmi::rtt_set_ripas(rd, rec.pa, 0, GRANULE).input("no request")?;
     rec.exit_of(Op::Smc, &[fid::RSI_IPA_STATE_SET, PAGE, top, EMPTY, 0])?;
@@ -72,7 +72,7 @@ fn set_ripas_wrong() -> Check {
     ensure_eq!(out[0], top, "out_top");
     rmi::rtt_set_ripas(rd, rec.pa, PAGE, top).input("request done")?;
     rec.finish_with(&enter())?;
-    // Larger entries: the whole or nothing.
+    // A larger entry changes as a whole or not at all.
     let block = layout::BASE + MIB_2;
     let request = [fid::RSI_IPA_STATE_SET, block, block + 2 * MIB_2, RAM, 0];
     rec.exit_of(Op::Smc, &request)?;
@@ -148,7 +148,7 @@ fn set_ripas_stops() -> Check {
     realm.finish()
 }
 
-/// In a large entry that is as the Realm wants it already, any part is progress.
+/// In a large entry that has the requested RIPAS already, any part is progress.
 // Conformance: RMI_RTT_SET_RIPAS has_it_already
 fn set_ripas_has_it_already() -> Check {
     let realm = running()?;

@@ -34,7 +34,7 @@ fn map() -> Check {
             (half + 3 * GRANULE, 3, 0x8000_3000),
             (half + MIB_2, 2, 0x8020_0000),
             (half + GIB, 1, 0xC000_0000),
-            // No memory of the Host's at all: nobody looks.
+            // Any address: it need not be memory of the Host.
             (half, 3, 0x0900_0000),
             (half, 3, 0x1234_5678_9000),
         ] {

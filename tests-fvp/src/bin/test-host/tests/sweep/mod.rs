@@ -35,7 +35,7 @@ const CPACR_OPEN: u64 = 0x333_0000;
 /// Exception class of a trapped access.
 const TRAPPED: u64 = 0x18;
 
-/// What an instruction came to.
+/// The outcome of an instruction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Outcome {
     /// An undefined instruction.
@@ -46,7 +46,7 @@ enum Outcome {
     Exit,
 }
 
-/// How many encodings came to what.
+/// Encodings by outcome.
 #[derive(Default)]
 struct Count {
     undefined: u64,
@@ -105,7 +105,7 @@ fn outcome(rec: &Rec, register: Register, word: u64, x0: u64) -> Check<Outcome> 
     })
 }
 
-/// Holds an outcome against the allow-list.
+/// Compares an outcome with the allow-list.
 fn judge(register: Register, outcome: Outcome, may: bool, exits: bool, count: &mut Count) -> Check {
     match outcome {
         Outcome::Undefined => count.undefined += 1,
