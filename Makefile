@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-# Builds, runs and tests the monitor. `make` alone tells what there is.
+# Builds, runs and tests the monitor. `make` alone lists the targets.
 
 PLAT ?= qemu
 
@@ -124,7 +124,7 @@ build/qemu/.tfa: FORCE | setup
 build/qemu/flash.bin: build/qemu/.tfa build/qemu/rmm.img build/qemu/test-host.bin tools/setup/flash.sh
 	@tools/setup/flash.sh $(TFA_DIR) build/qemu/rmm.img build/qemu/test-host.bin build/qemu
 
-# For bench: a monitor of one's choice, and one that only answers.
+# For bench: the monitor to measure, and one that only answers.
 BENCH_RMM := $(or $(RMM),build/qemu/rmm.img)
 
 build/qemu/.bench: FORCE $(filter build/%,$(BENCH_RMM))
@@ -179,7 +179,7 @@ test-sweep: flash
 test-host: loom
 	@cargo test $(HOST_CRATES)
 
-# Seconds that the models may take; they take about 10.
+# Time limit of the models in seconds; they take about 10.
 LOOM_SECONDS := 120
 LOOM_CARGO   := CARGO_TARGET_DIR=$(abspath build/loom) RUSTFLAGS='--cfg loom' \
                 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
@@ -192,7 +192,7 @@ loom:
 test-target: flash
 	@$(TOOL) test --target-only $(ON_QEMU)
 
-# Seconds that the two boots may take; they take about 20.
+# Time limit of the two boots in seconds; they take about 5.
 BENCH_SECONDS := 600
 
 bench: on-qemu build/qemu/bench/flash.bin build/qemu/answering/flash.bin

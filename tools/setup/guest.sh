@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # The guest of `make run`: Debian's arm64 kernel with the modules that the
 # guest's user space loads, and busybox, out of their packages and otherwise as
-# they are. LINUX=file replaces it. --check only tells by its status whether it
+# they are. LINUX=file replaces it. --check only reports by its status whether it
 # is there.
 
 # shellcheck source=tools/setup/lib.sh

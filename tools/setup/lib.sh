@@ -26,7 +26,7 @@ die() {
 # have_version OLDEST VERSION
 have_version() { [ -n "$2" ] && dpkg --compare-versions "$2" ge "$1"; }
 
-# logged NAME COMMAND...: runs quietly; what it printed stays in a log file.
+# logged NAME COMMAND...: runs quietly; the output is kept in a log file.
 logged() {
     local log=$LOG/$1.log
     shift

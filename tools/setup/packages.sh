@@ -50,7 +50,7 @@ if ! can_root; then
 fi
 start=$SECONDS
 apt_lists "${names[*]}"
-# One source that fails is no matter while the mirror itself answers.
+# A source that fails does not matter while the mirror itself answers.
 apt_update install || [ -n "$(apt_versions install gcc)" ] ||
     die "the package lists could not be had (${LOG#"$ROOT"/}/apt-update-install.log): ${names[*]} is missing."
 
@@ -71,7 +71,7 @@ fi
 OPTIONS=()
 apt_options install
 [ "$(id -u)" = 0 ] || say "sudo installs ${names[*]}."
-# --no-remove: a machine's own packages are never given up for ours.
+# --no-remove: never remove a package of the machine for ours.
 logged apt-install as_root env DEBIAN_FRONTEND=noninteractive apt-get "${OPTIONS[@]}" -y \
     -o Dpkg::Options::=--force-confold --no-install-recommends --no-remove \
     install "${packages[@]}" ||

@@ -84,7 +84,7 @@ dpkg-deb --fsys-tarfile "$deb" | tar -x -C "$work/src" --strip-components=4 "./u
 library=$work/src/library
 
 # Cargo looks for the library's sources inside the toolchain. The installed one
-# stays as it is: a folder of links plays its part.
+# stays as it is: a folder of links stands in for it.
 sysroot=$(rustc --print sysroot)
 host=$(rustc -vV | sed -n 's/^host: //p')
 commit=$(rustc -vV | sed -n 's/^commit-hash: //p')

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # TF-A's bl1, bl2 and bl31 for QEMU virt with RME, built from Debian's source
 # package. TFA_DEBUG=1 makes a debug build beside the release build;
-# TFA=folder (bl1.bin and fip.bin) replaces both. --check only tells by its
-# status whether the build is there.
+# TFA=folder (bl1.bin and fip.bin) replaces both. --check only reports by
+# its status whether the build is there.
 
 # shellcheck source=tools/setup/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"

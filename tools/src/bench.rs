@@ -18,7 +18,7 @@ const USAGE: &str = "bench OPTIONS --answering FLASH --image FILE [--json FILE] 
 const COMPLETE: &str = "host: bench complete";
 const FAILED: &str = "host: bench FAILED: ";
 const ROW: &str = "bench ";
-/// Where EL3 says which build it is.
+/// How EL3 begins a line about its version.
 const EL3: &str = "BL31: ";
 
 /// Arguments of this command alone.

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! `rmm-tools cpio OUT PATH=FILE …`: an initramfs with these files, and the folders above them.
 //!
-//! The archive depends on names and contents alone: owner root, no times, one order. A node
-//! `/dev/console` is in it, as the kernel's own initramfs has it.
+//! The archive depends on names and contents alone: owner root, no times, sorted by name. It has a
+//! node `/dev/console`, as the kernel's own initramfs does.
 
 use crate::Outcome;
 use std::collections::BTreeMap;
@@ -20,7 +20,7 @@ const CONSOLE: u32 = 0o020_600;
 /// Device 5:1.
 const CONSOLE_DEVICE: (u32, u32) = (5, 1);
 
-/// What a path is.
+/// The kind of a path.
 struct Entry {
     mode: u32,
     device: (u32, u32),
@@ -78,7 +78,7 @@ fn insert(
     }
 }
 
-/// The archive in the format newc. The order of names puts a folder before what is in it.
+/// The archive in the format newc. Sorted by name, a folder comes before its content.
 fn archive(entries: &BTreeMap<String, Entry>) -> Result<Vec<u8>, Box<dyn Error>> {
     let mut out = Vec::new();
     for (number, (name, entry)) in (1..).zip(entries) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Tools of the build machine. `rmm-tools <command> …`; each command explains itself when its
+//! Tools of the build machine. `rmm-tools <command> …`; each command prints its usage when its
 //! arguments are wrong.
 
 mod bench;
@@ -14,10 +14,10 @@ mod test;
 
 use std::process::ExitCode;
 
-/// What a command ends with: its exit code, or why it failed.
+/// A command's exit code, or why it failed.
 type Outcome = Result<ExitCode, Box<dyn std::error::Error>>;
 
-/// A command: its name, and what runs it.
+/// A command: its name and function.
 type Command = (&'static str, fn(&[String]) -> Outcome);
 
 const COMMANDS: &[Command] = &[

@@ -51,7 +51,8 @@ pub fn main(arguments: &[String]) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Flattens an ELF file and checks what a loader that knows no ELF relies on.
+/// Flattens an ELF file. Checks that a loader needs to know nothing of ELF: one base address, entry at
+/// the first byte, no relocations.
 fn flatten(file: &[u8], limit: Option<usize>) -> Result<Image, String> {
     let elf = ElfFile64::<LittleEndian>::parse(file).map_err(|error| error.to_string())?;
     let endian = elf.endian();

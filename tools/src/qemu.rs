@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 /// Where the test Host looks for its parameters.
 const PARAMETERS: u64 = 0x5FF0_0000;
 
-/// First address of the board's DRAM, in MiB.
+/// Bytes of a MiB.
 const MIB: u64 = 1 << 20;
 
-/// What `run` and `test` are told about the machine.
+/// Options of the commands that boot QEMU.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The emulator.
@@ -32,11 +32,11 @@ pub struct Options {
     pub timeout: u64,
     /// Seconds without a line that mean a hang.
     pub silence: u64,
-    /// Only the target tests whose names contain this.
+    /// Runs only the target tests whose names contain this.
     pub only: Option<String>,
-    /// What random tests start from.
+    /// Seed of random tests and samples.
     pub seed: u64,
-    /// All of what the target tests else take a sample of.
+    /// Whole sweeps and longer random tests instead of samples.
     pub long: bool,
     /// No tests of the build machine.
     pub target_only: bool,
@@ -108,15 +108,15 @@ fn mebibytes(text: &str) -> Result<u64, Box<dyn Error>> {
 pub enum Event {
     /// A line on the UART.
     Line(String),
-    /// QEMU has ended, with a status that is success or not.
+    /// QEMU has ended; whether its status is success.
     Ended(bool),
     /// Nothing was printed for too long.
     Silent,
-    /// The boot's time is over.
+    /// The boot has taken too long.
     Timeout,
 }
 
-/// A running QEMU. It is ended when this is dropped.
+/// A running QEMU, which is killed on drop.
 pub struct Boot {
     child: Child,
     lines: Receiver<String>,
@@ -188,7 +188,7 @@ impl Boot {
         })
     }
 
-    /// Waits for what happens next. A QEMU that is done, silent or late is ended.
+    /// Waits for the next event. A QEMU that is silent or late is killed.
     pub fn next(&mut self) -> Event {
         let left = self.end.saturating_duration_since(Instant::now());
         match self.lines.recv_timeout(left.min(self.silence)) {
@@ -205,7 +205,7 @@ impl Boot {
         }
     }
 
-    /// Leaves only so much time for further lines, to hear out a monitor that has crashed.
+    /// Limits the remaining time, for the last lines of a monitor that has crashed.
     pub fn shorten(&mut self, limit: Duration) {
         self.end = self.end.min(Instant::now() + limit);
     }
@@ -224,7 +224,7 @@ impl Boot {
     }
 
     fn stop(&mut self) {
-        // By its own handle; it may have ended already.
+        // It may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

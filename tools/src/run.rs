@@ -9,11 +9,11 @@ use std::error::Error;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-/// The last line of a Host that has done everything.
+/// The last line of a Host that has finished.
 const COMPLETE: &str = "host: run complete";
-/// What a guest's own checks end with.
+/// How the verdict of a guest's own checks begins.
 const VERDICT: &str = "realm: verdict: ";
-/// Seconds that a guest may take, and that it may be silent.
+/// Seconds that a guest may take, and seconds without a line.
 const GUEST_TIMEOUT: u64 = 600;
 const GUEST_SILENCE: u64 = 120;
 
@@ -88,14 +88,14 @@ fn run(
     Ok(judge.failure.or(why))
 }
 
-/// What the lines of a run amount to.
+/// The outcome of a run, from its lines.
 #[derive(Default)]
 struct Judge {
-    /// The Host has done everything.
+    /// The Host has finished.
     complete: bool,
-    /// The guest is content, or nobody asks it.
+    /// The guest's verdict is PASS, or none is needed.
     passed: bool,
-    /// The first line that tells of a failure.
+    /// The first line that reports a failure.
     failure: Option<String>,
 }
 
@@ -113,7 +113,7 @@ impl Judge {
         }
     }
 
-    /// Why a QEMU that ended as it should was not enough, if so.
+    /// Why the run failed although QEMU ended with success, if it did.
     fn end(&self) -> Option<String> {
         match (self.complete, self.passed) {
             (true, true) => None,
@@ -148,7 +148,7 @@ mod tests {
         assert_eq!(judge(true, &[fail, COMPLETE]).as_deref(), Some(fail));
         assert_eq!(judge(false, &[fail, COMPLETE]).as_deref(), Some(fail));
         assert!(judge(false, &["host: FAILED: why", COMPLETE]).is_some());
-        // What a Realm prints is no crash of the monitor's.
+        // A line of a Realm is no crash of the monitor.
         assert_eq!(judge(false, &["realm: Kernel panic", COMPLETE]), None);
     }
 }

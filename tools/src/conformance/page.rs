@@ -7,18 +7,18 @@ use std::fmt::Write;
 const HEAD: &str = "\
 # Conformance: which test shows what
 
-Made by `make conformance` from the tests, which name their rows in comments (`Conformance: ...`); the rows
-are in `tools/src/conformance/rows.txt`. Do not edit.
+`make conformance` makes this page from the tests, which name their rows in comments (`Conformance: ...`). The
+rows are in `tools/src/conformance/rows.txt`. Do not edit this page.
 
-Rows are what the RMM specification 1.0-rel0 demands: each failure condition and effect of each command of
-RMI, RSI and PSCI, each REC exit. `a<b` is an order: where both conditions hold, the status of `a` is seen.
-`core::rmi::data::x` is a test of the build machine (crate, file, function), `data.x` one of the test Host under
-TF-A on QEMU. The sequences of `core::model` hold every row of RMI, and the rows of RSI and PSCI that they
-reach, against a model of the specification; they are named here only where nothing else shows a row.
-`rsi::token` has a stand-in for the maker of tokens.
+The rows are the demands of the RMM specification 1.0-rel0: each failure condition and effect of each command of
+RMI, RSI and PSCI, and each REC exit. `a<b` is an order: where both conditions hold, the status of `a` is seen.
+`core::rmi::data::x` is a test on the build machine (crate, file, function), `data.x` a test of the test Host under
+TF-A on QEMU. The sequences of `core::model` compare every row of RMI, and the rows of RSI and PSCI that they
+reach, with a model of the specification; they are named here only where no other test shows a row.
+In `rsi::token` a fake generates the tokens.
 ";
 
-/// How many rows are shown where.
+/// How many rows have tests where.
 #[derive(Clone, Copy, Default)]
 struct Figures {
     rows: usize,
@@ -82,7 +82,7 @@ pub fn page(subjects: &[Subject]) -> (String, String) {
     (text, figures)
 }
 
-/// Rows that nothing shows.
+/// Rows without a test.
 fn without(text: &mut String, subjects: &[&Subject]) {
     line(text, "\n## Rows without a test\n");
     for subject in subjects {

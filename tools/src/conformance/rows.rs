@@ -3,18 +3,18 @@
 
 use super::scan::Tag;
 
-/// What a row is.
+/// The kind of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A failure condition.
     Failure,
-    /// What a success does.
+    /// An effect of success.
     Effect,
     /// An order of two conditions.
     Order,
     /// A REC exit.
     Exit,
-    /// A mistake that another monitor had.
+    /// A bug that another monitor had.
     Bug,
 }
 
@@ -40,7 +40,7 @@ pub struct Test {
     pub line: usize,
 }
 
-/// A command, or whatever else rows are about.
+/// A command or another subject of rows.
 pub struct Subject {
     pub name: String,
     pub section: String,
@@ -97,7 +97,8 @@ pub fn parse(text: &str) -> Result<Vec<Subject>, String> {
 /// Gives each row the tests that name it.
 ///
 /// # Errors
-/// A test names what there is not, or a row has neither a test on the target nor a reason for that.
+/// If a test names a row that does not exist, or a row has neither a test on the target nor a reason
+/// why it has none.
 pub fn assign(subjects: &mut [Subject], tags: &[Tag]) -> Result<(), String> {
     for tag in tags {
         let wrong = |what: &str| format!("{}: {what}: {}", tag.place, tag.text);

@@ -4,7 +4,7 @@
 use std::error::Error;
 use std::path::Path;
 
-/// What a comment before a test says.
+/// A comment that names rows, and the test behind it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Tag {
     /// Subjects and rows.
