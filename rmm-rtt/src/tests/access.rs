@@ -40,6 +40,7 @@ fn only_assigned_ram_is_accessible() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "takes Miri minutes")]
 fn the_monitor_and_the_realm_see_the_same() {
     let realm = Realm::plain();
     realm.block(2 * MIB, BLOCKS.base, RAM);

@@ -51,6 +51,7 @@ fn children_inherit_unassigned() {
 
 // Conformance: RMI_RTT_CREATE assigned
 #[test]
+#[cfg_attr(miri, ignore = "takes Miri minutes")]
 fn children_inherit_assigned() {
     for ripas in [EMPTY, RAM, DESTROYED] {
         let realm = Realm::plain();

@@ -31,6 +31,7 @@ fn data_destroy_skips_missing_tables() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "takes Miri minutes")]
 fn data_destroy_stops_at_a_block() {
     let realm = Realm::plain();
     realm.block(2 * MIB, BLOCKS.base, RAM);
@@ -41,6 +42,7 @@ fn data_destroy_stops_at_a_block() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "takes Miri minutes")]
 fn rtt_destroy_reports_the_next_live_entry() {
     let realm = Realm::plain();
     realm.tables(2 * MIB, 3);
@@ -90,6 +92,7 @@ fn compare_tops(
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "takes Miri minutes")]
 fn top_is_that_of_a_plain_scan_in_the_protected_half() {
     let realm = Realm::plain();
     realm.tables(0, 2);
@@ -112,6 +115,7 @@ fn top_is_that_of_a_plain_scan_in_the_protected_half() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "takes Miri minutes")]
 fn top_is_that_of_a_plain_scan_in_the_unprotected_half() {
     let realm = Realm::plain();
     let table = realm.shared();
@@ -126,6 +130,7 @@ fn top_is_that_of_a_plain_scan_in_the_unprotected_half() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "takes Miri minutes")]
 fn top_is_that_of_a_plain_scan_at_the_start_level() {
     // The halves meet in the one start-level RTT.
     let realm = Realm::new(realm(48, 0, 1, 0));

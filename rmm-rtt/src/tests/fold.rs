@@ -50,6 +50,7 @@ fn unassigned_ns_tables_fold_at_any_level() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "takes Miri minutes")]
 fn assigned_tables_fold_to_a_block() {
     for ripas in [EMPTY, RAM, DESTROYED] {
         let realm = Realm::plain();
@@ -82,6 +83,7 @@ fn one_different_child_forbids_folding() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "takes Miri minutes")]
 fn assigned_children_must_agree() {
     let realm = Realm::plain();
     let (ipa, pa) = (2 * MIB, BLOCKS.base);
@@ -110,6 +112,7 @@ fn assigned_children_must_agree() {
 
 // Conformance: RMI_RTT_FOLD rtt_homo_alignment
 #[test]
+#[cfg_attr(miri, ignore = "takes Miri minutes")]
 fn assigned_children_must_be_aligned() {
     let realm = Realm::plain();
     let (ipa, pa) = (2 * MIB, BLOCKS.base + PAGE);
@@ -121,6 +124,7 @@ fn assigned_children_must_be_aligned() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "takes Miri minutes")]
 fn unprotected_children_must_agree() {
     let realm = Realm::plain();
     let ipa = realm.shared();
@@ -146,6 +150,7 @@ fn unprotected_children_must_agree() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "takes Miri minutes")]
 fn unprotected_children_must_be_aligned() {
     let realm = Realm::plain();
     let ipa = realm.shared();
@@ -177,6 +182,7 @@ fn empty_again(realm: &Realm, ipa: u64, level: i8) {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "takes Miri minutes")]
 fn level_2_blocks_fold_to_level_1() {
     for ripas in [EMPTY, RAM, DESTROYED] {
         let realm = Realm::plain();
@@ -196,6 +202,7 @@ fn level_2_blocks_fold_to_level_1() {
 
 // Conformance: RMI_RTT_FOLD rtt_homo_level, rtt_homo_level_assigned
 #[test]
+#[cfg_attr(miri, ignore = "takes Miri minutes")]
 fn level_1_blocks_do_not_fold() {
     let realm = Realm::plain();
     realm.tables(0, 1);
@@ -212,6 +219,7 @@ fn level_1_blocks_do_not_fold() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "takes Miri minutes")]
 fn a_folded_page_becomes_a_block() {
     // The type bits distinguish a page from a block; a fold has to change them.
     let realm = Realm::plain();

@@ -9,6 +9,7 @@ use zerocopy::FromZeros;
 const WIDEST: Stage2 = realm(52, -1, 1, 1);
 
 #[test]
+#[cfg_attr(miri, ignore = "takes Miri minutes")]
 fn shapes_are_those_of_the_architecture() {
     // Start level, IPA widths, widest of a single table; the same without and with LPA2.
     let rows = [
@@ -243,6 +244,7 @@ fn exercise(realm: &Realm, ipas: &[u64]) {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "takes Miri minutes")]
 fn every_shape_translates() {
     let shapes = [
         PLAIN,
@@ -269,6 +271,7 @@ fn every_shape_translates() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "takes Miri minutes")]
 fn far_memory_is_reached_by_wide_descriptors() {
     let realm = Realm::new(WIDEST);
     let ipa = 1 << 48 | 5 * GIB;

@@ -159,6 +159,7 @@ fn set_ripas_does_not_split_entries() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "takes Miri minutes")]
 fn set_ripas_changes_blocks() {
     let realm = Realm::plain();
     realm.block(2 * MIB, BLOCKS.base, RAM);

@@ -150,6 +150,7 @@ fn an_rtt_is_not_destroyed_during_a_walk_through_it() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "takes Miri minutes")]
 fn a_running_realm_survives_folding() {
     let realm = Realm::plain();
     realm.block(2 * MIB, BLOCKS.base, RAM);

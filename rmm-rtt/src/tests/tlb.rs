@@ -121,6 +121,7 @@ fn an_unmapped_block_is_gone_at_every_page() {
 
 // Conformance: RMI_RTT_CREATE tlb
 #[test]
+#[cfg_attr(miri, ignore = "takes Miri minutes")]
 fn unfolding_breaks_before_it_makes() {
     let realm = Realm::plain();
     realm.block(2 * MIB, BLOCKS.base, RAM);
@@ -157,6 +158,7 @@ fn unfolding_breaks_before_it_makes() {
 
 // Conformance: RMI_RTT_FOLD tlb
 #[test]
+#[cfg_attr(miri, ignore = "takes Miri minutes")]
 fn folding_breaks_before_it_makes() {
     let realm = Realm::plain();
     realm.block(2 * MIB, BLOCKS.base, RAM);
@@ -175,6 +177,7 @@ fn folding_breaks_before_it_makes() {
 // Conformance: RMI_RTT_FOLD tlb
 // Conformance: Bugs others fixed tlbi_range
 #[test]
+#[cfg_attr(miri, ignore = "takes Miri minutes")]
 fn folding_covers_a_gibibyte() {
     let realm = Realm::plain();
     let ipa = realm.shared();
