@@ -29,19 +29,22 @@ TARGET_BUILD  := cargo build --release --target $(RUST_TARGET)
 TESTS_BOARD   := $(if $(filter fvp,$(PLAT)),--features fvp)
 ON_QEMU       := --qemu $(QEMU_BIN) --flash build/qemu/flash.bin
 
-# The guest: Debian's kernel with the checks of guest/init, or what LINUX names.
+# The guest: Debian's kernel with the checks of guest/init, or what LINUX names. It attests itself to a
+# relying party that trusts the key of TF-A for this board, which is a test key.
 GUEST    := $(CACHE)/guest
 IMAGE    := $(or $(LINUX),$(GUEST)/Image)
 RAMDISK  := $(or $(INITRD),$(if $(LINUX),,build/guest/initrd))
-VERDICT  := $(if $(LINUX)$(INITRD),,--verdict)
+OWN      := $(LINUX)$(INITRD)
+PARTY    := --relying-party $(or $(CARGO_TARGET_DIR),target)/debug/cca-token \
+            --anchor guest/tfa-sample-cpak-TEST-KEY.pem
 ON_LINUX := --folder build/guest --linux "$(IMAGE)" --initrd "$(RAMDISK)" --cpus "$(or $(CPUS),2)" --ram "$(or $(MEM),512M)" \
-            --append "$$APPEND" $(VERDICT)
+            --append "$$APPEND" $(if $(OWN),,$(PARTY)) --tamper "$(TAMPER)"
 
 export QEMU TFA TFA_DEBUG RMM_CACHE LINUX INITRD APPEND
 
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help setup rust image host-image flash run test test-host test-target \
+.PHONY: help setup rust image host-image flash relying-party run test test-host test-target \
         test-ci test-long test-sweep bench loom lint fuzz miri clean distclean on-qemu FORCE
 
 help:
@@ -72,6 +75,7 @@ help:
 	@echo 'LINUX=file        an arm64 Image of your own as the Realm'
 	@echo 'INITRD=file       with this initrd'
 	@echo 'CPUS=1|2 MEM=512M APPEND="words"   its vCPUs, memory, words for its command line'
+	@echo 'TAMPER=page|param|token   the Host tampers with Realm or token, and the relying party notices'
 	@echo 'DEMO=1            in place of Linux a Realm of a few KiB that shows each kind of exit'
 
 setup:
@@ -143,12 +147,20 @@ build/qemu/answering.bin: build/qemu/.answering $(TOOL_SRC)
 build/qemu/answering/flash.bin: build/qemu/.tfa build/qemu/answering.bin build/qemu/test-host.bin tools/setup/flash.sh
 	@tools/setup/flash.sh $(TFA_DIR) build/qemu/answering.bin build/qemu/test-host.bin build/qemu/answering
 
+build/guest/.cca-guest: FORCE | setup
+	@mkdir -p $(@D)
+	@tools/setup/cca-guest.sh build/guest/cca-guest
+	$(call note,build/guest/cca-guest)
+
 build/guest/.files: FORCE | setup
 	$(call note,$(GUEST)/bin/* $(GUEST)/modules/* guest/init)
 
-build/guest/initrd: build/guest/.files $(TOOL_SRC)
-	@$(TOOL) cpio $@ /init=guest/init /bin/busybox=$(GUEST)/bin/busybox \
+build/guest/initrd: build/guest/.files build/guest/.cca-guest $(TOOL_SRC)
+	@$(TOOL) cpio $@ /init=guest/init /bin/busybox=$(GUEST)/bin/busybox /bin/cca-guest=build/guest/cca-guest \
 	    $$(for m in $(GUEST)/modules/*; do echo /lib/modules/$${m##*/}=$$m; done)
+
+relying-party: FORCE | rust
+	@cargo build -q -p cca-token
 
 FORCE:
 
@@ -158,19 +170,20 @@ ifeq ($(DEMO),1)
 run: flash
 	@$(TOOL) run $(ON_QEMU)
 else
-run: flash $(filter build/%,$(RAMDISK))
+run: flash $(filter build/%,$(RAMDISK)) $(if $(OWN),,relying-party)
 	@$(if $(LINUX),,cat $(GUEST)/version;) $(TOOL) run $(ON_QEMU) $(ON_LINUX)
 endif
 
-TEST := $(TOOL) test $(ON_QEMU) --folder build/guest --linux $(GUEST)/Image --initrd build/guest/initrd
+TEST := $(TOOL) test $(ON_QEMU) --folder build/guest --linux $(GUEST)/Image --initrd build/guest/initrd \
+        $(PARTY)
 
-test: loom flash build/guest/initrd
+test: loom flash build/guest/initrd relying-party
 	@$(TEST)
 
-test-ci: loom flash build/guest/initrd
+test-ci: loom flash build/guest/initrd relying-party
 	@$(TEST) --variants short
 
-test-long: loom flash build/guest/initrd
+test-long: loom flash build/guest/initrd relying-party
 	@$(TEST) --long --variants all
 
 test-sweep: flash

@@ -21,7 +21,9 @@ pub const GICR: u64 = 0x080A_0000;
 pub const GICR_SIZE: u64 = 0x2_0000;
 /// PL011 that is the guest's console.
 pub const UART: u64 = 0x0900_0000;
-/// Bytes of it.
+/// PL011 whose lines the Host carries to and from the relying party.
+pub const PORT: u64 = 0x0901_0000;
+/// Bytes of each PL011.
 pub const UART_SIZE: u64 = 0x1000;
 /// virtio-mmio with a block device.
 pub const DISK: u64 = 0x0A00_0000;
@@ -34,6 +36,8 @@ pub const RAM: u64 = 0x4000_0000;
 pub const UART_INTID: u32 = 33;
 /// INTID of the block device.
 pub const DISK_INTID: u32 = 34;
+/// INTID of [`PORT`].
+pub const PORT_INTID: u32 = 35;
 
 /// Size of a level 2 entry, to which kernel, device tree and initrd are aligned.
 pub const BLOCK: u64 = 2 << 20;

@@ -47,6 +47,19 @@ pub fn main(arguments: &[String]) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
+/// An archive of these files, by path and content.
+///
+/// # Errors
+///
+/// If a path is not one of a file, or there twice.
+pub fn of_files(files: &[(&str, Vec<u8>)]) -> Result<Vec<u8>, Box<dyn Error>> {
+    let mut entries = BTreeMap::new();
+    for (path, content) in files {
+        insert(&mut entries, path, FILE, (0, 0), content.clone())?;
+    }
+    archive(&entries)
+}
+
 /// Adds a path and the folders above it.
 fn insert(
     entries: &mut BTreeMap<String, Entry>,

@@ -48,6 +48,8 @@ pub struct Prepared {
     pub arguments: Vec<String>,
     /// The kernel's command line.
     pub command_line: String,
+    /// The initrd and the IPA where it is loaded.
+    pub initrd: Option<(PathBuf, u64)>,
 }
 
 impl Guest {
@@ -100,17 +102,23 @@ impl Guest {
         Ok(Some(guest))
     }
 
+    /// Where files about the guest are written.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Where the launch description is written.
     pub fn description(&self) -> PathBuf {
         self.folder.join("launch.toml")
     }
 
-    /// Writes device tree and launch description, for a machine with `machine` bytes of DRAM.
+    /// Writes device tree and launch description, for a machine with `machine` bytes of DRAM. The guest's
+    /// disk begins with the file `disk`.
     ///
     /// # Errors
     ///
     /// If a file cannot be used or the machine is too small.
-    pub fn prepare(&self, machine: u64) -> Result<Prepared, Box<dyn Error>> {
+    pub fn prepare(&self, machine: u64, disk: Option<&Path>) -> Result<Prepared, Box<dyn Error>> {
         let header = check_kernel(&self.kernel)?;
         let initrd = match &self.initrd {
             Some(file) => Some(open("INITRD", file)?.1),
@@ -137,7 +145,12 @@ impl Guest {
 
         // What follows knows only the description, as the relying party does.
         let text = std::fs::read_to_string(self.description())?;
-        let host = launch::for_host(&text, &self.folder, STAGING)?;
+        let mut host = launch::for_host(&text, &self.folder, STAGING)?;
+        let mut request = host.lines.clone();
+        if let Some(disk) = disk {
+            let staged = host.stage(disk.to_owned())?;
+            request += &format!("disk {} {}\n", staged.address, staged.bytes);
+        }
         let free = (DRAM + machine).saturating_sub(host.end);
         if self.ram > free {
             return Err(format!(
@@ -148,9 +161,10 @@ impl Guest {
             .into());
         }
         Ok(Prepared {
-            request: format!("{}ram {}\n", host.lines, host.end),
+            request: format!("{request}ram {}\n", host.end),
             arguments: host.files.iter().flat_map(loader).collect(),
             command_line,
+            initrd: initrd.zip(layout.initrd.map(|range| range.start)),
         })
     }
 
@@ -287,24 +301,28 @@ mod tests {
             take(&words).unwrap().0.unwrap()
         };
         std::fs::write(&file, &image).unwrap();
-        assert!(guest("512M").prepare(3 << 30).is_err(), "no kernel");
+        assert!(guest("512M").prepare(3 << 30, None).is_err(), "no kernel");
         image[56..60].copy_from_slice(b"ARM\x64");
         std::fs::write(&file, &image).unwrap();
-        let prepared = guest("512M").prepare(3 << 30).unwrap();
+        let disk = folder.join("disk");
+        std::fs::write(&disk, [0; 512]).unwrap();
+        let prepared = guest("512M").prepare(3 << 30, Some(&disk)).unwrap();
+        assert_eq!(prepared.initrd, Some((file.clone(), 0x4060_0000)));
         for line in [
             format!("data {} {STAGING} {}", 0x4000_0000, 3 << 20),
             format!("data {} {} {}", 0x4060_0000, STAGING + (6 << 20), 3 << 20),
-            format!("ram {}", STAGING + (10 << 20)),
+            format!("disk {} 512", STAGING + (10 << 20)),
+            format!("ram {}", STAGING + (12 << 20)),
         ] {
             let found = prepared.request.lines().any(|other| other == line);
             assert!(found, "{line}: {}", prepared.request);
         }
-        assert_eq!(prepared.arguments.len(), 6);
+        assert_eq!(prepared.arguments.len(), 8);
         assert!(cca_token::launch::measure_file(&guest("512M").description()).is_ok());
-        assert!(guest("2G").prepare(2 << 30).is_err(), "too large");
-        assert!(guest("4M").prepare(3 << 30).is_err(), "too small");
+        assert!(guest("2G").prepare(2 << 30, None).is_err(), "too large");
+        assert!(guest("4M").prepare(3 << 30, None).is_err(), "too small");
         std::fs::remove_file(&file).unwrap();
-        assert!(guest("512M").prepare(3 << 30).is_err(), "no file");
+        assert!(guest("512M").prepare(3 << 30, None).is_err(), "no file");
         std::fs::remove_dir_all(&folder).unwrap();
     }
 }

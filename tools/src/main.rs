@@ -2,6 +2,7 @@
 //! Tools of the build machine. `rmm-tools <command> …`; each command prints its usage when its
 //! arguments are wrong.
 
+mod attest;
 mod bench;
 mod conformance;
 mod cpio;

@@ -4,7 +4,7 @@
 use std::error::Error;
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
@@ -155,7 +155,7 @@ impl Boot {
             .args(["-display", "none", "-monitor", "none", "-serial", "stdio"])
             .args(["-nodefaults", "-no-reboot"])
             .args(&options.extra)
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .map_err(|error| format!("{}: {error}", options.qemu));
@@ -186,6 +186,11 @@ impl Boot {
             end: Instant::now() + Duration::from_secs(options.timeout),
             silence: Duration::from_secs(options.silence),
         })
+    }
+
+    /// The UART's input, once.
+    pub fn input(&mut self) -> Option<ChildStdin> {
+        self.child.stdin.take()
     }
 
     /// Waits for the next event. A QEMU that is silent or late is killed.

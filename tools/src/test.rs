@@ -6,10 +6,12 @@
 //! tests after it.
 
 mod host;
+mod opinion;
 mod target;
 mod variants;
 
 use crate::Outcome;
+use crate::attest::Attestation;
 use crate::guest::Guest;
 use crate::qemu::Options;
 use std::collections::BTreeMap;
@@ -105,6 +107,7 @@ impl Report {
 pub fn main(arguments: &[String]) -> Outcome {
     let mut arguments = arguments.to_vec();
     let guest = Guest::take(&mut arguments)?;
+    let attestation = Attestation::take(&mut arguments)?;
     let variants = variants::take(&mut arguments)?;
     let options = Options::parse(&arguments, 2048, 900)?;
     let mut report = Report::default();
@@ -118,7 +121,7 @@ pub fn main(arguments: &[String]) -> Outcome {
     let mut target = Target::default();
     target.run(&options)?;
     if let Some(guest) = guest {
-        target.guest(&options, &guest)?;
+        target.guest(&options, &guest, attestation)?;
     }
     report.add_target("", target);
     for variant in variants {

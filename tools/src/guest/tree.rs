@@ -34,6 +34,7 @@ fn build(layout: &Layout, cpus: u64, command_line: &str) -> Result<Vec<u8>, Erro
 
     let aliases = tree.begin_node("aliases")?;
     tree.property_string("serial0", &format!("/{}", uart_name(machine::UART)))?;
+    tree.property_string("serial1", &format!("/{}", uart_name(machine::PORT)))?;
     tree.end_node(aliases)?;
 
     let chosen = tree.begin_node("chosen")?;
@@ -95,6 +96,7 @@ fn build(layout: &Layout, cpus: u64, command_line: &str) -> Result<Vec<u8>, Erro
     tree.end_node(gic)?;
 
     uart(&mut tree, machine::UART, machine::UART_INTID)?;
+    uart(&mut tree, machine::PORT, machine::PORT_INTID)?;
 
     let disk = tree.begin_node(&format!("virtio_mmio@{:x}", machine::DISK))?;
     tree.property_string("compatible", "virtio,mmio")?;
@@ -196,7 +198,10 @@ mod tests {
             ("/cpus/cpu@1/reg", interrupts(&[1])),
             ("/psci/method", b"smc\0".to_vec()),
             ("/aliases/serial0", b"/pl011@9000000\0".to_vec()),
+            ("/aliases/serial1", b"/pl011@9010000\0".to_vec()),
             ("/pl011@9000000/interrupts", interrupts(&[0, 1, 4])),
+            ("/pl011@9010000/interrupts", interrupts(&[0, 3, 4])),
+            ("/pl011@9010000/reg", cells(&[0x901_0000, 0x1000])),
             ("/virtio_mmio@a000000/interrupts", interrupts(&[0, 2, 4])),
             (
                 "/intc@8000000/reg",

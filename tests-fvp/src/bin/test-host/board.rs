@@ -9,6 +9,7 @@ mod constants {
     use super::Range;
 
     pub const UART: u64 = 0x0900_0000;
+    pub const UART_INTID: u32 = 33;
     pub const GICD: u64 = 0x0800_0000;
     pub const GICR: u64 = 0x080A_0000;
     pub const SECOND_CPU: u64 = 1;
@@ -26,6 +27,7 @@ mod constants {
     use super::Range;
 
     pub const UART: u64 = 0x1C09_0000;
+    pub const UART_INTID: u32 = 37;
     pub const GICD: u64 = 0x2F00_0000;
     pub const GICR: u64 = 0x2F10_0000;
     pub const SECOND_CPU: u64 = 0x100;
@@ -40,6 +42,8 @@ mod constants {
 
 /// The PL011 that the Host writes to; on QEMU the monitor and EL3 write to it too.
 pub const UART: u64 = constants::UART;
+/// Its INTID.
+pub const UART_INTID: u32 = constants::UART_INTID;
 /// GIC distributor.
 pub const GICD: u64 = constants::GICD;
 /// First GIC redistributor.

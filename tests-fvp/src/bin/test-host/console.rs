@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Whole lines on the board's PL011, which the firmware has set up.
+//! Whole lines on the board's PL011, which the firmware has set up, out and in.
 
 use crate::{arch, board};
 use core::fmt::{self, Write};
 use core::ptr::with_exposed_provenance_mut;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use spin::Mutex;
 use tests_fvp::text::Text;
 
@@ -12,8 +12,16 @@ use tests_fvp::text::Text;
 const DR: u64 = 0x00;
 /// Flag register.
 const FR: u64 = 0x18;
-/// FR: transmit FIFO full.
+/// Interrupt mask.
+const IMSC: u64 = 0x38;
+/// FR: transmit FIFO full, receive FIFO empty.
 const TXFF: u32 = 1 << 5;
+const RXFE: u32 = 1 << 4;
+/// IMSC: receive and receive timeout.
+const RECEIVE: u32 = 1 << 4 | 1 << 6;
+
+/// Bytes of a line at most; what is longer is cut.
+pub const LINE: usize = 1100;
 
 static UART: Mutex<()> = Mutex::new(());
 
@@ -22,10 +30,13 @@ const QUIET: u64 = 10_000;
 /// Counter when the last line was printed.
 static PRINTED: AtomicU64 = AtomicU64::new(0);
 
+fn register(offset: u64) -> *mut u32 {
+    with_exposed_provenance_mut((board::UART + offset) as usize)
+}
+
 /// Sends bytes and a line end.
 fn send(bytes: &[u8]) {
-    let data = with_exposed_provenance_mut::<u32>(board::UART as usize + DR as usize);
-    let flags = with_exposed_provenance_mut::<u32>(board::UART as usize + FR as usize);
+    let (data, flags) = (register(DR), register(FR));
     for byte in bytes.iter().chain(b"\n") {
         // SAFETY: the registers of the PL011, mapped as Device memory.
         unsafe {
@@ -35,9 +46,9 @@ fn send(bytes: &[u8]) {
     }
 }
 
-/// Prints one line, at most 400 bytes.
+/// Prints one line.
 pub fn print(arguments: fmt::Arguments<'_>) {
-    let mut line = Text::<400>::new();
+    let mut line = Text::<LINE>::new();
     // A `Text` cuts what is too long and never fails.
     let _ = line.write_fmt(arguments);
     let _guard = UART.lock();
@@ -57,6 +68,40 @@ pub fn print_failing(arguments: fmt::Arguments<'_>) {
     // SAFETY: the lock guards no data, only the order of lines.
     unsafe { UART.force_unlock() };
     print(arguments);
+}
+
+/// The interrupt has come since [`receive`] was called last.
+static INPUT: AtomicBool = AtomicBool::new(false);
+
+/// Lets input raise the UART's interrupt.
+pub fn listen() {
+    // SAFETY: a register of the PL011, mapped as Device memory.
+    unsafe { register(IMSC).write_volatile(RECEIVE) };
+}
+
+/// The interrupt handler: masks the interrupt until [`receive`] has read the input.
+pub fn interrupted() {
+    // SAFETY: as for `listen`.
+    unsafe { register(IMSC).write_volatile(0) };
+    INPUT.store(true, Ordering::Release);
+}
+
+/// Reads the input that the interrupt announced, if it did. `take` gets each whole line.
+pub fn receive(mut take: impl FnMut(&[u8])) {
+    static PARTIAL: Mutex<Text<LINE>> = Mutex::new(Text::new());
+    if !INPUT.swap(false, Ordering::AcqRel) {
+        return;
+    }
+    let mut line = PARTIAL.lock();
+    // SAFETY: registers of the PL011, mapped as Device memory.
+    while unsafe { register(FR).read_volatile() } & RXFE == 0 {
+        // SAFETY: likewise.
+        match unsafe { register(DR).read_volatile() } as u8 {
+            b'\n' => take(core::mem::take(&mut *line).as_bytes()),
+            byte => line.push(byte),
+        }
+    }
+    listen();
 }
 
 /// Prints one line.

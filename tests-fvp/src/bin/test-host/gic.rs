@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! GICv3: as much as it takes to receive an SGI or a timer interrupt.
+//! GICv3: as much as it takes to receive an SGI, a timer interrupt, or that of the UART.
 
 use crate::arch::{isb, mrs, msr};
-use crate::{arch, board};
+use crate::{arch, board, console};
 use core::ptr::with_exposed_provenance_mut;
 use core::sync::atomic::{AtomicU32, Ordering};
 
@@ -82,6 +82,9 @@ pub fn take() {
     if intid == EL2_TIMER {
         stop_timer();
     }
+    if intid == board::UART_INTID {
+        console::interrupted();
+    }
     if intid < SPURIOUS {
         msr!("icc_eoir1_el1", u64::from(intid));
         isb();
@@ -131,4 +134,18 @@ pub fn stop_timer_if(condition: bool) {
 pub fn enable(interrupts: u32) {
     // SAFETY: GICR_ISENABLER0, mapped as Device memory.
     unsafe { register(redistributor() + 0x1_0100).write_volatile(interrupts) };
+}
+
+/// Makes the first CPU able to receive a shared interrupt, which is a level.
+pub fn enable_shared(intid: u32) {
+    let n = u64::from(intid);
+    // SAFETY: registers of the distributor, mapped as Device memory. EL3 has put all shared interrupts
+    // into Non-secure group 1.
+    unsafe {
+        let priority = with_exposed_provenance_mut::<u8>((board::GICD + 0x400 + n) as usize);
+        priority.write_volatile(0x80);
+        let route = with_exposed_provenance_mut::<u64>((board::GICD + 0x6000 + 8 * n) as usize);
+        route.write_volatile(0);
+        register(board::GICD + 0x100 + 4 * (n / 32)).write_volatile(1 << (n % 32));
+    }
 }

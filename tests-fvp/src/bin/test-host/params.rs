@@ -72,6 +72,10 @@ pub struct Guest {
     pub config: Config,
     /// Line `ram ADDRESS`: physical address from which the guest's memory is taken.
     pub ram: u64,
+    /// Line `disk ADDRESS BYTES`: the file that the guest's disk begins with; no bytes without the line.
+    pub disk: (u64, u64),
+    /// Line `tamper page IPA` or `tamper NAME VALUE`: what the launch does otherwise than it should.
+    pub tamper: Option<&'static str>,
     /// The page's text.
     text: &'static str,
 }
@@ -154,6 +158,8 @@ fn read() -> Parameters {
         guest: Guest {
             config: Config::default(),
             ram: 0,
+            disk: (0, 0),
+            tamper: None,
             text: text(),
         },
     };
@@ -176,6 +182,11 @@ fn read() -> Parameters {
             Some(("seed", number)) => parameters.seed = number.parse().unwrap_or(1),
             Some(("long", answer)) => parameters.long = answer == "yes",
             Some(("ram", address)) => parameters.guest.ram = address.parse().unwrap_or(0),
+            Some(("disk", file)) => {
+                let (address, bytes) = file.split_once(' ').unwrap_or((file, ""));
+                parameters.guest.disk = (address.parse().unwrap_or(0), bytes.parse().unwrap_or(0));
+            }
+            Some(("tamper", what)) => parameters.guest.tamper = Some(what),
             Some((name, value)) => realm_parameter(&mut parameters.guest.config, name, value),
             None => {}
         }
@@ -184,7 +195,7 @@ fn read() -> Parameters {
 }
 
 /// A field of RmiRealmParams; the lines of a [`Step`] are not among them.
-fn realm_parameter(config: &mut Config, name: &str, value: &str) {
+pub fn realm_parameter(config: &mut Config, name: &str, value: &str) {
     let byte = value.parse().unwrap_or(0);
     match name {
         "flags" => config.flags = value.parse().unwrap_or(0),

@@ -4,6 +4,7 @@
 //! Realm's own pages are out of a device's reach, its bounce buffers (virtio 1.2, 2.7, 4.2, 5.2).
 
 use super::memory::Memory;
+use super::staged;
 use crate::check::{Check, ensure, fail};
 use crate::pool::{self, GRANULE};
 
@@ -83,15 +84,20 @@ struct Descriptor {
 }
 
 impl Disk {
-    /// A disk full of zeroes.
+    /// A disk that begins with a file that the runner has put into memory, by address and bytes. The rest of
+    /// it is zero.
     ///
     /// # Errors
     ///
-    /// If the pool is empty.
-    pub fn new(unprotected: u64) -> Check<Self> {
+    /// If the pool is empty or the file too large.
+    pub fn new(unprotected: u64, (file, bytes): (u64, u64)) -> Check<Self> {
+        ensure!(bytes <= SIZE, "{bytes} bytes are too many for the disk");
         let granules = SIZE / GRANULE;
         let content = pool::take(granules, GRANULE)?;
         pool::fill(content, granules, 0);
+        for offset in (0..bytes).step_by(8) {
+            pool::write(content + offset, staged::read(file + offset));
+        }
         Ok(Self {
             content,
             unprotected,

@@ -3,13 +3,14 @@
 //! party, which computes the Realm's measurement from the same description, know the Realm.
 
 use super::memory::Memory;
+use super::staged;
 use super::statistics::Span;
 use super::vgic::CPUS;
-use crate::check::{Check, ensure};
+use crate::check::{Check, ensure, fail};
 use crate::console::line;
-use crate::params::{Parameters, Step};
+use crate::params::{self, Guest, Parameters, Step};
 use crate::pool::GRANULE;
-use crate::realm::Realm;
+use crate::realm::{Config, Realm};
 use crate::{arch, board};
 use tests_fvp::guest::{BLOCK, RAM};
 
@@ -39,7 +40,12 @@ pub fn launch(parameters: &Parameters) -> Check<Memory> {
         "the machine has too little memory for a guest with {} MiB",
         (end - RAM) >> 20
     );
-    let mut memory = Memory::new(Realm::new(&guest.config)?, physical, end);
+    let mut config = guest.config;
+    if let Some(what) = guest.tamper {
+        line!("host: tampers with the launch: {what}");
+        tamper(guest, &mut config, what)?;
+    }
+    let mut memory = Memory::new(Realm::new(&config)?, physical, end);
     let total = guest.steps().map(|step| match step {
         Step::Data { bytes, .. } => bytes,
         _ => 0,
@@ -77,6 +83,30 @@ pub fn launch(parameters: &Parameters) -> Check<Memory> {
     memory.fold()?;
     memory.realm.activate()?;
     Ok(memory)
+}
+
+/// What a malicious Host may do: `page IPA` flips a bit of a file before it is loaded, `NAME VALUE` changes a
+/// parameter of the Realm.
+fn tamper(guest: &Guest, config: &mut Config, what: &str) -> Check {
+    let (name, value) = what.split_once(' ').unwrap_or((what, ""));
+    if name != "page" {
+        params::realm_parameter(config, name, value);
+        return Ok(());
+    }
+    let wanted: u64 = value.parse().map_err(|_| "no such page")?;
+    for step in guest.steps() {
+        if let Step::Data {
+            ipa,
+            address,
+            bytes,
+        } = step
+            && (ipa..ipa + bytes).contains(&wanted)
+        {
+            staged::flip(address + (wanted - ipa));
+            return Ok(());
+        }
+    }
+    fail!("nothing is loaded at {wanted:#x}")
 }
 
 /// Lines now and then while the Host loads and the monitor measures.

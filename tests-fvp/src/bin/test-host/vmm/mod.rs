@@ -5,6 +5,7 @@
 mod disk;
 mod launch;
 mod memory;
+mod staged;
 mod statistics;
 mod uart;
 mod vcpu;
@@ -15,7 +16,7 @@ use crate::console::line;
 use crate::params::Parameters;
 use crate::pool;
 use crate::rec::Rec;
-use crate::{arch, cpu1, rmi};
+use crate::{arch, board, console, cpu1, gic, rmi};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -29,9 +30,15 @@ use uart::Uart;
 use vcpu::Vcpu;
 use vgic::{CPUS, Gic};
 
-/// First IPA behind the distributor, behind the console, behind the disk.
+/// What stands before a line that the Host carries from the Realm to the relying party, and before
+/// one that it carries back.
+const FROM_REALM: &str = "carrier>";
+const TO_REALM: &[u8] = b"carrier< ";
+
+/// First IPA behind the distributor, the console, the port, the disk.
 const GICD_END: u64 = machine::GICD + machine::GICD_SIZE;
 const UART_END: u64 = machine::UART + machine::UART_SIZE;
+const PORT_END: u64 = machine::PORT + machine::UART_SIZE;
 const DISK_END: u64 = machine::DISK + machine::DISK_SIZE;
 
 /// The machine that the Realm sees, and the Realm.
@@ -39,6 +46,7 @@ pub struct Vm {
     memory: Mutex<Memory>,
     gic: Mutex<Gic>,
     uart: Mutex<Uart>,
+    port: Mutex<Uart>,
     disk: Mutex<Disk>,
     recs: Vec<Rec>,
     cpus: u64,
@@ -82,6 +90,8 @@ fn life(parameters: &Parameters) -> Check {
     disk.finish();
     let counts = vm.memory.into_inner().finish()?;
     vm.uart.into_inner().finish();
+    let port = vm.port.into_inner();
+    port.finish();
     ensure_eq!(pool::in_use(), 0, "granules not given back");
     let destroyed = arch::now();
     line!(
@@ -94,6 +104,10 @@ fn life(parameters: &Parameters) -> Check {
         disk.carried >> 10,
         counts.folded,
         rmi::calls()
+    );
+    line!(
+        "host: {} lines carried from the Realm to the relying party",
+        port.sent
     );
     line!("host: RMI calls: {}", rmi::calls_by_command());
     line!(
@@ -115,10 +129,14 @@ fn create(parameters: &Parameters) -> Check<Vm> {
     Ok(Vm {
         recs: memory.realm.recs.clone(),
         cpus: memory.realm.recs.len() as u64,
-        uart: Mutex::new(Uart::new(&mut memory.realm, unprotected + machine::UART)?),
+        uart: Mutex::new(Uart::console(
+            &mut memory.realm,
+            unprotected + machine::UART,
+        )?),
+        port: Mutex::new(Uart::port(FROM_REALM)?),
         memory: Mutex::new(memory),
         gic: Mutex::new(Gic::new(num_lrs)),
-        disk: Mutex::new(Disk::new(unprotected)?),
+        disk: Mutex::new(Disk::new(unprotected, parameters.guest.disk)?),
         unprotected,
         on: [AtomicBool::new(true), AtomicBool::new(false)],
         stop: AtomicBool::new(false),
@@ -129,6 +147,8 @@ fn create(parameters: &Parameters) -> Check<Vm> {
 
 /// Runs all vCPUs until the Realm is off.
 fn operate(vm: &Arc<Vm>) -> Check {
+    gic::enable_shared(board::UART_INTID);
+    console::listen();
     if vm.cpus > 1 {
         let second = vm.clone();
         cpu1::start(move || {
@@ -173,6 +193,14 @@ impl Vm {
                 let gic = self.gic.lock();
                 Some(gic.read_redistributor(address - machine::GICR, bytes, self.cpus))
             }
+            machine::PORT..PORT_END => {
+                let mut port = self.port.lock();
+                let value = port.read(address - machine::PORT);
+                self.gic
+                    .lock()
+                    .set_shared(machine::PORT_INTID, port.interrupt());
+                Some(value)
+            }
             machine::DISK..DISK_END => Some(self.disk.lock().read(address - machine::DISK)),
             _ => None,
         }
@@ -196,6 +224,13 @@ impl Vm {
                 let level = uart.interrupt();
                 self.gic.lock().set_shared(machine::UART_INTID, level);
             }
+            machine::PORT..PORT_END => {
+                let mut port = self.port.lock();
+                port.write(address - machine::PORT, value);
+                self.gic
+                    .lock()
+                    .set_shared(machine::PORT_INTID, port.interrupt());
+            }
             machine::DISK..DISK_END => {
                 let mut disk = self.disk.lock();
                 disk.write(address - machine::DISK, value, &mut self.memory.lock())?;
@@ -205,6 +240,22 @@ impl Vm {
             _ => return Ok(false),
         }
         Ok(true)
+    }
+
+    /// Carries lines of the relying party to the Realm. Returns whether there were any.
+    fn receive(&self) -> bool {
+        let mut any = false;
+        console::receive(|line| {
+            if let Some(line) = line.strip_prefix(TO_REALM) {
+                any = true;
+                let mut port = self.port.lock();
+                port.receive(line);
+                self.gic
+                    .lock()
+                    .set_shared(machine::PORT_INTID, port.interrupt());
+            }
+        });
+        any
     }
 
     /// The vCPUs, as bits, that have interrupts to take.

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! An emulated PL011 that sends to the Host's console, line by line with the Realm's name before
-//! each, and receives nothing. Its transmit FIFO is always empty.
+//! An emulated PL011. Its transmit FIFO is always empty; what the Realm sends goes to the Host's
+//! console, line by line with a name before each.
 //!
-//! The registers are a page that the Realm may read: what it reads costs no exit, which for each
-//! character sent is two of three accesses. Its writes are stage 2 permission faults, and come to
-//! the Host as accesses to emulate.
+//! The guest's console receives nothing. So its registers are a page that the Realm may read: what
+//! it reads costs no exit, which for each character sent is two of three accesses. Its writes are
+//! stage 2 permission faults, and come to the Host as accesses to emulate. The port to the relying
+//! party receives, and a read of its data register has an effect: it is not mapped.
 
 use crate::arch;
 use crate::check::Check;
-use crate::console::line;
+use crate::console::{LINE, line};
 use crate::pool;
 use crate::realm::Realm;
 use crate::rmi;
@@ -27,9 +28,11 @@ const MIS: u64 = 0x40;
 const ID: u64 = 0xFE0;
 
 /// FR: transmit FIFO empty, receive FIFO empty.
-const TXFE_RXFE: u64 = 1 << 7 | 1 << 4;
-/// IMSC, RIS, MIS: transmit interrupt, asserted by an empty FIFO.
+const TXFE: u64 = 1 << 7;
+const RXFE: u64 = 1 << 4;
+/// IMSC, RIS, MIS: transmit interrupt, asserted by an empty FIFO, and receive interrupt.
 const TX: u64 = 1 << 5;
+const RX: u64 = 1 << 4;
 /// PL011 revision 1p5.
 const ID_BYTES: [u64; 8] = [0x11, 0x10, 0x34, 0x00, 0x0D, 0xF0, 0x05, 0xB1];
 
@@ -39,40 +42,63 @@ const READ_ONLY: u64 = 1 << 6 | 6 << 2;
 /// What a Linux kernel says when it starts user space.
 const USER_SPACE: &[u8] = b"as init process";
 
+/// Bytes that wait for the Realm at most: more than the relying party sends before it gets an answer.
+const INPUT: usize = 4096;
+
 /// The device.
 pub struct Uart {
+    /// What stands before each line.
+    name: &'static str,
     /// The registers.
     page: u64,
-    imsc: u64,
-    line: Text<380>,
+    line: Text<LINE>,
+    input: Input,
+    /// Lines sent.
+    pub sent: u64,
     /// Counter ticks when the Realm said that it starts user space.
     pub user_space: Option<u64>,
 }
 
 impl Uart {
-    /// A device after reset, mapped for a Realm at an Unprotected IPA.
+    /// The guest's console after reset, mapped for a Realm at an Unprotected IPA.
     ///
     /// # Errors
     ///
     /// If the pool is empty or the monitor refuses.
-    pub fn new(realm: &mut Realm, ipa: u64) -> Check<Self> {
+    pub fn console(realm: &mut Realm, ipa: u64) -> Check<Self> {
+        let uart = Self::port("realm:")?;
+        realm.add_tables(ipa, 3)?;
+        rmi::rtt_map_unprotected(realm.rd, ipa, 3, uart.page | READ_ONLY)
+            .ok("RMI_RTT_MAP_UNPROTECTED")?;
+        Ok(uart)
+    }
+
+    /// A device after reset, of which each access has to be emulated.
+    ///
+    /// # Errors
+    ///
+    /// If the pool is empty.
+    pub fn port(name: &'static str) -> Check<Self> {
         let page = pool::take_one()?;
         pool::fill(page, 1, 0);
         let uart = Self {
+            name,
             page,
-            imsc: 0,
             line: Text::new(),
+            input: Input::new(),
+            sent: 0,
             user_space: None,
         };
-        uart.set(FR, TXFE_RXFE);
-        uart.set(RIS, TX);
         for (offset, byte) in (ID..).step_by(4).zip(ID_BYTES) {
             uart.set(offset, byte);
         }
-        realm.add_tables(ipa, 3)?;
-        rmi::rtt_map_unprotected(realm.rd, ipa, 3, page | READ_ONLY)
-            .ok("RMI_RTT_MAP_UNPROTECTED")?;
+        uart.update();
         Ok(uart)
+    }
+
+    /// A register of 32 bits.
+    fn get(&self, offset: u64) -> u64 {
+        pool::read(self.page + (offset & !7)) >> (offset % 8 * 8) & 0xFFFF_FFFF
     }
 
     /// Sets a register of 32 bits.
@@ -83,24 +109,50 @@ impl Uart {
         pool::write(address, other | (value & 0xFFFF_FFFF) << shift);
     }
 
+    /// Sets the registers that depend on the input and on the interrupt mask.
+    fn update(&self) {
+        let empty = self.input.is_empty();
+        self.set(FR, if empty { TXFE | RXFE } else { TXFE });
+        let raw = if empty { TX } else { TX | RX };
+        self.set(RIS, raw);
+        self.set(MIS, raw & self.get(IMSC));
+    }
+
+    /// A read of a register.
+    pub fn read(&mut self, offset: u64) -> u64 {
+        if offset != DR {
+            return self.get(offset & 0xFFC);
+        }
+        let byte = self.input.take();
+        self.update();
+        u64::from(byte)
+    }
+
     /// A write of a register.
     pub fn write(&mut self, offset: u64, value: u64) {
         match offset {
             DR => self.send(value as u8),
             PLAIN..PLAIN_END => self.set(offset, value),
             IMSC => {
-                self.imsc = value;
                 self.set(IMSC, value);
-                self.set(MIS, value & TX);
+                self.update();
             }
-            // ICR clears what the FIFO asserts again; DMACR has no DMA behind it.
+            // ICR clears what the FIFOs assert again; DMACR has no DMA behind it.
             _ => {}
         }
     }
 
+    /// A line for the Realm.
+    pub fn receive(&mut self, line: &[u8]) {
+        for byte in line.iter().chain(b"\n") {
+            self.input.put(*byte);
+        }
+        self.update();
+    }
+
     /// Whether the interrupt is asserted.
     pub fn interrupt(&self) -> bool {
-        self.imsc & TX != 0
+        self.get(MIS) != 0
     }
 
     fn send(&mut self, byte: u8) {
@@ -128,10 +180,51 @@ impl Uart {
     fn end_line(&mut self) {
         let text = core::mem::take(&mut self.line);
         let bytes = text.as_bytes();
-        line!("realm: {}", core::str::from_utf8(bytes).unwrap_or(""));
+        let text = core::str::from_utf8(bytes).unwrap_or("");
+        line!("{} {text}", self.name);
+        self.sent += 1;
         let mut windows = bytes.windows(USER_SPACE.len());
         if self.user_space.is_none() && windows.any(|part| part == USER_SPACE) {
             self.user_space = Some(arch::now());
         }
+    }
+}
+
+/// Bytes that wait for the Realm, first in, first out. What does not fit is lost.
+struct Input {
+    bytes: [u8; INPUT],
+    first: usize,
+    count: usize,
+}
+
+impl Input {
+    const fn new() -> Self {
+        Self {
+            bytes: [0; INPUT],
+            first: 0,
+            count: 0,
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    fn put(&mut self, byte: u8) {
+        if self.count < INPUT {
+            self.bytes[(self.first + self.count) % INPUT] = byte;
+            self.count += 1;
+        }
+    }
+
+    /// The next byte, 0 if there is none.
+    fn take(&mut self) -> u8 {
+        if self.is_empty() {
+            return 0;
+        }
+        let byte = self.bytes[self.first];
+        self.first = (self.first + 1) % INPUT;
+        self.count -= 1;
+        byte
     }
 }

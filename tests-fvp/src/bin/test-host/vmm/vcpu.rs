@@ -87,6 +87,10 @@ impl<'a> Vcpu<'a> {
             // First what has come, then the look at what it may mean. An SGI from here on makes
             // the entry exit at once.
             let _ = gic::taken();
+            // The first CPU gets the interrupt of the UART.
+            if self.cpu == 0 && self.vm.receive() {
+                self.kick_others(self.vm.wanting());
+            }
             if self.vm.stop.load(Ordering::Acquire) {
                 return Ok(());
             }
