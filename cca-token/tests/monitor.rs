@@ -76,7 +76,7 @@ fn the_monitors(hash: &impl Hash, params: &rim::RealmParams, steps: &[Step]) -> 
             }
             Step::Data(ipa, content) => {
                 let (flags, content) = match content {
-                    Some(content) => (1, Measurement::of(hash, algorithm, &[content])),
+                    Some(content) => (1, Measurement::of(hash, algorithm, content)),
                     None => (0, Measurement::ZERO),
                 };
                 rmm_attest::rim::data_create(hash, algorithm, &rim, *ipa, flags, &content)

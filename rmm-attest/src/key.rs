@@ -3,6 +3,7 @@
 
 use crate::Hash;
 use crate::ecdsa::{self, Bytes, SIZE};
+use crate::hash::{Part, Sha256, digest};
 use p384::elliptic_curve::PrimeField;
 use p384::elliptic_curve::zeroize::{Zeroize, ZeroizeOnDrop};
 use p384::{PublicKey, Scalar};
@@ -116,6 +117,6 @@ impl RealmPublicKey {
     /// SHA-256 of the COSE_Key.
     #[must_use]
     pub fn hash(&self, hash: &impl Hash) -> [u8; 32] {
-        hash.sha256(&[self.cose_key()])
+        hash.hashing(|hasher| digest(hasher, Sha256, &[Part::Bytes(self.cose_key())]))
     }
 }

@@ -28,7 +28,7 @@ pub mod rim;
 mod token;
 
 pub use claims::{Form, RealmClaims};
-pub use hash::{Hash, SoftHash};
+pub use hash::{Compress, Hash, Hasher, KnownBlock, SoftHash};
 pub use key::{
     InvalidKey, PRIVATE_KEY_SIZE, PUBLIC_POINT_SIZE, RealmAttestationKey, RealmPublicKey,
 };

@@ -2,6 +2,7 @@
 //! The value of a measurement.
 
 use crate::Hash;
+use crate::hash::{Part, Sha256, Sha512, digest};
 use rmm_abi::rmi::HashAlgorithm;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
@@ -17,18 +18,23 @@ impl Measurement {
     /// The initial value of a REM, and the hash of content that is not measured.
     pub const ZERO: Self = Self([0; 64]);
 
-    /// Hashes the concatenated parts with the algorithm of a Realm.
+    /// Hashes bytes with the algorithm of a Realm.
     #[must_use]
-    pub fn of(hash: &impl Hash, algorithm: HashAlgorithm, parts: &[&[u8]]) -> Self {
-        match algorithm {
+    pub fn of(hash: &impl Hash, algorithm: HashAlgorithm, bytes: &[u8]) -> Self {
+        Self::of_parts(hash, algorithm, &[Part::Bytes(bytes)])
+    }
+
+    /// As [`Measurement::of`], for the concatenated parts.
+    pub(crate) fn of_parts(hash: &impl Hash, algorithm: HashAlgorithm, parts: &[Part<'_>]) -> Self {
+        hash.hashing(|hasher| match algorithm {
             HashAlgorithm::Sha256 => {
                 let mut value = Self::ZERO;
                 let (low, _) = value.0.split_at_mut(digest_size(algorithm));
-                low.copy_from_slice(&hash.sha256(parts));
+                low.copy_from_slice(&digest(hasher, Sha256, parts));
                 value
             }
-            HashAlgorithm::Sha512 => Self(hash.sha512(parts)),
-        }
+            HashAlgorithm::Sha512 => Self(digest(hasher, Sha512, parts)),
+        })
     }
 
     /// The digest: the first 32 bytes for SHA-256, all 64 for SHA-512.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Realm Extensible Measurements (specification A7.1.2, B3.42).
 
+use crate::hash::Part;
 use crate::{Hash, Measurement};
 use rmm_abi::rmi::HashAlgorithm;
 
@@ -15,5 +16,6 @@ pub fn extend(
     rem: &Measurement,
     value: &[u8],
 ) -> Measurement {
-    Measurement::of(hash, algorithm, &[rem.digest(algorithm), value])
+    let parts = [rem.digest(algorithm), value].map(Part::Bytes);
+    Measurement::of_parts(hash, algorithm, &parts)
 }

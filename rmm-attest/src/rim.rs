@@ -4,22 +4,17 @@
 //! The first value is the hash of the Realm parameters. Every later step hashes a 256-byte descriptor
 //! of the step, which contains the old RIM, so the order of steps counts.
 
+use crate::hash::Part::{Bytes, Zeroes};
 use crate::{Hash, Measurement};
 use core::mem::{offset_of, size_of};
+use rmm_abi::GRANULE_SIZE;
 use rmm_abi::rmi::{HashAlgorithm, RealmParams, RecCreateFlags, RecParams};
 use zerocopy::{Immutable, IntoBytes, KnownLayout};
 
-/// Zeroes for the gaps of a measured page.
-static ZEROES: [u8; 1024] = [0; 1024];
-
-/// `N` bytes of zero, at most 1024.
-fn zeroes<const N: usize>() -> &'static [u8] {
-    const { assert!(N <= ZEROES.len()) };
-    ZEROES.split_at(N).0
-}
-
 /// Size of a descriptor in bytes.
-const DESCRIPTOR_SIZE: u64 = 0x100;
+const DESCRIPTOR_SIZE: usize = 0x100;
+/// Half of it: one block of SHA-512, or two of SHA-256.
+const HALF: usize = DESCRIPTOR_SIZE / 2;
 
 /// The common head of the three descriptors.
 #[derive(IntoBytes, Immutable, KnownLayout)]
@@ -39,7 +34,7 @@ impl Head {
         Self {
             desc_type,
             _zero: [0; 7],
-            len: DESCRIPTOR_SIZE,
+            len: DESCRIPTOR_SIZE as u64,
             rim: *rim,
         }
     }
@@ -69,7 +64,7 @@ struct RecDescriptor {
     _zero: [u8; 0x70],
 }
 
-/// `RmmMeasurementDescriptorRipas` (specification C1.13).
+/// First half of `RmmMeasurementDescriptorRipas` (specification C1.13); the second half is zero.
 #[derive(IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 struct RipasDescriptor {
@@ -78,7 +73,7 @@ struct RipasDescriptor {
     base: u64,
     /// First IPA beyond the RTT entry.
     top: u64,
-    _zero: [u8; 0xA0],
+    _zero: [u8; 0x20],
 }
 
 const _: () = {
@@ -90,10 +85,31 @@ const _: () = {
     assert!(offset_of!(RecDescriptor, content) == 0x50);
     assert!(offset_of!(RipasDescriptor, base) == 0x50);
     assert!(offset_of!(RipasDescriptor, top) == 0x58);
-    assert!(size_of::<DataDescriptor>() == 0x100);
-    assert!(size_of::<RecDescriptor>() == 0x100);
-    assert!(size_of::<RipasDescriptor>() == 0x100);
+    assert!(size_of::<DataDescriptor>() == DESCRIPTOR_SIZE);
+    assert!(size_of::<RecDescriptor>() == DESCRIPTOR_SIZE);
+    assert!(size_of::<RipasDescriptor>() == HALF);
 };
+
+/// Hash of the descriptor that begins with `first` and is zero from there on.
+#[inline]
+fn of_descriptor(hash: &impl Hash, algorithm: HashAlgorithm, first: &[u8]) -> Measurement {
+    let parts = [Bytes(first), Zeroes(DESCRIPTOR_SIZE - first.len())];
+    Measurement::of_parts(hash, algorithm, &parts)
+}
+
+/// As [`of_descriptor`], for a whole descriptor, in whose second half all is zero but the last bytes of
+/// `content`.
+fn of_descriptor_with(
+    hash: &impl Hash,
+    algorithm: HashAlgorithm,
+    descriptor: &[u8],
+    content: &Measurement,
+) -> Measurement {
+    // Both descriptors have the first 32 bytes of the content, at least, in the first half.
+    let is_short = content.0.last_chunk() == Some(&[0; 32]);
+    let used = if is_short { HALF } else { DESCRIPTOR_SIZE };
+    of_descriptor(hash, algorithm, descriptor.split_at(used).0)
+}
 
 /// The measured part of `RmiRealmParams`; the rest of the page is measured as zero.
 #[derive(IntoBytes, Immutable, KnownLayout)]
@@ -131,14 +147,11 @@ pub fn realm_create(
         flags: params.flags,
         numbers: numbers.map(u64::from),
     };
-    let page: [&[u8]; 5] = [
-        measured.as_bytes(),
-        zeroes::<{ 1024 - size_of::<MeasuredRealmParams>() }>(),
-        zeroes::<1024>(),
-        zeroes::<1024>(),
-        zeroes::<1024>(),
+    let page = [
+        Bytes(measured.as_bytes()),
+        Zeroes(GRANULE_SIZE - size_of::<MeasuredRealmParams>()),
     ];
-    Measurement::of(hash, algorithm, &page)
+    Measurement::of_parts(hash, algorithm, &page)
 }
 
 /// RIM after RMI_DATA_CREATE (specification B4.3.1.4).
@@ -161,7 +174,7 @@ pub fn data_create(
         content: *content,
         _zero: [0; 0x60],
     };
-    Measurement::of(hash, algorithm, &[descriptor.as_bytes()])
+    of_descriptor_with(hash, algorithm, descriptor.as_bytes(), content)
 }
 
 /// RIM after RMI_REC_CREATE (specification B4.3.12.4). A REC that is not runnable does not change the
@@ -179,24 +192,23 @@ pub fn rec_create(
     const PC: usize = offset_of!(RecParams, pc);
     const GPRS: usize = offset_of!(RecParams, gprs);
     const END: usize = GPRS + 8 * 8;
-    let page: [&[u8]; 9] = [
-        params.flags.as_bytes(),
-        zeroes::<{ PC - 8 }>(),
-        params.pc.as_bytes(),
-        zeroes::<{ GPRS - PC - 8 }>(),
-        params.gprs.as_bytes(),
-        zeroes::<{ 1024 - END }>(),
-        zeroes::<1024>(),
-        zeroes::<1024>(),
-        zeroes::<1024>(),
+    let page = [
+        Bytes(params.flags.as_bytes()),
+        Zeroes(PC - 8),
+        Bytes(params.pc.as_bytes()),
+        Zeroes(GPRS - PC - 8),
+        Bytes(params.gprs.as_bytes()),
+        Zeroes(GRANULE_SIZE - END),
     ];
-    let content = Measurement::of(hash, algorithm, &page);
-    let descriptor = RecDescriptor {
-        head: Head::new(1, rim),
-        content,
-        _zero: [0; 0x70],
-    };
-    Measurement::of(hash, algorithm, &[descriptor.as_bytes()])
+    hash.hashing(|hash| {
+        let content = Measurement::of_parts(hash, algorithm, &page);
+        let descriptor = RecDescriptor {
+            head: Head::new(1, rim),
+            content,
+            _zero: [0; 0x70],
+        };
+        of_descriptor_with(hash, algorithm, descriptor.as_bytes(), &content)
+    })
 }
 
 /// RIM after one RTT entry, `[base, top)`, of an RMI_RTT_INIT_RIPAS (specification B4.3.18.4). The
@@ -213,7 +225,7 @@ pub fn init_ripas(
         head: Head::new(2, rim),
         base,
         top,
-        _zero: [0; 0xA0],
+        _zero: [0; 0x20],
     };
-    Measurement::of(hash, algorithm, &[descriptor.as_bytes()])
+    of_descriptor(hash, algorithm, descriptor.as_bytes())
 }

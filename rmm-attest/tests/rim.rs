@@ -2,8 +2,9 @@
 //! The RIM of one sequence of commands, against values computed from the specification's layouts
 //! by an independent program, and what has no influence on it.
 
+use core::cell::Cell;
 use rmm_abi::rmi::{HashAlgorithm, RealmParams, RecParams};
-use rmm_attest::{Hash, Measurement, SoftHash, rim};
+use rmm_attest::{Compress, Hash, Hasher, Measurement, SoftHash, rim};
 use zerocopy::{FromZeros, IntoBytes};
 
 /// RIM after REALM_CREATE, RTT_INIT_RIPAS, DATA_CREATE measured, DATA_CREATE unmeasured, REC_CREATE.
@@ -52,7 +53,7 @@ fn rec_params() -> RecParams {
 
 fn check_sequence(algorithm: HashAlgorithm, expected: [&str; 5]) {
     let page: [u8; 4096] = core::array::from_fn(|i| i.to_le_bytes()[0]);
-    let content = Measurement::of(&SoftHash, algorithm, &[&page]);
+    let content = Measurement::of(&SoftHash, algorithm, &page);
 
     let created = rim::realm_create(&SoftHash, algorithm, &realm_params(algorithm));
     let ripas = rim::init_ripas(&SoftHash, algorithm, &created, 0, 0x20_0000);
@@ -157,18 +158,23 @@ fn order_of_steps_counts() {
     );
 }
 
-/// Gives the length of what it is asked to hash.
-struct Length;
+/// Remembers the length of the last message, which the padding ends with.
+#[derive(Default)]
+struct Length(Cell<u64>);
 
 impl Hash for Length {
-    fn sha256(&self, parts: &[&[u8]]) -> [u8; 32] {
-        let mut value = [0; 32];
-        let length = parts.iter().map(|part| part.len()).sum::<usize>() as u64;
-        value[..8].copy_from_slice(&length.to_le_bytes());
-        value
+    fn hashing<R>(&self, work: impl FnOnce(&Hasher<'_>) -> R) -> R {
+        work(&Hasher::new(self))
+    }
+}
+
+impl Compress for Length {
+    fn sha256(&self, _: &mut [u32; 8], blocks: &[[u8; 64]]) {
+        let bits = blocks.last().and_then(|block| block.last_chunk());
+        self.0.set(u64::from_be_bytes(*bits.unwrap()) / 8);
     }
 
-    fn sha512(&self, _: &[&[u8]]) -> [u8; 64] {
+    fn sha512(&self, _: &mut [u64; 8], _: &[[u8; 128]]) {
         unreachable!("the Realm has SHA-256")
     }
 }
@@ -176,26 +182,13 @@ impl Hash for Length {
 #[test]
 fn pages_and_descriptors_have_their_size() {
     let algorithm = HashAlgorithm::Sha256;
-    let length = |value: Measurement| u64::from_le_bytes(value.0[..8].try_into().unwrap());
-    let old = Measurement::ZERO;
-    assert_eq!(
-        length(rim::realm_create(
-            &Length,
-            algorithm,
-            &realm_params(algorithm)
-        )),
-        4096
-    );
-    assert_eq!(
-        length(rim::init_ripas(&Length, algorithm, &old, 0, 0x1000)),
-        256
-    );
-    assert_eq!(
-        length(rim::data_create(&Length, algorithm, &old, 0, 0, &old)),
-        256
-    );
-    assert_eq!(
-        length(rim::rec_create(&Length, algorithm, &old, &rec_params())),
-        256
-    );
+    let (hash, old) = (Length::default(), Measurement::ZERO);
+    let _ = rim::realm_create(&hash, algorithm, &realm_params(algorithm));
+    assert_eq!(hash.0.take(), 4096);
+    let _ = rim::init_ripas(&hash, algorithm, &old, 0, 0x1000);
+    assert_eq!(hash.0.take(), 256);
+    let _ = rim::data_create(&hash, algorithm, &old, 0, 0, &old);
+    assert_eq!(hash.0.take(), 256);
+    let _ = rim::rec_create(&hash, algorithm, &old, &rec_params());
+    assert_eq!(hash.0.take(), 256);
 }

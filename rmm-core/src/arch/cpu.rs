@@ -6,6 +6,7 @@ use super::optional::Optional;
 use super::percpu::{self, CpuData};
 use super::realm::HostState;
 use super::registers::*;
+use super::sha::ShaUnit;
 use crate::boot::El3Interface;
 use crate::encoding::features::zero_block;
 use crate::encoding::space::{self, private};
@@ -28,6 +29,7 @@ pub struct ArchCpu {
     pub(super) features: &'static CpuFeatures,
     /// `BRBCR_EL2` keeps the Host's value while the monitor runs.
     pub(super) shares_branch_records: bool,
+    pub(super) sha: ShaUnit,
     /// The value must not leave this CPU: its windows exist here alone.
     not_send: PhantomData<*const ()>,
 }
@@ -41,6 +43,7 @@ impl ArchCpu {
         let cpu = Self {
             features,
             shares_branch_records: open.brbe && !el3.banks_branch_records(),
+            sha: ShaUnit::new(open),
             not_send: PhantomData,
         };
         // SAFETY: the entry code left this CPU at EL2 with E2H. No REC is entered while it boots.

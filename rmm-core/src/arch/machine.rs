@@ -10,7 +10,7 @@ use crate::machine::{
     CallEl3, CpuFeatures, EntryControls, Exception, Machine, OnCpu, RecContext, SimdState,
     SveState, Timer, TimerLines, TimerRegister, ZRegisters,
 };
-use rmm_attest::{Hash, SoftHash};
+use rmm_attest::{Hash, Hasher};
 use rmm_granule::{GRANULE_SIZE, Ipa};
 use rmm_rtt::Stage2;
 
@@ -132,11 +132,8 @@ impl Machine for ArchCpu {
 }
 
 impl Hash for ArchCpu {
-    fn sha256(&self, parts: &[&[u8]]) -> [u8; 32] {
-        SoftHash.sha256(parts)
-    }
-
-    fn sha512(&self, parts: &[&[u8]]) -> [u8; 64] {
-        SoftHash.sha512(parts)
+    #[inline]
+    fn hashing<R>(&self, work: impl FnOnce(&Hasher<'_>) -> R) -> R {
+        self.sha.hashing(work)
     }
 }

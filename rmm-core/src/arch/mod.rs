@@ -7,6 +7,7 @@
 //! * `paging`: fills the monitor's address space.
 //! * `cpu`, `machine`: `ArchCpu`, this CPU as `Memory` and as `Machine`.
 //! * `realm` and its neighbours: the world switch.
+//! * `sha`: SHA-256 and SHA-512 by the CPU's instructions.
 //! * `ns`: copies from and to Non-secure memory that survive a fault.
 //! * `el3`: calls to EL3.
 //! * `exception`, `console`: exceptions of the monitor itself, and where it reports them.
@@ -34,6 +35,7 @@ mod realm_gic;
 mod realm_pmu;
 mod realm_timers;
 mod registers;
+mod sha;
 mod simd;
 pub mod start;
 

@@ -12,6 +12,8 @@ use crate::encoding::traps::{CPTR_FP, CPTR_SME, CPTR_SVE, has_pmu};
 /// Features of this CPU that EL3 leaves open to Realm world.
 #[derive(Clone, Copy, Debug)]
 pub struct Optional {
+    /// FP/SIMD.
+    pub fp: bool,
     /// SVE.
     pub sve: bool,
     /// SME.
@@ -55,6 +57,7 @@ impl Optional {
         CPTR_EL2.set(opened);
         isb();
         let open = Self {
+            fp: is_open!(FPSR),
             sve: has_sve && is_open!(ZCR_EL2),
             // EL3 opens TPIDR2_EL0 and SVCR together, and not every EL3 survives the trap of SVCR.
             sme: has_sme && is_open!(TPIDR2_EL0) && is_open!(SVCR),

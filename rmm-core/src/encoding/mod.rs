@@ -10,6 +10,7 @@
 //! * [`stage2`]: the registers and TLBI operands of a Realm's translation.
 //! * [`traps`]: what a Realm's use of the CPU traps on; [`timers`]: its timers.
 //! * [`features`]: what ID registers say.
+//! * [`sha`]: message schedules for the SHA instructions.
 //! * [`syndrome`], [`fixup`]: how to go on after an exception.
 // Tests do not use all that `arch` does.
 #![cfg_attr(not(target_os = "none"), allow(dead_code))]
@@ -17,6 +18,7 @@
 pub mod features;
 pub mod fields;
 pub mod fixup;
+pub mod sha;
 pub mod space;
 pub mod stage1;
 pub mod stage2;

@@ -11,7 +11,7 @@ use crate::machine::{
 };
 use core::mem::MaybeUninit;
 use core::ptr::NonNull;
-use rmm_attest::{Hash, SoftHash};
+use rmm_attest::Hash;
 use rmm_granule::fake::{FakeCpuMemory, Stage2Regs};
 use rmm_granule::{GRANULE_SIZE, Ipa, Memory, NsFault, Pa};
 use rmm_rtt::Stage2;
@@ -118,15 +118,7 @@ unsafe impl Memory for FakeCpu {
     }
 }
 
-impl Hash for FakeCpu {
-    fn sha256(&self, parts: &[&[u8]]) -> [u8; 32] {
-        SoftHash.sha256(parts)
-    }
-
-    fn sha512(&self, parts: &[&[u8]]) -> [u8; 64] {
-        SoftHash.sha512(parts)
-    }
-}
+impl Hash for FakeCpu {}
 
 impl CallEl3 for FakeCpu {
     fn call_el3(&self, fid: u64, args: [u64; 4]) -> [u64; 4] {

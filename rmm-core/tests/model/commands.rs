@@ -358,7 +358,7 @@ impl Model {
         *self.granule(data).content_mut() = content;
         let realm = self.realm(rd);
         let digest = if flags & 1 != 0 {
-            Measurement::of(&SoftHash, realm.algorithm, &[&content])
+            Measurement::of(&SoftHash, realm.algorithm, &content)
         } else {
             Measurement::ZERO
         };

@@ -36,15 +36,17 @@ pub fn create<M: Machine>(
     src.read(cpu.machine, 0, &mut *content)?; // src_pas
 
     let algorithm = realm.hash_algorithm();
-    let digest = if flags & DataFlags::MEASURE.bits() != 0 {
-        Measurement::of(cpu.machine, algorithm, &[&*content])
-    } else {
-        Measurement::ZERO
-    };
+    let rim = realm.rim_mut();
+    *rim = cpu.machine.hashing(|hash| {
+        let digest = if flags & DataFlags::MEASURE.bits() != 0 {
+            Measurement::of(hash, algorithm, &*content)
+        } else {
+            Measurement::ZERO
+        };
+        rim::data_create(hash, algorithm, rim, ipa.as_u64(), flags, &digest)
+    });
     cpu.machine.publish_instructions(&content);
     slot.map_ram(content.commit());
-    let rim = realm.rim_mut();
-    *rim = rim::data_create(cpu.machine, algorithm, rim, ipa.as_u64(), flags, &digest);
     Ok(())
 }
 

@@ -34,10 +34,12 @@ pub fn init<M: Machine>(
 
     let algorithm = realm.hash_algorithm();
     let rim = realm.rim_mut();
-    let measure = |base: Ipa, top: Ipa| {
-        *rim = rim::init_ripas(cpu.machine, algorithm, rim, base.as_u64(), top.as_u64());
-    };
-    let out_top = rmm_rtt::init_ripas(start, cpu.machine, top, measure)?; // base_align, rtte_state, no_progress
+    // base_align, rtte_state, no_progress
+    let out_top = cpu.machine.hashing(|hash| {
+        rmm_rtt::init_ripas(start, cpu.machine, top, |base, top| {
+            *rim = rim::init_ripas(hash, algorithm, rim, base.as_u64(), top.as_u64());
+        })
+    })?;
     out.x1 = out_top.as_u64();
     Ok(())
 }
