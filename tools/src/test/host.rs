@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 /// What the random sequences of the model grow to in the long tests (see `rmm-core/tests/model`).
-const LONG: [(&str, &str); 2] = [("PROPTEST_CASES", "2000"), ("MODEL_STEPS", "400")];
+const LONG: [(&str, &str); 2] = [("PROPTEST_CASES", "500"), ("MODEL_STEPS", "400")];
 
 /// Runs `cargo test` for the crates that it tests by default, and shows what it prints. Returns
 /// what each crate's tests came to.
