@@ -56,7 +56,7 @@ help:
 	@echo 'make test-host    the tests that need nothing but cargo'
 	@echo 'make test-target  the tests on QEMU'
 	@echo 'make test-sweep   every system register and instruction that a Realm could try'
-	@echo 'make test-long    test with whole sweeps, longer random runs, and other machines'
+	@echo 'make test-long    test with whole sweeps, longer random runs, a tampered launch, and other machines'
 	@echo 'make test-ci      test, and the target tests on the other machines that are fast'
 	@echo 'make bench        what calls cost, in instructions; RMM=file: of another monitor'
 	@echo 'make loom         the granule lock in all interleavings of CPUs; part of test, test-host'

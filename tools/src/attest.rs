@@ -100,6 +100,14 @@ impl Attestation {
         }))
     }
 
+    /// The same relying party, with a Host that does something else.
+    pub fn with(&self, plan: Plan) -> Self {
+        Self {
+            plan,
+            ..self.clone()
+        }
+    }
+
     /// The RIM that a launch description leads to, in hexadecimal, as the relying party computes it.
     ///
     /// # Errors
@@ -150,7 +158,7 @@ impl Plan {
             Ended::Failed(why) => Err(format!("the relying party: {why}")),
         };
         let refused = |session: &Ended, tamper: Tamper| match session {
-            Ended::Refused(why) if why.starts_with(tamper.reason()) => Ok(()),
+            Ended::Refused(why) if why.starts_with(tamper.reason()) => Ok(why.clone()),
             Ended::Refused(why) => Err(format!("refused for another reason: {why}")),
             Ended::Released { .. } => {
                 Err("TAMPERING WAS NOT NOTICED, the secret was released".into())
@@ -171,8 +179,11 @@ impl Plan {
                 )
             }
             (Self::Tampered(tamper), all) => {
-                all.iter().try_for_each(|one| refused(one, tamper))?;
-                Ok(format!("{}; no secret", tamper.noticed()))
+                let mut reason = String::new();
+                for one in all {
+                    reason = refused(one, tamper)?;
+                }
+                Ok(format!("as it must be, there is no secret: {reason}"))
             }
             (_, all) => Err(format!("{} sessions: {all:?}", all.len())),
         }

@@ -121,7 +121,10 @@ pub fn main(arguments: &[String]) -> Outcome {
     let mut target = Target::default();
     target.run(&options)?;
     if let Some(guest) = guest {
-        target.guest(&options, &guest, attestation)?;
+        target.guest(&options, &guest, attestation.as_ref())?;
+        if let Some(attestation) = attestation.filter(|_| options.long) {
+            target.tampered(&options, &guest, &attestation)?;
+        }
     }
     report.add_target("", target);
     for variant in variants {

@@ -55,15 +55,6 @@ impl Tamper {
         }
     }
 
-    /// What the relying party noticed, in words.
-    pub fn noticed(self) -> &'static str {
-        match self {
-            Self::Page => "the flipped bit gave the Realm another RIM, and its token was refused",
-            Self::Param => "the parameter gave the Realm another RIM, and its token was refused",
-            Self::Token => "the token with a flipped bit was refused",
-        }
-    }
-
     /// The line that makes the test Host do it; empty if it happens to what the Host carries.
     ///
     /// # Errors

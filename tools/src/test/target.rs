@@ -3,7 +3,7 @@
 
 use super::opinion::second_opinion;
 use super::{Count, Groups};
-use crate::attest::{Attestation, Plan};
+use crate::attest::{Attestation, Plan, Tamper};
 use crate::guest::Guest;
 use crate::qemu::{Boot, Event, Options, is_crash};
 use crate::run;
@@ -13,12 +13,17 @@ use std::time::{Duration, Instant};
 /// Seconds for all boots together.
 const LIMIT: u64 = 1500;
 
-/// Seconds for the guest kernel, of which it needs a tenth on an idle machine.
-const GUEST_LIMIT: u64 = 400;
+/// Seconds for each boot of the guest kernel, of which it needs a tenth on an idle machine.
+const GUEST_LIMIT: u64 = 600;
 /// Its name as a test.
 const GUEST: &str = "guest.linux";
 /// The test that its token is verified by the second verifier.
 const SECOND_VERIFIER: &str = "guest.second_verifier";
+/// What else a Host may do than change the token, as tests.
+const TAMPERED: [(&str, Tamper); 2] = [
+    ("guest.tampered_page", Tamper::Page),
+    ("guest.tampered_param", Tamper::Param),
+];
 
 /// Results of the target tests.
 #[derive(Default)]
@@ -66,15 +71,12 @@ impl Target {
         &mut self,
         options: &Options,
         guest: &Guest,
-        attestation: Option<Attestation>,
+        attestation: Option<&Attestation>,
     ) -> Result<(), Box<dyn Error>> {
         let mut options = options.clone();
         options.timeout = GUEST_LIMIT;
         self.since = Some(Instant::now());
-        let attestation = attestation.map(|attestation| Attestation {
-            plan: Plan::FirstToken,
-            ..attestation
-        });
+        let attestation = attestation.map(|party| party.with(Plan::FirstToken));
         let report = run::guest(&mut options, guest, attestation.as_ref())?;
         self.done(GUEST, report.why.map_or(Ok(None), Err));
         if let Some(attestation) = attestation {
@@ -83,6 +85,24 @@ impl Target {
                 None => Err("there is no verified token".into()),
             };
             self.done(SECOND_VERIFIER, opinion);
+        }
+        Ok(())
+    }
+
+    /// A guest whose Host tampers with its launch: there must be no secret, for the right reason.
+    pub fn tampered(
+        &mut self,
+        options: &Options,
+        guest: &Guest,
+        attestation: &Attestation,
+    ) -> Result<(), Box<dyn Error>> {
+        for (test, tamper) in TAMPERED {
+            let mut options = options.clone();
+            options.timeout = GUEST_LIMIT;
+            self.since = Some(Instant::now());
+            let attestation = attestation.with(Plan::Tampered(tamper));
+            let report = run::guest(&mut options, guest, Some(&attestation))?;
+            self.done(test, report.why.map_or(Ok(None), Err));
         }
         Ok(())
     }
