@@ -124,7 +124,14 @@ mod phase {
     pub const READY: u8 = 4;
     /// The next step reports that there is no token.
     pub const FAILED: u8 = 5;
+    /// EL3 has got the request for a signature, and may have lost it or its answer: it has to get the
+    /// request again.
+    pub const TO_REPEAT: u8 = 6;
 }
+
+/// Unanswered attempts to get a signature after which the answer counts as lost. EL3 may hand the
+/// request to another processor, which takes milliseconds, and a Realm may try every microsecond.
+const PATIENCE: u32 = 1 << 16;
 
 /// Generation of a token for one REC. All zero: no token is in progress.
 ///
@@ -136,15 +143,16 @@ pub struct TokenContext {
     /// Ticket of the request to EL3.
     ticket: u64,
     /// Bytes of the token that the Realm has got.
-    delivered: u64,
+    delivered: u32,
+    /// Unanswered attempts to get the signature from EL3.
+    unanswered: u32,
     /// Bytes of `buffer` before the platform token.
     prefix: u16,
     /// Bytes of `buffer` that are used.
     len: u16,
     /// See [`phase`].
     phase: u8,
-    /// Unanswered attempts to get the signature from EL3.
-    unanswered: u8,
+    _zero: u8,
     signing: Signing,
     /// The token without the platform token; the signature is at its end.
     buffer: [u8; BUFFER_SIZE],
@@ -224,7 +232,7 @@ impl TokenContext {
                 }
                 Step::Failed => {}
             },
-            (phase::TO_REQUEST, _) => return Progress::ToRequest,
+            (phase::TO_REQUEST | phase::TO_REPEAT, _) => return Progress::ToRequest,
             (phase::REQUESTED, _) => return Progress::Requested,
             (phase::READY, _) => return Progress::Ready,
             _ => {}
@@ -236,7 +244,7 @@ impl TokenContext {
     /// The request for EL3, after [`Progress::ToRequest`]; else `None`. `cookie` identifies the REC.
     #[must_use]
     pub fn signature_request(&self, cookie: u64) -> Option<TokenSignRequest> {
-        if self.phase != phase::TO_REQUEST {
+        if !matches!(self.phase, phase::TO_REQUEST | phase::TO_REPEAT) {
             return None;
         }
         let mut request = TokenSignRequest::new_zeroed();
@@ -252,7 +260,7 @@ impl TokenContext {
 
     /// EL3 has got the request.
     pub fn requested(&mut self) {
-        if self.phase == phase::TO_REQUEST {
+        if matches!(self.phase, phase::TO_REQUEST | phase::TO_REPEAT) {
             self.phase = phase::REQUESTED;
         }
     }
@@ -268,17 +276,18 @@ impl TokenContext {
     pub fn unanswered(&mut self) {
         if self.phase == phase::REQUESTED {
             self.unanswered = self.unanswered.saturating_add(1);
-            if self.unanswered == u8::MAX {
+            if self.unanswered >= PATIENCE {
                 self.unanswered = 0;
-                self.phase = phase::TO_REQUEST;
+                self.phase = phase::TO_REPEAT;
             }
         }
     }
 
-    /// Takes the answer of EL3, after [`Progress::Requested`]. The answer to another request changes
+    /// Takes the answer of EL3, which has got the request. The answer to another request changes
     /// nothing. The next step tells whether the signature was good.
     pub fn signature(&mut self, response: &TokenSignResponse) {
-        if self.phase != phase::REQUESTED || response.ticket != self.ticket {
+        let was_requested = matches!(self.phase, phase::REQUESTED | phase::TO_REPEAT);
+        if !was_requested || response.ticket != self.ticket {
             return;
         }
         let signature = response.signature.first_chunk();
@@ -323,13 +332,16 @@ impl TokenContext {
     pub fn deliver(&mut self, attestation: &Attestation, size: usize) -> bool {
         let total: usize = self.token(attestation).iter().map(|part| part.len()).sum();
         let delivered = self.delivered().saturating_add(size);
-        let is_last = delivered >= total;
-        if is_last {
-            self.end();
-        } else {
-            self.delivered = delivered as u64;
+        match u32::try_from(delivered) {
+            Ok(bytes) if delivered < total => {
+                self.delivered = bytes;
+                false
+            }
+            _ => {
+                self.end();
+                true
+            }
         }
-        is_last
     }
 
     fn delivered(&self) -> usize {

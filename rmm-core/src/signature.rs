@@ -5,12 +5,17 @@
 //! response to any request, so one for another REC goes to a mailbox, where that REC finds it. Each
 //! request has a ticket of its own: the response to a request whose token was dropped fits no other
 //! token, and is overwritten in the mailbox some day.
+//!
+//! EL3 may have room for a single request, and keeps it until its response is pulled. The REC that
+//! pushed it may never come back: its Realm has begun another token, or the Host has destroyed it. So
+//! a REC that finds no room pulls, too.
 
 use crate::el3::SharedPage;
-use crate::machine::Machine;
+use crate::machine::{CallEl3, Machine};
 use crate::monitor::ThisCpu;
 use core::sync::atomic::{AtomicU64, Ordering};
-use rmm_abi::el3::{TOKEN_SIGN_PULL, TOKEN_SIGN_PUSH, TokenSignResponse, error, fid};
+use rmm_abi::el3::{TOKEN_SIGN_PULL, TOKEN_SIGN_PUSH, error, fid};
+use rmm_abi::el3::{TokenSignRequest, TokenSignResponse};
 use rmm_attest::TokenContext;
 use rmm_granule::GRANULE_SIZE;
 use rmm_rsi::TokenStep;
@@ -19,7 +24,7 @@ use zerocopy::{FromZeros, IntoBytes};
 
 /// Responses that wait for their RECs. If there are more, the oldest is lost, and its REC repeats the
 /// request.
-const MAILBOX_SIZE: usize = 4;
+const MAILBOX_SIZE: usize = 16;
 
 /// What all CPUs share for signatures by EL3.
 pub struct Signatures {
@@ -57,13 +62,34 @@ impl Signatures {
 }
 
 impl Exchange {
-    fn push(&mut self, response: &TokenSignResponse) {
+    /// Pushes a request.
+    fn push(&mut self, machine: &impl CallEl3, request: &TokenSignRequest) -> Result<(), i64> {
+        self.page.write(request.as_bytes());
+        let size = size_of_val(request) as u64;
+        let args = [TOKEN_SIGN_PUSH, self.page.pa(), size, 0];
+        self.page
+            .call(machine, fid::RMM_EL3_TOKEN_SIGN, args)
+            .map(|_| ())
+    }
+
+    /// Pulls a response.
+    fn pull(&mut self, machine: &impl CallEl3) -> Result<TokenSignResponse, i64> {
+        let args = [TOKEN_SIGN_PULL, self.page.pa(), GRANULE_SIZE as u64, 0];
+        self.page.call(machine, fid::RMM_EL3_TOKEN_SIGN, args)?;
+        let mut response = TokenSignResponse::new_zeroed();
+        self.page.read(response.as_mut_bytes());
+        Ok(response)
+    }
+
+    /// Puts a response into the mailbox.
+    fn keep(&mut self, response: &TokenSignResponse) {
         if let Some(place) = self.mailbox.get_mut(self.next) {
             *place = *response;
         }
         self.next = (self.next + 1) % MAILBOX_SIZE;
     }
 
+    /// Takes the response with this ticket out of the mailbox.
     fn take(&mut self, ticket: u64) -> Option<TokenSignResponse> {
         let place = self
             .mailbox
@@ -75,45 +101,39 @@ impl Exchange {
     }
 }
 
-/// Does what the token of the REC at `cookie` needs from EL3 next: to push its request, or to pull
-/// the signature.
+/// Does what the token of a REC needs from EL3 next: to push its request, or to pull the signature.
+/// No other REC has the same `cookie`.
 pub fn step<M: Machine>(cpu: &ThisCpu<'_, M>, cookie: u64, token: &mut TokenContext) -> TokenStep {
     // Another CPU has the page: the Realm tries again, rather than wait with interrupts masked.
     let Some(mut exchange) = cpu.monitor.signatures.exchange.try_lock() else {
         return TokenStep::Waiting;
     };
-    let page = exchange.page.pa();
-    if let Some(request) = token.signature_request(cookie) {
-        exchange.page.write(request.as_bytes());
-        let args = [TOKEN_SIGN_PUSH, page, size_of_val(&request) as u64, 0];
-        return match exchange
-            .page
-            .call(cpu.machine, fid::RMM_EL3_TOKEN_SIGN, args)
-        {
-            Ok(_) => {
-                token.requested();
-                TokenStep::Working
-            }
-            Err(error::AGAIN) => TokenStep::Waiting,
-            Err(_) => fail(token),
-        };
-    }
     if let Some(response) = exchange.take(token.ticket()) {
         token.signature(&response);
         return TokenStep::Working;
     }
-    let args = [TOKEN_SIGN_PULL, page, GRANULE_SIZE as u64, 0];
-    match exchange
-        .page
-        .call(cpu.machine, fid::RMM_EL3_TOKEN_SIGN, args)
-    {
-        Ok(_) => {
-            let mut response = TokenSignResponse::new_zeroed();
-            exchange.page.read(response.as_mut_bytes());
+    let pushed = match token.signature_request(cookie) {
+        Some(request) => exchange.push(cpu.machine, &request),
+        None => Err(error::AGAIN),
+    };
+    match pushed {
+        Ok(()) => {
+            token.requested();
+            TokenStep::Working
+        }
+        Err(error::AGAIN) => pull(cpu.machine, &mut exchange, token),
+        Err(_) => fail(token),
+    }
+}
+
+/// Pulls a response, for this token or any other.
+fn pull(machine: &impl CallEl3, exchange: &mut Exchange, token: &mut TokenContext) -> TokenStep {
+    match exchange.pull(machine) {
+        Ok(response) => {
             if response.ticket == token.ticket() {
                 token.signature(&response);
             } else {
-                exchange.push(&response);
+                exchange.keep(&response);
             }
             TokenStep::Working
         }
