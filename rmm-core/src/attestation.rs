@@ -2,6 +2,9 @@
 //! What attestation needs from EL3 (RMM-EL3 interface): key and platform token at boot, and
 //! signatures where EL3 keeps the key.
 
+#[cfg(test)]
+mod tests;
+
 use crate::boot::El3Interface;
 use crate::el3::SharedPage;
 use crate::machine::CallEl3;
@@ -15,8 +18,9 @@ use zeroize::Zeroizing;
 /// Longest platform token, in bytes.
 pub const MAX_PLATFORM_TOKEN: usize = 16 << 10;
 
-/// How often a call that EL3 answers with E_RMM_AGAIN is made at most.
-const MAX_TRIES: u32 = 10_000;
+/// How often a call that EL3 answers with E_RMM_AGAIN is made at most. EL3 may wait for another
+/// processor that makes the platform token: at a microsecond a call this is a second.
+const MAX_TRIES: u32 = 1_000_000;
 
 /// Why there is no attestation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

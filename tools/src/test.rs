@@ -8,6 +8,7 @@
 mod host;
 mod opinion;
 mod target;
+mod token;
 mod variants;
 
 use crate::Outcome;

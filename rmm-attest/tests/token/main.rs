@@ -391,3 +391,44 @@ fn answer_of_a_wrong_size_ends_the_generation() {
         assert_dropped(&context, &attestation);
     }
 }
+
+// Conformance: Signatures by EL3 lost
+#[test]
+fn request_without_answer_is_repeated() {
+    let attestation = Attestation::new(Signer::El3(key().public().clone()), &[1]);
+    let realm = Realm::new(HashAlgorithm::Sha256);
+    let (mut context, _) = begun(&attestation, &realm);
+    // No answer can be missing before there is a request.
+    for _ in 0..100_000 {
+        context.unanswered();
+    }
+    let request = context.signature_request(5).unwrap();
+    for _ in 0..2 {
+        context.requested();
+        let mut times = 0;
+        while context.signature_request(5).is_none() {
+            assert_eq!(context.step(&attestation), Progress::Requested);
+            context.unanswered();
+            times += 1;
+        }
+        assert_eq!(times, 1 << 16);
+        assert_eq!(context.step(&attestation), Progress::ToRequest);
+        assert_eq!(context.signature_request(5), Some(request));
+    }
+    // The answer to the request that was thought lost is as good, before EL3 gets it again or after.
+    for repeated in [false, true] {
+        let mut context = TokenContext::read_from_bytes(context.as_bytes()).unwrap();
+        if repeated {
+            context.requested();
+        }
+        context.signature(&response(2, &[0xEE; 96]));
+        context.signature(&response(1, &[0xDD; 96]));
+        assert_eq!(context.step(&attestation), Progress::Ready);
+        let token = read(&mut context, &attestation, 4096);
+        assert_eq!(token[token.len() - 96..], [0xDD; 96]);
+    }
+    // Another token does not inherit it.
+    context.init(&attestation, &Form::RMM_1_0, &realm.claims(), 7);
+    context.signature(&response(7, &[0xDD; 96]));
+    assert_eq!(context.step(&attestation), Progress::ToRequest);
+}

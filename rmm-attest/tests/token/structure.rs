@@ -121,6 +121,8 @@ fn check(algorithm: HashAlgorithm, platform_size: usize) {
         .unwrap();
 }
 
+// Conformance: Attestation tokens collection, sign1, realm_challenge, profile, rpv, hash_algorithm
+// Conformance: Attestation tokens public_key, rim, rems
 #[test]
 fn every_claim_is_where_the_specification_has_it() {
     for algorithm in [HashAlgorithm::Sha256, HashAlgorithm::Sha512] {

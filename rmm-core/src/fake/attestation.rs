@@ -2,13 +2,14 @@
 //! What EL3 of the fake machine does for attestation.
 
 use rmm_abi::el3::{
-    CURVE_P384, FEATURE_TOKEN_SIGN, TOKEN_SIGN_GET_PUBLIC_KEY, TOKEN_SIGN_PULL, TOKEN_SIGN_PUSH,
-    TokenSignRequest, TokenSignResponse, error, fid,
+    CURVE_P384, FEATURE_TOKEN_SIGN, HASH_ALG_SHA_384, SIGN_ALG_ECDSA_P384,
+    TOKEN_SIGN_GET_PUBLIC_KEY, TOKEN_SIGN_PULL, TOKEN_SIGN_PUSH, TokenSignRequest,
+    TokenSignResponse, Version, error, fid,
 };
 use rmm_granule::GRANULE_SIZE;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU8, Ordering};
-use zerocopy::{FromBytes, FromZeros, IntoBytes};
+use zerocopy::{FromZeros, IntoBytes};
 
 /// Signs a SHA-384 digest: r and s.
 pub type SignDigest = fn(&[u8; 48]) -> [u8; 96];
@@ -16,6 +17,8 @@ pub type SignDigest = fn(&[u8; 48]) -> [u8; 96];
 /// The keys and tokens of EL3, and how it delivers them.
 #[derive(Clone, Debug)]
 pub struct El3Attestation {
+    /// Version of the RMM-EL3 interface.
+    pub interface: Version,
     /// The private Realm attestation key as EL3 returns it; usually 48 bytes.
     pub key: Vec<u8>,
     /// The platform token.
@@ -30,15 +33,23 @@ pub struct El3Attestation {
     pub signs: Option<(SignDigest, [u8; 97])>,
     /// Requests that EL3 keeps at a time.
     pub queue: usize,
-    /// EL3 fails these functions with this status.
+    /// Responses that EL3 loses, from the first on.
+    pub loses: u32,
+    /// Size in bytes of a signature, as EL3 reports it.
+    pub signature_size: u16,
+    /// EL3 fails this function with this status.
     pub fails: Option<(u64, i64)>,
 }
+
+/// X2 of a call whose result leaves it undefined.
+const UNDEFINED: u64 = 0x5EED;
 
 impl El3Attestation {
     /// EL3 with this key, which delivers this platform token at once.
     #[must_use]
     pub fn new(key: &[u8], platform_token: &[u8]) -> Self {
         Self {
+            interface: Version::new(0, 4),
             key: key.to_vec(),
             platform_token: platform_token.to_vec(),
             piece: GRANULE_SIZE,
@@ -46,6 +57,8 @@ impl El3Attestation {
             again: 0,
             signs: None,
             queue: 4,
+            loses: 0,
+            signature_size: 96,
             fails: None,
         }
     }
@@ -80,6 +93,13 @@ impl Service {
 
     pub(super) fn attests(&self) -> bool {
         self.config.is_some()
+    }
+
+    /// Content of the shared page.
+    pub(super) fn content(&self) -> [u8; GRANULE_SIZE] {
+        let mut content = [0; GRANULE_SIZE];
+        self.read(&mut content);
+        content
     }
 
     pub(super) fn page(&self) -> &'static [AtomicU8; GRANULE_SIZE] {
@@ -134,7 +154,11 @@ impl Service {
         if index != 0 {
             return Err(error::INVAL);
         }
-        let signs = self.config()?.signs.is_some();
+        let config = self.config()?;
+        if config.interface < Version::new(0, 4) {
+            return Err(error::UNK);
+        }
+        let signs = config.signs.is_some();
         Ok([if signs { FEATURE_TOKEN_SIGN } else { 0 }, 0])
     }
 
@@ -161,16 +185,22 @@ impl Service {
         let rest = &config.platform_token[start..];
         let piece = &rest[..rest.len().min(config.piece)];
         self.write(piece);
-        let answer = [piece.len() as u64, (rest.len() - piece.len()) as u64];
+        let remaining = if config.interface < Version::new(0, 3) {
+            UNDEFINED
+        } else {
+            (rest.len() - piece.len()) as u64
+        };
+        let answer = [piece.len() as u64, remaining];
         self.delivered = start + piece.len();
         Ok(answer)
     }
 
-    fn sign(&mut self, [operation, pa, _, _]: [u64; 4]) -> Answer {
+    fn sign(&mut self, [operation, pa, size, curve]: [u64; 4]) -> Answer {
         let (sign, public) = self.config()?.signs.ok_or(error::UNK)?;
         assert_eq!(pa, PAGE);
         match operation {
             TOKEN_SIGN_GET_PUBLIC_KEY => {
+                assert_eq!((size, curve), (GRANULE_SIZE as u64, CURVE_P384));
                 self.write(&public);
                 Ok([public.len() as u64, 0])
             }
@@ -178,25 +208,33 @@ impl Service {
                 if self.queue.len() >= self.config()?.queue {
                     return Err(error::AGAIN);
                 }
-                let mut request = [0; size_of::<TokenSignRequest>()];
-                self.read(&mut request);
-                let request = TokenSignRequest::read_from_bytes(&request);
-                self.queue.extend(request);
+                let mut request = TokenSignRequest::new_zeroed();
+                assert_eq!(size, size_of_val(&request) as u64);
+                self.read(request.as_mut_bytes());
+                let algorithms = (request.sign_alg, request.hash_alg);
+                assert_eq!(algorithms, (SIGN_ALG_ECDSA_P384, HASH_ALG_SHA_384));
+                self.queue.push_back(request);
                 Ok([0, 0])
             }
             TOKEN_SIGN_PULL => {
+                assert!(size >= size_of::<TokenSignResponse>() as u64);
                 if self.queue.is_empty() {
                     return Err(error::AGAIN);
                 }
                 self.again()?;
                 let request = self.queue.pop_front().ok_or(error::AGAIN)?;
+                if let Some(config) = &mut self.config
+                    && config.loses > 0
+                {
+                    config.loses -= 1;
+                    return Err(error::AGAIN);
+                }
                 let mut response = TokenSignResponse::new_zeroed();
                 response.cookie = request.cookie;
                 response.ticket = request.ticket;
                 let digest = request.hash.first_chunk().expect("64 bytes");
-                let signature = sign(digest);
-                response.sig_len = 96;
-                response.signature[..96].copy_from_slice(&signature);
+                response.sig_len = self.config()?.signature_size;
+                response.signature[..96].copy_from_slice(&sign(digest));
                 self.write(response.as_bytes());
                 Ok([0, 0])
             }

@@ -55,6 +55,9 @@ pub(super) struct CpuLines {
     pub(super) in_use: AtomicBool,
 }
 
+/// Called for each look of a CPU at its pending interrupts; true raises its IRQ.
+type LookHook = Box<dyn FnMut(&Board, usize) -> bool + Send>;
+
 /// Memory, EL3, clock and monitor of a machine, used through [`Host`](super::Host).
 ///
 /// The drop asserts that no lock is held, that no granule still belongs to a Realm, and that every
@@ -75,6 +78,7 @@ pub struct Board {
     pub(super) is_streaming: AtomicBool,
     pub(super) scripts: Scripts,
     pub(super) lines: Vec<CpuLines>,
+    look_hook: Mutex<Option<LookHook>>,
     pool: Mutex<Pool>,
 }
 
@@ -112,7 +116,9 @@ impl Board {
                 (*bank, own)
             })
             .collect();
-        let el3 = El3Interface::new(Version::new(0, 4)).expect("a version the monitor supports");
+        let version = config.attestation.as_ref().map(|el3| el3.interface);
+        let version = version.unwrap_or(Version::new(0, 4));
+        let el3 = El3Interface::new(version).expect("a version the monitor supports");
         let memory = FakeMemory::new(&config.dram);
         let firmware = El3::new(&config.holes, config.attestation.clone());
         let mut page = firmware.shared_page();
@@ -127,6 +133,7 @@ impl Board {
             is_streaming: AtomicBool::new(false),
             scripts: Scripts::default(),
             lines: (0..config.cpus).map(|_| CpuLines::default()).collect(),
+            look_hook: Mutex::default(),
             pool: Mutex::new(Pool::new(&config)),
             config,
         })
@@ -190,6 +197,20 @@ impl Board {
     #[must_use]
     pub fn was_published(&self, content: &[u8; GRANULE_SIZE]) -> bool {
         lock(&self.published).contains(&digest(content))
+    }
+
+    /// Calls `hook` each time that a CPU looks for a pending interrupt during a long call of a
+    /// Realm, with the CPU. If it returns true, the IRQ signal of this CPU is set.
+    pub fn set_look_hook(&self, hook: impl FnMut(&Self, usize) -> bool + Send + 'static) {
+        *lock(&self.look_hook) = Some(Box::new(hook));
+    }
+
+    /// A CPU looks for a pending interrupt.
+    pub(super) fn look(&self, cpu: usize) {
+        let mut hook = lock(&self.look_hook);
+        if hook.as_mut().is_some_and(|hook| hook(self, cpu)) {
+            self.lines[cpu].irq.store(true, Ordering::SeqCst);
+        }
     }
 
     /// Puts all CPUs into streaming SVE mode, or out of it.

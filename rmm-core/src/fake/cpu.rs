@@ -136,6 +136,7 @@ impl Machine for FakeCpu {
     }
 
     fn interrupt_pending(&self) -> bool {
+        self.board.look(self.index);
         let lines = &self.board.lines[self.index];
         lines.irq.load(Ordering::SeqCst) || lines.fiq.load(Ordering::SeqCst)
     }

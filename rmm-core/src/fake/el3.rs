@@ -54,6 +54,16 @@ impl El3 {
         SharedPage::new(Pa(attestation::PAGE), service.page())
     }
 
+    /// Content of the page that EL3 shares with the monitor.
+    ///
+    /// # Panics
+    /// Never: EL3 always has the page.
+    #[must_use]
+    pub fn shared_page_content(&self) -> [u8; GRANULE_SIZE] {
+        let state = self.state();
+        state.attestation.as_ref().expect("made with it").content()
+    }
+
     /// Calls `hook` first for each call, with the function identifier and the arguments. If it
     /// returns a status, EL3 returns this status and does nothing.
     pub fn set_hook(&self, hook: impl FnMut(u64, [u64; 4]) -> Option<i64> + Send + 'static) {

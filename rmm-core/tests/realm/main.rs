@@ -4,7 +4,11 @@
 //! A Realm is a script ([`RealmCpu`](rmm_core::fake::RealmCpu)). The script asserts what the Realm
 //! finds, the test asserts what the Host sees. A test fails if a script has not ended.
 
+#[path = "../support/attested.rs"]
+mod attested;
+
 mod aborts;
+mod attestation;
 mod exceptions;
 mod faults;
 mod gic;

@@ -4,9 +4,13 @@
 //! A watchdog ends a test that deadlocks.
 #![allow(clippy::cast_possible_truncation, reason = "64-bit build machine")]
 
+#[path = "../support/attested.rs"]
+mod attested;
+
 mod hammer;
 mod races;
 mod rounds;
+mod tokens;
 
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;

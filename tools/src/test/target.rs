@@ -2,6 +2,7 @@
 //! The tests on QEMU.
 
 use super::opinion::second_opinion;
+use super::token::{self, RelyingParty};
 use super::{Count, Groups};
 use crate::attest::{Attestation, Plan, Tamper};
 use crate::guest::Guest;
@@ -36,6 +37,8 @@ pub struct Target {
     since: Option<Instant>,
     /// The last test that was started.
     last: Option<String>,
+    /// Judges the tokens that it prints.
+    party: RelyingParty,
 }
 
 impl Target {
@@ -162,6 +165,11 @@ impl Target {
             self.current = Some(name.to_owned());
             self.since = Some(Instant::now());
             self.last = Some(name.to_owned());
+            self.party = RelyingParty::default();
+            return false;
+        }
+        if let Some(line) = line.strip_prefix(token::PREFIX) {
+            self.party.line(line);
             return false;
         }
         println!("{line}");
@@ -171,7 +179,10 @@ impl Target {
         });
         match result {
             Some((test, "ok")) => {
-                self.count(&test).passed += 1;
+                match self.party.finish() {
+                    None => self.count(&test).passed += 1,
+                    Some(why) => self.fail(&test, &why),
+                }
                 self.current = None;
             }
             Some((test, result)) if result.starts_with("skipped: ") => {
@@ -237,5 +248,25 @@ mod tests {
         assert_eq!(target.skipped, ["rtt.three: why"]);
         assert_eq!(target.last.as_deref(), Some("rtt.three"));
         assert_eq!(target.current, None);
+    }
+
+    #[test]
+    fn a_test_whose_token_is_refused_has_failed() {
+        let mut target = Target::default();
+        for line in [
+            "start rsi.one",
+            "token begin",
+            "token end",
+            "rsi.one ... ok",
+            "start rsi.two",
+            "rsi.two ... ok",
+        ] {
+            target.line(line);
+        }
+        assert_eq!(
+            target.groups["rsi"].to_string(),
+            "1 passed, 1 failed, 0 skipped"
+        );
+        assert_eq!(target.failures, ["rsi.one: not four REMs"]);
     }
 }
