@@ -81,8 +81,17 @@ impl Exchange {
         Ok(response)
     }
 
-    /// Puts a response into the mailbox.
+    /// Puts a response into the mailbox. A REC waits for one response at most: an older one for it goes,
+    /// so that a REC which begins token after token takes no place from the others.
     fn keep(&mut self, response: &TokenSignResponse) {
+        let older = self
+            .mailbox
+            .iter_mut()
+            .find(|kept| kept.ticket != 0 && kept.cookie == response.cookie);
+        if let Some(place) = older {
+            *place = *response;
+            return;
+        }
         if let Some(place) = self.mailbox.get_mut(self.next) {
             *place = *response;
         }
@@ -148,4 +157,34 @@ fn pull(machine: &impl CallEl3, exchange: &mut Exchange, token: &mut TokenContex
 fn fail(token: &mut TokenContext) -> TokenStep {
     token.end();
     TokenStep::Failed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::sync::atomic::AtomicU8;
+    use rmm_granule::Pa;
+
+    fn response(cookie: u64, ticket: u64) -> TokenSignResponse {
+        TokenSignResponse {
+            cookie,
+            ticket,
+            ..TokenSignResponse::new_zeroed()
+        }
+    }
+
+    #[test]
+    fn a_rec_has_one_place_in_the_mailbox() {
+        static PAGE: [AtomicU8; GRANULE_SIZE] = [const { AtomicU8::new(0) }; GRANULE_SIZE];
+        let signatures = Signatures::new(SharedPage::new(Pa(0), &PAGE));
+        let mut exchange = signatures.exchange.lock();
+        exchange.keep(&response(0xA000, 1));
+        for ticket in 2..100 {
+            exchange.keep(&response(0xB000, ticket));
+        }
+        assert_eq!(exchange.take(1), Some(response(0xA000, 1)));
+        assert_eq!(exchange.take(1), None);
+        assert_eq!(exchange.take(98), None);
+        assert_eq!(exchange.take(99), Some(response(0xB000, 99)));
+    }
 }

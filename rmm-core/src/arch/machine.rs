@@ -10,6 +10,7 @@ use crate::machine::{
     CallEl3, CpuFeatures, EntryControls, Exception, Machine, OnCpu, RecContext, SimdState,
     SveState, Timer, TimerLines, TimerRegister, ZRegisters,
 };
+use core::arch::asm;
 use rmm_attest::{Hash, Hasher};
 use rmm_granule::{GRANULE_SIZE, Ipa};
 use rmm_rtt::Stage2;
@@ -31,6 +32,11 @@ impl Machine for ArchCpu {
     #[inline]
     fn features(&self) -> &CpuFeatures {
         self.features
+    }
+
+    fn begin_independent_timing(&self) {
+        // SAFETY: sets PSTATE.DIT, which every CPU with RME has and which changes no result.
+        unsafe { asm!(".arch armv8.4-a", "msr dit, #1", "isb", options(nostack)) };
     }
 
     fn interrupt_pending(&self) -> bool {

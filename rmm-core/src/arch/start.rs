@@ -12,7 +12,7 @@ use crate::boot::{BootError, ColdBoot, El3Interface, Extent, Layout, Manifest, P
 use crate::el3::SharedPage;
 use crate::encoding::features::keeps;
 use crate::encoding::space::STACK_PAGES;
-use crate::machine::CpuFeatures;
+use crate::machine::{CpuFeatures, Machine};
 use crate::monitor::Monitor;
 use crate::rmi;
 use core::convert::Infallible;
@@ -130,6 +130,7 @@ fn fetch_attestation(
 ) -> &'static Attestation<'static> {
     static ATTESTATION: Once<Attestation<'static>> = Once::new();
     static PLATFORM_TOKEN: Mutex<[u8; MAX_PLATFORM_TOKEN]> = Mutex::new([0; MAX_PLATFORM_TOKEN]);
+    cpu.begin_independent_timing();
     ATTESTATION.call_once(|| {
         let memory = MutexGuard::leak(PLATFORM_TOKEN.lock());
         attestation::fetch(cpu, el3, page, memory).unwrap_or_else(|why| {
@@ -163,8 +164,8 @@ fn find_layout(
         let [status, base, ..] = el3::call(fid::RMM_RESERVE_MEMORY, call);
         if status.cast_signed() == el3_error::OK {
             return plan
-                .in_reservation(Pa(base))
-                .ok_or(BootError::Other("EL3 reserved memory that is not aligned"));
+                .in_reservation(Pa(base), board, args, image.base)
+                .ok_or(BootError::Other("EL3 reserved memory that does not fit"));
         }
         if status.cast_signed() != el3_error::UNK {
             // EL3 has the service, and may keep part of the region for it.

@@ -95,12 +95,22 @@ impl Plan {
         TABLE_BLOCK.trailing_zeros()
     }
 
-    /// The layout in memory that EL3 reserved at `base`; `None` if EL3 broke the alignment, or the
-    /// monitor cannot map the memory.
+    /// The layout in memory that EL3 reserved at `base`; `None` if EL3 broke the alignment, if the
+    /// monitor cannot map the memory, or if it is the monitor's already.
     #[must_use]
-    pub fn in_reservation(&self, base: Pa) -> Option<Layout> {
+    pub fn in_reservation(
+        &self,
+        base: Pa,
+        board: &Board,
+        boot: &ColdBoot,
+        image: Pa,
+    ) -> Option<Layout> {
         let end = base.checked_add(self.reservation())?;
-        let usable = base.is_aligned_to(TABLE_BLOCK) && end.0 <= UNREACHABLE;
+        let overlaps = |from: Pa, size| from.0 < end.0 && base.0 < from.0.saturating_add(size);
+        let usable = base.is_aligned_to(TABLE_BLOCK)
+            && end.0 <= UNREACHABLE
+            && !overlaps(image, board.payload_size)
+            && !overlaps(boot.shared_buffer, GRANULE_SIZE as u64);
         usable.then_some(Layout {
             table: base,
             cpus: base.checked_add(self.table_size)?,

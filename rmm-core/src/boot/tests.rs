@@ -471,14 +471,19 @@ fn fvp_plan() {
     assert_eq!(plan.table_size, 0x20_0000);
     assert_eq!(plan.reservation(), 0x20_0000 + 8 * 0xC000);
     assert_eq!(1u64 << plan.reservation_alignment(), 0x20_0000);
+    let reserved = |base| plan.in_reservation(Pa(base), &FVP, &boot, image.base);
     assert_eq!(
-        plan.in_reservation(Pa(0xFF80_0000)),
+        reserved(0xFF80_0000),
         Some(Layout {
             table: Pa(0xFF80_0000),
             cpus: Pa(0xFFA0_0000)
         })
     );
-    assert_eq!(plan.in_reservation(Pa(0xFF80_1000)), None);
+    assert_eq!(reserved(0xFF80_1000), None, "not aligned");
+    assert_eq!(reserved(0xFDC0_0000), None, "the image");
+    assert_eq!(reserved(0xFDA0_0000), None, "ends in the image");
+    assert_eq!(reserved(0xFFA0_0000), None, "the shared buffer");
+    assert_eq!(reserved(0xFFFF_FFE0_0000), None, "ends beyond reach");
     let layout = plan.in_region(FVP.payload_size, &boot, image).unwrap();
     assert_eq!((layout.cpus.0, layout.table.0), (0xFDC4_1000, 0xFDE0_0000));
 

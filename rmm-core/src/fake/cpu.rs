@@ -135,6 +135,8 @@ impl Machine for FakeCpu {
         &self.board.config.features
     }
 
+    fn begin_independent_timing(&self) {}
+
     fn interrupt_pending(&self) -> bool {
         self.board.look(self.index);
         let lines = &self.board.lines[self.index];

@@ -35,6 +35,10 @@ pub trait Machine: Memory + Hash + CallEl3 {
     /// What all CPUs of this machine have in common. Constant after boot.
     fn features(&self) -> &CpuFeatures;
 
+    /// Makes the time of the instructions that follow independent of the data they work on, as far as
+    /// the architecture promises it (FEAT_DIT), until the CPU leaves the monitor.
+    fn begin_independent_timing(&self);
+
     /// Whether a physical interrupt, which the Host waits for, is pending on this CPU.
     fn interrupt_pending(&self) -> bool;
 

@@ -136,6 +136,8 @@ impl<M: Machine> Context for RsiContext<'_, M> {
     fn token_step(&mut self) -> TokenStep {
         let monitor = self.cpu.monitor;
         let mut token = self.token.token();
+        // The Realm chooses PSTATE.DIT for itself, and must not choose it for the key of the platform.
+        self.cpu.machine.begin_independent_timing();
         match token.step(monitor.attestation) {
             Progress::Working => TokenStep::Working,
             Progress::Ready => TokenStep::Ready,
