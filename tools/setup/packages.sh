@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
 # Debian packages: QEMU, the C compilers, fiptool. QEMU=path and TFA=folder
-# leave out what they replace. `packages.sh cc`: the C compiler alone.
+# leave out what they replace. `packages.sh cc`: the C compiler alone;
+# `packages.sh cross`: also what links static programs for arm64.
 
 # shellcheck source=tools/setup/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -20,12 +21,21 @@ want() { # NAME PACKAGE...
 # Cargo links the tools of the build machine with it.
 command -v cc >/dev/null || want cc gcc libc6-dev
 
-if [ "${1:-}" != cc ]; then
+want_cross() {
+    command -v aarch64-linux-gnu-gcc >/dev/null || want aarch64-linux-gnu-gcc gcc-aarch64-linux-gnu
+}
+
+if [ "${1:-}" = cross ]; then
+    want_cross
+    # The compiler prints the path of a library that it has, and the name of another.
+    [ -f "$(aarch64-linux-gnu-gcc -print-file-name=libc.a 2>/dev/null)" ] ||
+        want 'the C library for arm64' libc6-dev-arm64-cross
+elif [ "${1:-}" != cc ]; then
     fiptool_ok() { command -v fiptool >/dev/null && [[ $(fiptool help create 2>&1) == *--rmm-fw* ]]; }
     fiptool_ok || want fiptool arm-trusted-firmware-tools
 
     if [ -z "${TFA:-}" ] && ! "$ROOT/tools/setup/tfa.sh" --check; then
-        command -v aarch64-linux-gnu-gcc >/dev/null || want aarch64-linux-gnu-gcc gcc-aarch64-linux-gnu
+        want_cross
         xz_wanted=1
     fi
     "$ROOT/tools/setup/guest.sh" --check || xz_wanted=1

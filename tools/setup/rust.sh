@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# The pinned Rust with core and alloc for the monitor's target. The toolchain's
-# distributor has the target ready-made; where it cannot be reached, the same
+# The pinned Rust with core and alloc for the monitor's target; `rust.sh guest`:
+# with std for a target of static programs for the guest. The toolchain's
+# distributor has the targets ready-made; where it cannot be reached, the same
 # version's library sources from Debian are compiled with the pinned compiler.
 
 # shellcheck source=tools/setup/lib.sh
@@ -35,29 +36,51 @@ fi
 release=$(cut -d' ' -f2 <<<"$release")
 [ "$release" = "$pinned" ] || die "Rust $pinned is needed (rust-toolchain.toml), and rustc here is $release: install rustup."
 
-libdir=$(rustc --print target-libdir --target "$RUST_TARGET")
-stamp=$libdir/.built-from-source
+# The target that rustup downloads, the one that is built otherwise, what of the
+# library, and the crates that show that it is there.
+if [ "${1:-}" = guest ]; then
+    # The one brings its C library along, the other takes Debian's.
+    downloaded=aarch64-unknown-linux-musl built=aarch64-unknown-linux-gnu
+    std=std,panic_abort features=
+    crates=(std)
+else
+    downloaded=$RUST_TARGET built=$RUST_TARGET
+    std=core,alloc,compiler_builtins features=compiler-builtins-mem
+    crates=(core alloc compiler_builtins)
+fi
 
+libdir() { rustc --print target-libdir --target "$1"; }
+
+# complete TARGET
 complete() {
-    local c
-    for c in core alloc compiler_builtins; do
-        compgen -G "$libdir/lib$c-*.rlib" >/dev/null || return 1
+    local c dir stamp
+    dir=$(libdir "$1")
+    stamp=$dir/.built-from-source
+    for c in "${crates[@]}"; do
+        compgen -G "$dir/lib$c-*.rlib" >/dev/null || return 1
     done
     # Libraries built here serve only the compiler that built them.
     [ ! -f "$stamp" ] || [ "$(cat "$stamp")" = "$(rustc -vV)" ]
 }
 
-complete && exit 0
+complete "$downloaded" && exit 0
+libdir=$(libdir "$built")
+if [ "$built" != "$downloaded" ] && complete "$built"; then
+    "$ROOT/tools/setup/packages.sh" cross
+    exit 0
+fi
 start=$SECONDS
-[ ! -f "$stamp" ] || rm -rf "$libdir"
+[ ! -f "$libdir/.built-from-source" ] || rm -rf "$libdir"
 
-if command -v rustup >/dev/null && logged rustup-target timeout 300 rustup target add --toolchain "$pinned" "$RUST_TARGET" && complete; then
-    say "installed the Rust target $RUST_TARGET ($((SECONDS - start)) s)."
+if command -v rustup >/dev/null &&
+    logged "rustup-$downloaded" timeout 300 rustup target add --toolchain "$pinned" "$downloaded" && complete "$downloaded"; then
+    say "installed the Rust target $downloaded ($((SECONDS - start)) s)."
     exit 0
 fi
 
 # --- From source ---------------------------------------------------------------
-what="the Rust target $RUST_TARGET"
+what="the Rust target $built"
+[ "$built" = "$downloaded" ] || "$ROOT/tools/setup/packages.sh" cross
 mkdir -p "$libdir" 2>/dev/null || true
 [ -w "$libdir" ] || die "$what could not be downloaded, and $libdir cannot be written: run 'make setup' as the owner of the Rust toolchain."
 command -v cc >/dev/null || die "$what cannot be built without a C compiler (gcc)."
@@ -117,19 +140,18 @@ build_std() {
         CARGO_HOME="$work/home" CARGO_TARGET_DIR="$work/target" RUSTUP_TOOLCHAIN="$pinned" \
         RUSTC="$work/rustc" RUSTC_BOOTSTRAP=1 \
         RUSTFLAGS="-C embed-bitcode=yes --remap-path-prefix=$work/sysroot/lib/rustlib/src/rust=/rustc/$commit" \
-        cargo build --release --offline --target "$RUST_TARGET" \
-        -Z build-std=core,alloc,compiler_builtins -Z build-std-features=compiler-builtins-mem \
+        cargo build --release --offline --target "$built" \
+        -Z build-std="$std" -Z build-std-features="$features" \
         --config 'source.crates-io.replace-with="library"' \
         --config "source.library.directory=\"$library/vendor\""
 }
 export -f build_std
-export work pinned commit library RUST_TARGET
+export work pinned commit library built std features
 logged rust-build bash -euc build_std ||
     die "$what could not be built (${LOG#"$ROOT"/}/rust-build.log)."
-for c in core alloc compiler_builtins; do
-    cp "$work/target/$RUST_TARGET/release/deps/lib$c"-*.rlib "$libdir/"
-done
-rustc -vV >"$stamp"
+rm "$work/target/$built/release/deps/libsysroot_probe"*
+cp "$work/target/$built/release/deps/"lib*.rlib "$libdir/"
+rustc -vV >"$libdir/.built-from-source"
 rm -rf "$work"
-complete || die "$what was built but is not complete."
+complete "$built" || die "$what was built but is not complete."
 say "built $what from Debian's $(basename "$deb") ($((SECONDS - start)) s)."
