@@ -36,7 +36,7 @@ IMAGE    := $(or $(LINUX),$(GUEST)/Image)
 RAMDISK  := $(or $(INITRD),$(if $(LINUX),,build/guest/initrd))
 OWN      := $(LINUX)$(INITRD)
 PARTY    := --relying-party $(or $(CARGO_TARGET_DIR),target)/debug/cca-token \
-            --anchor guest/tfa-sample-cpak-TEST-KEY.pem
+            --anchor "$(or $(ANCHOR),guest/tfa-sample-cpak-TEST-KEY.pem)"
 ON_LINUX := --folder build/guest --linux "$(IMAGE)" --initrd "$(RAMDISK)" --cpus "$(or $(CPUS),2)" --ram "$(or $(MEM),512M)" \
             --append "$$APPEND" $(if $(OWN),,$(PARTY)) --tamper "$(TAMPER)"
 
