@@ -143,7 +143,9 @@ impl<M: Machine> Context for RsiContext<'_, M> {
             Progress::Ready => TokenStep::Ready,
             Progress::Failed => TokenStep::Failed,
             Progress::ToRequest | Progress::Requested => {
-                signature::step(self.cpu, self.head.aux_granule(0).as_u64(), &mut token)
+                // The granule of the token identifies the REC: no other REC has it.
+                let cookie = self.head.aux_granule(0).as_u64();
+                signature::step(self.cpu, cookie, &mut token)
             }
         }
     }

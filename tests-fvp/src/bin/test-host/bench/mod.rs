@@ -9,6 +9,7 @@
 mod commands;
 mod enter;
 mod realm;
+mod token;
 
 use crate::check::Check;
 use crate::console::line;
@@ -112,6 +113,7 @@ const GROUPS: &[(&str, Group)] = &[
     ("enter", enter::exits),
     ("requests", realm::requests),
     ("calls", realm::calls),
+    ("tokens", token::tokens),
 ];
 
 /// Measures everything. A group that fails is reported, and the others go on.
