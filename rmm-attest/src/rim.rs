@@ -20,9 +20,8 @@ const HALF: usize = DESCRIPTOR_SIZE / 2;
 #[derive(IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 struct Head {
-    /// 0 DATA, 1 REC, 2 RIPAS.
-    desc_type: u8,
-    _zero: [u8; 7],
+    /// 0 DATA, 1 REC, 2 RIPAS; a byte with seven bytes of zero.
+    desc_type: u64,
     /// Size of the descriptor in bytes.
     len: u64,
     /// The old RIM.
@@ -30,10 +29,9 @@ struct Head {
 }
 
 impl Head {
-    fn new(desc_type: u8, rim: &Measurement) -> Self {
+    fn new(desc_type: u64, rim: &Measurement) -> Self {
         Self {
             desc_type,
-            _zero: [0; 7],
             len: DESCRIPTOR_SIZE as u64,
             rim: *rim,
         }

@@ -98,11 +98,16 @@ pub enum Op {
     Step = 23,
     /// `smc` with X0 to X10 from 1 to 11. Value 0: X0; value 1: counter ticks that the call took.
     TimedSmc = 24,
+    /// `smc` with X0 to X10 from 1 to 11, while the vector registers hold the pattern of seed 11. Value
+    /// 0: X0; value 1: how many vector registers differ from the pattern afterwards.
+    FpSmc = 25,
+    /// As [`Op::FpSmc`], for the SVE registers.
+    SveSmc = 26,
 }
 
 impl Op {
     /// Every operation, at its number.
-    pub const ALL: [Op; 25] = [
+    pub const ALL: [Op; 27] = [
         Op::Nop,
         Op::Read,
         Op::Write,
@@ -128,6 +133,8 @@ impl Op {
         Op::Instruct,
         Op::Step,
         Op::TimedSmc,
+        Op::FpSmc,
+        Op::SveSmc,
     ];
 }
 

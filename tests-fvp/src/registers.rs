@@ -195,32 +195,41 @@ fn sve_length() -> usize {
 }
 
 impl Sve {
-    /// What a seed makes of the registers at a vector length.
-    fn pattern(seed: u64, length: usize) -> Self {
-        let mut sve = Self {
-            z: core::array::from_fn(|n| pattern(seed, n as u64)),
-            p: core::array::from_fn(|n| pattern(seed, 0x1000 + n as u64).to_le_bytes()[1]),
-        };
+    /// All zero. What is larger is filled in place: stacks are small.
+    const fn zero() -> Self {
+        Self {
+            z: [0; 32 * SVE_LONGEST / 8],
+            p: [0; 17 * SVE_LONGEST / 8],
+        }
+    }
+
+    /// Becomes what a seed makes of the registers at a vector length.
+    fn fill(&mut self, seed: u64, length: usize) {
+        for (word, n) in self.z.iter_mut().zip(0..) {
+            *word = pattern(seed, n);
+        }
+        self.p = Self::predicates(seed, length);
+    }
+
+    /// The part of [`Sve::fill`] for P0 to P15 and FFR.
+    fn predicates(seed: u64, length: usize) -> [u8; 17 * SVE_LONGEST / 8] {
+        let mut p = core::array::from_fn(|n| pattern(seed, 0x1000 + n as u64).to_le_bytes()[1]);
         // FFR has ones below zeroes: not none of them, nor all.
         let ones = 1 + (pattern(seed, 0x2000) >> 8) as usize % (length - 1);
-        for (n, byte) in sve.p.iter_mut().skip(16 * length / 8).enumerate() {
+        for (n, byte) in p.iter_mut().skip(16 * length / 8).enumerate() {
             let bits = (0..8).filter(|bit| 8 * n + bit < ones);
             *byte = bits.fold(0, |byte, bit| byte | 1 << bit);
         }
-        sve
+        p
     }
 
-    /// What the registers hold.
+    /// Becomes what the registers but FFR hold.
     ///
     /// # Safety
     ///
-    /// SVE must not trap.
-    unsafe fn read() -> Self {
-        let mut sve = Self {
-            z: [0; 32 * SVE_LONGEST / 8],
-            p: [0; 17 * SVE_LONGEST / 8],
-        };
-        // SAFETY: writes the arrays alone; P0, which FFR goes through, is loaded again.
+    /// SVE, or in streaming mode SME, must not trap.
+    unsafe fn read_without_ffr(&mut self) {
+        // SAFETY: writes the arrays alone.
         unsafe {
             asm!(
                 ".arch_extension sve",
@@ -230,14 +239,66 @@ impl Sve {
                 ".irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15",
                 "str p\\n, [{1}, #\\n, mul vl]",
                 ".endr",
-                "rdffr p0.b", "str p0, [{1}, #16, mul vl]", "ldr p0, [{1}]",
                 ".arch_extension nosve",
-                in(reg) &raw mut sve.z,
-                in(reg) &raw mut sve.p,
+                in(reg) &raw mut self.z,
+                in(reg) &raw mut self.p,
                 options(nostack),
             );
         }
-        sve
+    }
+
+    /// Becomes what the registers hold.
+    ///
+    /// # Safety
+    ///
+    /// SVE must not trap.
+    unsafe fn read(&mut self) {
+        // SAFETY: as the caller promises.
+        unsafe { self.read_without_ffr() };
+        // SAFETY: writes the array alone; P0, which FFR goes through, is loaded again.
+        unsafe {
+            asm!(
+                ".arch_extension sve",
+                "rdffr p0.b", "str p0, [{0}, #16, mul vl]", "ldr p0, [{0}]",
+                ".arch_extension nosve",
+                in(reg) &raw mut self.p,
+                options(nostack),
+            );
+        }
+    }
+
+    /// Writes the registers but FFR.
+    ///
+    /// # Safety
+    ///
+    /// SVE, or in streaming mode SME, must not trap, and the caller's code must not use it.
+    unsafe fn write_without_ffr(&self) {
+        // SAFETY: reads the arrays; the caller has no use for the registers.
+        unsafe {
+            asm!(
+                ".arch_extension sve",
+                ".irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15",
+                "ldr p\\n, [{1}, #\\n, mul vl]",
+                ".endr",
+                ".irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31",
+                "ldr z\\n, [{0}, #\\n, mul vl]",
+                ".endr",
+                ".arch_extension nosve",
+                in(reg) &raw const self.z,
+                in(reg) &raw const self.p,
+                options(nostack),
+            );
+        }
+    }
+
+    /// How many words of Z0 to Z31, and bytes of the first `predicates` of P0 to P15 and FFR, differ from
+    /// the pattern of a seed.
+    fn different(&self, seed: u64, length: usize, predicates: usize) -> u64 {
+        let z = self.z.iter().zip(0..).take(32 * length / 8);
+        let z = z.filter(|(word, n)| **word != pattern(seed, *n));
+        let wanted = Self::predicates(seed, length);
+        let p = self.p.iter().zip(&wanted).take(predicates * length / 8);
+        (z.count() + p.filter(|(a, b)| a != b).count()) as u64
     }
 }
 
@@ -246,25 +307,22 @@ impl Sve {
 /// # Safety
 ///
 /// SVE must not trap, and the caller's code must not use it.
+#[inline(never)]
 pub unsafe fn sve_set(seed: u64) {
-    let sve = Sve::pattern(seed, sve_length());
-    // SAFETY: reads the arrays; the caller has no use for the registers.
+    let mut sve = Sve::zero();
+    sve.fill(seed, sve_length());
+    // SAFETY: reads the array; the caller has no use for the registers.
     unsafe {
         asm!(
             ".arch_extension sve",
-            "ldr p0, [{1}, #16, mul vl]", "wrffr p0.b",
-            ".irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15",
-            "ldr p\\n, [{1}, #\\n, mul vl]",
-            ".endr",
-            ".irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31",
-            "ldr z\\n, [{0}, #\\n, mul vl]",
-            ".endr",
+            "ldr p0, [{0}, #16, mul vl]", "wrffr p0.b",
             ".arch_extension nosve",
-            in(reg) &raw const sve.z,
             in(reg) &raw const sve.p,
             options(nostack),
         );
     }
+    // SAFETY: as the caller promises.
+    unsafe { sve.write_without_ffr() };
 }
 
 /// How many words of Z0 to Z31, and bytes of P0 to P15 and FFR, differ from the pattern of a
@@ -274,14 +332,39 @@ pub unsafe fn sve_set(seed: u64) {
 ///
 /// SVE must not trap.
 #[must_use]
+#[inline(never)]
 pub unsafe fn sve_check(seed: u64) -> u64 {
     let length = sve_length();
+    let mut found = Sve::zero();
     // SAFETY: as the caller promises.
-    let found = unsafe { Sve::read() };
-    let wanted = Sve::pattern(seed, length);
-    let z = found.z.iter().zip(&wanted.z).take(32 * length / 8);
-    let p = found.p.iter().zip(&wanted.p).take(17 * length / 8);
-    (z.filter(|(a, b)| a != b).count() + p.filter(|(a, b)| a != b).count()) as u64
+    unsafe { found.read() };
+    found.different(seed, length, 17)
+}
+
+/// As [`sve_set`], in streaming mode, which may have no FFR.
+///
+/// # Safety
+///
+/// The CPU is in streaming mode, SME does not trap, and the caller's code does not use the registers.
+pub unsafe fn streaming_set(seed: u64) {
+    let mut sve = Sve::zero();
+    sve.fill(seed, sve_length());
+    // SAFETY: as the caller promises.
+    unsafe { sve.write_without_ffr() };
+}
+
+/// As [`sve_check`], in streaming mode, which may have no FFR.
+///
+/// # Safety
+///
+/// The CPU is in streaming mode, and SME does not trap.
+#[must_use]
+pub unsafe fn streaming_check(seed: u64) -> u64 {
+    let length = sve_length();
+    let mut found = Sve::zero();
+    // SAFETY: as the caller promises.
+    unsafe { found.read_without_ffr() };
+    found.different(seed, length, 16)
 }
 
 /// How many words of Z0 to Z31, and bytes of P0 to P15 and FFR, are not zero.
@@ -292,8 +375,9 @@ pub unsafe fn sve_check(seed: u64) -> u64 {
 #[must_use]
 pub unsafe fn sve_used() -> u64 {
     let length = sve_length();
+    let mut found = Sve::zero();
     // SAFETY: as the caller promises.
-    let found = unsafe { Sve::read() };
+    unsafe { found.read() };
     let z = found.z.iter().take(32 * length / 8);
     let p = found.p.iter().take(17 * length / 8);
     (z.filter(|z| **z != 0).count() + p.filter(|p| **p != 0).count()) as u64

@@ -18,7 +18,7 @@
 //! | Z, Q, P, FFR, FPSR, FPCR, PSTATE.SM | `simd`, when the Realm uses them | `simd` |
 //! | VMPIDR_EL2, VTTBR_EL2, VTCR_EL2 | [`enter`] loads; VTCR_EL2.VS always fits the CPU | EL3 |
 //! | HCR_EL2 | [`enter`] loads; the REC keeps VSE | EL3; [`leave`] for the monitor's own value |
-//! | CPTR_EL2 | [`enter`] traps all, `simd` opens | EL3; [`leave`] for the monitor's own value |
+//! | CPTR_EL2 | [`enter`] traps all, `simd` opens; `sha` opens for a moment | EL3; [`leave`] for the monitor's own value |
 //! | VSESR_EL2 | [`enter`], [`pend_serror`] | [`enter`], [`leave`]: EL3 without RAS does not |
 //! | DISR_EL1 | [`enter`] clears it; [`run`] reports an SError that the Realm left behind | [`enter`], [`leave`] |
 //! | BRBCR_EL1 | 0: no branch records of a Realm | [`enter`], [`leave`] |

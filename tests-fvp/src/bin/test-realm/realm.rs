@@ -218,6 +218,25 @@ fn perform(op: Op, a: &[u64; 11]) -> Reply {
             reply.values[1] = ticks.passed() - overhead();
             reply
         }
+        Op::FpSmc => {
+            let seed = a[10];
+            // SAFETY: this code is built without floating point, which CPACR_EL1 does not trap.
+            unsafe { registers::vectors_set(seed) };
+            let mut reply = call(a);
+            // SAFETY: as above.
+            reply.values[1] = unsafe { registers::vectors_check(seed) };
+            reply
+        }
+        Op::SveSmc => {
+            let seed = a[10];
+            // SAFETY: this code is built without vectors, and CPACR_EL1 does not trap SVE, which the
+            // Host has given this Realm.
+            unsafe { registers::sve_set(seed) };
+            let mut reply = call(a);
+            // SAFETY: as above.
+            reply.values[1] = unsafe { registers::sve_check(seed) };
+            reply
+        }
         Op::Spin => {
             let end = mrs!("cntvct_el0").wrapping_add(a[2]);
             let mut shown = a[3] == 0;

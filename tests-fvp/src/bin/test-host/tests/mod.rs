@@ -7,6 +7,7 @@ mod debug;
 mod exit;
 mod features;
 mod granule;
+mod hash;
 mod hidden;
 mod identity;
 mod instruct;
@@ -71,6 +72,8 @@ const GROUPS: &[&[Test]] = &[
     rsi::realm_config::TESTS,
     rsi::host_call::TESTS,
     rsi::measurement::TESTS,
+    hash::TESTS,
+    hash::assembly::TESTS,
     rsi::token::TESTS,
     rsi::ipa_state::TESTS,
     psci::TESTS,
