@@ -22,15 +22,10 @@ const Z_LOW: usize = 1;
 const Z_HIGH: usize = 2;
 const SVE: usize = 3;
 
-/// Number of auxiliary Granules of a REC with these resources.
-#[must_use]
-pub const fn count(resources: &Resources) -> usize {
-    if resources.sve_vl().is_some() {
-        SVE + 1
-    } else {
-        SIMD + 1
-    }
-}
+const _: () = {
+    assert!(SIMD + 1 == Resources::AUX_COUNT);
+    assert!(SVE + 1 == Resources::AUX_COUNT_WITH_SVE);
+};
 
 /// All auxiliary Granules of a RUNNING REC.
 pub struct RecAux<'a, M: Machine> {

@@ -63,6 +63,21 @@ impl Resources {
     pub const fn pmu_counters(&self) -> Option<u8> {
         self.pmu.checked_sub(1)
     }
+
+    /// Auxiliary Granules of a REC without SVE; `aux.rs` says what for.
+    pub const AUX_COUNT: usize = 2;
+    /// Auxiliary Granules of a REC with SVE.
+    pub const AUX_COUNT_WITH_SVE: usize = 4;
+
+    /// Auxiliary Granules of a REC.
+    #[must_use]
+    pub const fn aux_count(&self) -> usize {
+        if self.sve_units == 0 {
+            Self::AUX_COUNT
+        } else {
+            Self::AUX_COUNT_WITH_SVE
+        }
+    }
 }
 
 /// Lifecycle state of a Realm (specification A2.1.5).

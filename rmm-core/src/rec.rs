@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Realm Execution Contexts (RECs): their content, and how a REC comes and goes.
 
-use crate::aux;
 use crate::gic;
 use crate::machine::{Machine, RecContext};
 use crate::monitor::ThisCpu;
@@ -46,10 +45,10 @@ impl RecHead {
     /// The auxiliary Granules.
     #[must_use]
     pub fn aux(&self) -> &[u64] {
-        self.aux.split_at(aux::count(&self.resources)).0
+        self.aux.split_at(self.resources.aux_count()).0
     }
 
-    /// Auxiliary Granule `n`, less than `aux::count`.
+    /// Auxiliary Granule `n`, less than [`Resources::aux_count`].
     #[must_use]
     pub fn aux_granule(&self, n: usize) -> Pa {
         match self.aux.get(n) {
@@ -269,7 +268,7 @@ pub struct NewRec<'a> {
 }
 
 /// Creates the next REC of the Realm at `rd`, READY. `aux` are its auxiliary Granules, as many as
-/// `aux::count` demands. The caller counts the REC as one of the Realm's.
+/// [`Resources::aux_count`] demands. The caller counts the REC as one of the Realm's.
 pub fn create<'t, M: Machine>(
     cpu: &ThisCpu<'_, M>,
     rd: Pa,

@@ -11,8 +11,7 @@
 //! a REC that finds no room pulls, too.
 
 use crate::el3::SharedPage;
-use crate::machine::{CallEl3, Machine};
-use crate::monitor::ThisCpu;
+use crate::machine::CallEl3;
 use core::sync::atomic::{AtomicU64, Ordering};
 use rmm_abi::el3::{TOKEN_SIGN_PULL, TOKEN_SIGN_PUSH, error, fid};
 use rmm_abi::el3::{TokenSignRequest, TokenSignResponse};
@@ -112,9 +111,14 @@ impl Exchange {
 
 /// Does what the token of a REC needs from EL3 next: to push its request, or to pull the signature.
 /// No other REC has the same `cookie`.
-pub fn step<M: Machine>(cpu: &ThisCpu<'_, M>, cookie: u64, token: &mut TokenContext) -> TokenStep {
+pub fn step(
+    signatures: &Signatures,
+    machine: &impl CallEl3,
+    cookie: u64,
+    token: &mut TokenContext,
+) -> TokenStep {
     // Another CPU has the page: the Realm tries again, rather than wait with interrupts masked.
-    let Some(mut exchange) = cpu.monitor.signatures.exchange.try_lock() else {
+    let Some(mut exchange) = signatures.exchange.try_lock() else {
         return TokenStep::Waiting;
     };
     if let Some(response) = exchange.take(token.ticket()) {
@@ -122,7 +126,7 @@ pub fn step<M: Machine>(cpu: &ThisCpu<'_, M>, cookie: u64, token: &mut TokenCont
         return TokenStep::Working;
     }
     let pushed = match token.signature_request(cookie) {
-        Some(request) => exchange.push(cpu.machine, &request),
+        Some(request) => exchange.push(machine, &request),
         None => Err(error::AGAIN),
     };
     match pushed {
@@ -130,7 +134,7 @@ pub fn step<M: Machine>(cpu: &ThisCpu<'_, M>, cookie: u64, token: &mut TokenCont
             token.requested();
             TokenStep::Working
         }
-        Err(error::AGAIN) => pull(cpu.machine, &mut exchange, token),
+        Err(error::AGAIN) => pull(machine, &mut exchange, token),
         Err(_) => fail(token),
     }
 }

@@ -145,7 +145,7 @@ impl<M: Machine> Context for RsiContext<'_, M> {
             Progress::ToRequest | Progress::Requested => {
                 // The granule of the token identifies the REC: no other REC has it.
                 let cookie = self.head.aux_granule(0).as_u64();
-                signature::step(self.cpu, cookie, &mut token)
+                signature::step(&monitor.signatures, self.cpu.machine, cookie, &mut token)
             }
         }
     }

@@ -2,7 +2,6 @@
 //! RMI_REC_AUX_COUNT, RMI_REC_CREATE and RMI_REC_DESTROY (B4.3.11 to B4.3.13).
 
 use super::{Error, Outputs, Result, require};
-use crate::aux;
 use crate::machine::Machine;
 use crate::monitor::ThisCpu;
 use crate::realm::{MAX_RECS, Rd, RealmState};
@@ -17,7 +16,7 @@ pub fn aux_count<M: Machine>(cpu: &ThisCpu<'_, M>, rd: u64, out: &mut Outputs) -
     let mut rd = cpu.granules().lock::<Rd>(rd)?; // rd_align, rd_bound, rd_state
 
     let resources = rd.map(cpu.machine).resources;
-    out.x1 = aux::count(&resources) as u64;
+    out.x1 = resources.aux_count() as u64;
     Ok(())
 }
 
@@ -43,7 +42,7 @@ pub fn create<M: Machine>(cpu: &ThisCpu<'_, M>, rd: u64, rec: u64, params_ptr: u
         return Err(Error::Realm(0)); // num_recs
     }
     require(mpidr_to_index(params.mpidr) == realm.rec_index)?; // mpidr_index
-    require(params.num_aux == aux::count(&realm.resources) as u64)?; // num_aux
+    require(params.num_aux == realm.resources.aux_count() as u64)?; // num_aux
 
     let Some(rec) = granules.next() else {
         bug!("the REC is the first Granule of those locked");
