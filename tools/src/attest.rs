@@ -167,8 +167,12 @@ impl Plan {
         };
         match (self, ended) {
             (_, []) => Err("the guest did not come to the relying party".into()),
-            (Self::Honest, [one]) => {
-                released(one).map(|()| "token verified, secret released".into())
+            (Self::Honest, all) => {
+                all.iter().try_for_each(released)?;
+                match all.len() {
+                    1 => Ok("token verified, secret released".into()),
+                    count => Err(format!("{count} sessions of an honest guest")),
+                }
             }
             (Self::FirstToken, [one, two]) => {
                 refused(one, Tamper::Token)?;

@@ -56,16 +56,17 @@ impl Exchange {
             ("--launch", text(description)),
             ("--token-out", text(token)),
         ];
-        let mut arguments: Vec<String> = arguments
-            .into_iter()
-            .flat_map(|(name, value)| [name.into(), value])
-            .collect();
-        // The keys of TF-A for this board are no others; the relying party says so.
-        arguments.push("--allow-test-keys".into());
+        // TF-A has no other keys for this board; the relying party says so.
+        let mut words = vec!["serve".into(), "--allow-test-keys".into()];
+        words.extend(
+            arguments
+                .into_iter()
+                .flat_map(|(name, value)| [name.into(), value]),
+        );
         let mut exchange = Self {
             start: Start {
                 tool: attestation.tool.clone(),
-                arguments,
+                arguments: words,
             },
             plan: attestation.plan,
             host: Arc::new(Mutex::new(host)),
@@ -123,7 +124,6 @@ struct Session {
 impl Session {
     fn start(start: &Start, host: Arc<Mutex<ChildStdin>>) -> Result<Self, Box<dyn Error>> {
         let mut child = Command::new(&start.tool)
-            .arg("serve")
             .args(&start.arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -241,6 +241,7 @@ pub fn shown(line: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::attest::Tamper;
 
     #[test]
     fn a_release_needs_every_line_and_the_exit_code() {
@@ -278,6 +279,67 @@ mod tests {
             Ended::Failed(_)
         ));
         assert!(matches!(Ended::of(Some(2), &[]), Ended::Failed(_)));
+    }
+
+    /// What sessions that answer each line by a refusal get to see, and how they end.
+    fn refused(plan: Plan, lines: &[&str]) -> (Vec<String>, Vec<Ended>) {
+        let folder = format!("rmm-exchange-{plan:?}-{}", std::process::id());
+        let folder = std::env::temp_dir().join(folder);
+        std::fs::create_dir(&folder).unwrap();
+        let shell = |script: String| Start {
+            tool: "/bin/sh".into(),
+            arguments: vec!["-c".into(), script],
+        };
+        let seen = folder.join("seen");
+        let party = shell(format!(
+            "read line; echo \"$line\" >>'{}'; echo answer\n\
+             echo 'token: refused: why' >&2; echo 'secret: withheld' >&2; exit 1",
+            seen.display()
+        ));
+        let host = shell(format!("cat >'{}'", folder.join("host").display()));
+        let mut host = Command::new(&host.tool)
+            .args(&host.arguments)
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut exchange = Exchange {
+            start: party,
+            plan,
+            host: Arc::new(Mutex::new(host.stdin.take().unwrap())),
+            current: None,
+            ended: Vec::new(),
+        };
+        exchange.begin().unwrap();
+        for line in lines {
+            exchange.carry(line).unwrap();
+            let end = Instant::now() + END;
+            while exchange.current.as_mut().is_some_and(|s| !s.is_over()) && Instant::now() < end {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+        let ended = exchange.finish();
+        host.wait().unwrap();
+        let answers = std::fs::read_to_string(folder.join("host")).unwrap();
+        assert_eq!(answers, "carrier< answer\n".repeat(ended.len()));
+        let seen = std::fs::read_to_string(seen).unwrap();
+        std::fs::remove_dir_all(&folder).unwrap();
+        (seen.lines().map(str::to_owned).collect(), ended)
+    }
+
+    #[test]
+    fn a_refused_guest_finds_one_more_session() {
+        let token = "CCA1 G token 1/1 YWJj ba7816bf";
+        let flipped = "CCA1 G token 1/1 YWJi 715edf8b";
+        for (plan, wanted) in [
+            (Plan::Honest, [token, token]),
+            (Plan::FirstToken, [flipped, token]),
+            (Plan::Tampered(Tamper::Page), [token, token]),
+            (Plan::Tampered(Tamper::Token), [flipped, flipped]),
+        ] {
+            let (seen, ended) = refused(plan, &[token, token, token]);
+            assert_eq!(seen, wanted, "{plan:?}");
+            assert_eq!(ended, vec![Ended::Refused("why".into()); 2], "{plan:?}");
+        }
     }
 
     #[test]
