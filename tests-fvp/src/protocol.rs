@@ -103,11 +103,15 @@ pub enum Op {
     FpSmc = 25,
     /// As [`Op::FpSmc`], for the SVE registers.
     SveSmc = 26,
+    /// Have the timer whose control register is 1 and whose compare register is 2 fire after 3 ticks,
+    /// and, once its status says so, again after as many, for at most 4 ticks each time; then turn it
+    /// off. Value 0 and 1: the two compare values.
+    FireTwice = 27,
 }
 
 impl Op {
     /// Every operation, at its number.
-    pub const ALL: [Op; 27] = [
+    pub const ALL: [Op; 28] = [
         Op::Nop,
         Op::Read,
         Op::Write,
@@ -135,6 +139,7 @@ impl Op {
         Op::TimedSmc,
         Op::FpSmc,
         Op::SveSmc,
+        Op::FireTwice,
     ];
 }
 

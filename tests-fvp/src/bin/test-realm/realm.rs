@@ -237,6 +237,7 @@ fn perform(op: Op, a: &[u64; 11]) -> Reply {
             reply.values[1] = unsafe { registers::sve_check(seed) };
             reply
         }
+        Op::FireTwice => fire_twice(a[0] as usize, a[1] as usize, a[2], a[3]),
         Op::Spin => {
             let end = mrs!("cntvct_el0").wrapping_add(a[2]);
             let mut shown = a[3] == 0;
@@ -254,6 +255,28 @@ fn perform(op: Op, a: &[u64; 11]) -> Reply {
             }
         }
     }
+}
+
+/// Has a timer fire twice, without a trap of the Realm's own between the two.
+fn fire_twice(control: usize, compare: usize, ticks: u64, limit: u64) -> Reply {
+    const ENABLE: u64 = 1;
+    const ISTATUS: u64 = 4;
+    // SAFETY: the tables are constants of `entry.s`.
+    let (read, write) = unsafe { (mrs_table[control], [msr_table[control], msr_table[compare]]) };
+    let mut reply = Reply::default();
+    for n in 0..2 {
+        let now = mrs!("cntvct_el0");
+        reply.values[n] = now.wrapping_add(ticks);
+        let _ = attempt(write[1], reply.values[n], 0);
+        if n == 0 {
+            let _ = attempt(write[0], ENABLE, 0);
+        }
+        while attempt(read, 0, 0).values[0] & ISTATUS == 0
+            && mrs!("cntvct_el0").wrapping_sub(now) < limit
+        {}
+    }
+    let _ = attempt(write[0], 0, 0);
+    reply
 }
 
 /// One instruction, with registers, as the Host chooses.

@@ -4,7 +4,7 @@
 use super::Test;
 use super::exit::running;
 use super::irq::check_irq;
-use super::spin::{SharedPage, until_irq};
+use super::spin::{SharedPage, limit, until_irq};
 use super::vgic::pending;
 use crate::arch::{mrs, msr, ticks};
 use crate::check::{Check, ensure, ensure_eq};
@@ -16,6 +16,8 @@ use tests_fvp::protocol::{Op, SysReg};
 pub const TESTS: &[Test] = &[
     ("timer.virtual", virtual_timer),
     ("timer.physical", physical_timer),
+    ("timer.virtual_again", virtual_again),
+    ("timer.physical_again", physical_again),
     ("timer.masked", masked_timer),
     ("timer.host_timers", host_timers),
 ];
@@ -70,6 +72,49 @@ fn virtual_timer() -> Check {
 // Conformance: REC exits timer
 fn physical_timer() -> Check {
     realm_timer(SysReg::CntpCtl, SysReg::CntpCval, |exit| {
+        (exit.cntp_ctl, exit.cntp_cval)
+    })
+}
+
+/// A timer that the Realm sets anew while it is asserted: the Host sees each time that it fires.
+fn fires_again(control: SysReg, compare: SysReg, fields: fn(&RecExit) -> (u64, u64)) -> Check {
+    let realm = running()?;
+    let rec = &realm.recs[0];
+    let args = [control as u64, compare as u64, ticks(10), limit()];
+    let mut entry = command(Op::FireTwice, &args);
+    let mut fired = [0; 2];
+    let mut times = 0;
+    let reply = loop {
+        match rec.step(&entry)? {
+            Step::Done(reply) => break reply,
+            Step::Exit(exit) => {
+                check_irq(&exit)?;
+                // ENABLE and ISTATUS. Exits when the timer is quiet again are in between.
+                let (ctl, cval) = fields(&exit);
+                if ctl == 5 && !fired.contains(&cval) {
+                    ensure!(times < 2, "the timer fires a third time");
+                    fired[times] = cval;
+                    times += 1;
+                }
+            }
+        }
+        entry = enter();
+    };
+    ensure_eq!(fired[0], reply.values[0], "first compare value at an exit");
+    ensure_eq!(fired[1], reply.values[1], "second compare value at an exit");
+    realm.finish()
+}
+
+// Conformance: REC exits timer
+fn virtual_again() -> Check {
+    fires_again(SysReg::CntvCtl, SysReg::CntvCval, |exit| {
+        (exit.cntv_ctl, exit.cntv_cval)
+    })
+}
+
+// Conformance: REC exits timer
+fn physical_again() -> Check {
+    fires_again(SysReg::CntpCtl, SysReg::CntpCval, |exit| {
         (exit.cntp_ctl, exit.cntp_cval)
     })
 }
