@@ -80,26 +80,10 @@ pub fn accept(hcr: u64, lrs: &[u64; MAX_GIC_LRS], features: &CpuFeatures, gic: &
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fake::features;
     use zerocopy::FromZeros;
 
     const PENDING: u64 = 1 << 62;
-
-    fn features() -> CpuFeatures {
-        CpuFeatures {
-            pa_bits: 48,
-            lpa2: false,
-            vmid16: true,
-            sve_vl: None,
-            num_bps: 5,
-            num_wps: 3,
-            pmu_counters: None,
-            gic_num_lrs: 3,
-            gic_pri_bits: 5,
-            gic_id_24: false,
-            gic_ext_range: false,
-            id: Default::default(),
-        }
-    }
 
     fn valid(hcr: u64, first: u64, rest: &[u64]) -> bool {
         let mut lrs = [0; MAX_GIC_LRS];

@@ -182,18 +182,10 @@ mod tests {
 
     fn features() -> CpuFeatures {
         CpuFeatures {
-            pa_bits: 48,
-            lpa2: false,
-            vmid16: true,
             sve_vl: Some(3),
-            num_bps: 5,
-            num_wps: 3,
             pmu_counters: Some(6),
-            gic_num_lrs: 3,
-            gic_pri_bits: 5,
-            gic_id_24: false,
-            gic_ext_range: false,
             id: IdRegisters::default(),
+            ..crate::fake::features()
         }
     }
 

@@ -251,13 +251,33 @@ fn check_rem(rec: &Rec, expected: &Measured, what: &str) -> Check {
     Ok(())
 }
 
+/// An ordinary Realm for each algorithm.
+fn algorithms() -> [Config; 2] {
+    [0, 1].map(|hash| Config {
+        hash,
+        ..Config::default()
+    })
+}
+
+/// Extends a REM by `op`, of which neither the Realm's registers nor the Host's may show a trace.
+fn extend_unseen(
+    watch: Watch,
+    rec: &Rec,
+    op: Op,
+    expected: &mut Measured,
+    size: u64,
+    seed: u64,
+) -> Check {
+    let different = watch.around(100 + seed, "RSI_MEASUREMENT_EXTEND", || {
+        extend(rec, op, expected, size, seed)
+    })?;
+    ensure_eq!(different, 0, "{watch:?}: the Realm's registers, {op:?}");
+    check_rem(rec, expected, "while vector registers are in use")
+}
+
 // Conformance: RSI_MEASUREMENT_EXTEND value
 fn rem_of_each_size() -> Check {
-    for hash in [0, 1] {
-        let config = Config {
-            hash,
-            ..Config::default()
-        };
+    for config in algorithms() {
         let (realm, mut expected) = measured(&config)?;
         let rec = &realm.recs[0];
         for size in 0..=64 {
@@ -275,20 +295,12 @@ fn rem_of_each_size() -> Check {
 // Conformance: RSI_MEASUREMENT_EXTEND value
 fn rem_in_streaming_mode() -> Check {
     watch::streaming()?;
-    for hash in [0, 1] {
-        let config = Config {
-            hash,
-            ..Config::default()
-        };
+    for config in algorithms() {
         let (realm, mut expected) = measured(&config)?;
         let rec = &realm.recs[0];
         for length in [0, 3, 15] {
             let watch = Watch::Streaming(length);
-            let different = watch.around(length, "RSI_MEASUREMENT_EXTEND", || {
-                extend(rec, Op::FpSmc, &mut expected, 64, length)
-            })?;
-            ensure_eq!(different, 0, "the Realm's vector registers");
-            check_rem(rec, &expected, "in streaming mode")?;
+            extend_unseen(watch, rec, Op::FpSmc, &mut expected, 64, length)?;
         }
         realm.finish()?;
     }
@@ -300,20 +312,12 @@ fn rem_in_streaming_mode() -> Check {
 // Conformance: RSI_MEASUREMENT_EXTEND value
 // Conformance: Exceptions and accesses that do not exit simd
 fn vectors_of_the_realm() -> Check {
-    for hash in [0, 1] {
-        let config = Config {
-            hash,
-            ..Config::default()
-        };
+    for config in algorithms() {
         let (realm, mut expected) = measured(&config)?;
         let rec = &realm.recs[0];
         for (n, watch) in (1..).zip(Watch::all()) {
             for size in [1, 64] {
-                let different = watch.around(100 + n, "RSI_MEASUREMENT_EXTEND", || {
-                    extend(rec, Op::FpSmc, &mut expected, size, n)
-                })?;
-                ensure_eq!(different, 0, "{watch:?}: the Realm's vector registers");
-                check_rem(rec, &expected, "while the Realm uses vector registers")?;
+                extend_unseen(watch, rec, Op::FpSmc, &mut expected, size, n)?;
             }
         }
         realm.finish()?;
@@ -344,11 +348,7 @@ fn sve_of_the_realm() -> Check {
         rec.value_of(Op::Msr, &[SysReg::Zcr as u64, 0xF])?;
         for (n, watch) in (1..).zip(Watch::all()) {
             for op in [Op::SveSmc, Op::FpSmc] {
-                let different = watch.around(100 + n, "RSI_MEASUREMENT_EXTEND", || {
-                    extend(rec, op, &mut expected, 64, n)
-                })?;
-                ensure_eq!(different, 0, "{watch:?}: the Realm's registers, {op:?}");
-                check_rem(rec, &expected, "while the Realm uses SVE")?;
+                extend_unseen(watch, rec, op, &mut expected, 64, n)?;
             }
         }
         realm.finish()?;
