@@ -100,6 +100,9 @@ fn next_vmid() -> u16 {
 /// What a Host chooses in a descriptor for unprotected memory: read and write, Normal Write-Back.
 pub const ATTRIBUTES: u64 = 3 << 6 | 6 << 2;
 
+/// The same, which the Realm can only read.
+pub const READ_ONLY: u64 = 1 << 6 | 6 << 2;
+
 /// Bytes that an entry at a level stands for.
 pub const fn entry_size(level: u64) -> u64 {
     GRANULE << (9 * (3 - level))
@@ -197,6 +200,16 @@ impl Realm {
             }
         }
         Ok(())
+    }
+
+    /// Maps a page of the Host, with the attributes of its descriptor, at an Unprotected IPA. Returns
+    /// its address; the caller gives it back.
+    pub fn share(&mut self, ipa: u64, attributes: u64) -> Check<u64> {
+        let memory = pool::take_one()?;
+        self.add_tables(ipa, 3)?;
+        rmi::rtt_map_unprotected(self.rd, ipa, 3, memory | attributes)
+            .ok("RMI_RTT_MAP_UNPROTECTED")?;
+        Ok(memory)
     }
 
     /// The address of the RTT of a level that begins at an IPA.

@@ -7,7 +7,6 @@ use crate::check::{Check, ensure, ensure_eq};
 use crate::pool::{self, GRANULE};
 use crate::realm::{ATTRIBUTES, Config, Realm, entry_size};
 use crate::rec::{Rec, Step, check_exit, command, enter, enter_with, exit_record};
-use crate::rmi;
 use alloc::format;
 use rmm_abi::rmi::{RecEnterFlags, RecExit, RecExitReason};
 use rmm_abi::rsi;
@@ -229,10 +228,7 @@ fn ripas_empty() -> Check {
 fn unprotected_fetch() -> Check {
     let mut realm = running()?;
     let ipa = realm.config.unprotected();
-    let memory = pool::take_one()?;
-    realm.add_tables(ipa, 3)?;
-    let desc = memory | ATTRIBUTES;
-    rmi::rtt_map_unprotected(realm.rd, ipa, 3, desc).ok("RMI_RTT_MAP_UNPROTECTED")?;
+    let memory = realm.share(ipa, ATTRIBUTES)?;
     let rec = &realm.recs[0];
     for address in [ipa, ipa + GRANULE] {
         check_exception(

@@ -5,6 +5,7 @@ use super::exit::running;
 use super::instruct::{self, AUTIA, PACIA, Register};
 use super::smp::{on_second, result};
 use super::spin::{SharedPage, until_irq};
+use super::timer::told;
 use super::{Test, needs};
 use crate::arch::{self, isb, mrs, msr, ticks};
 use crate::check::{Check, ensure, ensure_eq};
@@ -206,10 +207,7 @@ fn timer_fires() -> Check {
             }
         };
         ensure_eq!(exit.exit_reason, RecExitReason::Irq as u8, "exit reason");
-        let (ctl, cval) = match control {
-            SysReg::CntvCtl => (exit.cntv_ctl, exit.cntv_cval),
-            _ => (exit.cntp_ctl, exit.cntp_cval),
-        };
+        let (ctl, cval) = told(&exit, control);
         ensure_eq!(ctl, 5, "{control:?} at the exit");
         ensure_eq!(cval, deadline, "{compare:?} at the exit");
         // The command ends here. The timer is still asserted, which the Host knows.

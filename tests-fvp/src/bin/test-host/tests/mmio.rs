@@ -6,9 +6,9 @@ use super::exit::{
     DATA_ABORT, DATA_ABORT_SAME, EA, EXTERNAL, abort_record, check_pstate, running, syndrome,
 };
 use crate::check::{Check, ensure_eq};
-use crate::pool::{self};
+use crate::pool;
+use crate::realm::READ_ONLY;
 use crate::rec::{check_exit, enter, enter_with};
-use crate::rmi;
 use alloc::format;
 use rmm_abi::rmi::RecEnterFlags;
 use tests_fvp::protocol::{Access, Op};
@@ -171,11 +171,8 @@ fn mmio_not_emulatable() -> Check {
 fn mmio_read_only() -> Check {
     let mut realm = running()?;
     let ipa = realm.config.unprotected();
-    let memory = pool::take_one()?;
+    let memory = realm.share(ipa, READ_ONLY)?;
     pool::write(memory + 8, 0x1234);
-    realm.add_tables(ipa, 3)?;
-    let desc = memory | 1 << 6 | 6 << 2;
-    rmi::rtt_map_unprotected(realm.rd, ipa, 3, desc).ok("RMI_RTT_MAP_UNPROTECTED")?;
     let rec = &realm.recs[0];
     ensure_eq!(rec.load(ipa + 8)?, 0x1234, "value read");
     let exit = rec.exit_of(Op::Write, &[ipa + 8, Access::Word as u64, 0x77])?;

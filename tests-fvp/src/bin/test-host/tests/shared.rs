@@ -30,10 +30,7 @@ pub const TESTS: &[Test] = &[
 fn shared_memory() -> Check {
     let mut realm = running()?;
     let ipa = realm.config.unprotected() + 5 * GRANULE;
-    let memory = pool::take_one()?;
-    realm.add_tables(ipa, 3)?;
-    let desc = memory | ATTRIBUTES;
-    rmi::rtt_map_unprotected(realm.rd, ipa, 3, desc).ok("RMI_RTT_MAP_UNPROTECTED")?;
+    let memory = realm.share(ipa, ATTRIBUTES)?;
     let rec = &realm.recs[0];
     pool::write(memory + 0x10, 0xABCD);
     ensure_eq!(rec.load(ipa + 0x10)?, 0xABCD, "what the Host wrote");
@@ -140,10 +137,7 @@ fn shared_range() -> Check {
 fn shared_delegated() -> Check {
     let mut realm = running()?;
     let ipa = realm.config.unprotected();
-    let memory = pool::take_one()?;
-    realm.add_tables(ipa, 3)?;
-    let desc = memory | ATTRIBUTES;
-    rmi::rtt_map_unprotected(realm.rd, ipa, 3, desc).ok("RMI_RTT_MAP_UNPROTECTED")?;
+    let memory = realm.share(ipa, ATTRIBUTES)?;
     let rec = &realm.recs[0];
     rec.load(ipa)?;
     rmi::delegate(memory).ok("RMI_GRANULE_DELEGATE")?;

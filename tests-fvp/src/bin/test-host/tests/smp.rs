@@ -224,11 +224,8 @@ fn unmap_while_used() -> Check {
     needs::second_cpu()?;
     let mut realm = two()?;
     let ipa = realm.config.unprotected();
-    let memory = pool::take_one()?;
+    let memory = realm.share(ipa, ATTRIBUTES)?;
     pool::write(memory, 1);
-    realm.add_tables(ipa, 3)?;
-    let desc = memory | ATTRIBUTES;
-    rmi::rtt_map_unprotected(realm.rd, ipa, 3, desc).ok("RMI_RTT_MAP_UNPROTECTED")?;
     let first = realm.recs[0].clone();
     // Unguarded in the Realm: with the page gone the spin exits by a Data Abort.
     let page = SharedPage::new(&mut realm)?;

@@ -26,11 +26,8 @@ impl SharedPage {
     /// Maps a page where the tests map nothing else.
     pub fn new(realm: &mut Realm) -> Check<Self> {
         let ipa = realm.config.unprotected() + 0x10_0000;
-        let memory = pool::take_one()?;
+        let memory = realm.share(ipa, ATTRIBUTES)?;
         pool::fill(memory, 1, 0);
-        realm.add_tables(ipa, 3)?;
-        rmi::rtt_map_unprotected(realm.rd, ipa, 3, memory | ATTRIBUTES)
-            .ok("RMI_RTT_MAP_UNPROTECTED")?;
         Ok(Self {
             memory,
             ipa,

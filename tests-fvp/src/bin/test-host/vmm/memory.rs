@@ -7,7 +7,7 @@
 
 use crate::check::{Check, ensure, ensure_eq, fail};
 use crate::pool::{self, GRANULE};
-use crate::realm::{Realm, entry_size};
+use crate::realm::{ATTRIBUTES, Realm, entry_size};
 use crate::rmi;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -22,8 +22,6 @@ const PAGES: usize = (BLOCK / GRANULE) as usize;
 /// Bytes that one fault brings in: a compromise between the price of an exit and that of granules
 /// that are never used.
 const AROUND: u64 = 16 * GRANULE;
-/// Attributes of a shared page: S2AP read and write, MemAttr Normal Write-Back.
-const SHARED: u64 = 3 << 6 | 6 << 2;
 /// RmiRipas EMPTY.
 const EMPTY: u8 = 0;
 
@@ -332,14 +330,14 @@ impl Memory {
         let whole = self.pages_of(block).iter().all(|page| *page == Page::Given);
         if whole && !has_table {
             self.realm.add_tables(half + block, 2)?;
-            let desc = self.granule(block) | SHARED;
+            let desc = self.granule(block) | ATTRIBUTES;
             rmi::rtt_map_unprotected(self.realm.rd, half + block, 2, desc)
                 .ok("RMI_RTT_MAP_UNPROTECTED")?;
             self.block(ipa).shared = true;
             self.pages_of(block).fill(Page::Shared);
         } else {
             self.realm.add_tables(half + block, 3)?;
-            let desc = self.granule(ipa) | SHARED;
+            let desc = self.granule(ipa) | ATTRIBUTES;
             rmi::rtt_map_unprotected(self.realm.rd, half + ipa, 3, desc)
                 .ok("RMI_RTT_MAP_UNPROTECTED")?;
             *self.page(ipa) = Page::Shared;

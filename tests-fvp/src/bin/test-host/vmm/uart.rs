@@ -11,7 +11,7 @@ use crate::arch;
 use crate::check::Check;
 use crate::console::{LINE, line};
 use crate::pool;
-use crate::realm::Realm;
+use crate::realm::{READ_ONLY, Realm};
 use crate::rmi;
 use tests_fvp::text::Text;
 
@@ -35,9 +35,6 @@ const TX: u64 = 1 << 5;
 const RX: u64 = 1 << 4;
 /// PL011 revision 1p5.
 const ID_BYTES: [u64; 8] = [0x11, 0x10, 0x34, 0x00, 0x0D, 0xF0, 0x05, 0xB1];
-
-/// Attributes of the page: S2AP read only, MemAttr Normal Write-Back.
-const READ_ONLY: u64 = 1 << 6 | 6 << 2;
 
 /// What a Linux kernel says when it starts user space.
 const USER_SPACE: &[u8] = b"as init process";

@@ -3,7 +3,7 @@
 
 use crate::check::{Check, ensure, ensure_eq, fail};
 use crate::pool::{self, GRANULE};
-use crate::realm::{Config, Realm};
+use crate::realm::{ATTRIBUTES, Config, READ_ONLY, Realm};
 use crate::rec::{Rec, Step, command, describe, enter_with};
 use crate::tests::exit::{DATA_ABORT, DATA_ABORT_SAME};
 use crate::tests::smp::on_second;
@@ -21,10 +21,6 @@ pub const TESTS: &[Test] = &[("race.stage1_table", stage1_table)];
 const WRITES: u64 = 3_000;
 /// What the page holds.
 const WORD: u64 = 0xA0A0_1B1B;
-/// Normal memory; S2AP read-only; read and write.
-const NORMAL: u64 = 6 << 2;
-const READ_ONLY: u64 = 1 << 6 | NORMAL;
-const READ_WRITE: u64 = 3 << 6 | NORMAL;
 /// Fault statuses: external abort on a walk, permission fault, both at level 3, and translation
 /// fault at level 3.
 const WALK_ABORT_3: u64 = 0x17;
@@ -51,7 +47,7 @@ fn stage1_table() -> Check {
     let rd = realm.rd;
     realm.add_tables(half, 3)?;
     let map = move |ipa: u64, desc: u64| rmi::rtt_map_unprotected(rd, ipa, 3, desc);
-    map(half, table | READ_WRITE).ok("map of the table")?;
+    map(half, table | ATTRIBUTES).ok("map of the table")?;
     map(half + GRANULE, page | READ_ONLY).ok("map of the page")?;
     pool::write(page, WORD);
     pool::write(table, leaf(half + GRANULE, 0));
@@ -70,7 +66,7 @@ fn stage1_table() -> Check {
     while moved.is_ok() && !over.load(Ordering::Acquire) {
         for place in [nothing, table] {
             let unmapped = rmi::rtt_unmap_unprotected(rd, half, 3);
-            let mapped = map(half, place | READ_WRITE);
+            let mapped = map(half, place | ATTRIBUTES);
             if (unmapped.status, mapped.status) != (RMI_SUCCESS, RMI_SUCCESS) {
                 moved = Err("the table cannot be moved");
             }

@@ -4,7 +4,7 @@
 use super::{GIB, MIB_2, check_entry};
 use crate::check::{Check, ensure_eq};
 use crate::pool::{self, GRANULE};
-use crate::realm::{ATTRIBUTES, Config, Realm};
+use crate::realm::{ATTRIBUTES, Config, READ_ONLY, Realm};
 use crate::rmi;
 use crate::tests::Test;
 use crate::tests::samples::{Kind, Samples};
@@ -115,11 +115,7 @@ fn not_homogeneous() -> Check {
     // Host pages in a row, one of them with other attributes.
     realm.add_tables(half, 3)?;
     for n in 0..512 {
-        let attributes = if n == 300 {
-            1 << 6 | 6 << 2
-        } else {
-            ATTRIBUTES
-        };
+        let attributes = if n == 300 { READ_ONLY } else { ATTRIBUTES };
         let desc = (0x8000_0000 + n * GRANULE) | attributes;
         rmi::rtt_map_unprotected(rd, half + n * GRANULE, 3, desc).ok("RMI_RTT_MAP_UNPROTECTED")?;
     }
