@@ -12,6 +12,7 @@ mod pack;
 mod qemu;
 mod run;
 mod test;
+mod tied;
 
 use std::process::ExitCode;
 
@@ -29,6 +30,7 @@ const COMMANDS: &[Command] = &[
     ("pack", pack::main),
     ("run", run::main),
     ("test", test::main),
+    (tied::NAME, tied::main),
 ];
 
 fn main() -> ExitCode {

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Booting QEMU's board `virt` with a flash file and parameters for the test Host.
 
+use crate::tied;
+use rustix::fs::{MemfdFlags, memfd_create};
 use std::error::Error;
-use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
-use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
+use std::os::fd::AsRawFd;
+use std::process::{Child, ChildStdin, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
@@ -116,11 +118,10 @@ pub enum Event {
     Timeout,
 }
 
-/// A running QEMU, which is killed on drop.
+/// A running QEMU, which is killed on drop, and when this process ends.
 pub struct Boot {
     child: Child,
     lines: Receiver<String>,
-    parameters: PathBuf,
     end: Instant,
     silence: Duration,
 }
@@ -128,22 +129,18 @@ pub struct Boot {
 impl Boot {
     /// Starts QEMU. `request` are lines for the test Host, see its `params.rs`.
     pub fn start(options: &Options, request: &str) -> Result<Self, Box<dyn Error>> {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let file = format!("rmm-tools-{}-{number}.params", std::process::id());
-        let parameters = std::env::temp_dir().join(file);
         let text = format!(
             "rmm-test-host 1\nmemory {}\nseed {}\nlong {}\n{request}\0",
             options.memory * MIB,
             options.seed,
             if options.long { "yes" } else { "no" }
         );
-        std::fs::write(&parameters, text)?;
+        let parameters = memory_file("parameters", text.as_bytes())?;
         let loader = format!(
-            "loader,file={},addr={PARAMETERS:#x},force-raw=on",
-            parameters.display()
+            "loader,file=/proc/self/fd/{},addr={PARAMETERS:#x},force-raw=on",
+            parameters.as_raw_fd()
         );
-        let child = Command::new(&options.qemu)
+        let mut child = tied::command(&options.qemu)
             .args([
                 "-M",
                 "virt,virtualization=on,secure=on,gic-version=3,acpi=off",
@@ -157,15 +154,7 @@ impl Boot {
             .args(&options.extra)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .spawn()
-            .map_err(|error| format!("{}: {error}", options.qemu));
-        let mut child = match child {
-            Ok(child) => child,
-            Err(error) => {
-                let _ = std::fs::remove_file(&parameters);
-                return Err(error.into());
-            }
-        };
+            .spawn()?;
         let output = child.stdout.take().ok_or("QEMU has no output")?;
         let (sender, lines) = channel();
         std::thread::spawn(move || {
@@ -182,7 +171,6 @@ impl Boot {
         Ok(Self {
             child,
             lines,
-            parameters,
             end: Instant::now() + Duration::from_secs(options.timeout),
             silence: Duration::from_secs(options.silence),
         })
@@ -238,8 +226,15 @@ impl Boot {
 impl Drop for Boot {
     fn drop(&mut self) {
         self.stop();
-        let _ = std::fs::remove_file(&self.parameters);
     }
+}
+
+/// A file without a name that programs started while it is open inherit. It leaves nothing behind, however
+/// this process ends.
+fn memory_file(name: &str, content: &[u8]) -> Result<File, Box<dyn Error>> {
+    let mut file = File::from(memfd_create(name, MemfdFlags::empty())?);
+    file.write_all(content)?;
+    Ok(file)
 }
 
 /// Whether a line is a crash report of EL3 or of the monitor.
