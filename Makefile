@@ -3,8 +3,8 @@
 
 PLAT ?= qemu
 
-ifeq ($(filter $(PLAT),qemu fvp),)
-$(error PLAT=$(PLAT) is not a board: qemu or fvp)
+ifeq ($(filter $(PLAT),qemu sbsa fvp),)
+$(error PLAT=$(PLAT) is not a board: qemu, sbsa or fvp)
 endif
 
 include tools/versions.env
@@ -23,7 +23,7 @@ TOOL     := cargo run -q -p rmm-tools --
 TOOL_SRC := $(shell find tools/Cargo.toml tools/src -type f)
 
 # Crates that exist on the monitor's target only.
-TARGET_CRATES := plat-qemu plat-fvp tests-fvp
+TARGET_CRATES := plat-qemu plat-fvp plat-sbsa tests-fvp
 HOST_CRATES   := --workspace $(TARGET_CRATES:%=--exclude %)
 TARGET_BUILD  := cargo build --release --target $(RUST_TARGET)
 TESTS_BOARD   := $(if $(filter fvp,$(PLAT)),--features fvp)
@@ -65,7 +65,7 @@ help:
 	@echo 'make fuzz, miri   where a nightly Rust with them is installed'
 	@echo 'make clean        removes what was built; distclean: the downloads too'
 	@echo
-	@echo 'PLAT=qemu|fvp     the board (qemu)'
+	@echo 'PLAT=board        qemu (the default), sbsa or fvp'
 	@echo 'QEMU=path         a QEMU of your own, $(QEMU_MIN) or newer'
 	@echo 'TFA=folder        a TF-A of your own, $(TFA_MIN) or newer: bl1.bin and fip.bin'
 	@echo 'TFA_DEBUG=1       a debug build of TF-A, with its messages'
@@ -248,7 +248,7 @@ fuzz:
 	    $(NIGHTLY) fuzz run "$$t" -- -max_total_time=$(or $(FUZZ_SECONDS),60) || exit 1; done; fi
 
 clean:
-	@rm -rf build/qemu build/fvp build/loom build/guest
+	@rm -rf build/qemu build/sbsa build/fvp build/loom build/guest
 	@cargo clean -q
 
 distclean: clean

@@ -7,9 +7,8 @@ use rmm_core::board::Board;
 /// The memory layout of Trusted Firmware-A for this board.
 pub const BOARD: Board = Board {
     name: "QEMU virt",
-    region_size: 0x017F_F000,
-    // EL3 answers RMM_RESERVE_MEMORY with NOMEM: the whole region belongs to the monitor.
-    payload_size: 0x017F_F000,
+    region: (0x4010_0000, 0x017F_F000),
+    payloads: &[],
     reserved: &[],
 };
 

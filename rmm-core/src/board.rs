@@ -6,12 +6,12 @@
 pub struct Board {
     /// Name for the boot log.
     pub name: &'static str,
-    /// Size in bytes of the region at the load address that EL3 sets aside for the monitor, image
-    /// included, if EL3 does not serve reservations from a part of it.
-    pub region_size: u64,
-    /// Size in bytes of the monitor's part if EL3 serves reservations (RMM_RESERVE_MEMORY) from the rest
-    /// of the region.
-    pub payload_size: u64,
+    /// The region (base, size in bytes) that EL3 sets aside for the monitor. EL3 loads the image into it.
+    pub region: (u64, u64),
+    /// The parts of the region (base, size in bytes) for one image each, if EL3 may load a later image
+    /// into another part. The monitor then leaves its part only with memory that EL3 reserves for it
+    /// (RMM_RESERVE_MEMORY). Empty: the region has one part.
+    pub payloads: &'static [(u64, u64)],
     /// Ranges (base, size in bytes) that are never delegable although a DRAM bank of the manifest may
     /// include them: memory of EL3 and of the Secure world.
     pub reserved: &'static [(u64, u64)],

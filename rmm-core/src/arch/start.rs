@@ -8,7 +8,9 @@ use super::registers::*;
 use super::{console, el3, features, paging};
 use crate::attestation::{self, MAX_PLATFORM_TOKEN};
 use crate::board::Board;
-use crate::boot::{BootError, ColdBoot, El3Interface, Extent, Layout, Manifest, Plan, WarmBoot};
+use crate::boot::{
+    BootError, ColdBoot, El3Interface, Extent, Manifest, Plan, Reservation, WarmBoot,
+};
 use crate::el3::SharedPage;
 use crate::encoding::features::keeps;
 use crate::encoding::space::STACK_PAGES;
@@ -95,8 +97,8 @@ fn boot(board: &Board, arguments: [u64; 5], image: Extent) -> Result<Infallible,
     }
 
     let block = size_of::<CpuBlock>();
-    let plan = Plan::new(board, &args, &manifest, image.base, block as u64)?;
-    let layout = find_layout(&plan, board, &args, image)?;
+    let plan = Plan::new(board, &args, &manifest, image, block as u64)?;
+    let layout = plan.layout(reserve_memory)?;
     // SAFETY: the layout is of memory that is the monitor's.
     let table = unsafe { granule_table(&cpu, &plan, layout.table)? };
     // Memory that EL3 reserves may lie in a DRAM bank; the monitor's own region does not.
@@ -149,30 +151,11 @@ fn wipe_stack() {
     words.zeroize();
 }
 
-/// Finds memory for the parts of the plan: from EL3 if it reserves some, else in the monitor's own
-/// region.
-fn find_layout(
-    plan: &Plan,
-    board: &Board,
-    args: &ColdBoot,
-    image: Extent,
-) -> Result<Layout, BootError> {
-    let mut own = board.region_size;
-    if args.el3.has_reserve_memory() {
-        let alignment = u64::from(plan.reservation_alignment()) << 56;
-        let call = [plan.reservation(), alignment, 0, 0];
-        let [status, base, ..] = el3::call(fid::RMM_RESERVE_MEMORY, call);
-        if status.cast_signed() == el3_error::OK {
-            return plan
-                .in_reservation(Pa(base), board, args, image.base)
-                .ok_or(BootError::Other("EL3 reserved memory that does not fit"));
-        }
-        if status.cast_signed() != el3_error::UNK {
-            // EL3 has the service, and may keep part of the region for it.
-            own = board.payload_size;
-        }
-    }
-    plan.in_region(own, args, image)
+/// Asks EL3 for memory; `None` if EL3 reserves none.
+fn reserve_memory(Reservation { size, alignment }: Reservation) -> Option<Pa> {
+    let call = [size, u64::from(alignment) << 56, 0, 0];
+    let [status, base, ..] = el3::call(fid::RMM_RESERVE_MEMORY, call);
+    (status.cast_signed() == el3_error::OK).then_some(Pa(base))
 }
 
 /// Makes the granule table.

@@ -18,6 +18,18 @@ impl Extent {
     pub const fn end(&self) -> u64 {
         self.base.0.saturating_add(self.size)
     }
+
+    /// Whether the range has this address.
+    #[must_use]
+    pub const fn contains(&self, pa: Pa) -> bool {
+        self.base.0 <= pa.0 && pa.0 < self.end()
+    }
+
+    /// Whether both ranges have an address in common.
+    #[must_use]
+    pub const fn overlaps(&self, other: Self) -> bool {
+        self.base.0 < other.end() && other.base.0 < self.end()
+    }
 }
 
 /// A list of DRAM banks, at most as many as the granule table covers.

@@ -20,7 +20,7 @@ pub use args::{ColdBoot, MAX_CPUS, WarmBoot};
 pub use banks::{Banks, Extent, Full};
 pub use el3::El3Interface;
 pub use manifest::{ConsoleInfo, Manifest};
-pub use plan::{Layout, Plan};
+pub use plan::{Layout, Plan, Reservation};
 
 use core::fmt;
 use rmm_abi::el3::boot;

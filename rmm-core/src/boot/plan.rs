@@ -17,6 +17,12 @@ const UNREACHABLE: u64 = 1 << 48;
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
     banks: Banks,
+    image: Extent,
+    /// The monitor's memory unless EL3 reserves more: the image and what follows it.
+    own: Extent,
+    shared_buffer: Pa,
+    /// EL3 has RMM_RESERVE_MEMORY.
+    reserves: bool,
     /// Entries of the granule table.
     pub words: usize,
     /// Bytes for the granule table, whole blocks of 2 MiB, since blocks map it.
@@ -34,29 +40,38 @@ pub struct Layout {
     pub cpus: Pa,
 }
 
+/// A request for RMM_RESERVE_MEMORY.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reservation {
+    /// Length in bytes.
+    pub size: u64,
+    /// Log2 of the alignment.
+    pub alignment: u32,
+}
+
 impl Plan {
-    /// The plan for a board with this manifest and the image loaded at `image`. Each CPU needs
-    /// `cpu_size` bytes, whole pages.
+    /// The plan for a board with this manifest and with the image, zeroed memory included, at `image`.
+    /// Each CPU needs `cpu_size` bytes, whole pages.
     ///
     /// # Errors
-    /// More pieces of DRAM than the granule table can cover.
+    /// The image is not in the board's region, or there are more pieces of DRAM than the granule table
+    /// can cover.
     pub fn new(
         board: &Board,
         boot: &ColdBoot,
         manifest: &Manifest,
-        image: Pa,
+        image: Extent,
         cpu_size: u64,
     ) -> Result<Self, BootError> {
-        let own = [
-            (image.0, board.region_size),
-            (boot.shared_buffer.0, GRANULE_SIZE as u64),
-            (UNREACHABLE, u64::MAX - UNREACHABLE),
-        ];
+        let shared = (boot.shared_buffer.0, GRANULE_SIZE as u64);
+        let unreachable = (UNREACHABLE, u64::MAX - UNREACHABLE);
         let mut banks = *manifest.banks();
-        for &(base, size) in own.iter().chain(board.reserved) {
-            let base = Pa(base);
+        for &hole in [board.region, shared, unreachable]
+            .iter()
+            .chain(board.reserved)
+        {
             banks = banks
-                .without(Extent { base, size })
+                .without(extent(hole))
                 .map_err(|Full| BootError::Other("too many pieces of DRAM"))?;
         }
         let words = GranuleTable::words_needed(banks.as_slice())
@@ -68,8 +83,13 @@ impl Plan {
         let (Some(table_size), Some(cpus_size)) = (table_size, cpus_size) else {
             return Err(BootError::Other("more DRAM or CPUs than addresses"));
         };
+        let reserves = boot.el3.has_reserve_memory();
         Ok(Self {
             banks,
+            image,
+            own: own_memory(board, image, reserves)?,
+            shared_buffer: boot.shared_buffer,
+            reserves,
             words,
             table_size,
             cpus_size,
@@ -83,72 +103,87 @@ impl Plan {
         &self.banks
     }
 
-    /// Bytes to reserve with EL3.
-    #[must_use]
-    pub const fn reservation(&self) -> u64 {
-        self.table_size.saturating_add(self.cpus_size)
-    }
-
-    /// Log2 of the alignment of the reservation.
-    #[must_use]
-    pub const fn reservation_alignment(&self) -> u32 {
-        TABLE_BLOCK.trailing_zeros()
+    /// Finds memory for the parts of the plan: what EL3 reserves by `reserve`, which returns its base,
+    /// else the monitor's own. EL3 is asked once, so if it refuses it has reserved nothing.
+    ///
+    /// # Errors
+    /// EL3 reserved memory that cannot be used, or the monitor's own memory is too small.
+    pub fn layout(
+        &self,
+        reserve: impl FnOnce(Reservation) -> Option<Pa>,
+    ) -> Result<Layout, BootError> {
+        let request = Reservation {
+            size: self.table_size.saturating_add(self.cpus_size),
+            alignment: TABLE_BLOCK.trailing_zeros(),
+        };
+        let reserved = if self.reserves {
+            reserve(request)
+        } else {
+            None
+        };
+        match reserved {
+            Some(base) => self
+                .in_reservation(base, request.size)
+                .ok_or(BootError::Other("EL3 reserved memory that does not fit")),
+            None => self.behind_image().ok_or(BootError::Other(
+                "the monitor's region is too small, and EL3 reserves no memory",
+            )),
+        }
     }
 
     /// The layout in memory that EL3 reserved at `base`; `None` if EL3 broke the alignment, if the
     /// monitor cannot map the memory, or if it is the monitor's already.
-    #[must_use]
-    pub fn in_reservation(
-        &self,
-        base: Pa,
-        board: &Board,
-        boot: &ColdBoot,
-        image: Pa,
-    ) -> Option<Layout> {
-        let end = base.checked_add(self.reservation())?;
-        let overlaps = |from: Pa, size| from.0 < end.0 && base.0 < from.0.saturating_add(size);
+    fn in_reservation(&self, base: Pa, size: u64) -> Option<Layout> {
+        let reserved = Extent { base, size };
+        let end = base.checked_add(size)?;
         let usable = base.is_aligned_to(TABLE_BLOCK)
             && end.0 <= UNREACHABLE
-            && !overlaps(image, board.payload_size)
-            && !overlaps(boot.shared_buffer, GRANULE_SIZE as u64);
+            && !reserved.overlaps(self.image)
+            && !reserved.overlaps(extent((self.shared_buffer.0, GRANULE_SIZE as u64)));
         usable.then_some(Layout {
             table: base,
             cpus: base.checked_add(self.table_size)?,
         })
     }
 
-    /// The layout in the monitor's own memory: behind the image, within `size` bytes from the image's
-    /// base, and not beyond the shared buffer.
-    ///
-    /// # Errors
-    /// The region is too small.
-    pub fn in_region(
-        &self,
-        size: u64,
-        boot: &ColdBoot,
-        image: Extent,
-    ) -> Result<Layout, BootError> {
-        const FULL: BootError = BootError::Other("the monitor's region is too small");
-        let base = image.base;
-        let region = Extent { base, size };
-        let buffer = boot.shared_buffer.0;
-        let end = if (image.base.0..region.end()).contains(&buffer) {
-            buffer
+    /// The layout in the monitor's own memory, behind the image; `None` if that is too small.
+    fn behind_image(&self) -> Option<Layout> {
+        let end = if self.own.contains(self.shared_buffer) {
+            self.shared_buffer.0
         } else {
-            region.end()
+            self.own.end()
         };
-        let page = GRANULE_SIZE as u64;
-        let cpus = image.end().checked_next_multiple_of(page).ok_or(FULL)?;
+        let cpus = self
+            .image
+            .end()
+            .checked_next_multiple_of(GRANULE_SIZE as u64)?;
         let table = cpus
-            .checked_add(self.cpus_size)
-            .and_then(|end| end.checked_next_multiple_of(TABLE_BLOCK))
-            .ok_or(FULL)?;
-        match table.checked_add(self.table_size) {
-            Some(needed) if needed <= end => Ok(Layout {
-                table: Pa(table),
-                cpus: Pa(cpus),
-            }),
-            _ => Err(FULL),
-        }
+            .checked_add(self.cpus_size)?
+            .checked_next_multiple_of(TABLE_BLOCK)?;
+        (table.checked_add(self.table_size)? <= end).then_some(Layout {
+            table: Pa(table),
+            cpus: Pa(cpus),
+        })
     }
+}
+
+const fn extent((base, size): (u64, u64)) -> Extent {
+    let base = Pa(base);
+    Extent { base, size }
+}
+
+/// The part of the board's region that belongs to this image: all of it, but for an EL3 that
+/// `reserves` memory from the region and may load a later image into another of the board's payloads.
+fn own_memory(board: &Board, image: Extent, reserves: bool) -> Result<Extent, BootError> {
+    let payloads = if reserves { board.payloads } else { &[] };
+    let part = if payloads.is_empty() {
+        Some(extent(board.region))
+    } else {
+        let mut parts = payloads.iter().copied().map(extent);
+        parts.find(|part| part.contains(image.base))
+    };
+    part.filter(|part| part.contains(image.base) && image.end() <= part.end())
+        .ok_or(BootError::Other(
+            "the image is not in the region that the board has for it",
+        ))
 }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Manifests like those of the boards' firmware, broken manifests, and plans for both boards.
+//! Manifests like those of the boards' firmware, and broken manifests.
+
+mod plan;
 
 use super::*;
-use crate::board::Board;
 use rmm_abi::el3::{
     BdfMapping, BootManifest, Console, List, MemoryBank, RootComplex, RootComplexList, RootPort,
     Smmu, Version, checksum_of, size_for,
@@ -415,113 +416,10 @@ fn no_page_makes_it_panic() {
         let bits = [32, 48, 52, 255][(random() % 4) as usize];
         if let Ok(manifest) = Manifest::parse(&maker.page, pa, bits) {
             accepted += 1;
-            let _ = plan_for(&manifest, random() as u8);
+            let _ = plan::on_virt(&manifest, random() as u8);
         }
     }
     assert!(accepted > 0);
-}
-
-fn plan_for(manifest: &Manifest, cpus: u8) -> Result<(Plan, Layout), BootError> {
-    let boot = ColdBoot::new([0, 4, cpus.into(), PA, 0])?;
-    let image = Extent {
-        base: Pa(0x4010_0000),
-        size: 0x4_0000,
-    };
-    let plan = Plan::new(&QEMU, &boot, manifest, image.base, 0xC000)?;
-    Ok((plan, plan.in_region(QEMU.region_size, &boot, image)?))
-}
-
-const QEMU: Board = Board {
-    name: "QEMU",
-    region_size: 0x017F_F000,
-    payload_size: 0x017F_F000,
-    reserved: &[],
-};
-
-const FVP: Board = Board {
-    name: "FVP",
-    region_size: 0x01FF_F000,
-    payload_size: 0x0060_0000,
-    reserved: &[(0xFC00_0000, 0x0400_0000)],
-};
-
-#[test]
-fn qemu_plan() {
-    let (plan, layout) = plan_for(&qemu(3).parse().unwrap(), 32).unwrap();
-    // All but the region and the shared page behind it.
-    let left = [(0x4000_0000, 0x10_0000), (0x4190_0000, 0xBE70_0000)];
-    assert_eq!(plan.banks().as_slice(), banks(&left));
-    assert_eq!(plan.words, (0xC000_0000 - 0x180_0000) / 4096);
-    assert_eq!(plan.table_size, 0x20_0000);
-    assert_eq!(plan.cpus_size, 32 * 0xC000);
-    assert_eq!(layout.cpus, Pa(0x4014_0000));
-    assert_eq!(layout.table, Pa(0x4040_0000));
-}
-
-#[test]
-fn fvp_plan() {
-    let manifest = fvp().parse().unwrap();
-    let boot = ColdBoot::new([0, 8, 8, 0xFFBF_F000, 0]).unwrap();
-    let image = Extent {
-        base: Pa(0xFDC0_0000),
-        size: 0x4_1000,
-    };
-    let plan = Plan::new(&FVP, &boot, &manifest, image.base, 0xC000).unwrap();
-    assert_eq!(plan.banks().as_slice(), banks(&FVP_DRAM));
-    assert_eq!(plan.table_size, 0x20_0000);
-    assert_eq!(plan.reservation(), 0x20_0000 + 8 * 0xC000);
-    assert_eq!(1u64 << plan.reservation_alignment(), 0x20_0000);
-    let reserved = |base| plan.in_reservation(Pa(base), &FVP, &boot, image.base);
-    assert_eq!(
-        reserved(0xFF80_0000),
-        Some(Layout {
-            table: Pa(0xFF80_0000),
-            cpus: Pa(0xFFA0_0000)
-        })
-    );
-    assert_eq!(reserved(0xFF80_1000), None, "not aligned");
-    assert_eq!(reserved(0xFDC0_0000), None, "the image");
-    assert_eq!(reserved(0xFDA0_0000), None, "ends in the image");
-    assert_eq!(reserved(0xFFA0_0000), None, "the shared buffer");
-    assert_eq!(reserved(0xFFFF_FFE0_0000), None, "ends beyond reach");
-    let layout = plan.in_region(FVP.payload_size, &boot, image).unwrap();
-    assert_eq!((layout.cpus.0, layout.table.0), (0xFDC4_1000, 0xFDE0_0000));
-
-    // A manifest that lists memory which is not the Host's.
-    let greedy = Maker::new(2).dram(&[(0x8000_0000, 0x8000_0000)]);
-    let greedy = greedy.parse().unwrap();
-    let plan = Plan::new(&FVP, &boot, &greedy, image.base, 0xC000).unwrap();
-    assert_eq!(
-        plan.banks().as_slice(),
-        banks(&[(0x8000_0000, 0x7C00_0000)])
-    );
-}
-
-#[test]
-fn what_does_not_fit_is_refused() {
-    let plan = |dram: &[(u64, u64)], cpus| {
-        let manifest = Maker::new(2).dram(dram).parse().unwrap();
-        plan_for(&manifest, cpus).map(|(_, layout)| layout)
-    };
-    // 22 MiB remain for the table: 44 GiB.
-    let full = Err(BootError::Other("the monitor's region is too small"));
-    assert!(plan(&[(0, 40 << 30)], 32).is_ok());
-    assert_eq!(plan(&[(0, 48 << 30)], 32), full);
-    assert_eq!(plan(&[(0, 1 << 48)], 1), full);
-    // Memory that the monitor cannot map is not delegable.
-    let high = Maker::new(2).dram(&[QEMU_DRAM, ((1 << 48) - 0x2000, 0x5000)]);
-    let high = Manifest::parse(&high.page, Pa(PA), 52).unwrap();
-    let (high, _) = plan_for(&high, 1).unwrap();
-    let last = high.banks().as_slice().last().copied();
-    let (base, size) = ((1 << 48) - 0x2000, 0x2000);
-    assert_eq!(last, Some(Bank { base, size }));
-    let many: Vec<_> = (0..rmm_granule::MAX_BANKS as u64)
-        .map(|index| (0x4010_0000 - 0x1000 + index * 0x1_0000_0000, 0x4000_0000))
-        .collect();
-    assert_eq!(
-        plan(&many, 1),
-        Err(BootError::Other("too many pieces of DRAM"))
-    );
 }
 
 #[test]
