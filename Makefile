@@ -45,7 +45,7 @@ export QEMU TFA TFA_DEBUG RMM_CACHE LINUX INITRD APPEND
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 .PHONY: help setup rust image host-image flash relying-party run test test-host test-target \
-        test-ci test-long test-sweep bench loom lint fuzz miri clean distclean on-qemu FORCE
+        test-ci test-long test-sweep bench bench-check bench-lower cost conformance loom lint fuzz miri clean distclean on-qemu FORCE
 
 help:
 	@echo 'make setup        gets what is missing: Rust target, QEMU, TF-A, fiptool, a kernel'
@@ -59,9 +59,10 @@ help:
 	@echo 'make test-long    test with whole sweeps, longer random runs, a tampered launch, and other machines'
 	@echo 'make test-ci      test, and the target tests on the other machines that are fast'
 	@echo 'make bench        what calls cost, in instructions; RMM=file: of another monitor'
+	@echo 'make bench-check  fails if a call costs more than docs/cost.json says; bench-lower: lowers figures there'
 	@echo 'make loom         the granule lock in all interleavings of CPUs; part of test, test-host'
-	@echo 'make lint         format, clippy, documentation, unused dependencies, docs/conformance.md'
-	@echo 'make conformance  makes docs/conformance.md from the tests'
+	@echo 'make lint         format, clippy, documentation, unused dependencies, generated pages'
+	@echo 'make conformance  makes docs/conformance.md from the tests; cost: docs/cost.md from docs/cost.json'
 	@echo 'make fuzz, miri   where a nightly Rust with them is installed'
 	@echo 'make clean        removes what was built; distclean: the downloads too'
 	@echo
@@ -208,10 +209,23 @@ test-target: flash
 # Time limit of the two boots in seconds; they take about 5.
 BENCH_SECONDS := 600
 
-bench: on-qemu build/qemu/bench/flash.bin build/qemu/answering/flash.bin
-	@timeout $(BENCH_SECONDS) $(TOOL) bench --qemu $(QEMU_BIN) --flash build/qemu/bench/flash.bin \
-	    --answering build/qemu/answering/flash.bin --image $(BENCH_RMM) \
-	    --json $(or $(JSON),build/qemu/bench.json) $(if $(BASE),--base $(BASE))
+BENCH := timeout $(BENCH_SECONDS) $(TOOL) bench --qemu $(QEMU_BIN) --flash build/qemu/bench/flash.bin \
+         --answering build/qemu/answering/flash.bin --image $(BENCH_RMM) --figures docs/cost.json \
+         --json $(or $(JSON),build/qemu/bench.json) $(if $(BASE),--base $(BASE))
+BENCH_IMAGES := build/qemu/bench/flash.bin build/qemu/answering/flash.bin
+
+bench: on-qemu $(BENCH_IMAGES)
+	@$(BENCH)
+
+bench-check: on-qemu $(BENCH_IMAGES)
+	@$(BENCH) --check
+
+bench-lower: on-qemu $(BENCH_IMAGES)
+	@$(BENCH) --lower
+	@$(TOOL) cost
+
+cost:
+	@$(TOOL) cost
 
 conformance:
 	@$(TOOL) conformance
@@ -229,6 +243,7 @@ lint: rust
 	@if command -v shellcheck >/dev/null; then shellcheck -x tools/setup/*.sh .ci/run guest/init; \
 	else echo 'skipped: shellcheck is not installed'; fi
 	@$(TOOL) conformance --check
+	@$(TOOL) cost --check
 	@echo 'lint: ok'
 
 NIGHTLY = RUSTUP_AUTO_INSTALL=0 cargo +nightly

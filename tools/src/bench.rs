@@ -4,16 +4,20 @@
 //! QEMU counts instructions (`-icount`), and the test Host reads the counter around each call. What
 //! EL3 takes for a call is measured with a monitor that only answers, and subtracted.
 
+mod figures;
+pub mod page;
 mod report;
 
 use crate::Outcome;
 use crate::qemu::{Boot, Event, Options, is_crash};
+use figures::Figures;
 use report::{Report, Row};
 use std::error::Error;
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
-const USAGE: &str = "bench OPTIONS --answering FLASH --image FILE [--json FILE] [--base FILE]";
+const USAGE: &str = "bench OPTIONS --answering FLASH --image FILE --figures FILE [--json FILE] \
+     [--base FILE] [--check|--lower]";
 /// Lines of the test Host: the last one, and how the others begin.
 const COMPLETE: &str = "host: bench complete";
 const FAILED: &str = "host: bench FAILED: ";
@@ -32,6 +36,12 @@ struct Own {
     json: Option<String>,
     /// An earlier report to compare with.
     base: Option<String>,
+    /// The committed figures.
+    figures: String,
+    /// Fails if a row is worse than its committed figure.
+    check: bool,
+    /// Lowers committed figures.
+    lower: bool,
 }
 
 impl Own {
@@ -47,12 +57,15 @@ impl Own {
                 "--image" => own.image = value()?,
                 "--json" => own.json = Some(value()?),
                 "--base" => own.base = Some(value()?),
+                "--figures" => own.figures = value()?,
+                "--check" => own.check = true,
+                "--lower" => own.lower = true,
                 _ => rest.push(argument),
             }
         }
         drop(given);
         *arguments = rest;
-        if own.answering.is_empty() || own.image.is_empty() {
+        if own.answering.is_empty() || own.image.is_empty() || own.figures.is_empty() {
             return Err(USAGE.into());
         }
         Ok(own)
@@ -64,6 +77,7 @@ pub fn main(arguments: &[String]) -> Outcome {
     let mut arguments = arguments.to_vec();
     let own = Own::take(&mut arguments)?;
     let mut options = Options::parse(&arguments, 2048, 300)?;
+    let mut figures = Figures::read(&own.figures)?;
     let base = match &own.base {
         Some(file) => Some(Report::read(file)?),
         None => None,
@@ -90,9 +104,34 @@ pub fn main(arguments: &[String]) -> Outcome {
         shares: answering.rows.iter().map(Row::as_share).collect(),
         rows: measured.rows,
     };
-    print!("{}", report.table(base.as_ref())?);
+    if let Some(base) = base.as_ref().filter(|base| base.tf_a != report.tf_a) {
+        let why = format!(
+            "the earlier report is of TF-A {}: builds are not compared",
+            base.tf_a
+        );
+        return Err(why.into());
+    }
+    print!("{}", report.table(&figures, base.as_ref())?);
     if let Some(file) = &own.json {
         report.write(file)?;
+    }
+    if own.check {
+        let judgement = figures.judge(&report)?;
+        for row in &judgement.cheaper {
+            println!("bench: cheaper: {row}");
+        }
+        failures.extend(judgement.failures);
+        println!(
+            "bench: {} rows compared with {}, TF-A {}: {}",
+            figures.rows().count(),
+            own.figures,
+            report.tf_a,
+            if failures.is_empty() { "ok" } else { "FAILED" }
+        );
+    }
+    if own.lower && failures.is_empty() {
+        figures.lower(&report)?;
+        figures.write(&own.figures)?;
     }
     for why in &failures {
         println!("bench: FAILED: {why}");
@@ -187,10 +226,11 @@ mod tests {
 
     #[test]
     fn own_arguments_are_taken_out() {
-        let words = ["--flash", "f", "--answering", "a", "--image", "i"];
-        let mut words: Vec<String> = words.iter().map(ToString::to_string).collect();
+        let words = "--flash f --answering a --image i --check --figures c".split(' ');
+        let mut words: Vec<String> = words.map(str::to_owned).collect();
         let own = Own::take(&mut words).unwrap();
         assert_eq!((own.answering.as_str(), own.image.as_str()), ("a", "i"));
+        assert!(own.check && !own.lower && own.figures == "c");
         assert_eq!(words, ["--flash", "f"]);
         assert!(Own::take(&mut words).is_err());
     }

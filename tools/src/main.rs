@@ -25,6 +25,7 @@ type Command = (&'static str, fn(&[String]) -> Outcome);
 const COMMANDS: &[Command] = &[
     ("bench", bench::main),
     ("conformance", conformance::main),
+    ("cost", bench::page::main),
     ("cpio", cpio::main),
     ("dependencies", dependencies::main),
     ("pack", pack::main),

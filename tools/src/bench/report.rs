@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! The figures of a run: for people as a table, for tools as JSON.
 
+use super::figures::{Figure, Figures};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -53,11 +54,11 @@ impl Row {
 
 /// Of the ticks of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Statistics {
-    first: u64,
-    min: u64,
-    median: u64,
-    max: u64,
+pub struct Statistics {
+    pub first: u64,
+    pub min: u64,
+    pub median: u64,
+    pub max: u64,
 }
 
 impl Statistics {
@@ -70,6 +71,19 @@ impl Statistics {
             max: self.max.saturating_sub(share),
         }
     }
+}
+
+/// A number with a comma after each three digits.
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (n, digit) in digits.chars().enumerate() {
+        if n > 0 && (digits.len() - n).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
 }
 
 /// A run.
@@ -89,21 +103,38 @@ pub struct Report {
 }
 
 impl Report {
-    /// The monitor's own ticks of a row.
-    fn alone(&self, row: &Row) -> Result<Statistics, String> {
-        let share = if row.share == NO_SHARE {
-            0
-        } else {
-            *self
-                .shares
-                .get(&row.share)
-                .ok_or_else(|| format!("EL3's share of {:?} was not measured", row.share))?
-        };
-        Ok(row.statistics().less(share))
+    /// EL3's ticks in a row: a share, or several with `+` between them.
+    fn share(&self, name: &str) -> Result<u64, String> {
+        if name == NO_SHARE {
+            return Ok(0);
+        }
+        let mut sum = 0;
+        for part in name.split('+') {
+            let share = self.shares.get(part);
+            sum += share.ok_or_else(|| format!("EL3's share of {part:?} was not measured"))?;
+        }
+        Ok(sum)
     }
 
-    /// The table for people; with another report, the change of each minimum against it.
-    pub fn table(&self, base: Option<&Self>) -> Result<String, Box<dyn Error>> {
+    /// The monitor's own ticks of a row.
+    fn alone(&self, row: &Row) -> Result<Statistics, String> {
+        Ok(row.statistics().less(self.share(&row.share)?))
+    }
+
+    /// The monitor's own ticks of the row of a name; `None` if it was not measured.
+    pub fn statistics(&self, name: &str) -> Result<Option<Statistics>, String> {
+        let row = self.rows.iter().find(|row| row.name == name);
+        row.map(|row| self.alone(row)).transpose()
+    }
+
+    /// The names of the rows in the order in which they were measured.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.rows.iter().map(|row| row.name.as_str())
+    }
+
+    /// The table for people, in the order of the committed figures; with an earlier report, the change
+    /// of each median against it.
+    pub fn table(&self, figures: &Figures, base: Option<&Self>) -> Result<String, Box<dyn Error>> {
         let mut text = String::new();
         writeln!(text, "monitor: {}, {} bytes", self.image, self.image_bytes)?;
         writeln!(text, "EL3: TF-A {}", self.tf_a)?;
@@ -117,38 +148,73 @@ impl Report {
             write!(text, " {name} {ticks}")?;
         }
         writeln!(text, "\n\nInstructions of the monitor alone:")?;
-        write!(
-            text,
-            "{:<42} {:>9} {:>9} {:>9} {:>9}",
-            "call", "min", "first", "median", "max"
-        )?;
         if let Some(base) = base {
-            write!(
-                text,
-                " {:>9} {:>9}   base: {}",
-                "base min", "change", base.image
-            )?;
+            writeln!(text, "(change: of the median, since {})", base.image)?;
         }
-        writeln!(text)?;
-        for row in &self.rows {
-            let own = self.alone(row)?;
-            write!(
-                text,
-                "{:<42} {:>9} {:>9} {:>9} {:>9}",
-                row.name, own.min, own.first, own.median, own.max
-            )?;
-            let before = base.and_then(|base| {
-                let row = base.rows.iter().find(|old| old.name == row.name)?;
-                Some(base.alone(row))
-            });
-            if let Some(before) = before {
-                let before = before?.min;
-                let change = i128::from(own.min) - i128::from(before);
-                write!(text, " {before:>9} {change:>+9}")?;
+        let mut line = |name: &str, cells: &[String]| -> std::fmt::Result {
+            if cells.is_empty() {
+                return writeln!(text, "{name}");
             }
-            writeln!(text)?;
+            write!(text, "{name:<52}")?;
+            for cell in cells {
+                write!(text, " {cell:>11}")?;
+            }
+            writeln!(text)
+        };
+        let heads = [
+            "TF-RMM 0.7",
+            "before",
+            "budget",
+            "committed",
+            "median",
+            "min",
+            "first",
+            "max",
+        ];
+        let mut heads: Vec<String> = heads.iter().map(ToString::to_string).collect();
+        if base.is_some() {
+            heads.push("change".into());
+        }
+        line("", &heads)?;
+        let known = |name: &str| figures.rows().any(|figure| figure.name == name);
+        let others: Vec<Figure> = self
+            .names()
+            .filter(|name| !known(name))
+            .map(Figure::unknown)
+            .collect();
+        for section in &figures.sections {
+            line(&format!("{}:", section.name), &[])?;
+            for figure in &section.rows {
+                line(&figure.name, &self.cells(figure, base)?)?;
+            }
+        }
+        if !others.is_empty() {
+            line("Without a committed figure:", &[])?;
+        }
+        for figure in &others {
+            line(&figure.name, &self.cells(figure, base)?)?;
         }
         Ok(text)
+    }
+
+    /// A row's cells.
+    fn cells(&self, figure: &Figure, base: Option<&Self>) -> Result<Vec<String>, String> {
+        let number = |number: Option<u64>| number.map_or_else(|| "-".into(), grouped);
+        let committed = (figure.now != 0).then_some(figure.now);
+        let known = [figure.tf_rmm, figure.before, figure.budget, committed];
+        let mut cells: Vec<String> = known.map(number).into();
+        let Some(own) = self.statistics(&figure.name)? else {
+            cells.push("not measured".into());
+            return Ok(cells);
+        };
+        cells.extend([own.median, own.min, own.first, own.max].map(grouped));
+        if let Some(base) = base
+            && let Some(before) = base.statistics(&figure.name)?
+        {
+            let change = i128::from(own.median) - i128::from(before.median);
+            cells.push(format!("{change:+}"));
+        }
+        Ok(cells)
     }
 
     /// Writes the report: the monitor's own statistics, and the ticks that they are made of.
@@ -205,27 +271,50 @@ impl Report {
 }
 
 #[cfg(test)]
+impl Report {
+    /// A report of rows as the test Host prints them.
+    pub fn of_rows<'a>(tf_a: &str, rows: impl Iterator<Item = &'a str>) -> Self {
+        Self {
+            image: "rmm.img".into(),
+            image_bytes: 5,
+            tf_a: tf_a.into(),
+            qemu: "QEMU".into(),
+            shares: BTreeMap::from([("call".into(), 1000), ("enter".into(), 100)]),
+            rows: rows.map(|row| Row::parse(row).unwrap()).collect(),
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
+    use super::super::figures::Section;
     use super::*;
 
     fn report(ticks: &str) -> Report {
-        Report {
-            image: "rmm.img".into(),
-            image_bytes: 5,
+        let first = format!("call RTT_CREATE level 1: {ticks}");
+        Report::of_rows("v2", [first.as_str(), "none RSI_VERSION: 146"].into_iter())
+    }
+
+    fn figures() -> Figures {
+        Figures {
             tf_a: "v2".into(),
             qemu: "QEMU".into(),
-            shares: BTreeMap::from([("call".into(), 1000)]),
-            rows: vec![
-                Row::parse(&format!("call RTT_CREATE level 1: {ticks}")).unwrap(),
-                Row::parse("none RSI_VERSION: 146").unwrap(),
-            ],
+            sections: vec![Section {
+                name: "Calls".into(),
+                rows: vec![Figure {
+                    name: "RTT_CREATE level 1".into(),
+                    budget: Some(1_200_000),
+                    now: 999,
+                    ..Figure::default()
+                }],
+            }],
         }
     }
 
     #[test]
     fn statistics_have_no_share_of_el3() {
         let report = report("1400 1300 1301 1350");
-        let own = report.alone(&report.rows[0]).unwrap();
+        let own = report.statistics("RTT_CREATE level 1").unwrap().unwrap();
         let wanted = Statistics {
             first: 400,
             min: 300,
@@ -233,14 +322,22 @@ mod tests {
             max: 400,
         };
         assert_eq!(own, wanted);
-        assert_eq!(report.alone(&report.rows[1]).unwrap().min, 146);
+        let version = report.statistics("RSI_VERSION").unwrap().unwrap();
+        assert_eq!(version.min, 146);
+        assert_eq!(report.statistics("RSI_FEATURES"), Ok(None));
+    }
+
+    #[test]
+    fn shares_are_summed_up() {
+        let report = Report::of_rows("v2", ["call+enter BOTH: 1110"].into_iter());
+        assert_eq!(report.statistics("BOTH").unwrap().unwrap().median, 10);
     }
 
     #[test]
     fn a_share_that_was_not_measured_is_an_error() {
         let mut report = report("1400");
         report.shares.clear();
-        assert!(report.table(None).is_err());
+        assert!(report.table(&figures(), None).is_err());
     }
 
     #[test]
@@ -251,10 +348,28 @@ mod tests {
         let base = Report::read(file).unwrap();
         std::fs::remove_file(file).unwrap();
         assert_eq!(base.rows, report("1400 1300").rows);
-        let table = report("1290").table(Some(&base)).unwrap();
+        let table = report("1290").table(&figures(), Some(&base)).unwrap();
         let row = table.lines().find(|line| line.starts_with("RTT_CREATE"));
         let words: Vec<_> = row.unwrap().split_whitespace().collect();
-        assert_eq!(words[3..], ["290", "290", "290", "290", "300", "-10"]);
+        let wanted = [
+            "-",
+            "-",
+            "1,200,000",
+            "999",
+            "290",
+            "290",
+            "290",
+            "290",
+            "-110",
+        ];
+        assert_eq!(words[3..], wanted);
+        assert!(table.contains("Without a committed figure:\nRSI_VERSION "));
+    }
+
+    #[test]
+    fn digits_are_grouped() {
+        let numbers = [0, 999, 1000, 123_456, 1_234_567].map(grouped);
+        assert_eq!(numbers, ["0", "999", "1,000", "123,456", "1,234,567"]);
     }
 
     #[test]

@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! RMI commands that enter no REC.
 
-use super::{REPEAT, Table};
+use super::{REPEAT, Share, Table};
 use crate::check::Check;
 use crate::pool::{self, GRANULE};
 use crate::realm::{ATTRIBUTES, Config, Realm, entry_size};
 use crate::rmi;
-use rmm_abi::rmi::{DataFlags, RMI_VERSION_1_0, fid};
+use crate::tests::needs;
+use rmm_abi::rmi::{DataFlags, RMI_VERSION_1_0, RealmFlags, fid};
 use tests_fvp::protocol::layout;
 
 const MIB_2: u64 = entry_size(2);
+/// Pages of a level 3 table.
+const PAGES: u64 = MIB_2 / GRANULE;
 /// Memory behind the first level 3 table.
 const BLOCK: u64 = layout::BASE + MIB_2;
 
@@ -19,6 +22,8 @@ struct Hashed {
     hash: u8,
     create: &'static str,
     init_ripas: &'static str,
+    init_table: &'static str,
+    further_page: &'static str,
     measured: &'static str,
     unmeasured: &'static str,
     rec_create: &'static str,
@@ -27,40 +32,49 @@ struct Hashed {
 const HASHED: [Hashed; 2] = [
     Hashed {
         hash: 0,
-        create: "REALM_CREATE SHA-256",
-        init_ripas: "RTT_INIT_RIPAS 1 page, SHA-256",
-        measured: "DATA_CREATE measured, SHA-256",
-        unmeasured: "DATA_CREATE unmeasured, SHA-256",
-        rec_create: "REC_CREATE SHA-256",
+        create: "RMI_REALM_CREATE, SHA-256",
+        init_ripas: "RMI_RTT_INIT_RIPAS 1 page, SHA-256",
+        init_table: "RMI_RTT_INIT_RIPAS 512 pages, SHA-256",
+        further_page: "RMI_RTT_INIT_RIPAS each further page, SHA-256",
+        measured: "RMI_DATA_CREATE measured, SHA-256",
+        unmeasured: "RMI_DATA_CREATE unmeasured, SHA-256",
+        rec_create: "RMI_REC_CREATE, SHA-256",
     },
     Hashed {
         hash: 1,
-        create: "REALM_CREATE SHA-512",
-        init_ripas: "RTT_INIT_RIPAS 1 page, SHA-512",
-        measured: "DATA_CREATE measured, SHA-512",
-        unmeasured: "DATA_CREATE unmeasured, SHA-512",
-        rec_create: "REC_CREATE SHA-512",
+        create: "RMI_REALM_CREATE, SHA-512",
+        init_ripas: "RMI_RTT_INIT_RIPAS 1 page, SHA-512",
+        init_table: "RMI_RTT_INIT_RIPAS 512 pages, SHA-512",
+        further_page: "RMI_RTT_INIT_RIPAS each further page, SHA-512",
+        measured: "RMI_DATA_CREATE measured, SHA-512",
+        unmeasured: "RMI_DATA_CREATE unmeasured, SHA-512",
+        rec_create: "RMI_REC_CREATE, SHA-512",
     },
 ];
 
 /// Rows by level.
 const CREATE: [(u64, &str); 3] = [
-    (1, "RTT_CREATE level 1"),
-    (2, "RTT_CREATE level 2"),
-    (3, "RTT_CREATE level 3"),
+    (1, "RMI_RTT_CREATE level 1"),
+    (2, "RMI_RTT_CREATE level 2"),
+    (3, "RMI_RTT_CREATE level 3"),
 ];
 
 pub fn version_and_granules(table: &mut Table) -> Check {
     let (granule, neighbour) = granules()?;
     for _ in 0..REPEAT {
         rmi::version(RMI_VERSION_1_0).ok("RMI_VERSION")?;
-        table.note_call("VERSION", fid::RMI_VERSION);
+        table.note_call("RMI_VERSION", fid::RMI_VERSION);
         rmi::features(0).ok("RMI_FEATURES")?;
-        table.note_call("FEATURES", fid::RMI_FEATURES);
+        table.note_call("RMI_FEATURES", fid::RMI_FEATURES);
         rmi::delegate(granule).ok("RMI_GRANULE_DELEGATE")?;
-        table.note_call("GRANULE_DELEGATE", fid::RMI_GRANULE_DELEGATE);
+        table.note_call("RMI_GRANULE_DELEGATE", fid::RMI_GRANULE_DELEGATE);
         rmi::undelegate(granule).ok("RMI_GRANULE_UNDELEGATE")?;
-        table.note_call("GRANULE_UNDELEGATE", fid::RMI_GRANULE_UNDELEGATE);
+        table.note_call("RMI_GRANULE_UNDELEGATE", fid::RMI_GRANULE_UNDELEGATE);
+        table.note(
+            Share::Pair,
+            "RMI_GRANULE_DELEGATE and RMI_GRANULE_UNDELEGATE",
+            rmi::ticks(fid::RMI_GRANULE_DELEGATE) + rmi::ticks(fid::RMI_GRANULE_UNDELEGATE),
+        );
     }
     pool::give(granule, 1);
     pool::give_delegated(neighbour)
@@ -99,28 +113,34 @@ fn one_life(table: &mut Table, names: &Hashed, config: &Config) -> Check {
     }
     realm.init_ripas(base, base + GRANULE)?;
     table.note_call(names.init_ripas, fid::RMI_RTT_INIT_RIPAS);
+    let one = rmi::ticks(fid::RMI_RTT_INIT_RIPAS);
     realm.init_ripas(base + GRANULE, base + 2 * GRANULE)?;
+    realm.add_tables(BLOCK, 3)?;
+    rmi::rtt_init_ripas(realm.rd, BLOCK, BLOCK + MIB_2).ok("RMI_RTT_INIT_RIPAS")?;
+    table.note_call(names.init_table, fid::RMI_RTT_INIT_RIPAS);
+    let further = (rmi::ticks(fid::RMI_RTT_INIT_RIPAS) - one) / (PAGES - 1);
+    table.note(Share::None, names.further_page, further);
     rmi::rtt_read_entry(realm.rd, base, 3).ok("RMI_RTT_READ_ENTRY")?;
-    table.note_call("RTT_READ_ENTRY level 3", fid::RMI_RTT_READ_ENTRY);
+    table.note_call("RMI_RTT_READ_ENTRY level 3", fid::RMI_RTT_READ_ENTRY);
     realm.add_page(base, &[1], DataFlags::MEASURE.bits())?;
     table.note_call(names.measured, fid::RMI_DATA_CREATE);
     realm.add_page(base + GRANULE, &[1], 0)?;
     table.note_call(names.unmeasured, fid::RMI_DATA_CREATE);
     realm.add_unknown(base + 2 * GRANULE)?;
-    table.note_call("DATA_CREATE_UNKNOWN", fid::RMI_DATA_CREATE_UNKNOWN);
+    table.note_call("RMI_DATA_CREATE_UNKNOWN", fid::RMI_DATA_CREATE_UNKNOWN);
     realm.add_rec(true, &[])?;
     table.note_call(names.rec_create, fid::RMI_REC_CREATE);
     realm.activate()?;
-    table.note_call("REALM_ACTIVATE", fid::RMI_REALM_ACTIVATE);
+    table.note_call("RMI_REALM_ACTIVATE", fid::RMI_REALM_ACTIVATE);
 
     if let Some(rec) = realm.recs.pop() {
         rec.destroy()?;
-        table.note_call("REC_DESTROY", fid::RMI_REC_DESTROY);
+        table.note_call("RMI_REC_DESTROY", fid::RMI_REC_DESTROY);
     }
     realm.remove_page(base)?;
-    table.note_call("DATA_DESTROY", fid::RMI_DATA_DESTROY);
+    table.note_call("RMI_DATA_DESTROY", fid::RMI_DATA_DESTROY);
     realm.finish()?;
-    table.note_call("REALM_DESTROY", fid::RMI_REALM_DESTROY);
+    table.note_call("RMI_REALM_DESTROY", fid::RMI_REALM_DESTROY);
     Ok(())
 }
 
@@ -131,9 +151,9 @@ pub fn tables(table: &mut Table) -> Check {
         let mut realm = Realm::new(&Config::DEFAULT)?;
         realm.add_tables(0, 3)?;
         let destroyed = [
-            (3, MIB_2, "RTT_DESTROY level 3, last of several"),
-            (2, entry_size(1), "RTT_DESTROY level 2, last of several"),
-            (1, entry_size(0), "RTT_DESTROY level 1, last of several"),
+            (3, MIB_2, "RMI_RTT_DESTROY level 3, live siblings"),
+            (2, entry_size(1), "RMI_RTT_DESTROY level 2"),
+            (1, entry_size(0), "RMI_RTT_DESTROY level 1"),
         ];
         for (level, ipa, name) in destroyed {
             realm.add_table(ipa, level)?;
@@ -141,13 +161,12 @@ pub fn tables(table: &mut Table) -> Check {
             table.note_call(name, fid::RMI_RTT_DESTROY);
         }
         rmi::rtt_init_ripas(realm.rd, 0, MIB_2).ok("RMI_RTT_INIT_RIPAS")?;
-        table.note_call("RTT_INIT_RIPAS 512 pages, SHA-256", fid::RMI_RTT_INIT_RIPAS);
         realm.fold(0, 3)?;
-        table.note_call("RTT_FOLD 512 unassigned", fid::RMI_RTT_FOLD);
+        table.note_call("RMI_RTT_FOLD 512 unassigned", fid::RMI_RTT_FOLD);
         realm.add_table(0, 3)?;
-        table.note_call("RTT_CREATE level 3, RAM", fid::RMI_RTT_CREATE);
+        table.note_call("RMI_RTT_CREATE level 3, RAM", fid::RMI_RTT_CREATE);
         realm.remove_table(0, 3)?;
-        table.note_call("RTT_DESTROY level 3, the only one", fid::RMI_RTT_DESTROY);
+        table.note_call("RMI_RTT_DESTROY level 3", fid::RMI_RTT_DESTROY);
         realm.finish()?;
     }
     Ok(())
@@ -159,9 +178,12 @@ pub fn block(table: &mut Table) -> Check {
         let mut realm = Realm::new(&Config::DEFAULT)?;
         realm.add_tables(BLOCK, 3)?;
         let block = realm.add_block(BLOCK)?;
-        table.note_call("RTT_FOLD 512 data pages", fid::RMI_RTT_FOLD);
+        table.note_call("RMI_RTT_FOLD 512 data pages", fid::RMI_RTT_FOLD);
         realm.remove_block(BLOCK, block)?;
-        table.note_call("RTT_CREATE of a data block", fid::RMI_RTT_CREATE);
+        table.note_call(
+            "RMI_RTT_CREATE that unfolds a data block",
+            fid::RMI_RTT_CREATE,
+        );
         realm.finish()?;
     }
     Ok(())
@@ -178,14 +200,14 @@ pub fn unprotected(table: &mut Table) -> Check {
     let rows = [
         (
             (3, ipa),
-            "RTT_MAP_UNPROTECTED level 3",
-            "RTT_UNMAP_UNPROTECTED level 3",
+            "RMI_RTT_MAP_UNPROTECTED level 3",
+            "RMI_RTT_UNMAP_UNPROTECTED level 3",
         ),
         // Behind the level 3 table.
         (
             (2, ipa + MIB_2),
-            "RTT_MAP_UNPROTECTED level 2",
-            "RTT_UNMAP_UNPROTECTED level 2, the last",
+            "RMI_RTT_MAP_UNPROTECTED level 2",
+            "RMI_RTT_UNMAP_UNPROTECTED level 2",
         ),
     ];
     for ((level, ipa), map, unmap) in rows {
@@ -199,5 +221,30 @@ pub fn unprotected(table: &mut Table) -> Check {
     rmi::rtt_unmap_unprotected(realm.rd, ipa + GRANULE, 3).ok("RMI_RTT_UNMAP_UNPROTECTED")?;
     realm.finish()?;
     pool::give(memory, 512);
+    Ok(())
+}
+
+/// Vector length of 2048 bits, as RmiRealmParams has it.
+const LONGEST_VECTORS: u8 = 15;
+
+/// Granules of a REC, as RMI_REC_AUX_COUNT has them.
+pub fn memory(table: &mut Table) -> Check {
+    let plain = ("granules of a REC, no SVE", Config::DEFAULT);
+    let mut rows = alloc::vec![plain];
+    let features = needs::features()?;
+    if features.sve_en() && features.sve_vl() >= u64::from(LONGEST_VECTORS) {
+        let config = Config {
+            flags: RealmFlags::SVE.bits(),
+            sve_vl: LONGEST_VECTORS,
+            ..Config::DEFAULT
+        };
+        rows.push(("granules of a REC, SVE VL 2048", config));
+    }
+    for (name, config) in rows {
+        let realm = Realm::new(&config)?;
+        let aux = rmi::rec_aux_count(realm.rd).ok("RMI_REC_AUX_COUNT")?[0];
+        table.note(Share::None, name, 1 + aux);
+        realm.finish()?;
+    }
     Ok(())
 }

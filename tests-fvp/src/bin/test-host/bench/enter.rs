@@ -42,7 +42,7 @@ pub fn exits(table: &mut Table) -> Check {
     let unprotected = Config::DEFAULT.unprotected();
     let cases = [
         Case {
-            name: "REC_ENTER to host call",
+            name: "RMI_REC_ENTER to host call",
             code: CALL,
             gprs: [
                 0,
@@ -57,7 +57,7 @@ pub fn exits(table: &mut Table) -> Check {
             own: 4,
         },
         Case {
-            name: "REC_ENTER to MMIO read",
+            name: "RMI_REC_ENTER to MMIO read",
             code: LOAD,
             gprs: [unprotected, 0, 0, 0, 0, 0],
             entry: enter_with(RecEnterFlags::EMUL_MMIO),
@@ -65,7 +65,7 @@ pub fn exits(table: &mut Table) -> Check {
             own: 2,
         },
         Case {
-            name: "REC_ENTER to WFI",
+            name: "RMI_REC_ENTER to WFI",
             code: WFI,
             gprs: [0; 6],
             entry: enter_with(RecEnterFlags::TRAP_WFI),
@@ -73,7 +73,7 @@ pub fn exits(table: &mut Table) -> Check {
             own: 2,
         },
         Case {
-            name: "REC_ENTER to stage 2 fault",
+            name: "RMI_REC_ENTER to stage 2 fault",
             code: LOAD,
             // The first page without memory in a table that is there.
             gprs: [layout::BASE + GRANULE, 0, 0, 0, 0, 0],
@@ -106,7 +106,10 @@ fn interrupts(table: &mut Table) -> Check {
     for _ in 0..REPEAT {
         gic::send_sgi(mrs!("mpidr_el1"));
         enter_to(rec, &enter(), RecExitReason::Irq)?;
-        table.note_call("REC_ENTER, interrupt pending", fid::RMI_REC_ENTER);
+        table.note_call(
+            "RMI_REC_ENTER with a Host interrupt pending",
+            fid::RMI_REC_ENTER,
+        );
         ensure_eq!(gic::taken().unwrap_or(0), gic::SGI, "interrupt taken");
     }
     for n in 0..REPEAT {
@@ -116,7 +119,7 @@ fn interrupts(table: &mut Table) -> Check {
         enter_to(rec, &enter(), RecExitReason::Irq)?;
         table.note(
             Share::Return,
-            "timer expiry in the Realm to the Host",
+            "Host timer expiry in the Realm until the Host runs",
             rmi::returned().wrapping_sub(expiry),
         );
         ensure_eq!(gic::taken().unwrap_or(0), gic::EL2_TIMER, "interrupt taken");

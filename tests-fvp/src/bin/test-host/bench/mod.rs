@@ -33,6 +33,8 @@ enum Share {
     Delegate,
     /// Those of RMI_GRANULE_UNDELEGATE.
     Undelegate,
+    /// Those of both.
+    Pair,
     /// Those of RMI_REC_ENTER.
     Enter,
     /// Those of a call's way back alone.
@@ -47,6 +49,7 @@ impl Share {
             Self::Call => "call",
             Self::Delegate => "delegate",
             Self::Undelegate => "undelegate",
+            Self::Pair => "delegate+undelegate",
             Self::Enter => "enter",
             Self::Return => "return",
             Self::None => "none",
@@ -114,6 +117,7 @@ const GROUPS: &[(&str, Group)] = &[
     ("requests", realm::requests),
     ("calls", realm::calls),
     ("tokens", token::tokens),
+    ("memory", commands::memory),
 ];
 
 /// Measures everything. A group that fails is reported, and the others go on.

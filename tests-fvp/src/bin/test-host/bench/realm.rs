@@ -27,14 +27,14 @@ pub fn requests(table: &mut Table) -> Check {
         };
         for ripas in [RsiRipas::Ram, RsiRipas::Empty] {
             set_ripas(&realm, rec, PAGE, PAGE + GRANULE, ripas)?;
-            table.note_call("RTT_SET_RIPAS 1 page", fid::RMI_RTT_SET_RIPAS);
+            table.note_call("RMI_RTT_SET_RIPAS 1 page", fid::RMI_RTT_SET_RIPAS);
             set_ripas(&realm, rec, BLOCK, BLOCK + MIB_2, ripas)?;
-            table.note_call("RTT_SET_RIPAS 512 pages", fid::RMI_RTT_SET_RIPAS);
+            table.note_call("RMI_RTT_SET_RIPAS 512 pages", fid::RMI_RTT_SET_RIPAS);
         }
         let entry = rec.value_of(Op::EntryPoint, &[])?;
         rec.exit_of(Op::Smc, &[psci::fid::PSCI_CPU_ON, 1, entry, 0])?;
         rmi::psci_complete(rec.pa, other.pa, psci::SUCCESS).ok("RMI_PSCI_COMPLETE")?;
-        table.note_call("PSCI_COMPLETE", fid::RMI_PSCI_COMPLETE);
+        table.note_call("RMI_PSCI_COMPLETE", fid::RMI_PSCI_COMPLETE);
         rec.finish_with(&enter())?;
         realm.finish()?;
     }

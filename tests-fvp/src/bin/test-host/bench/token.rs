@@ -70,13 +70,18 @@ const WAY_IN: u64 = 6_000;
 /// The timer expires up to so many ticks later: longer than a step of a signature.
 const SPREAD: u64 = 40_000;
 
-/// A Host interrupt must not wait longer than this, in instructions.
-const LIMIT: u64 = 100_000;
-
 pub fn tokens(table: &mut Table) -> Check {
     for (hash, alone, ticking) in [
-        (0, "token, SHA-256", "token, SHA-256, with a Host tick"),
-        (1, "token, SHA-512", "token, SHA-512, with a Host tick"),
+        (
+            0,
+            "attestation token, SHA-256",
+            "attestation token, SHA-256, with a Host tick",
+        ),
+        (
+            1,
+            "attestation token, SHA-512",
+            "attestation token, SHA-512, with a Host tick",
+        ),
     ] {
         let realm = attesting(hash)?;
         let rec = &realm.recs[0];
@@ -102,16 +107,16 @@ pub fn tokens(table: &mut Table) -> Check {
     waits(table)
 }
 
-/// Interrupts at [`INSTANTS`] different instants. A row has a value for each token.
+/// Interrupts at [`INSTANTS`] different instants.
 fn waits(table: &mut Table) -> Check {
     let realm = attesting(0)?;
     let rec = &realm.recs[0];
-    let mut instants = 0;
+    let (mut instants, mut sum, mut longest) = (0, 0, 0);
     while instants < INSTANTS {
-        let (mut count, mut sum, mut longest) = (0, 0, 0);
+        let before = instants;
         loop {
             // The golden ratio spreads the instants evenly, whatever their number.
-            let phase = (instants + count) * 0x9E37 % 0x1_0000;
+            let phase = instants * 0x9E37 % 0x1_0000;
             gic::start_timer(WAY_IN + phase * SPREAD / 0x1_0000);
             let expiry = mrs!("cnthp_cval_el2");
             match run(rec)? {
@@ -119,22 +124,20 @@ fn waits(table: &mut Table) -> Check {
                 Exit::Irq => {
                     let wait = rmi::returned().wrapping_sub(expiry);
                     ensure_eq!(gic::taken().unwrap_or(0), gic::EL2_TIMER, "taken");
-                    (count, sum, longest) = (count + 1, sum + wait, wait.max(longest));
+                    (instants, sum, longest) = (instants + 1, sum + wait, wait.max(longest));
                 }
             }
         }
         gic::stop_timer();
         gic::taken();
-        ensure!(count > 0, "a token without an interrupt");
-        instants += count;
-        let rows = [
-            ("Host interrupt waits in a token, longest", longest),
-            ("Host interrupt waits in a token, mean", sum / count),
-        ];
-        for (name, ticks) in rows {
-            table.note(Share::Return, name, ticks);
-        }
-        ensure!(longest < LIMIT, "an interrupt waits {longest} ticks");
+        ensure!(instants > before, "a token without an interrupt");
+    }
+    let rows = [
+        ("Host interrupt waits during a token, longest", longest),
+        ("Host interrupt waits during a token, mean", sum / instants),
+    ];
+    for (name, ticks) in rows {
+        table.note(Share::Return, name, ticks);
     }
     realm.finish()
 }
