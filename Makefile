@@ -45,7 +45,8 @@ export QEMU TFA TFA_DEBUG RMM_CACHE LINUX INITRD APPEND
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 .PHONY: help setup rust image host-image flash relying-party run test test-host test-target \
-        test-ci test-long test-sweep bench bench-check bench-lower cost conformance loom lint fuzz miri clean distclean on-qemu FORCE
+        test-ci test-long test-sweep test-remedies bench bench-check bench-lower cost conformance loom lint fuzz \
+        miri clean distclean on-qemu FORCE
 
 help:
 	@echo 'make setup        gets what is missing: Rust target, QEMU, TF-A, fiptool, a kernel'
@@ -58,6 +59,7 @@ help:
 	@echo 'make test-sweep   every system register and instruction that a Realm could try'
 	@echo 'make test-long    test with whole sweeps, longer random runs, a tampered launch, and other machines'
 	@echo 'make test-ci      test, and the target tests on the other machines that are fast'
+	@echo 'make test-remedies  the tests on QEMU with all remedies for errata, of which its CPU needs none'
 	@echo 'make bench        what calls cost, in instructions; RMM=file: of another monitor'
 	@echo 'make bench-check  fails if a call costs more than docs/cost.json says; bench-lower: lowers figures there'
 	@echo 'make loom         the granule lock in all interleavings of CPUs; part of test, test-host'
@@ -148,6 +150,17 @@ build/qemu/answering.bin: build/qemu/.answering $(TOOL_SRC)
 build/qemu/answering/flash.bin: build/qemu/.tfa build/qemu/answering.bin build/qemu/test-host.bin tools/setup/flash.sh
 	@tools/setup/flash.sh $(TFA_DIR) build/qemu/answering.bin build/qemu/test-host.bin build/qemu/answering
 
+# A monitor that applies all remedies for errata.
+build/qemu/.remedies: FORCE | rust
+	@$(TARGET_BUILD) -p plat-qemu --features force-remedies
+	$(call note,$(ELF)/plat-qemu)
+
+build/qemu/remedies/rmm.img: build/qemu/.remedies $(TOOL_SRC)
+	@$(TOOL) pack $(ELF)/plat-qemu $@ --limit $(IMAGE_LIMIT)
+
+build/qemu/remedies/flash.bin: build/qemu/.tfa build/qemu/remedies/rmm.img build/qemu/test-host.bin tools/setup/flash.sh
+	@tools/setup/flash.sh $(TFA_DIR) build/qemu/remedies/rmm.img build/qemu/test-host.bin build/qemu/remedies
+
 build/guest/.cca-guest: FORCE | setup
 	@mkdir -p $(@D)
 	@tools/setup/cca-guest.sh build/guest/cca-guest
@@ -205,6 +218,9 @@ loom:
 
 test-target: flash
 	@$(TOOL) test --target-only $(ON_QEMU)
+
+test-remedies: on-qemu build/qemu/remedies/flash.bin
+	@$(TOOL) test --target-only --qemu $(QEMU_BIN) --flash build/qemu/remedies/flash.bin
 
 # Time limit of the two boots in seconds; they take about 5.
 BENCH_SECONDS := 600

@@ -6,6 +6,7 @@ use super::optional::Optional;
 use super::percpu::{self, CpuData};
 use super::realm::HostState;
 use super::registers::*;
+use super::remedies;
 use super::sha::ShaUnit;
 use crate::boot::El3Interface;
 use crate::encoding::features::zero_block;
@@ -175,6 +176,15 @@ unsafe fn close(window: NonNull<u8>) {
     unsafe { set_entry(index, 0) };
 }
 
+/// The remedy for stores that are still under way when a broadcast TLBI and its DSB have ended: after a
+/// second pair, whatever it invalidates, all CPUs see them.
+#[cold]
+fn repeat_tlbi() {
+    // SAFETY: forgets translations.
+    unsafe { asm!("tlbi vmalle1is", options(nostack, preserves_flags)) };
+    barrier::dsb(barrier::ISH);
+}
+
 /// Makes this CPU's TLB forget the windows that have no entry any more.
 #[inline]
 fn forget_windows() {
@@ -322,6 +332,9 @@ unsafe impl Memory for ArchCpu {
         }
         // All CPUs must have forgotten before what follows.
         barrier::dsb(barrier::ISH);
+        if remedies::repeats_tlbi() {
+            repeat_tlbi();
+        }
         // SAFETY: the values from before.
         unsafe {
             VTTBR_EL2.set(vttbr);

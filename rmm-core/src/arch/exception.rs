@@ -2,9 +2,10 @@
 //! Exceptions that the monitor itself takes. Those that [`fixup`] knows are ordinary. Every other
 //! one is a bug or broken hardware: the monitor reports what it knows, and the CPU stops.
 
+use super::percpu::CpuData;
 use super::registers::*;
 use super::{console, fixup, percpu};
-use crate::encoding::space;
+use crate::encoding::space::{self, private};
 use aarch64_cpu::asm::wfe;
 use core::arch::global_asm;
 use core::mem::offset_of;
@@ -25,6 +26,8 @@ global_asm!(
     irq = const IRQ,
     fiq = const FIQ,
     serror = const SERROR,
+    data = const private::va(private::DATA),
+    history_loop = const offset_of!(CpuData, history_loop),
     handler = sym rmm_exception,
 );
 

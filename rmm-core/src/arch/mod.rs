@@ -13,7 +13,7 @@
 //! * `exception`, `console`: exceptions of the monitor itself, and where it reports them.
 //! * `fixup`: where the monitor goes on after an exception that it expects.
 //! * `registers`: the system registers by name; `features`: reads the ID registers;
-//!   `optional`: which features EL3 leaves open.
+//!   `optional`: which features EL3 leaves open; `remedies`: what is done about errata.
 
 mod cache;
 mod console;
@@ -35,6 +35,7 @@ mod realm_gic;
 mod realm_pmu;
 mod realm_timers;
 mod registers;
+mod remedies;
 mod sha;
 mod simd;
 pub mod start;

@@ -35,6 +35,9 @@ pub struct CpuData {
     /// Windows that have been opened since this CPU's TLB last forgot all closed ones, as in
     /// [`fresh_window`](crate::encoding::space::fresh_window).
     pub used_windows: Cell<u64>,
+    /// Branches that the vectors take on each exception from a Realm, if this CPU's vectors have the
+    /// loop.
+    pub history_loop: Cell<u64>,
     /// The CPU is about to stop: it met an exception that it cannot go on from.
     pub crashed: Cell<bool>,
     /// The Host's registers while a REC is entered.

@@ -5,7 +5,7 @@ use super::cpu::ArchCpu;
 use super::optional::Optional;
 use super::percpu::{self, CpuBlock};
 use super::registers::*;
-use super::{console, el3, features, paging};
+use super::{console, el3, features, paging, remedies};
 use crate::attestation::{self, MAX_PLATFORM_TOKEN};
 use crate::board::Board;
 use crate::boot::{
@@ -95,6 +95,7 @@ fn boot(board: &Board, arguments: [u64; 5], image: Extent) -> Result<Infallible,
     if manifest.flawed_console_checksum {
         warn!("manifest: the checksum of the consoles leaves out their names");
     }
+    remedies::apply(&features.id);
 
     let block = size_of::<CpuBlock>();
     let plan = Plan::new(board, &args, &manifest, image, block as u64)?;
@@ -192,9 +193,11 @@ pub extern "C" fn warm(x0: u64, x1: u64) -> ! {
     if let Err(why) = open.check() {
         refuse(why);
     }
-    if !keeps(features, &features::read(monitor.el3, &open)) {
+    let own = features::read(monitor.el3, &open);
+    if !keeps(features, &own) {
         refuse(BootError::Other("this CPU differs from the boot CPU"));
     }
+    remedies::apply(&own.id);
     match WarmBoot::new([x0, x1], monitor.el3, percpu::BLOCKS.count()) {
         Ok(args) => {
             // SAFETY: this CPU boots.

@@ -3,7 +3,13 @@
 // Exception vectors of Realm EL2. Exceptions from a Realm go to the world switch. For those of the
 // monitor itself the registers are saved on the exception stack of the CPU, and rmm_exception decides.
 //
+// There are three tables. They differ in what they do about the branch history that a Realm leaves
+// behind, before any other branch; each CPU uses the one that it needs.
+//
 // TPIDR_EL2 is free for this code: nothing else uses it.
+
+    // For ESB.
+    .arch   armv8.2-a+ras
 
     .macro  monitor_exception kind
     .balign 128
@@ -18,15 +24,39 @@
     b       save_frame
     .endm
 
-    .macro  realm_exception target
+    .macro  keep_history
+    .endm
+
+    .macro  clear_history
+    // CLRBHB.
+    hint    #22
+    isb
+    .endm
+
+// Overwrites the history by taken branches. ESB comes before the accesses to memory, as in realm_exit.
+    .macro  overwrite_history
+    esb
+    stp     x0, x1, [sp, #-16]!
+    mov     x1, #{data}
+    ldr     x0, [x1, #{history_loop}]
+1:  b       2f
+2:  subs    x0, x0, #1
+    b.ne    1b
+    dsb     nsh
+    isb
+    ldp     x0, x1, [sp], #16
+    .endm
+
+    .macro  realm_exception target, history
     .balign 128
+    \history
     b       \target
     .endm
 
-    .section .text.vectors, "ax"
+    .macro  vector_table name, history
     .balign 2048
-    .globl  rmm_vectors
-rmm_vectors:
+    .globl  \name
+\name:
     // From the monitor on SP_EL0, which it never uses.
     monitor_exception {sync}
     monitor_exception {irq}
@@ -38,16 +68,22 @@ rmm_vectors:
     monitor_exception {fiq}
     monitor_exception {serror}
     // From a Realm in AArch64.
-    realm_exception realm_exit_sync
-    realm_exception realm_exit_irq
-    realm_exception realm_exit_fiq
-    realm_exception realm_exit_serror
+    realm_exception realm_exit_sync, \history
+    realm_exception realm_exit_irq, \history
+    realm_exception realm_exit_fiq, \history
+    realm_exception realm_exit_serror, \history
     // From a Realm's EL0 in AArch32. The ID registers say that there is none, but where the CPU has
     // it, a hostile Realm can return to it.
-    realm_exception realm_exit_sync
-    realm_exception realm_exit_irq
-    realm_exception realm_exit_fiq
-    realm_exception realm_exit_serror
+    realm_exception realm_exit_sync, \history
+    realm_exception realm_exit_irq, \history
+    realm_exception realm_exit_fiq, \history
+    realm_exception realm_exit_serror, \history
+    .endm
+
+    .section .text.vectors, "ax"
+    vector_table rmm_vectors, keep_history
+    vector_table rmm_vectors_clrbhb, clear_history
+    vector_table rmm_vectors_loop, overwrite_history
 
 save_frame:
     stp     x2, x3, [sp, #16]
@@ -96,3 +132,6 @@ save_frame:
     mov     sp, x0
     mrs     x0, tpidr_el2
     eret
+    // Nothing behind the return is executed speculatively.
+    dsb     nsh
+    isb

@@ -9,12 +9,13 @@
 //! * [`stage1`]: its descriptors, windows and registers.
 //! * [`stage2`]: the registers and TLBI operands of a Realm's translation.
 //! * [`traps`]: what a Realm's use of the CPU traps on; [`timers`]: its timers.
-//! * [`features`]: what ID registers say.
+//! * [`features`]: what ID registers say; [`errata`]: which errata a core has.
 //! * [`sha`]: message schedules for the SHA instructions.
 //! * [`syndrome`], [`fixup`]: how to go on after an exception.
 // Tests do not use all that `arch` does.
 #![cfg_attr(not(target_os = "none"), allow(dead_code))]
 
+pub mod errata;
 pub mod features;
 pub mod fields;
 pub mod fixup;
