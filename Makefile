@@ -40,19 +40,28 @@ PARTY    := --relying-party $(or $(CARGO_TARGET_DIR),target)/debug/cca-token \
 ON_LINUX := --folder build/guest --linux "$(IMAGE)" --initrd "$(RAMDISK)" --cpus "$(or $(CPUS),2)" --ram "$(or $(MEM),512M)" \
             --append "$$APPEND" $(if $(OWN),,$(PARTY)) --tamper "$(TAMPER)"
 
+# The machine under a program of the user's own. Only what stands on make's command line counts, and as it
+# was typed: a recipe gets it as a variable of the shell.
+MACHINE := BL33 SMP RAM ICOUNT RESET_AFTER TIMEOUT QEMU_ARGS
+$(foreach v,$(MACHINE),$(eval override $v := $$(if $$(filter command%,$$(origin $v)),$$(value $v))))
+export $(MACHINE)
+ON_MACHINE := --smp "$$SMP" --ram "$$RAM" --icount "$$ICOUNT" --reset-after "$$RESET_AFTER" --timeout "$$TIMEOUT" \
+              --qemu-args "$$QEMU_ARGS"
+
 export QEMU TFA TFA_DEBUG RMM_CACHE LINUX INITRD APPEND
 
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 .PHONY: help setup rust image host-image flash relying-party run test test-host test-target \
         test-ci test-long test-sweep test-remedies bench bench-check bench-lower cost conformance loom lint fuzz \
-        miri clean distclean on-qemu FORCE
+        miri clean distclean on-qemu check-payload FORCE
 
 help:
 	@echo 'make setup        gets what is missing: Rust target, QEMU, TF-A, fiptool, a kernel'
 	@echo 'make image        the monitor: build/PLAT/rmm.img and, with symbols, rmm.elf'
 	@echo 'make host-image   the bare-metal test Host with its test Realm'
 	@echo 'make run          boots TF-A, the monitor and, as a Realm, a Linux kernel on QEMU'
+	@echo 'make run BL33=file   a payload of your own in the Normal world, with the terminal as its console'
 	@echo 'make test         all tests, on this machine and on QEMU'
 	@echo 'make test-host    the tests that need nothing but cargo'
 	@echo 'make test-target  the tests on QEMU'
@@ -80,6 +89,13 @@ help:
 	@echo 'CPUS=1|2 MEM=512M APPEND="words"   its vCPUs, memory, words for its command line'
 	@echo 'TAMPER=page|param|token   the Host tampers with Realm or token, and the relying party notices'
 	@echo 'DEMO=1            in place of Linux a Realm of a few KiB that shows each kind of exit'
+	@echo
+	@echo 'For make run BL33=file, a raw binary that TF-A enters at 0x60000000:'
+	@echo 'SMP=2 RAM=3G      CPUs and memory of the machine'
+	@echo 'ICOUNT=shift      time by instructions: each takes 2^shift ns'
+	@echo 'RESET_AFTER=s     resets the machine when its console is silent for s seconds'
+	@echo 'TIMEOUT=s         fails if the payload does not power off within s seconds'
+	@echo 'QEMU_ARGS="words" further arguments for QEMU'
 
 setup:
 	@$(SETUP)
@@ -161,6 +177,17 @@ build/qemu/remedies/rmm.img: build/qemu/.remedies $(TOOL_SRC)
 build/qemu/remedies/flash.bin: build/qemu/.tfa build/qemu/remedies/rmm.img build/qemu/test-host.bin tools/setup/flash.sh
 	@tools/setup/flash.sh $(TFA_DIR) build/qemu/remedies/rmm.img build/qemu/test-host.bin build/qemu/remedies
 
+# A payload that echoes, for the tests of make run BL33=.
+build/qemu/.echo: FORCE | rust
+	@$(TARGET_BUILD) -p tests-fvp --bin echo-payload
+	$(call note,$(ELF)/echo-payload)
+
+build/qemu/echo.bin: build/qemu/.echo $(TOOL_SRC)
+	@$(TOOL) pack $(ELF)/echo-payload $@
+
+build/qemu/echo/flash.bin: build/qemu/.tfa build/qemu/rmm.img build/qemu/echo.bin tools/setup/flash.sh
+	@tools/setup/flash.sh $(TFA_DIR) build/qemu/rmm.img build/qemu/echo.bin build/qemu/echo
+
 build/guest/.cca-guest: FORCE | setup
 	@mkdir -p $(@D)
 	@tools/setup/cca-guest.sh build/guest/cca-guest
@@ -180,7 +207,15 @@ FORCE:
 
 # --- Runs and tests ----------------------------------------------------------
 
-ifeq ($(DEMO),1)
+ifneq ($(BL33),)
+run: check-payload on-qemu build/qemu/.tfa build/qemu/rmm.img
+	@tools/setup/flash.sh $(TFA_DIR) build/qemu/rmm.img "$$BL33" build/qemu/payload
+	@$(TOOL) payload --qemu $(QEMU_BIN) --flash build/qemu/payload/flash.bin $(ON_MACHINE)
+
+# Before anything is fetched or built.
+check-payload:
+	@$(TOOL) payload --check --bl33 "$$BL33" $(ON_MACHINE)
+else ifeq ($(DEMO),1)
 run: flash
 	@$(TOOL) run $(ON_QEMU)
 else
@@ -189,15 +224,17 @@ run: flash $(filter build/%,$(RAMDISK)) $(if $(OWN),,relying-party)
 endif
 
 TEST := $(TOOL) test $(ON_QEMU) --folder build/guest --linux $(GUEST)/Image --initrd build/guest/initrd \
-        $(PARTY)
+        $(PARTY) --payload build/qemu/echo/flash.bin
 
-test: loom flash build/guest/initrd relying-party
+test test-ci test-long: loom flash build/guest/initrd relying-party build/qemu/echo/flash.bin
+
+test:
 	@$(TEST)
 
-test-ci: loom flash build/guest/initrd relying-party
+test-ci:
 	@$(TEST) --variants short
 
-test-long: loom flash build/guest/initrd relying-party
+test-long:
 	@$(TEST) --long --variants all
 
 test-sweep: flash

@@ -15,8 +15,13 @@ fn main() {
         0x6000_0000
     };
     println!("cargo:rustc-link-arg-bin=test-host=--defsym=HOST_BASE={host:#x}");
-    for bin in ["test-host", "test-realm", "answering-monitor"] {
-        println!("cargo:rustc-link-arg-bin={bin}=-T{folder}/linker/{bin}.ld");
+    for (bin, script) in [
+        ("test-host", "test-host"),
+        ("test-realm", "test-realm"),
+        ("answering-monitor", "payload"),
+        ("echo-payload", "payload"),
+    ] {
+        println!("cargo:rustc-link-arg-bin={bin}=-T{folder}/linker/{script}.ld");
         println!("cargo:rustc-link-arg-bin={bin}=-znognustack");
     }
 }

@@ -9,6 +9,7 @@ mod cpio;
 mod dependencies;
 mod guest;
 mod pack;
+mod payload;
 mod qemu;
 mod run;
 mod test;
@@ -29,6 +30,7 @@ const COMMANDS: &[Command] = &[
     ("cpio", cpio::main),
     ("dependencies", dependencies::main),
     ("pack", pack::main),
+    ("payload", payload::main),
     ("run", run::main),
     ("test", test::main),
     (tied::NAME, tied::main),

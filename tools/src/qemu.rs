@@ -7,7 +7,7 @@ use std::error::Error;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::AsRawFd;
-use std::process::{Child, ChildStdin, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
@@ -51,9 +51,9 @@ pub const USAGE: &str = "--qemu PATH --flash FILE [--timeout SECONDS] [--silence
      [--smp N] [--mem 2G] [--only TEXT] [--seed N] [--long] [--target-only|--host-tests] [-- QEMU ARGUMENTS]";
 
 impl Options {
-    /// Reads the arguments of a command.
-    pub fn parse(arguments: &[String], memory: u64, timeout: u64) -> Result<Self, Box<dyn Error>> {
-        let mut options = Self {
+    /// The usual machine with `memory` MiB, `timeout` seconds for a boot, and no flash file yet.
+    pub fn new(memory: u64, timeout: u64) -> Self {
+        Self {
             qemu: "qemu-system-aarch64".into(),
             flash: String::new(),
             cpu: "max,x-rme=on,pauth-impdef=on".into(),
@@ -66,7 +66,12 @@ impl Options {
             long: false,
             target_only: false,
             extra: Vec::new(),
-        };
+        }
+    }
+
+    /// Reads the arguments of a command.
+    pub fn parse(arguments: &[String], memory: u64, timeout: u64) -> Result<Self, Box<dyn Error>> {
+        let mut options = Self::new(memory, timeout);
         let mut rest = arguments.iter();
         while let Some(argument) = rest.next() {
             match argument.as_str() {
@@ -98,12 +103,29 @@ impl Options {
 }
 
 /// `2G` or `2048M` in MiB.
-fn mebibytes(text: &str) -> Result<u64, Box<dyn Error>> {
+pub fn mebibytes(text: &str) -> Result<u64, Box<dyn Error>> {
     let (number, factor) = match text.strip_suffix(['G', 'g']) {
         Some(number) => (number, 1024),
         None => (text.strip_suffix(['M', 'm']).unwrap_or(text), 1),
     };
-    Ok(number.parse::<u64>()? * factor)
+    let number = number.parse::<u64>()?.checked_mul(factor);
+    Ok(number.ok_or("too large")?)
+}
+
+/// QEMU with the board: its CPUs, memory and flash, and nothing else that has a window or a terminal.
+pub fn board(options: &Options) -> Command {
+    let mut command = tied::command(&options.qemu);
+    command
+        .args([
+            "-M",
+            "virt,virtualization=on,secure=on,gic-version=3,acpi=off",
+        ])
+        .args(["-cpu", &options.cpu])
+        .args(["-smp", &options.smp.to_string()])
+        .args(["-m", &format!("{}M", options.memory)])
+        .args(["-bios", &options.flash])
+        .args(["-display", "none", "-monitor", "none", "-nodefaults"]);
+    command
 }
 
 /// How a boot ended, or what it printed.
@@ -140,17 +162,8 @@ impl Boot {
             "loader,file=/proc/self/fd/{},addr={PARAMETERS:#x},force-raw=on",
             parameters.as_raw_fd()
         );
-        let mut child = tied::command(&options.qemu)
-            .args([
-                "-M",
-                "virt,virtualization=on,secure=on,gic-version=3,acpi=off",
-            ])
-            .args(["-cpu", &options.cpu])
-            .args(["-smp", &options.smp.to_string()])
-            .args(["-m", &format!("{}M", options.memory)])
-            .args(["-bios", &options.flash, "-device", &loader])
-            .args(["-display", "none", "-monitor", "none", "-serial", "stdio"])
-            .args(["-nodefaults", "-no-reboot"])
+        let mut child = board(options)
+            .args(["-device", &loader, "-serial", "stdio", "-no-reboot"])
             .args(&options.extra)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

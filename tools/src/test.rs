@@ -7,6 +7,7 @@
 
 mod host;
 mod opinion;
+mod payload;
 mod target;
 mod token;
 mod variants;
@@ -15,6 +16,7 @@ use crate::Outcome;
 use crate::attest::Attestation;
 use crate::guest::Guest;
 use crate::qemu::Options;
+use payload::Payload;
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -110,6 +112,7 @@ pub fn main(arguments: &[String]) -> Outcome {
     let guest = Guest::take(&mut arguments)?;
     let attestation = Attestation::take(&mut arguments)?;
     let variants = variants::take(&mut arguments)?;
+    let payload = Payload::take(&mut arguments)?;
     let options = Options::parse(&arguments, 2048, 900)?;
     let mut report = Report::default();
     if !options.target_only {
@@ -126,6 +129,9 @@ pub fn main(arguments: &[String]) -> Outcome {
         if let Some(attestation) = attestation.filter(|_| options.long) {
             target.tampered(&options, &guest, &attestation)?;
         }
+    }
+    if let Some(flash) = payload {
+        target.payloads(&options, flash);
     }
     report.add_target("", target);
     for variant in variants {

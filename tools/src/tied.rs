@@ -19,7 +19,8 @@ pub fn command(program: impl AsRef<OsStr>) -> Command {
     // The running file itself: the one under its name may have been replaced by a new build.
     let mut command = Command::new("/proc/self/exe");
     command.args([NAME, &std::process::id().to_string()]);
-    command.arg(program);
+    // Ctrl-C is for this process, which then ends the program.
+    command.arg(program).process_group(0);
     command
 }
 

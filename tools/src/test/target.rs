@@ -2,6 +2,7 @@
 //! The tests on QEMU.
 
 use super::opinion::second_opinion;
+use super::payload::{self, Payload};
 use super::token::{self, RelyingParty};
 use super::{Count, Groups};
 use crate::attest::{Attestation, Plan, Tamper};
@@ -90,6 +91,19 @@ impl Target {
             self.done(SECOND_VERIFIER, opinion);
         }
         Ok(())
+    }
+
+    /// A payload of one's own as BL33, with the tool as its console.
+    pub fn payloads(&mut self, options: &Options, flash: String) {
+        let payload = Payload {
+            flash,
+            qemu: options.qemu.clone(),
+        };
+        for (test, run) in payload::TESTS {
+            self.since = Some(Instant::now());
+            let result = run(&payload).map_err(|error| error.to_string());
+            self.done(test, result.map(|()| None));
+        }
     }
 
     /// A guest whose Host tampers with its launch: there must be no secret, for the right reason.
