@@ -26,7 +26,7 @@ TOOL_SRC := $(shell find tools/Cargo.toml tools/src -type f)
 TARGET_CRATES := plat-qemu plat-fvp plat-sbsa tests-fvp
 HOST_CRATES   := --workspace $(TARGET_CRATES:%=--exclude %)
 TARGET_BUILD  := cargo build --release --target $(RUST_TARGET)
-TESTS_BOARD   := $(if $(filter fvp,$(PLAT)),--features fvp)
+TESTS_BOARD   := $(if $(filter sbsa fvp,$(PLAT)),--features $(PLAT))
 ON_QEMU       := --qemu $(QEMU_BIN) --flash build/qemu/flash.bin
 
 # The guest: Debian's kernel with the checks of guest/init, or what LINUX names. It attests itself to a

@@ -8,9 +8,12 @@ fn main() {
         return;
     }
     let folder = std::env::var("CARGO_MANIFEST_DIR").expect("cargo sets it");
-    // Where TF-A loads BL33.
-    let host = if std::env::var_os("CARGO_FEATURE_FVP").is_some() {
-        0x8800_0000u64
+    let is = |feature| std::env::var_os(feature).is_some();
+    // Where TF-A loads BL33; on sbsa-ref, which runs BL33 from flash, where QEMU loads the Host.
+    let host: u64 = if is("CARGO_FEATURE_FVP") {
+        0x8800_0000
+    } else if is("CARGO_FEATURE_SBSA") {
+        0x100_6000_0000
     } else {
         0x6000_0000
     };

@@ -27,33 +27,50 @@ static STACKS: Stacks = Stacks(UnsafeCell::new([[0; STACK_SIZE]; CPUS]));
 #[repr(C, align(4096))]
 struct Table([u64; 512]);
 
-/// The identity map: 1 GiB blocks of Normal memory where the board has DRAM, of Device memory
-/// elsewhere.
-static TABLE: Table = {
+/// Bytes that a level 1 table maps.
+const HALF_TIB: u64 = 512 << 30;
+/// First GiB that is not mapped, if it is not DRAM.
+const DEVICES_END: u64 = 64;
+/// Entry of the level 0 table that maps the board's DRAM, if it does not lie in the first [`HALF_TIB`].
+const HIGH: u64 = if board::BANK.start < HALF_TIB {
+    1
+} else {
+    board::BANK.start / HALF_TIB
+};
+
+/// The identity map's level 1 tables; the level 0 table is in `entry.s`.
+static LOW_TABLE: Table = identity(0);
+static HIGH_TABLE: Table = identity(HIGH * HALF_TIB);
+
+/// Identity map of the [`HALF_TIB`] at `base`: 1 GiB blocks of Normal memory where the board has DRAM,
+/// of Device memory elsewhere in the first [`DEVICES_END`] GiB.
+const fn identity(base: u64) -> Table {
     // Valid block, Access Flag, Inner Shareable, AP[1] (RES1 at EL2).
     const NORMAL: u64 = 1 | 1 << 10 | 3 << 8 | 1 << 6;
     // Attribute 1, execute-never.
     const DEVICE: u64 = NORMAL | 1 << 2 | 1 << 54;
     let mut entries = [0; 512];
-    let mut gib = 0;
-    while gib < 64 {
-        let kind = if board::is_dram(gib << 30) {
-            NORMAL
-        } else {
-            DEVICE
-        };
-        entries[gib as usize] = gib << 30 | kind;
-        gib += 1;
+    let mut n = 0;
+    while n < entries.len() {
+        let address = base + ((n as u64) << 30);
+        if board::is_dram(address) {
+            entries[n] = address | NORMAL;
+        } else if address < DEVICES_END << 30 {
+            entries[n] = address | DEVICE;
+        }
+        n += 1;
     }
     Table(entries)
-};
+}
 
 global_asm!(
     include_str!("../../macros.s"),
     include_str!("entry.s"),
     stacks = sym STACKS,
     stack_size = const STACK_SIZE,
-    table = sym TABLE,
+    low_table = sym LOW_TABLE,
+    high_table = sym HIGH_TABLE,
+    high = const HIGH,
     main = sym crate::host_main,
     secondary = sym crate::cpu1::secondary_main,
     exception = sym exception,
@@ -66,6 +83,8 @@ unsafe extern "C" {
     fn guarded_fault();
     fn guarded_read(address: u64) -> Guarded;
     fn guarded_write(address: u64, value: u64) -> Guarded;
+    fn guarded_zcr() -> Guarded;
+    fn guarded_smcr() -> Guarded;
 }
 
 /// X0 and X1 of the guarded accesses.
@@ -122,6 +141,18 @@ pub unsafe fn try_write(address: u64, value: u64) -> Result<(), u64> {
     } else {
         Err(result.esr)
     }
+}
+
+/// Whether EL3 leaves SVE, which the CPU has, to the Normal world. If not, an access is Undefined.
+pub fn is_sve_open() -> bool {
+    // SAFETY: reads a system register; the exception is recovered.
+    unsafe { guarded_zcr() }.esr == 0
+}
+
+/// As [`is_sve_open`], for SME.
+pub fn is_sme_open() -> bool {
+    // SAFETY: as for `is_sve_open`.
+    unsafe { guarded_smcr() }.esr == 0
 }
 
 /// Whether a value of ESR_EL2 is a granule protection fault of a data access.

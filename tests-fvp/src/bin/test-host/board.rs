@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Addresses of the board the Host is built for.
 
+use crate::params;
+
 /// An address range, in bytes.
 pub type Range = core::ops::Range<u64>;
 
-#[cfg(not(feature = "fvp"))]
+#[cfg(not(any(feature = "fvp", feature = "sbsa")))]
 mod constants {
     use super::Range;
 
@@ -15,11 +17,31 @@ mod constants {
     pub const SECOND_CPU: u64 = 1;
     pub const DRAM: &[Range] = &[BANK];
     pub const BANK: Range = 0x4000_0000..0x1_0000_0000;
+    pub const WHOLE_BANK: bool = true;
     pub const MONITOR: Range = 0x4010_0000..0x4190_0000;
     pub const SECURE: u64 = 0x0E20_0000;
     pub const ROOT: u64 = 0x0E00_2000;
     pub const POOL: Range = 0x6400_0000..0x6C00_0000;
     pub const PARAMETERS: Option<u64> = Some(0x5FF0_0000);
+}
+
+#[cfg(feature = "sbsa")]
+mod constants {
+    use super::Range;
+
+    pub const UART: u64 = 0x6000_0000;
+    pub const UART_INTID: u32 = 33;
+    pub const GICD: u64 = 0x4006_0000;
+    pub const GICR: u64 = 0x4008_0000;
+    pub const SECOND_CPU: u64 = 1;
+    pub const DRAM: &[Range] = &[BANK];
+    pub const BANK: Range = 0x100_0000_0000..0x180_0000_0000;
+    pub const WHOLE_BANK: bool = false;
+    pub const MONITOR: Range = 0x100_0000_0000..0x100_4300_0000;
+    pub const SECURE: u64 = 0x2010_0000;
+    pub const ROOT: u64 = 0x3FFF_F000;
+    pub const POOL: Range = 0x100_6400_0000..0x100_6C00_0000;
+    pub const PARAMETERS: Option<u64> = Some(0x100_5FF0_0000);
 }
 
 #[cfg(feature = "fvp")]
@@ -33,6 +55,7 @@ mod constants {
     pub const SECOND_CPU: u64 = 0x100;
     pub const DRAM: &[Range] = &[0x8000_0000..0x1_0000_0000, 0x8_8000_0000..0x9_0000_0000];
     pub const BANK: Range = 0x8000_0000..0xFC00_0000;
+    pub const WHOLE_BANK: bool = true;
     pub const MONITOR: Range = 0xFDC0_0000..0xFFC0_0000;
     pub const SECURE: u64 = 0xFC00_0000;
     pub const ROOT: u64 = 0xFFF0_0000;
@@ -50,7 +73,7 @@ pub const GICD: u64 = constants::GICD;
 pub const GICR: u64 = constants::GICR;
 /// MPIDR of the second CPU, as PSCI wants it.
 pub const SECOND_CPU: u64 = constants::SECOND_CPU;
-/// The first DRAM bank as EL3 reports it to the monitor.
+/// The first DRAM bank, as large as it can be.
 pub const BANK: Range = constants::BANK;
 /// The monitor's memory.
 pub const MONITOR: Range = constants::MONITOR;
@@ -62,6 +85,15 @@ pub const ROOT: u64 = constants::ROOT;
 pub const POOL: Range = constants::POOL;
 /// Where the runner leaves parameters, if it can.
 pub const PARAMETERS: Option<u64> = constants::PARAMETERS;
+
+/// The first DRAM bank as EL3 reports it to the monitor: all of it, or what the machine has.
+pub fn bank() -> Range {
+    if constants::WHOLE_BANK {
+        BANK
+    } else {
+        BANK.start..BANK.start + params::get().memory
+    }
+}
 
 /// Whether an address is in DRAM.
 pub const fn is_dram(address: u64) -> bool {

@@ -38,10 +38,9 @@ cpu_setup:
     msr vbar_el2, x0
     mov x0, #0x04ff                  // attribute 0: Normal Write-Back, 1: Device-nGnRE
     msr mair_el2, x0
-    ldr x0, =0x80823519              // TCR_EL2: 39-bit VA, 4 KiB, Inner Shareable WB, 40-bit PA
+    ldr x0, =0x80853510              // TCR_EL2: 48-bit VA, 4 KiB, Inner Shareable WB, 48-bit PA
     msr tcr_el2, x0
-    adrp x0, {table}
-    add x0, x0, :lo12:{table}
+    adrp x0, level_0
     msr ttbr0_el2, x0
     tlbi alle2
     ic iallu
@@ -51,6 +50,15 @@ cpu_setup:
     msr sctlr_el2, x0
     isb
     ret
+
+// The identity map's level 0 table: two tables.
+.section .data.level_0, "aw"
+.balign 4096
+level_0:
+    .quad {low_table} + 3
+    .fill {high} - 1, 8, 0
+    .quad {high_table} + 3
+    .balign 4096
 
 exception_vectors 2
 
@@ -62,6 +70,18 @@ guarded_read:
 .global guarded_start
 guarded_start:
     ldr x0, [x0]
+    ret
+// Returns x0 = ZCR_EL2, x1 = 0; or x1 = ESR_EL2 if EL3 keeps SVE closed.
+.global guarded_zcr
+guarded_zcr:
+    mov x1, #0
+    mrs x0, s3_4_c1_c2_0
+    ret
+// Returns x0 = SMCR_EL2, x1 = 0; or x1 = ESR_EL2 if EL3 keeps SME closed.
+.global guarded_smcr
+guarded_smcr:
+    mov x1, #0
+    mrs x0, s3_4_c1_c2_6
     ret
 // x0: address, x1: value. Returns x1 = 0 or ESR_EL2.
 .global guarded_write

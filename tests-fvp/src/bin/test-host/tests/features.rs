@@ -150,6 +150,7 @@ fn lpa2_runs() -> Check {
 // Conformance: Bugs others fixed sve_pffr
 fn sve() -> Check {
     let features = needs::sve()?;
+    needs::host_sve()?;
     // ZCR_EL2: the Host's own vectors, the longest.
     msr!("s3_4_c1_c2_0", 0xF);
     isb();

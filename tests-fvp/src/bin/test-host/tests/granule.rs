@@ -93,7 +93,7 @@ fn undelegate_wrong() -> Check {
 // Conformance: RMI_GRANULE_DELEGATE gran_bound
 fn no_memory() -> Check {
     let address = needs::address_without_memory()?;
-    for address in [address, address + 0x1F_F000, board::BANK.end - GRANULE] {
+    for address in [address, address + 0x1F_F000, board::bank().end - GRANULE] {
         for _ in 0..2 {
             rmi::delegate(address).input("delegate without memory")?;
             rmi::undelegate(address).input("undelegate without memory")?;
@@ -126,9 +126,9 @@ fn monitor() -> Check {
 /// The granules next to what may not be delegated.
 // Conformance: RMI_GRANULE_DELEGATE gran_bound
 fn bank_ends() -> Check {
-    rmi::delegate(board::BANK.start - GRANULE).input("below the bank")?;
-    rmi::delegate(board::BANK.end).input("behind the bank")?;
-    if board::BANK.contains(&board::MONITOR.end) {
+    rmi::delegate(board::bank().start - GRANULE).input("below the bank")?;
+    rmi::delegate(board::bank().end).input("behind the bank")?;
+    if board::bank().contains(&board::MONITOR.end) {
         // Behind the monitor's memory.
         let address = board::MONITOR.end;
         rmi::delegate(address).ok("delegate behind the monitor")?;

@@ -73,6 +73,7 @@ fn vectors() -> Check {
 
 fn sve() -> Check {
     needs::second_cpu()?;
+    needs::host_sve()?;
     let features = needs::sve()?;
     let config = Config {
         flags: RealmFlags::SVE.bits(),

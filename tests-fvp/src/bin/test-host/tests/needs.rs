@@ -4,7 +4,7 @@
 
 use crate::arch::{mrs, try_read};
 use crate::check::{Check, skip};
-use crate::{board, cpu1, params, rmi};
+use crate::{arch, board, cpu1, params, rmi};
 use alloc::string::String;
 use rmm_abi::rmi::FeatureRegister0;
 use spin::Mutex;
@@ -63,11 +63,14 @@ pub fn pmu() -> Check<FeatureRegister0> {
     Ok(features)
 }
 
-/// SVE of the CPU.
+/// SVE of the CPU, for the Host.
 pub fn host_sve() -> Check {
     // ID_AA64PFR0_EL1.SVE
     if mrs!("id_aa64pfr0_el1") >> 32 & 0xF == 0 {
         skip!("the CPU has no SVE");
+    }
+    if !arch::is_sve_open() {
+        skip!("EL3 keeps SVE closed to the Normal world");
     }
     Ok(())
 }
@@ -109,6 +112,7 @@ pub fn part_without_memory() -> Option<u64> {
 }
 
 fn without_memory() -> Option<u64> {
-    let end = board::BANK.start + params::get().memory;
-    (end + (1 << 20) < board::BANK.end).then_some(end + (1 << 20))
+    let bank = board::bank();
+    let end = bank.start + params::get().memory;
+    (end + (1 << 20) < bank.end).then_some(end + (1 << 20))
 }

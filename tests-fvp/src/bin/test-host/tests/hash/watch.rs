@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! The Host's vector registers while the monitor hashes.
 
-use crate::arch::{isb, mrs, msr};
+use crate::arch::{self, isb, mrs, msr};
 use crate::check::{Check, ensure_eq, skip};
 use crate::tests::needs;
 use core::arch::asm;
@@ -89,6 +89,9 @@ pub fn streaming() -> Check {
     // ID_AA64PFR1_EL1.SME
     if mrs!("id_aa64pfr1_el1") >> 24 & 0xF == 0 {
         skip!("the CPU has no SME");
+    }
+    if !arch::is_sme_open() {
+        skip!("EL3 keeps SME closed to the Normal world");
     }
     Ok(())
 }
