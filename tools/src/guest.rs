@@ -6,6 +6,7 @@ mod launch;
 mod layout;
 mod tree;
 
+use crate::board::Board;
 use launch::{Files, Staged};
 use layout::{KernelHeader, Layout};
 use std::error::Error;
@@ -14,10 +15,6 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use tests_fvp::guest::{BLOCK, CPUS, IPA_BITS, UART};
 
-/// Where the kernel is put: behind the memory of the test Host.
-const STAGING: u64 = 0x6C00_0000;
-/// First address of the board's DRAM.
-const DRAM: u64 = 0x4000_0000;
 const MIB: u64 = 1 << 20;
 /// Bytes that the user's words for the command line may have: Linux takes 2048 in all.
 const APPEND: usize = 1900;
@@ -112,13 +109,18 @@ impl Guest {
         self.folder.join("launch.toml")
     }
 
-    /// Writes device tree and launch description, for a machine with `machine` bytes of DRAM. The guest's
+    /// Writes device tree and launch description, for a machine with `memory` bytes of DRAM. The guest's
     /// disk begins with the file `disk`.
     ///
     /// # Errors
     ///
     /// If a file cannot be used or the machine is too small.
-    pub fn prepare(&self, machine: u64, disk: Option<&Path>) -> Result<Prepared, Box<dyn Error>> {
+    pub fn prepare(
+        &self,
+        board: &Board,
+        memory: u64,
+        disk: Option<&Path>,
+    ) -> Result<Prepared, Box<dyn Error>> {
         let header = check_kernel(&self.kernel)?;
         let initrd = match &self.initrd {
             Some(file) => Some(open("INITRD", file)?.1),
@@ -145,13 +147,13 @@ impl Guest {
 
         // What follows knows only the description, as the relying party does.
         let text = std::fs::read_to_string(self.description())?;
-        let mut host = launch::for_host(&text, &self.folder, STAGING)?;
+        let mut host = launch::for_host(&text, &self.folder, board.staging)?;
         let mut request = host.lines.clone();
         if let Some(disk) = disk {
             let staged = host.stage(disk.to_owned())?;
             request += &format!("disk {} {}\n", staged.address, staged.bytes);
         }
-        let free = (DRAM + machine).saturating_sub(host.end);
+        let free = (board.dram + memory).saturating_sub(host.end);
         if self.ram > free {
             return Err(format!(
                 "MEM={}M is more than the {} MiB that the machine has for a guest",
@@ -248,6 +250,7 @@ fn loader(staged: &Staged) -> [String; 2] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::board::VIRT;
 
     fn take(words: &[&str]) -> Result<(Option<Guest>, Vec<String>), String> {
         let mut words = words.iter().map(ToString::to_string).collect();
@@ -301,28 +304,41 @@ mod tests {
             take(&words).unwrap().0.unwrap()
         };
         std::fs::write(&file, &image).unwrap();
-        assert!(guest("512M").prepare(3 << 30, None).is_err(), "no kernel");
+        assert!(
+            guest("512M").prepare(&VIRT, 3 << 30, None).is_err(),
+            "no kernel"
+        );
         image[56..60].copy_from_slice(b"ARM\x64");
         std::fs::write(&file, &image).unwrap();
         let disk = folder.join("disk");
         std::fs::write(&disk, [0; 512]).unwrap();
-        let prepared = guest("512M").prepare(3 << 30, Some(&disk)).unwrap();
+        let prepared = guest("512M").prepare(&VIRT, 3 << 30, Some(&disk)).unwrap();
         assert_eq!(prepared.initrd, Some((file.clone(), 0x4060_0000)));
+        let staging = VIRT.staging;
         for line in [
-            format!("data {} {STAGING} {}", 0x4000_0000, 3 << 20),
-            format!("data {} {} {}", 0x4060_0000, STAGING + (6 << 20), 3 << 20),
-            format!("disk {} 512", STAGING + (10 << 20)),
-            format!("ram {}", STAGING + (12 << 20)),
+            format!("data {} {staging} {}", 0x4000_0000, 3 << 20),
+            format!("data {} {} {}", 0x4060_0000, staging + (6 << 20), 3 << 20),
+            format!("disk {} 512", staging + (10 << 20)),
+            format!("ram {}", staging + (12 << 20)),
         ] {
             let found = prepared.request.lines().any(|other| other == line);
             assert!(found, "{line}: {}", prepared.request);
         }
         assert_eq!(prepared.arguments.len(), 8);
         assert!(cca_token::launch::measure_file(&guest("512M").description()).is_ok());
-        assert!(guest("2G").prepare(2 << 30, None).is_err(), "too large");
-        assert!(guest("4M").prepare(3 << 30, None).is_err(), "too small");
+        assert!(
+            guest("2G").prepare(&VIRT, 2 << 30, None).is_err(),
+            "too large"
+        );
+        assert!(
+            guest("4M").prepare(&VIRT, 3 << 30, None).is_err(),
+            "too small"
+        );
         std::fs::remove_file(&file).unwrap();
-        assert!(guest("512M").prepare(3 << 30, None).is_err(), "no file");
+        assert!(
+            guest("512M").prepare(&VIRT, 3 << 30, None).is_err(),
+            "no file"
+        );
         std::fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -4,10 +4,12 @@
 
 mod attest;
 mod bench;
+mod board;
 mod conformance;
 mod cpio;
 mod dependencies;
 mod guest;
+mod jump;
 mod pack;
 mod payload;
 mod qemu;
@@ -29,6 +31,7 @@ const COMMANDS: &[Command] = &[
     ("cost", bench::page::main),
     ("cpio", cpio::main),
     ("dependencies", dependencies::main),
+    ("jump", jump::main),
     ("pack", pack::main),
     ("payload", payload::main),
     ("run", run::main),

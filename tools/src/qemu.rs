@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Booting QEMU's board `virt` with a flash file and parameters for the test Host.
+//! Booting one of QEMU's boards with its flash files and parameters for the test Host.
 
+use crate::board::{self, Board};
 use crate::tied;
 use rustix::fs::{MemfdFlags, memfd_create};
 use std::error::Error;
@@ -11,9 +12,6 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-/// Where the test Host looks for its parameters.
-const PARAMETERS: u64 = 0x5FF0_0000;
-
 /// Bytes of a MiB.
 const MIB: u64 = 1 << 20;
 
@@ -22,8 +20,14 @@ const MIB: u64 = 1 << 20;
 pub struct Options {
     /// The emulator.
     pub qemu: String,
-    /// The flash file: TF-A with monitor and test Host.
+    /// The board.
+    pub board: &'static Board,
+    /// The flash file: TF-A with the monitor, and on a board with one flash the test Host.
     pub flash: String,
+    /// The second flash file, which jumps to the test Host.
+    pub jump: String,
+    /// The test Host, for a board where QEMU loads it.
+    pub host: String,
     /// The CPU's model and properties.
     pub cpu: String,
     /// CPUs.
@@ -47,7 +51,7 @@ pub struct Options {
 }
 
 /// The arguments that [`Options::parse`] understands.
-pub const USAGE: &str = "--qemu PATH --flash FILE [--timeout SECONDS] [--silence SECONDS] \
+pub const USAGE: &str = "--qemu PATH [--board NAME] --flash FILE [--jump FILE --host FILE] [--timeout SECONDS] [--silence SECONDS] \
      [--smp N] [--mem 2G] [--only TEXT] [--seed N] [--long] [--target-only|--host-tests] [-- QEMU ARGUMENTS]";
 
 impl Options {
@@ -55,7 +59,10 @@ impl Options {
     pub fn new(memory: u64, timeout: u64) -> Self {
         Self {
             qemu: "qemu-system-aarch64".into(),
+            board: &board::VIRT,
             flash: String::new(),
+            jump: String::new(),
+            host: String::new(),
             cpu: "max,x-rme=on,pauth-impdef=on".into(),
             smp: 2,
             memory,
@@ -69,9 +76,10 @@ impl Options {
         }
     }
 
-    /// Reads the arguments of a command.
+    /// Reads the arguments of a command. On `virt` DRAM has `memory` MiB unless they name another size.
     pub fn parse(arguments: &[String], memory: u64, timeout: u64) -> Result<Self, Box<dyn Error>> {
         let mut options = Self::new(memory, timeout);
+        let mut own_memory = false;
         let mut rest = arguments.iter();
         while let Some(argument) = rest.next() {
             match argument.as_str() {
@@ -83,11 +91,17 @@ impl Options {
                     let value = rest.next().ok_or_else(|| format!("usage: {USAGE}"))?;
                     match name {
                         "--qemu" => options.qemu.clone_from(value),
+                        "--board" => options.board = Board::find(value)?,
                         "--flash" => options.flash.clone_from(value),
+                        "--jump" => options.jump.clone_from(value),
+                        "--host" => options.host.clone_from(value),
                         "--timeout" => options.timeout = value.parse()?,
                         "--silence" => options.silence = value.parse()?,
                         "--smp" => options.smp = value.parse()?,
-                        "--mem" => options.memory = mebibytes(value)?,
+                        "--mem" => {
+                            options.memory = mebibytes(value)?;
+                            own_memory = true;
+                        }
                         "--seed" => options.seed = value.parse()?,
                         "--only" => options.only = Some(value.clone()),
                         _ => return Err(format!("{name}? usage: {USAGE}").into()),
@@ -95,7 +109,10 @@ impl Options {
                 }
             }
         }
-        if options.flash.is_empty() {
+        if !own_memory {
+            options.memory += options.board.more;
+        }
+        if !options.board.has_files(&options) {
             return Err(format!("usage: {USAGE}").into());
         }
         Ok(options)
@@ -113,17 +130,13 @@ pub fn mebibytes(text: &str) -> Result<u64, Box<dyn Error>> {
 }
 
 /// QEMU with the board: its CPUs, memory and flash, and nothing else that has a window or a terminal.
-pub fn board(options: &Options) -> Command {
+pub fn machine(options: &Options) -> Command {
     let mut command = tied::command(&options.qemu);
     command
-        .args([
-            "-M",
-            "virt,virtualization=on,secure=on,gic-version=3,acpi=off",
-        ])
+        .args(options.board.arguments(options))
         .args(["-cpu", &options.cpu])
         .args(["-smp", &options.smp.to_string()])
         .args(["-m", &format!("{}M", options.memory)])
-        .args(["-bios", &options.flash])
         .args(["-display", "none", "-monitor", "none", "-nodefaults"]);
     command
 }
@@ -159,10 +172,11 @@ impl Boot {
         );
         let parameters = memory_file("parameters", text.as_bytes())?;
         let loader = format!(
-            "loader,file=/proc/self/fd/{},addr={PARAMETERS:#x},force-raw=on",
-            parameters.as_raw_fd()
+            "loader,file=/proc/self/fd/{},addr={:#x},force-raw=on",
+            parameters.as_raw_fd(),
+            options.board.parameters
         );
-        let mut child = board(options)
+        let mut child = machine(options)
             .args(["-device", &loader, "-serial", "stdio", "-no-reboot"])
             .args(&options.extra)
             .stdin(Stdio::piped())

@@ -76,7 +76,7 @@ pub fn guest(
     options.silence = options.silence.max(GUEST_SILENCE);
     let memory = options.memory << 20;
     let Some(attestation) = attestation else {
-        let prepared = guest.prepare(memory, None)?;
+        let prepared = guest.prepare(options.board, memory, None)?;
         println!("run: command line: {}", prepared.command_line);
         options.extra.extend(prepared.arguments);
         let request = format!("mode guest\n{}", prepared.request);
@@ -89,7 +89,7 @@ pub fn guest(
 
     let plan = attestation.plan;
     let mut sealed = Sealed::new(attestation, guest.folder())?;
-    let prepared = guest.prepare(memory, Some(&sealed.disk))?;
+    let prepared = guest.prepare(options.board, memory, Some(&sealed.disk))?;
     println!("run: command line: {}", prepared.command_line);
     let rim = attestation.rim(&guest.description())?;
     println!("run: launch.toml leads to RIM {rim}");

@@ -4,7 +4,7 @@
 
 use super::qmp::Pair;
 use super::terminal::{Escape, Raw, readable};
-use crate::qemu::{Options, board};
+use crate::qemu::{Options, machine};
 use rustix::io::Errno;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -57,7 +57,7 @@ enum Event {
 /// If QEMU or a thread cannot be started.
 pub fn run(options: &Options, watch: Watch) -> Result<End, Box<dyn Error>> {
     let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM])?;
-    let mut command = board(options);
+    let mut command = machine(options);
     command
         .args(["-serial", "stdio"])
         .args(&options.extra)

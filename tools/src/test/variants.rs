@@ -63,7 +63,10 @@ impl Variant {
             options.cpu = cpu.into();
         }
         options.smp = self.smp.unwrap_or(usual.smp);
-        options.memory = self.memory.unwrap_or(usual.memory);
+        options.memory = match self.memory {
+            Some(memory) => memory + usual.board.more,
+            None => usual.memory,
+        };
         // What takes a sample has had all of it on the usual machine.
         options.long = false;
         options
