@@ -74,7 +74,8 @@ help:
 	@echo 'make loom         the granule lock in all interleavings of CPUs; part of test, test-host'
 	@echo 'make lint         format, clippy, documentation, unused dependencies, generated pages'
 	@echo 'make conformance  makes docs/conformance.md from the tests; cost: docs/cost.md from docs/cost.json'
-	@echo 'make fuzz, miri   where a nightly Rust with them is installed'
+	@echo 'make fuzz         random input for the monitor and cca-token, FUZZ_SECONDS=60 for each target; with'
+	@echo '                  cargo-fuzz and a nightly Rust. make miri: with its miri component'
 	@echo 'make clean        removes what was built; distclean: the downloads too'
 	@echo
 	@echo 'PLAT=board        qemu (the default), sbsa or fvp'
@@ -308,12 +309,20 @@ miri:
 	    MIRIFLAGS=-Zmiri-disable-weak-memory-emulation $(NIGHTLY) miri test -p rmm-abi -p rmm-granule -p rmm-rtt; \
 	else echo 'skipped: miri needs a nightly Rust with its miri component'; fi
 
+# Seconds for each fuzz target.
+FUZZ_SECONDS := 60
+FUZZ         := $(NIGHTLY) fuzz
+FUZZ_OPTIONS := --fuzz-dir fuzz --target-dir build/fuzz -O --sanitizer none
+
+# What is found anew stays in build/fuzz; the inputs of fuzz/corpus are where each run starts.
 fuzz:
-	@if ! $(NIGHTLY) fuzz --version >/dev/null 2>&1; then \
+	@if ! $(FUZZ) --version >/dev/null 2>&1; then \
 	    echo 'skipped: fuzz needs a nightly Rust and cargo-fuzz'; \
-	elif ! [ -d fuzz ]; then echo 'skipped: there is no fuzz target'; \
-	else for t in $$($(NIGHTLY) fuzz list); do \
-	    $(NIGHTLY) fuzz run "$$t" -- -max_total_time=$(or $(FUZZ_SECONDS),60) || exit 1; done; fi
+	else $(FUZZ) build $(FUZZ_OPTIONS) && for t in $$($(FUZZ) list --fuzz-dir fuzz); do \
+	    log="build/fuzz/$$t.log"; mkdir -p "build/fuzz/corpus/$$t"; \
+	    $(FUZZ) run $(FUZZ_OPTIONS) "$$t" "build/fuzz/corpus/$$t" "fuzz/corpus/$$t" -- -max_total_time=$(FUZZ_SECONDS) \
+	        -len_control=0 -timeout=20 -print_final_stats=1 >"$$log" 2>&1 || { tail -n 200 "$$log"; exit 1; }; \
+	    echo "fuzz: $$t: $$(sed -n 's/^stat::number_of_executed_units: *//p' "$$log") inputs, nothing found"; done; fi
 
 clean:
 	@rm -rf build/qemu build/sbsa build/fvp build/loom build/guest

@@ -157,6 +157,6 @@ impl Host {
         assert_eq!(self.granule_undelegate(pa), Status::Success, "{pa:#x}");
         assert_eq!(self.board().memory.pas(Pa(pa)), Some(Pas::NonSecure));
         let content = self.read(pa, GRANULE_SIZE);
-        assert!(content.iter().all(|byte| *byte == 0), "{pa:#x}");
+        assert!(content == [0; GRANULE_SIZE], "{pa:#x}");
     }
 }

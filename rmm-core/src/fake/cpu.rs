@@ -30,6 +30,8 @@ pub(super) struct FakeCpu {
     board: Arc<Board>,
     memory: FakeCpuMemory,
     registers: RefCell<Registers>,
+    /// What they are while the Host runs.
+    registers_of_host: Registers,
     entered: RefCell<Option<Entered>>,
 }
 
@@ -60,6 +62,7 @@ impl FakeCpu {
             board: board.clone(),
             memory: board.memory.cpu(),
             registers: RefCell::new(Registers::of_host(index)),
+            registers_of_host: Registers::of_host(index),
             entered: RefCell::default(),
         }
     }
@@ -69,7 +72,8 @@ impl FakeCpu {
     pub(super) fn assert_quiet(&self) {
         self.memory.assert_quiet();
         assert!(self.entered.borrow().is_none(), "a REC is still entered");
-        self.registers.borrow().assert_host(self.index);
+        let registers = self.registers.borrow();
+        registers.assert_host(&self.registers_of_host);
     }
 
     fn with_entered<R>(&self, work: impl FnOnce(&mut Registers, &mut Entered) -> R) -> R {

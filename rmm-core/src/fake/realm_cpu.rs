@@ -213,7 +213,7 @@ impl RealmCpu {
         if pc == start {
             return After::Again;
         }
-        if pc == start + 4 {
+        if pc == start.wrapping_add(4) {
             return After::Done;
         }
         self.running(|rec| {
@@ -231,7 +231,7 @@ impl RealmCpu {
                 spsr: el1.spsr,
                 pstate: rec.context.pstate,
             };
-            rec.context.pc = taken.elr + 4;
+            rec.context.pc = taken.elr.wrapping_add(4);
             rec.context.pstate = taken.spsr;
             After::Taken(taken)
         })
@@ -242,6 +242,13 @@ impl RealmCpu {
         let start = self.begin().await;
         self.trap(Exception::Sync { esr, far, hpfar }).await;
         self.after(start)
+    }
+
+    /// As [`RealmCpu::sync`], for any syndrome: the Realm continues wherever the monitor lets it, and
+    /// the next instruction is there.
+    pub async fn raise(&self, esr: u64, far: u64, hpfar: u64) {
+        let _start = self.begin().await;
+        self.trap(Exception::Sync { esr, far, hpfar }).await;
     }
 
     /// SMC with these arguments from X0 up; returns all registers.

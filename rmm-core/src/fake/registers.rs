@@ -55,8 +55,7 @@ impl Registers {
 
     /// Asserts that these are the registers of the Host. Of the virtual GIC interface the monitor
     /// has to restore nothing; it must only be closed.
-    pub(super) fn assert_host(&self, cpu: usize) {
-        let own = Self::of_host(cpu);
+    pub(super) fn assert_host(&self, own: &Self) {
         let same = |what: &str, now: &[u8], before: &[u8]| {
             assert!(now == before, "the {what} of the Host are not restored");
         };

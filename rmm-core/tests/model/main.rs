@@ -12,6 +12,7 @@
 //! | `state`, `tables` | the state |
 //! | `conditions`, `commands`, `rtt_commands`, `rec_enter` | RMI commands |
 //! | `instructions`, `realm_calls` | instructions of a Realm |
+//! | `machine` | the machine, and a sequence from boot until everything is destroyed |
 //! | `invariants` | the comparison with the machine |
 //! | `step`, `stepper`, `calls`, `sequences`, `runs` | random steps of the Host |
 //! | `program` | the program of each REC |
@@ -26,6 +27,7 @@ mod commands;
 mod conditions;
 mod instructions;
 mod invariants;
+mod machine;
 mod program;
 mod realm_calls;
 mod rec_enter;
@@ -39,126 +41,20 @@ mod tables;
 
 use conditions::{Coverage, take_coverage};
 
-use invariants::Watch;
+use machine::run;
 use proptest::test_runner::{
     Config as Runs, FileFailurePersistence, RngAlgorithm, TestError, TestRng, TestRunner,
 };
-use rmm_core::fake::{
-    Config, Host, audit, environment_number, environment_seed, features, lpa2_features,
-};
-use rmm_core::machine::CpuFeatures;
-use rmm_granule::Bank;
-use rmm_granule::fake::Pas;
-use state::{Granule, Model};
+use rmm_core::fake::{environment_number, environment_seed};
 use std::cell::Cell;
-use std::collections::{BTreeMap, VecDeque};
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::catch_unwind;
 use std::sync::Once;
 use std::time::Instant;
-use step::Step;
-use stepper::{SharedModel, Stepper};
 
 /// Most steps of a sequence.
 const STEPS: usize = 250;
 /// Number of sequences.
 const CASES: u32 = 30;
-
-/// Hardware of the machine for a sequence.
-fn machine(lpa2: bool) -> Config {
-    let mut with_sve = CpuFeatures {
-        sve_vl: Some(3),
-        ..lpa2_features()
-    };
-    with_sve.id.pfr0 |= 1 << 32;
-    let plain = CpuFeatures {
-        vmid16: false,
-        ..features()
-    };
-    Config {
-        dram: vec![
-            Bank {
-                base: 0x8000_0000,
-                size: calls::POOL_END - 0x8000_0000,
-            },
-            Bank {
-                base: calls::BLOCK,
-                size: 2 << 20,
-            },
-            Bank {
-                base: calls::HIGH,
-                size: 8 * 4096,
-            },
-        ],
-        holes: vec![Bank {
-            base: calls::HOLE,
-            size: 2 * 4096,
-        }],
-        reserved: vec![Bank {
-            base: 0x8000_0000,
-            size: calls::POOL - 0x8000_0000,
-        }],
-        features: if lpa2 { with_sve } else { plain },
-        cpus: 4,
-        attestation: None,
-    }
-}
-
-/// The state of a machine that has just booted.
-fn model(config: &Config) -> Model {
-    let mut granules = BTreeMap::new();
-    for (banks, pas) in [(&config.dram, Some(Pas::NonSecure)), (&config.holes, None)] {
-        for bank in banks {
-            for pa in (bank.base..bank.base + bank.size).step_by(4096) {
-                granules.insert(pa, Granule::new(pas));
-            }
-        }
-    }
-    granules.retain(|pa, _| *pa >= calls::POOL);
-    Model {
-        features: config.features,
-        granules,
-        realms: BTreeMap::new(),
-        recs: BTreeMap::new(),
-        trace: VecDeque::new(),
-    }
-}
-
-/// Runs a sequence on a new machine, and at the end destroys everything.
-fn run(lpa2: bool, steps: &[Step], print: bool) {
-    let config = machine(lpa2);
-    let shared = SharedModel::new(model(&config));
-    let host = Host::with(config);
-    // Memory of the monitor.
-    for pa in (0x8000_0000..calls::POOL).step_by(4096) {
-        host.move_to(pa, Pas::Root);
-    }
-    let result = catch_unwind(AssertUnwindSafe(|| {
-        let mut watch = Watch::default();
-        for (n, step) in steps.iter().enumerate() {
-            shared.lock().note(format!("{n}: {:?}", step.kind));
-            calls::take(&shared, &host, step, false);
-            watch.compare(&shared, &host);
-        }
-        let _counts = audit(&host);
-        let realms: Vec<u64> = shared.lock().realms.keys().copied().collect();
-        for rd in realms {
-            Stepper::new(&shared, &host).tear_down(rd);
-            watch.compare(&shared, &host);
-        }
-        assert!(
-            shared.lock().realms.is_empty(),
-            "a Realm cannot be destroyed"
-        );
-        calls::undelegate_all(&shared, &host);
-        watch.compare(&shared, &host);
-    }));
-    if let Err(panic) = result {
-        for line in shared.lock().trace.iter().filter(|_| print) {
-            println!("{line}");
-        }
-        resume_unwind(panic);
-    }
-}
 
 thread_local! {
     /// Whether this thread searches for the shortest sequence that fails, without messages of

@@ -67,7 +67,7 @@ pub struct Step {
 }
 
 /// How often each kind of step is taken.
-const WEIGHTS: &[(u32, StepKind)] = &[
+pub const WEIGHTS: &[(u32, StepKind)] = &[
     (1, StepKind::Version),
     (4, StepKind::Delegate),
     (4, StepKind::Undelegate),
