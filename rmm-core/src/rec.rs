@@ -309,7 +309,7 @@ pub fn destroy<M: Machine>(cpu: &ThisCpu<'_, M>, rec: Locked<'_, Rec>) {
     for &aux in head.aux() {
         // Only the owner of this REC knows the Granule as REC_AUX, and no other command takes it
         // out of that state.
-        match cpu.granules().lock::<RecAux>(aux) {
+        match cpu.granules().lock_own::<RecAux>(Pa(aux)) {
             // SAFETY: its REC is locked and not RUNNING.
             Ok(aux) => drop(unsafe { aux.wipe_unused_into_delegated(cpu.machine) }),
             Err(_) => bug!("a REC without its auxiliary Granules"),

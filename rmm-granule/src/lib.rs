@@ -56,6 +56,7 @@ mod order;
 mod rec;
 mod rtt;
 mod set;
+mod speculation;
 mod state;
 mod sync;
 mod table;

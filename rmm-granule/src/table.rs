@@ -6,6 +6,7 @@ use crate::bug;
 use crate::lock::Locked;
 use crate::ns::NsGranule;
 use crate::order;
+use crate::speculation;
 use crate::state::{COUNT_MASK, GranuleState, LOCK, STATE_MASK, State};
 use crate::sync::{Ordering, Word, spin_loop};
 use core::cmp::Reverse;
@@ -151,16 +152,35 @@ impl GranuleTable {
         }
     }
 
-    /// The word and the address of the Granule at `pa`.
+    /// The word and the address of the Granule at `pa`, which a Host chooses: where the CPU runs ahead of
+    /// the check of `pa`, it stays inside the table.
     #[inline(always)]
-    #[allow(clippy::cast_possible_truncation)]
     pub(crate) fn find(&self, pa: u64) -> Result<(&'static Word, Pa), GranuleError> {
         let pa = Pa::granule(pa).ok_or(GranuleError::Unaligned)?;
+        let (words, index) = self.place(pa)?;
+        let index = speculation::bounded(index, words.len());
+        // SAFETY: it is less than the length.
+        Ok((unsafe { words.get_unchecked(index) }, pa))
+    }
+
+    /// As [`GranuleTable::find`], for an address that the monitor itself has stored.
+    #[inline(always)]
+    fn find_own(&self, pa: Pa) -> Result<(&'static Word, Pa), GranuleError> {
+        let pa = Pa::granule(pa.0).ok_or(GranuleError::Unaligned)?;
+        let (words, index) = self.place(pa)?;
+        // SAFETY: it is less than the length.
+        Ok((unsafe { words.get_unchecked(index) }, pa))
+    }
+
+    /// The words of the bank that `pa` is in, and the index of its word, which is less than their number.
+    #[inline(always)]
+    #[allow(clippy::cast_possible_truncation)]
+    fn place(&self, pa: Pa) -> Result<(&'static [Word], usize), GranuleError> {
         for span in self.spans.iter().take(self.count) {
             // An address below the bank wraps to an index beyond its end: one comparison for both.
-            let index = pa.0.wrapping_sub(span.base) >> GRANULE_SHIFT;
-            if let Some(word) = span.words.get(index as usize) {
-                return Ok((word, pa));
+            let index = (pa.0.wrapping_sub(span.base) >> GRANULE_SHIFT) as usize;
+            if index < span.words.len() {
+                return Ok((span.words, index));
             }
         }
         Err(GranuleError::NotDelegable)
@@ -186,7 +206,23 @@ impl GranuleTable {
     /// `pa` is unaligned, not delegable, or the Granule is in another state.
     #[inline]
     pub fn lock<S: State>(&self, pa: u64) -> Result<Locked<'_, S>, GranuleError> {
-        let (word, pa) = self.find(pa)?;
+        Self::lock_found(self.find(pa)?)
+    }
+
+    /// As [`GranuleTable::lock`], for an address that the monitor itself has stored, such as that of a
+    /// table: one that a Host chooses needs more care.
+    ///
+    /// # Errors
+    /// As [`GranuleTable::lock`].
+    #[inline]
+    pub fn lock_own<S: State>(&self, pa: Pa) -> Result<Locked<'_, S>, GranuleError> {
+        Self::lock_found(self.find_own(pa)?)
+    }
+
+    #[inline(always)]
+    fn lock_found<'t, S: State>(
+        (word, pa): (&'static Word, Pa),
+    ) -> Result<Locked<'t, S>, GranuleError> {
         order::waiting(word, pa, S::STATE);
         let mut seen = word.fetch_or(LOCK, Ordering::Acquire);
         if seen & LOCK != 0 {
@@ -221,7 +257,7 @@ impl GranuleTable {
     /// # Panics
     /// If there is no RD at `rd`, or its count is 0. This is a bug of the caller.
     pub fn remove_rd_ref(&self, rd: Pa) {
-        let counted = self.find(rd.0).is_ok_and(|(word, _)| {
+        let counted = self.find_own(rd).is_ok_and(|(word, _)| {
             let seen = word.load(Ordering::Relaxed);
             let is_rd = seen & STATE_MASK == GranuleState::Rd.bits();
             // Release: whoever then destroys the Realm synchronises with the end of the REC.

@@ -49,7 +49,7 @@ pub fn lock_realm_granule<'t, M: Memory>(
     // The base of an entry differs from an IPA in it by the offset bits alone, and the physical
     // address of a block has none of them.
     let within = (at.ipa.0 ^ at.base().0) | pa.0;
-    let Ok(data) = at.granules.lock(Pa(within).granule_base().0) else {
+    let Ok(data) = at.granules.lock_own(Pa(within).granule_base()) else {
         bug!("an ASSIGNED entry without its DATA Granule");
     };
     Ok(RealmGranule {

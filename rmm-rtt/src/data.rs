@@ -100,7 +100,7 @@ pub fn unmap_data<'t, M: Memory>(start: StartRtt<'t>, mem: &M) -> Result<Unmappe
     if is_unassigned(at.desc) || !at.is_protected() {
         return Err(at.top_error()); // rtte_state
     }
-    let Ok(data) = at.granules.lock(at.s2.output(at.desc).0) else {
+    let Ok(data) = at.granules.lock_own(at.s2.output(at.desc)) else {
         bug!("an ASSIGNED entry without its DATA Granule");
     };
     match ripas_of(at.desc) {

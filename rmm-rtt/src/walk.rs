@@ -45,7 +45,7 @@ pub fn start_rtt<'t>(s2: &Stage2, granules: &'t GranuleTable, ipa: Ipa) -> Optio
 /// Locks the RTT at `pa`, which a live Realm or a locked RTT refers to.
 #[inline]
 pub(crate) fn lock_rtt(granules: &GranuleTable, pa: Pa) -> Locked<'_, Rtt> {
-    let Ok(rtt) = granules.lock(pa.0) else {
+    let Ok(rtt) = granules.lock_own(pa) else {
         bug!("a TABLE entry or a Realm without its RTT");
     };
     rtt

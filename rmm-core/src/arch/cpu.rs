@@ -179,6 +179,7 @@ unsafe fn close(window: NonNull<u8>) {
 /// The remedy for stores that are still under way when a broadcast TLBI and its DSB have ended: after a
 /// second pair, whatever it invalidates, all CPUs see them.
 #[cold]
+#[inline(never)]
 fn repeat_tlbi() {
     // SAFETY: forgets translations.
     unsafe { asm!("tlbi vmalle1is", options(nostack, preserves_flags)) };

@@ -35,9 +35,11 @@ pub struct CpuData {
     /// Windows that have been opened since this CPU's TLB last forgot all closed ones, as in
     /// [`fresh_window`](crate::encoding::space::fresh_window).
     pub used_windows: Cell<u64>,
-    /// Branches that the vectors take on each exception from a Realm, if this CPU's vectors have the
-    /// loop.
+    /// Taken branches that overwrite the branch history of this CPU; zero if there is no need, or if
+    /// CLRBHB does it.
     pub history_loop: Cell<u64>,
+    /// This CPU needs one or the other.
+    pub clears_history: Cell<bool>,
     /// The CPU is about to stop: it met an exception that it cannot go on from.
     pub crashed: Cell<bool>,
     /// The Host's registers while a REC is entered.

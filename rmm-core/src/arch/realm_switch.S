@@ -157,6 +157,12 @@ realm_exit:
     mrs     x3, spsr_el2
     stp     x2, x3, [x0, #{pc}]
 
+    // No speculation in the monitor finds a value of the Realm in a register: the others are the
+    // monitor's or set below.
+    .irp    n, 3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18
+    mov     x\n, xzr
+    .endr
+
     mrs     x2, disr_el1
     tst     x2, #{disr_a}
     orr     x2, x1, #{deferred}

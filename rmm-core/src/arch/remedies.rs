@@ -39,14 +39,14 @@ pub fn apply(id: &IdRegisters) {
     }
     let remedy = history_remedy(id);
     debug!("branch history: {remedy:?}");
-    let vectors = match remedy {
-        HistoryRemedy::None => &raw const rmm_vectors,
-        HistoryRemedy::Instruction => &raw const rmm_vectors_clrbhb,
-        HistoryRemedy::Loop(branches) => {
-            percpu::data().history_loop.set(branches.into());
-            &raw const rmm_vectors_loop
-        }
+    let (vectors, branches) = match remedy {
+        HistoryRemedy::None => (&raw const rmm_vectors, 0),
+        HistoryRemedy::Instruction => (&raw const rmm_vectors_clrbhb, 0),
+        HistoryRemedy::Loop(branches) => (&raw const rmm_vectors_loop, branches.into()),
     };
+    let data = percpu::data();
+    data.clears_history.set(remedy != HistoryRemedy::None);
+    data.history_loop.set(branches);
     // SAFETY: each of the three is a vector table of this image, and handles every exception as the
     // others do.
     unsafe { asm!("msr vbar_el2, {}", "isb", in(reg) vectors, options(nostack, preserves_flags)) };
@@ -59,6 +59,33 @@ pub fn apply(id: &IdRegisters) {
 #[inline]
 pub fn repeats_tlbi() -> bool {
     REPEAT_TLBI.load(Ordering::Relaxed)
+}
+
+/// Whether this CPU needs [`clear_history`].
+pub fn clears_history() -> bool {
+    percpu::data().clears_history.get()
+}
+
+/// Discards branch history, as the vectors do: for that of the Host, if EL3 keeps it.
+#[inline]
+pub fn clear_history() {
+    match percpu::data().history_loop.get() {
+        // CLRBHB.
+        // SAFETY: changes nothing but predictions.
+        0 => unsafe { asm!("hint #22", "isb", options(nomem, nostack, preserves_flags)) },
+        // SAFETY: likewise.
+        branches => unsafe {
+            asm!(
+                "2: b 3f",
+                "3: subs {branches}, {branches}, #1",
+                "b.ne 2b",
+                "dsb nsh",
+                "isb",
+                branches = inout(reg) branches => _,
+                options(nomem, nostack)
+            );
+        },
+    }
 }
 
 /// What this CPU does about branch history; if [`FORCED`], one remedy on CPUs with an even index and

@@ -210,18 +210,28 @@ pub extern "C" fn warm(x0: u64, x1: u64) -> ! {
 
 /// Serves RMI calls on this CPU.
 fn serve(monitor: &Monitor, cpu: &ArchCpu, token: u64) -> ! {
-    if cpu.shares_branch_records {
-        serve_calls::<true>(monitor, cpu, token)
-    } else {
-        serve_calls::<false>(monitor, cpu, token)
+    match (cpu.shares_branch_records, remedies::clears_history()) {
+        (false, false) => serve_calls::<false, false>(monitor, cpu, token),
+        (false, true) => serve_calls::<false, true>(monitor, cpu, token),
+        (true, false) => serve_calls::<true, false>(monitor, cpu, token),
+        (true, true) => serve_calls::<true, true>(monitor, cpu, token),
     }
 }
 
 /// The loop of [`serve`]. With `SHARED_RECORDS` the monitor switches `BRBCR_EL2`: with the Host's
-/// value the CPU could record the monitor's own branches.
-fn serve_calls<const SHARED_RECORDS: bool>(monitor: &Monitor, cpu: &ArchCpu, token: u64) -> ! {
+/// value the CPU could record the monitor's own branches. With `CLEAR_HISTORY` it discards the branch
+/// history that the Host leaves behind.
+// Constants, because most CPUs need neither: they then execute nothing for it.
+fn serve_calls<const SHARED_RECORDS: bool, const CLEAR_HISTORY: bool>(
+    monitor: &Monitor,
+    cpu: &ArchCpu,
+    token: u64,
+) -> ! {
     let mut call = el3::boot_complete(rmm_abi::el3::boot::SUCCESS, token);
     loop {
+        if CLEAR_HISTORY {
+            remedies::clear_history();
+        }
         let mut brbcr = 0;
         if SHARED_RECORDS {
             brbcr = BRBCR_EL2.get();

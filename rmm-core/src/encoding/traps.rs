@@ -4,7 +4,7 @@
 
 use super::fields::*;
 
-/// `HCR_EL2` while a Realm runs: stage 2 on; set/way invalidation cleans as well; no walks through
+/// `HCR_EL2` while a Realm runs: stage 2 on; cache maintenance by set and way traps; no walks through
 /// device memory; IRQ, FIQ and SError are taken to EL2; barriers reach at least the inner shareable
 /// domain; SMC and the ID registers trap; IMPLEMENTATION DEFINED registers and controls trap; EL1 is
 /// AArch64; external aborts and accesses to error records go to EL2; stage 2 decides on
@@ -15,7 +15,8 @@ use super::fields::*;
 /// MTE); EnSCXT; NV; DC; TWI and TWE unless asked for.
 const HCR_BASE: u64 = {
     let stage2 = set!(HCR_EL2: VM | SWIO | PTW | FB | FWB) | HCR_EL2::BSU::InnerShareable.value;
-    let traps = set!(HCR_EL2: FMO | IMO | AMO | TID1 | TID3 | TSC | TIDCP | TACR | TERR | TEA);
+    let traps =
+        set!(HCR_EL2: FMO | IMO | AMO | TID1 | TID3 | TSC | TIDCP | TACR | TSW | TERR | TEA);
     set!(HCR_EL2: E2H | RW) | stage2 | traps
 };
 
@@ -119,13 +120,13 @@ mod tests {
     use crate::encoding::bits;
 
     /// D24.2.62: VM 0, SWIO 1, PTW 2, FMO 3, IMO 4, AMO 5, VSE 8, FB 9, BSU 11:10 (0b01: inner
-    /// shareable), TID1 16, TID3 18, TSC 19, TIDCP 20, TACR 21, RW 31, E2H 34, TLOR 35, TERR 36,
+    /// shareable), TID1 16, TID3 18, TSC 19, TIDCP 20, TACR 21, TSW 22, RW 31, E2H 34, TLOR 35, TERR 36,
     /// TEA 37, APK 40, API 41, FWB 46, TID5 58. LO is ID_AA64MMFR1_EL1 19:16, MTE is
     /// ID_AA64PFR1_EL1 11:8 (0b0010: with GMID_EL1).
     #[test]
     fn hcr_of_a_rec() {
         let base = bits([
-            0, 1, 2, 3, 4, 5, 9, 10, 16, 18, 19, 20, 21, 31, 34, 36, 37, 46,
+            0, 1, 2, 3, 4, 5, 9, 10, 16, 18, 19, 20, 21, 22, 31, 34, 36, 37, 46,
         ]);
         assert_eq!(hcr(false, 0, 0), base);
         assert_eq!(hcr(true, 0, 0), base | bits([40, 41]));

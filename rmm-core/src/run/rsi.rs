@@ -40,7 +40,7 @@ pub fn with_realm<M: Machine, R>(
     head: &RecHead,
     work: impl FnOnce(&mut Realm) -> R,
 ) -> R {
-    match cpu.granules().lock::<Rd>(head.rd().as_u64()) {
+    match cpu.granules().lock_own::<Rd>(head.rd()) {
         Ok(mut rd) => work(&mut rd.map(cpu.machine)),
         Err(_) => bug!("a REC without its Realm"),
     }

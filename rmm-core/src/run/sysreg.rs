@@ -144,6 +144,13 @@ impl Trap {
         Some((timer, register))
     }
 
+    /// DC ISW, CSW and CISW: op0 1, op1 0, CRn 7, CRm 6, 10 and 14, op2 2.
+    const fn is_cache_by_set(self) -> bool {
+        let (crn, crm) = (self.0 >> 10 & 0xF, self.0 >> 1 & 0xF);
+        let (_, op2) = self.id();
+        self.op0() == 1 && self.op1() == 0 && crn == 7 && matches!(crm, 6 | 10 | 14) && op2 == 2
+    }
+
     /// The value of the source register; XZR is zero.
     #[must_use]
     pub fn source(self, rec: &RecContext) -> u64 {
@@ -170,6 +177,11 @@ impl Trap {
             } else {
                 Action::Ignore
             };
+        }
+        // Stage 2 makes all accesses to a Realm's memory cacheable: there is nothing to clean, and the
+        // lines of others are left alone.
+        if self.is_cache_by_set() && !self.is_read() {
+            return Action::Ignore;
         }
         if self.is_pmu() {
             return Action::Pmu;
@@ -228,6 +240,26 @@ mod tests {
             let action = Trap::new(esr(register, 7, true)).action(&rec, |_, _| 0);
             assert_eq!(action, Action::Undefined);
         }
+    }
+
+    // Conformance: Memory attributes and caches set_way
+    #[test]
+    fn caches_by_set_and_way_are_left_alone() {
+        let rec = RecContext::new_zeroed();
+        let action = |register, read| Trap::new(esr(register, 1, read)).action(&rec, |_, _| 0);
+        for crm in [6, 10, 14] {
+            assert_eq!(action(encoding(1, 0, 7, crm, 2), false), Action::Ignore);
+            // Allocation tags: no Realm has them.
+            for op2 in [4, 6] {
+                assert_eq!(
+                    action(encoding(1, 0, 7, crm, op2), false),
+                    Action::Undefined
+                );
+            }
+        }
+        assert_eq!(action(encoding(1, 0, 7, 8, 2), false), Action::Undefined);
+        assert_eq!(action(encoding(1, 1, 7, 6, 2), false), Action::Undefined);
+        assert_eq!(action(encoding(3, 0, 7, 6, 2), false), Action::Undefined);
     }
 
     #[test]

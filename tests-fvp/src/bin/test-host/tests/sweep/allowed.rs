@@ -144,9 +144,9 @@ const RULES: &[Rule] = rules! {
     W 1 0 7: [1, 5], [0];
     W 1 0 7: [8], [0, 1, 2, 3];
     W 1 0 7: [9], [0, 1, 2];
-    // DC IVAC, ISW, CSW, CISW; the same for tags, which no trap keeps apart.
-    W 1 0 7: [6], [1, 2, 3, 4, 5, 6];
-    W 1 0 7: [10, 14], [2, 4, 6];
+    // DC IVAC; the same for tags, which no trap keeps apart. DC ISW, CSW, CISW, which do nothing.
+    W 1 0 7: [6], [1, 2, 3, 5];
+    W 1 0 7: [10, 14], [2];
     // TLBI of EL1, Outer Shareable, Inner Shareable and local; by range; CRn 9 is nXS.
     W 1 0 8: [1, 3, 7], [0, 1, 2, 3, 5, 7];
     W 1 0 8: [2, 5, 6], [1, 3, 5, 7];
