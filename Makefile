@@ -53,7 +53,7 @@ export QEMU TFA TFA_DEBUG RMM_CACHE LINUX INITRD APPEND
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 .PHONY: help setup rust image host-image flash relying-party run test test-host test-target \
-        test-ci test-long test-sweep test-remedies bench bench-check bench-lower cost conformance loom lint fuzz \
+        test-ci test-long test-sweep test-remedies check-image bench bench-check bench-lower cost conformance loom lint fuzz \
         miri clean distclean on-qemu check-payload FORCE
 
 help:
@@ -69,6 +69,7 @@ help:
 	@echo 'make test-long    test with whole sweeps, longer random runs, a tampered launch, and other machines'
 	@echo 'make test-ci      test, and the target tests on the other machines that are fast'
 	@echo 'make test-remedies  the tests on QEMU with all remedies for errata, of which its CPU needs none'
+	@echo 'make check-image  barriers, branches, vector registers and panics in the machine code; part of test'
 	@echo 'make bench        what calls cost, in instructions; RMM=file: of another monitor'
 	@echo 'make bench-check  fails if a call costs more than docs/cost.json says; bench-lower: lowers figures there'
 	@echo 'make loom         the granule lock in all interleavings of CPUs; part of test, test-host'
@@ -227,7 +228,10 @@ endif
 TEST := $(TOOL) test $(ON_QEMU) --folder build/guest --linux $(GUEST)/Image --initrd build/guest/initrd \
         $(PARTY) --payload build/qemu/echo/flash.bin
 
-test test-ci test-long: loom flash build/guest/initrd relying-party build/qemu/echo/flash.bin
+check-image: build/qemu/rmm.img
+	@$(TOOL) image build/qemu/rmm.elf
+
+test test-ci test-long: loom check-image flash build/guest/initrd relying-party build/qemu/echo/flash.bin
 
 test:
 	@$(TEST)

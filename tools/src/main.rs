@@ -9,6 +9,7 @@ mod conformance;
 mod cpio;
 mod dependencies;
 mod guest;
+mod image;
 mod jump;
 mod pack;
 mod payload;
@@ -31,6 +32,7 @@ const COMMANDS: &[Command] = &[
     ("cost", bench::page::main),
     ("cpio", cpio::main),
     ("dependencies", dependencies::main),
+    ("image", image::main),
     ("jump", jump::main),
     ("pack", pack::main),
     ("payload", payload::main),
