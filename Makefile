@@ -1,7 +1,32 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Builds, runs and tests the monitor. `make` alone lists the targets.
 
-PLAT ?= qemu
+# What a user may pass. These count if make itself gets them: that a shell has a variable of the same name
+# changes nothing.
+VARIABLES := PLAT TFA_DEBUG LINUX INITRD CPUS MEM APPEND TAMPER ANCHOR DEMO RMM BASE JSON FUZZ_SECONDS \
+             BL33 SMP RAM ICOUNT RESET_AFTER TIMEOUT QEMU_ARGS
+# These say what the machine has, and may come from the environment.
+MACHINE   := QEMU TFA RMM_CACHE DEBIAN_MIRROR
+
+# All of them reach recipes as variables of the shell, and as they were typed: with spaces, quotes, dollars.
+# Recipes write "$$NAME".
+$(foreach v,$(VARIABLES),$(if $(filter environment%,$(origin $v)),$(eval override $v :=)))
+$(foreach v,$(VARIABLES) $(MACHINE),$(if $(filter command% environment%,$(origin $v)),$(eval override $v := $$(value $v)))$(eval export $v))
+
+# Flags for Rust that the environment has would make another monitor of the same sources.
+FLAGS := $(filter RUSTFLAGS RUSTDOCFLAGS RUSTC RUSTDOC RUSTC_WRAPPER RUSTC_WORKSPACE_WRAPPER RUSTC_BOOTSTRAP \
+           RUSTUP_TOOLCHAIN CARGO_ENCODED_RUSTFLAGS CARGO_ENCODED_RUSTDOCFLAGS CARGO_INCREMENTAL CARGO_BUILD_% \
+           CARGO_PROFILE_% CARGO_UNSTABLE_% CARGO_TARGET_AARCH64_UNKNOWN_NONE_SOFTFLOAT_%,$(.VARIABLES))
+FLAGS := $(filter-out CARGO_BUILD_JOBS CARGO_BUILD_TARGET_DIR,$(FLAGS))
+FLAGS := $(foreach v,$(FLAGS),$(if $(filter environment%,$(origin $v)),$v))
+ifneq ($(FLAGS),)
+$(shell echo 'make: $(sort $(FLAGS)) of the environment has no effect here.' >&2)
+unexport $(FLAGS)
+endif
+# Recipes take no part in make -j, of which cargo would complain.
+unexport MAKEFLAGS MFLAGS
+
+override PLAT := $(or $(PLAT),qemu)
 
 ifeq ($(filter $(PLAT),qemu sbsa fvp),)
 $(error PLAT=$(PLAT) is not a board: qemu, sbsa or fvp)
@@ -9,15 +34,19 @@ endif
 
 include tools/versions.env
 
-CACHE    := $(abspath $(or $(RMM_CACHE),build/cache))
-TFA_DIR  := $(or $(TFA),$(CACHE)/tfa/$(if $(filter 1,$(TFA_DEBUG)),debug,release))
-QEMU_BIN := $(or $(QEMU),qemu-system-aarch64)
+override RMM_CACHE        := $(or $(RMM_CACHE),build/cache)
+override CARGO_TARGET_DIR := $(or $(value CARGO_TARGET_DIR),$(value CARGO_BUILD_TARGET_DIR),$(CURDIR)/target)
+export CARGO_TARGET_DIR
+unexport CARGO_BUILD_TARGET_DIR
 
 OUT      := build/$(PLAT)
 # Largest image, in bytes: 256 KiB.
 IMAGE_LIMIT := 262144
 
-ELF      := $(or $(CARGO_TARGET_DIR),target)/$(RUST_TARGET)/release
+# Of a target program or image, as the shell reads them.
+ELF      := "$$CARGO_TARGET_DIR"/$(RUST_TARGET)/release
+TFA_DIR  := $(if $(TFA),"$$TFA","$$RMM_CACHE"/tfa/$(if $(filter 1,$(TFA_DEBUG)),debug,release))
+QEMU_BIN := $(if $(QEMU),"$$QEMU",qemu-system-aarch64)
 SETUP    := tools/setup/setup.sh
 TOOL     := cargo run -q -p rmm-tools --
 TOOL_SRC := $(shell find tools/Cargo.toml tools/src -type f)
@@ -25,39 +54,34 @@ TOOL_SRC := $(shell find tools/Cargo.toml tools/src -type f)
 # Crates that exist on the monitor's target only.
 TARGET_CRATES := plat-qemu plat-fvp plat-sbsa tests-fvp
 HOST_CRATES   := --workspace $(TARGET_CRATES:%=--exclude %)
-TARGET_BUILD  := cargo build --release --target $(RUST_TARGET)
+# The image has names of source files for its crash messages: not of where this user keeps crates.
+REMAP         := "target.$(RUST_TARGET).rustflags=['--remap-path-prefix=$${CARGO_HOME:-$$HOME/.cargo}/registry/src/=']"
+TARGET_BUILD  := cargo build --release --target $(RUST_TARGET) --config Cargo.toml --config $(REMAP)
 TESTS_BOARD   := $(if $(filter sbsa fvp,$(PLAT)),--features $(PLAT))
 ON_QEMU       := --qemu $(QEMU_BIN) --flash build/qemu/flash.bin
 
 # The guest: Debian's kernel with the checks of guest/init, or what LINUX names. It attests itself to a
 # relying party that trusts the key of TF-A for this board, which is a test key.
-GUEST    := $(CACHE)/guest
-IMAGE    := $(or $(LINUX),$(GUEST)/Image)
-RAMDISK  := $(or $(INITRD),$(if $(LINUX),,build/guest/initrd))
+GUEST    := "$$RMM_CACHE"/guest
 OWN      := $(LINUX)$(INITRD)
-PARTY    := --relying-party $(or $(CARGO_TARGET_DIR),target)/debug/cca-token \
-            --anchor "$(or $(ANCHOR),guest/tfa-sample-cpak-TEST-KEY.pem)"
-ON_LINUX := --folder build/guest --linux "$(IMAGE)" --initrd "$(RAMDISK)" --cpus "$(or $(CPUS),2)" --ram "$(or $(MEM),512M)" \
-            --append "$$APPEND" $(if $(OWN),,$(PARTY)) --tamper "$(TAMPER)"
+RAMDISK  := $(if $(INITRD),"$$INITRD",$(if $(LINUX),"",build/guest/initrd))
+PARTY    := --relying-party "$$CARGO_TARGET_DIR"/debug/cca-token \
+            --anchor $(if $(ANCHOR),"$$ANCHOR",guest/tfa-sample-cpak-TEST-KEY.pem)
+ON_LINUX := --folder build/guest --linux $(if $(LINUX),"$$LINUX",$(GUEST)/Image) --initrd $(RAMDISK) \
+            --cpus "$${CPUS:-2}" --ram "$${MEM:-512M}" --append "$$APPEND" $(if $(OWN),,$(PARTY)) --tamper "$$TAMPER"
 
-# The machine under a program of the user's own. Only what stands on make's command line counts, and as it
-# was typed: a recipe gets it as a variable of the shell.
-MACHINE := BL33 SMP RAM ICOUNT RESET_AFTER TIMEOUT QEMU_ARGS
-$(foreach v,$(MACHINE),$(eval override $v := $$(if $$(filter command%,$$(origin $v)),$$(value $v))))
-export $(MACHINE)
+# The machine under a program of the user's own.
 ON_MACHINE := --smp "$$SMP" --ram "$$RAM" --icount "$$ICOUNT" --reset-after "$$RESET_AFTER" --timeout "$$TIMEOUT" \
               --qemu-args "$$QEMU_ARGS"
 
-export QEMU TFA TFA_DEBUG RMM_CACHE LINUX INITRD APPEND
-
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help setup rust image host-image flash relying-party run test test-host test-target \
-        test-ci test-long test-sweep test-remedies check-image bench bench-check bench-lower cost conformance loom lint fuzz \
-        miri clean distclean on-qemu check-payload FORCE
+.PHONY: help setup host rust on-qemu platform image host-image flash relying-party run test test-host test-target \
+        test-ci test-long test-sweep test-remedies check-image bench bench-check bench-lower cost conformance loom lint \
+        fuzz miri reproducible clean distclean check-payload FORCE
 
 help:
-	@echo 'make setup        gets what is missing: Rust target, QEMU, TF-A, fiptool, a kernel'
+	@echo 'make setup        gets what is missing for all that follows; each target gets what it needs by itself'
 	@echo 'make image        the monitor: build/PLAT/rmm.img and, with symbols, rmm.elf'
 	@echo 'make host-image   the bare-metal test Host with its test Realm'
 	@echo 'make run          boots TF-A, the monitor and, as a Realm, a Linux kernel on QEMU'
@@ -75,20 +99,19 @@ help:
 	@echo 'make loom         the granule lock in all interleavings of CPUs; part of test, test-host'
 	@echo 'make lint         format, clippy, documentation, unused dependencies, generated pages'
 	@echo 'make conformance  makes docs/conformance.md from the tests; cost: docs/cost.md from docs/cost.json'
+	@echo 'make reproducible builds the images in two folders and compares them bit by bit'
 	@echo 'make fuzz         random input for the monitor and cca-token, FUZZ_SECONDS=60 for each target; with'
 	@echo '                  cargo-fuzz and a nightly Rust. make miri: with its miri component'
 	@echo 'make clean        removes what was built; distclean: the downloads too'
 	@echo
-	@echo 'PLAT=board        qemu (the default), sbsa or fvp'
-	@echo 'QEMU=path         a QEMU of your own, $(QEMU_MIN) or newer'
-	@echo 'TFA=folder        a TF-A of your own, $(TFA_MIN) or newer: bl1.bin and fip.bin'
-	@echo 'TFA_DEBUG=1       a debug build of TF-A, with its messages'
-	@echo 'RMM_CACHE=folder  where downloads and TF-A are kept (build/cache)'
+	@echo 'Variables are given to make itself: make run MEM=1G'
 	@echo
-	@echo 'For make run:'
-	@echo 'LINUX=file        an arm64 Image of your own as the Realm'
+	@echo 'Of the Realm, for make run:'
+	@echo 'LINUX=file        an arm64 Image of your own'
 	@echo 'INITRD=file       with this initrd'
-	@echo 'CPUS=1|2 MEM=512M APPEND="words"   its vCPUs, memory, words for its command line'
+	@echo 'CPUS=1|2          its vCPUs (2)'
+	@echo 'MEM=size          its memory (512M)'
+	@echo 'APPEND="words"    words for its command line'
 	@echo 'TAMPER=page|param|token   the Host tampers with Realm or token, and the relying party notices'
 	@echo 'DEMO=1            in place of Linux a Realm of a few KiB that shows each kind of exit'
 	@echo
@@ -98,22 +121,39 @@ help:
 	@echo 'RESET_AFTER=s     resets the machine when its console is silent for s seconds'
 	@echo 'TIMEOUT=s         fails if the payload does not power off within s seconds'
 	@echo 'QEMU_ARGS="words" further arguments for QEMU'
+	@echo
+	@echo 'Of the monitor and the machine (those with a star may also come from the environment):'
+	@echo 'PLAT=board        qemu (the default), sbsa or fvp'
+	@echo 'QEMU=path       * a QEMU of your own, $(QEMU_MIN) or newer'
+	@echo 'TFA=folder      * a TF-A of your own, $(TFA_MIN) or newer: bl1.bin and fip.bin'
+	@echo 'TFA_DEBUG=1       a debug build of TF-A, with its messages'
+	@echo 'RMM_CACHE=folder *  where downloads and TF-A are kept (build/cache)'
+	@echo 'DEBIAN_MIRROR=URL * where Debian packages come from, if this machine is not Debian'
 
+# Everything; the others only what their users need.
 setup:
 	@$(SETUP)
 
-rust:
-	@$(SETUP) cc rust
+host:
+	@$(SETUP) host
 
-on-qemu: setup
+rust:
+	@$(SETUP) image
+
+on-qemu:
+	@$(SETUP) machine
 ifneq ($(PLAT),qemu)
 	@echo 'PLAT=$(PLAT) cannot be run here: QEMU has the board qemu only.' >&2; exit 1
 endif
 
+# With Debian's kernel.
+platform:
+	@$(SETUP) machine guest
+
 # --- Images ------------------------------------------------------------------
 # Cargo decides what to compile. A stamp notes which file it left; what is made
 # of that file is made again when the note changes.
-note = @mkdir -p $(@D); stat -L -c '%n %i %Y %s' $(1) >$@.new; \
+note = @mkdir -p $(@D) && stat -L -c '%n %i %Y %s' $(1) >$@.new && \
        if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
 
 image: $(OUT)/rmm.img
@@ -129,7 +169,7 @@ $(OUT)/.test-realm: FORCE | rust
 	$(call note,$(ELF)/test-realm)
 
 $(OUT)/.test-host: $(OUT)/test-realm.bin FORCE | rust
-	@REALM_IMAGE=$(abspath $<) $(TARGET_BUILD) -p tests-fvp $(TESTS_BOARD) --bin test-host
+	@REALM_IMAGE="$(CURDIR)/$<" $(TARGET_BUILD) -p tests-fvp $(TESTS_BOARD) --bin test-host
 	$(call note,$(ELF)/test-host)
 
 $(OUT)/rmm.img: $(OUT)/.rmm $(TOOL_SRC)
@@ -143,16 +183,16 @@ $(OUT)/test-host.bin: $(OUT)/.test-host $(TOOL_SRC)
 
 flash: on-qemu build/qemu/flash.bin
 
-build/qemu/.tfa: FORCE | setup
+build/qemu/.tfa: FORCE | on-qemu
 	$(call note,$(TFA_DIR)/*.bin)
 
 build/qemu/flash.bin: build/qemu/.tfa build/qemu/rmm.img build/qemu/test-host.bin tools/setup/flash.sh
 	@tools/setup/flash.sh $(TFA_DIR) build/qemu/rmm.img build/qemu/test-host.bin build/qemu
 
 # For bench: the monitor to measure, and one that only answers.
-BENCH_RMM := $(or $(RMM),build/qemu/rmm.img)
+BENCH_RMM := $(if $(RMM),"$$RMM",build/qemu/rmm.img)
 
-build/qemu/.bench: FORCE $(filter build/%,$(BENCH_RMM))
+build/qemu/.bench: FORCE $(if $(RMM),,build/qemu/rmm.img)
 	$(call note,$(BENCH_RMM))
 
 build/qemu/bench/flash.bin: build/qemu/.tfa build/qemu/.bench build/qemu/test-host.bin tools/setup/flash.sh
@@ -190,17 +230,17 @@ build/qemu/echo.bin: build/qemu/.echo $(TOOL_SRC)
 build/qemu/echo/flash.bin: build/qemu/.tfa build/qemu/rmm.img build/qemu/echo.bin tools/setup/flash.sh
 	@tools/setup/flash.sh $(TFA_DIR) build/qemu/rmm.img build/qemu/echo.bin build/qemu/echo
 
-build/guest/.cca-guest: FORCE | setup
+build/guest/.cca-guest: FORCE | platform
 	@mkdir -p $(@D)
 	@tools/setup/cca-guest.sh build/guest/cca-guest
 	$(call note,build/guest/cca-guest)
 
-build/guest/.files: FORCE | setup
+build/guest/.files: FORCE | platform
 	$(call note,$(GUEST)/bin/* $(GUEST)/modules/* guest/init)
 
 build/guest/initrd: build/guest/.files build/guest/.cca-guest $(TOOL_SRC)
-	@$(TOOL) cpio $@ /init=guest/init /bin/busybox=$(GUEST)/bin/busybox /bin/cca-guest=build/guest/cca-guest \
-	    $$(for m in $(GUEST)/modules/*; do echo /lib/modules/$${m##*/}=$$m; done)
+	@for m in $(GUEST)/modules/*; do set -- "$$@" "/lib/modules/$${m##*/}=$$m"; done; \
+	    $(TOOL) cpio $@ /init=guest/init /bin/busybox=$(GUEST)/bin/busybox /bin/cca-guest=build/guest/cca-guest "$$@"
 
 relying-party: FORCE | rust
 	@cargo build -q -p cca-token
@@ -221,7 +261,7 @@ else ifeq ($(DEMO),1)
 run: flash
 	@$(TOOL) run $(ON_QEMU)
 else
-run: flash $(filter build/%,$(RAMDISK)) $(if $(OWN),,relying-party)
+run: $(if $(LINUX),,platform) flash $(if $(OWN),,build/guest/initrd relying-party)
 	@$(if $(LINUX),,cat $(GUEST)/version;) $(TOOL) run $(ON_QEMU) $(ON_LINUX)
 endif
 
@@ -231,7 +271,7 @@ TEST := $(TOOL) test $(ON_QEMU) --folder build/guest --linux $(GUEST)/Image --in
 check-image: build/qemu/rmm.img
 	@$(TOOL) image build/qemu/rmm.elf
 
-test test-ci test-long: loom check-image flash build/guest/initrd relying-party build/qemu/echo/flash.bin
+test test-ci test-long: setup loom check-image flash build/guest/initrd relying-party build/qemu/echo/flash.bin
 
 test:
 	@$(TEST)
@@ -250,11 +290,11 @@ test-host: loom
 
 # Time limit of the models in seconds; they take about 10.
 LOOM_SECONDS := 120
-LOOM_CARGO   := CARGO_TARGET_DIR=$(abspath build/loom) RUSTFLAGS='--cfg loom' \
+LOOM_CARGO   := CARGO_TARGET_DIR="$(CURDIR)/build/loom" RUSTFLAGS='--cfg loom' \
                 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
                 CARGO_PROFILE_RELEASE_DEBUG=0 cargo test -p rmm-granule --test loom --release
 
-loom:
+loom: | host
 	@$(LOOM_CARGO) --no-run
 	@RUST_BACKTRACE=0 timeout $(LOOM_SECONDS) env $(LOOM_CARGO) -q
 
@@ -269,7 +309,7 @@ BENCH_SECONDS := 600
 
 BENCH := timeout $(BENCH_SECONDS) $(TOOL) bench --qemu $(QEMU_BIN) --flash build/qemu/bench/flash.bin \
          --answering build/qemu/answering/flash.bin --image $(BENCH_RMM) --figures docs/cost.json \
-         --json $(or $(JSON),build/qemu/bench.json) $(if $(BASE),--base $(BASE))
+         --json "$${JSON:-build/qemu/bench.json}" $(if $(BASE),--base "$$BASE")
 BENCH_IMAGES := build/qemu/bench/flash.bin build/qemu/answering/flash.bin
 
 bench: on-qemu $(BENCH_IMAGES)
@@ -288,6 +328,10 @@ cost:
 conformance:
 	@$(TOOL) conformance
 
+# Other boards have images, too, though none is run here.
+reproducible: rust
+	@tools/reproducible.sh
+
 DOC := RUSTDOCFLAGS='-D warnings' cargo doc -q --no-deps
 
 lint: rust
@@ -298,7 +342,7 @@ lint: rust
 	@$(DOC) -p rmm-tools --document-private-items
 	@$(DOC) $(TARGET_CRATES:%=-p %) --release --target $(RUST_TARGET) --document-private-items
 	@$(TOOL) dependencies
-	@if command -v shellcheck >/dev/null; then shellcheck -x tools/setup/*.sh .ci/run guest/init; \
+	@if command -v shellcheck >/dev/null; then shellcheck -x tools/*.sh tools/setup/*.sh .ci/run guest/init; \
 	else echo 'skipped: shellcheck is not installed'; fi
 	@$(TOOL) conformance --check
 	@$(TOOL) cost --check
@@ -329,8 +373,8 @@ fuzz:
 	    echo "fuzz: $$t: $$(sed -n 's/^stat::number_of_executed_units: *//p' "$$log") inputs, nothing found"; done; fi
 
 clean:
-	@rm -rf build/qemu build/sbsa build/fvp build/loom build/guest
-	@cargo clean -q
+	@rm -rf build/qemu build/sbsa build/fvp build/loom build/guest build/reproducible target
+	@if [ "$$CARGO_TARGET_DIR" != "$(CURDIR)/target" ]; then echo "clean: $$CARGO_TARGET_DIR stays: others may share it."; fi
 
 distclean: clean
 	@rm -rf build

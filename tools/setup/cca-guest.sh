@@ -20,4 +20,4 @@ export CARGO_PROFILE_RELEASE_STRIP=symbols
 cargo build -q --release -p cca-token --no-default-features --features guest --bin cca-guest --target $target
 
 built=${CARGO_TARGET_DIR:-target}/$target/release/cca-guest
-cmp -s "$built" "$1" || cp "$built" "$1"
+cmp -s "$built" "$1" || { cp "$built" "$1.new" && mv "$1.new" "$1"; }

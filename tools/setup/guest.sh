@@ -7,27 +7,23 @@
 
 # shellcheck source=tools/setup/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
-
-[ -z "${LINUX:-}" ] || exit 0
+# shellcheck source=tools/setup/apt.sh
+. "$ROOT/tools/setup/apt.sh"
 
 out=$CACHE/guest
+packages=$CACHE/packages
 stamp="$LINUX_VERSION $BUSYBOX_VERSION"
 
-if [ -f "$out/Image" ] && [ "$(cat "$out/wanted" 2>/dev/null)" = "$stamp" ]; then exit 0; fi
+if sealed "$out" "$stamp"; then exit 0; fi
 if [ "${1:-}" = --check ]; then exit 1; fi
+
+! broken "$out" "$stamp" || say "the guest's kernel in the cache is damaged: unpacks it again."
+writable "the guest's kernel"
 command -v xz >/dev/null || die "xz is missing: run 'make setup', or install xz-utils."
 
 start=$SECONDS
-work=$out/work
-packages=$out/packages
-rm -rf "$work" "$out/Image" "${out:?}/bin" "$out/modules" "$out/wanted"
-mkdir -p "$work" "$packages" "$out/bin" "$out/modules"
-
-apt_lists "the guest's kernel"
-apt_update guest ||
-    die "the guest's kernel could not be had: no package lists of $LINUX_SUITE (${LOG#"$ROOT"/}/apt-update-guest.log). LINUX=file takes your own."
-OPTIONS=()
-apt_options guest
+own='LINUX=file takes your own.'
+mkdir -p "$packages"
 
 # depends PACKAGE VERSION NAME: what the package depends on by that name.
 depends() {
@@ -35,13 +31,57 @@ depends() {
         tr ',' '\n' | tr '|' '\n' | sed 's/^ *//; s/ .*//' | grep -m1 "^$3"
 }
 
-# fetch PACKAGE VERSION: sets DEB.
-fetch() {
-    DEB=$packages/$1_${2//:/%3a}_arm64.deb
-    [ -f "$DEB" ] || (cd "$packages" && logged "download-$1" apt-get "${OPTIONS[@]}" download "$1=$2") ||
-        die "Debian's $1 $2 could not be downloaded (${LOG#"$ROOT"/}/download-$1.log)."
-    [ -f "$DEB" ] || die "the package $1 $2 is not what was expected."
+# get PACKAGE VERSION: sets DEB.
+get() {
+    deb guest "$1" "$2" "$packages" || die "Debian's $1 $2 could not be downloaded: $WHY. $own"
 }
+
+# What was downloaded is enough to unpack it again.
+plan=$packages/guest
+files=()
+if [ "$(head -n1 "$plan" 2>/dev/null)" = "$stamp" ]; then
+    { read -r _ && read -r linux release busybox && mapfile -t names; } <"$plan"
+    for name in "${names[@]}"; do
+        ! intact "$packages/$name" || files+=("$packages/$name")
+    done
+fi
+
+if [ ${#files[@]} != 3 ]; then
+    say "gets the guest's kernel, 100 MB ..."
+    apt_list guest "the guest's kernel" "$own"
+    apt_update guest ||
+        die "the guest's kernel: no package lists of $LINUX_SUITE: $(reason package-lists-guest). $own"
+    OPTIONS=()
+    apt_options guest
+    version_of guest linux-image-arm64 "$LINUX_VERSION" "$LINUX_MIN"
+    linux=$VERSION
+    [ -n "$linux" ] || die "$LINUX_SUITE has no arm64 kernel $LINUX_MIN or newer. $own"
+    moved_on Linux "$LINUX_VERSION" "$linux"
+    # linux-image-arm64 is empty: it leads to the packages of one version.
+    wrong="linux-image-arm64 $linux does not lead to a kernel. $own"
+    image=$(depends linux-image-arm64 "$linux" linux-image-) || die "$wrong"
+    binary=$(depends "$image" "$linux" linux-binary-) || die "$wrong"
+    modules=$(depends "$image" "$linux" linux-modules-) || die "$wrong"
+    release=${binary#linux-binary-}
+    version_of guest busybox-static "$BUSYBOX_VERSION" "$BUSYBOX_MIN"
+    busybox=$VERSION
+    [ -n "$busybox" ] || die "$BUSYBOX_SUITE has no arm64 busybox-static $BUSYBOX_MIN or newer."
+    moved_on busybox "$BUSYBOX_VERSION" "$busybox"
+    files=()
+    get "$binary" "$linux"
+    files+=("$DEB")
+    get "$modules" "$linux"
+    files+=("$DEB")
+    get busybox-static "$busybox"
+    files+=("$DEB")
+    printf '%s\n' "$stamp" "$linux $release $busybox" "${files[@]##*/}" >"$WORK/plan"
+    mv "$WORK/plan" "$plan"
+fi
+
+work=$WORK/guest
+new=$WORK/guest-new
+rm -rf "$work" "$new"
+mkdir -p "$work" "$new/bin" "$new/modules"
 
 # unpack DEB PATTERN...
 unpack() {
@@ -49,33 +89,19 @@ unpack() {
     shift
     dpkg-deb --fsys-tarfile "$deb" | tar -x -C "$work" --wildcards "$@"
 }
-
-# linux-image-arm64 is empty: it leads to the packages of one version.
-linux=$(apt_versions guest linux-image-arm64 | choose "$LINUX_VERSION" "$LINUX_MIN")
-[ -n "$linux" ] || die "$LINUX_SUITE has no arm64 kernel $LINUX_MIN or newer. LINUX=file takes your own."
-moved_on Linux "$LINUX_VERSION" "$linux"
-wrong="linux-image-arm64 $linux does not lead to a kernel. LINUX=file takes your own."
-image=$(depends linux-image-arm64 "$linux" linux-image-) || die "$wrong"
-binary=$(depends "$image" "$linux" linux-binary-) || die "$wrong"
-modules=$(depends "$image" "$linux" linux-modules-) || die "$wrong"
-release=${binary#linux-binary-}
-
-fetch "$binary" "$linux"
-unpack "$DEB" "*/lib/modules/$release/vmlinuz"
-fetch "$modules" "$linux"
-unpack "$DEB" '*/configfs.ko*' '*/tsm_report.ko*' '*/arm-cca-guest.ko*' '*/virtio_mmio.ko*' '*/virtio_blk.ko*'
-find "$work" -name '*.ko.xz' -exec xz -d {} +
-find "$work" -name '*.ko' -exec cp {} "$out/modules/" \;
-
-busybox=$(apt_versions guest busybox-static | choose "$BUSYBOX_VERSION" "$BUSYBOX_MIN")
-[ -n "$busybox" ] || die "$BUSYBOX_SUITE has no arm64 busybox-static $BUSYBOX_MIN or newer."
-moved_on busybox "$BUSYBOX_VERSION" "$busybox"
-fetch busybox-static "$busybox"
-unpack "$DEB" '*bin/busybox'
-cp "$(find "$work" -path '*bin/busybox' -type f | head -n1)" "$out/bin/busybox"
-
-cp "$(find "$work" -name vmlinuz | head -n1)" "$out/Image"
+unpack_all() {
+    unpack "${files[0]}" "*/lib/modules/$release/vmlinuz" &&
+    unpack "${files[1]}" '*/configfs.ko*' '*/tsm_report.ko*' '*/arm-cca-guest.ko*' '*/virtio_mmio.ko*' '*/virtio_blk.ko*' &&
+    unpack "${files[2]}" '*bin/busybox' &&
+    find "$work" -name '*.ko.xz' -exec xz -d {} +
+}
+logged guest-unpack unpack_all || die "the guest's kernel could not be unpacked: $(reason guest-unpack)"
+find "$work" -name '*.ko' -exec cp {} "$new/modules/" \;
+cp "$(find "$work" -path '*bin/busybox' -type f | head -n1)" "$new/bin/busybox"
+cp "$(find "$work" -name vmlinuz | head -n1)" "$new/Image"
 rm -rf "$work"
-echo "Linux $release (Debian $linux)" >"$out/version"
-echo "$stamp" >"$out/wanted"
+echo "Linux $release (Debian $linux)" >"$new/version"
+echo "$stamp" >"$new/wanted"
+seal "$new" "$stamp"
+place "$new" "$out"
 say "unpacked the guest: Linux $release, Debian's package $linux, and busybox ${busybox#*:} ($((SECONDS - start)) s)."

@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # shellcheck shell=bash
 # What the set-up scripts share; sourced, never run.
+#
+# Nothing in the cache has its final name before it is complete: it is made in
+# $WORK and then renamed. A folder that is made this way has a file `sealed` with
+# the hashes of the others, a downloaded file has its hash beside it.
 
 set -euo pipefail
 
@@ -11,155 +15,34 @@ cd "$ROOT"
 
 CACHE=${RMM_CACHE:-$ROOT/build/cache}
 case $CACHE in /*) ;; *) CACHE=$ROOT/$CACHE ;; esac
-LOG=$CACHE/log
-APT=$CACHE/apt
-
+# A cache that cannot be written, which is shared or part of an image, serves as it is.
+STATE=$CACHE
+if [ -d "$CACHE" ] && ! [ -w "$CACHE" ]; then STATE=$ROOT/build/setup; fi
+LOG=$STATE/log
+WORK=$CACHE/work
 # A missing target must not make every call of cargo try the network.
 export RUSTUP_AUTO_INSTALL=0
+# The toolchain is the pinned one.
+unset RUSTUP_TOOLCHAIN
+
+trap 'printf "setup: %s stopped at line %s.\n" "${0##*/}" "$LINENO" >&2' ERR
 
 say() { printf 'setup: %s\n' "$*"; }
 die() {
     printf 'setup: %s\n' "$*" >&2
-    exit 1
+    exit 2
 }
 
-# have_version OLDEST VERSION
-have_version() { [ -n "$2" ] && dpkg --compare-versions "$2" ge "$1"; }
-
-# logged NAME COMMAND...: runs quietly; the output is kept in a log file.
-logged() {
-    local log=$LOG/$1.log
-    shift
-    mkdir -p "$LOG"
-    "$@" >"$log" 2>&1 </dev/null
-}
-
-as_root() {
-    if [ "$(id -u)" = 0 ]; then
-        "$@"
-    else
-        sudo "$@"
-    fi
-}
-
-can_root() { [ "$(id -u)" = 0 ] || command -v sudo >/dev/null; }
-
-qemu_version() { "$1" --version 2>/dev/null | sed -n '1s/.*version \([0-9.]*[0-9]\).*/\1/p'; }
-
-# --- Debian packages ---------------------------------------------------------
-# The suites added here are known to this folder's apt state alone: the lists,
-# sources and architectures of the machine stay as they are.
-
-# Prints "URI SUITE" of every enabled binary source of the machine that is
-# Debian's own: it has a component main and no other's key.
-machine_sources() {
-    local f files=()
-    for f in /etc/apt/sources.list.d/*.sources; do
-        [ -f "$f" ] && files+=("$f")
-    done
-    [ ${#files[@]} = 0 ] || awk '
-        function flush(   i, j, n, m, u, s) {
-            if (v["types"] ~ /(^|[ \t])deb([ \t]|$)/ && tolower(v["enabled"]) !~ /^[ \t]*(no|false|off|0)/ &&
-                v["components"] ~ /(^|[ \t])main([ \t]|$)/ &&
-                (v["signed-by"] !~ /\// || v["signed-by"] ~ /debian-archive/ || v["signed-by"] ~ /BEGIN PGP/)) {
-                n = split(v["uris"], u); m = split(v["suites"], s)
-                for (i = 1; i <= n; i++) for (j = 1; j <= m; j++) print u[i], s[j]
-            }
-            split("", v); key = ""
-        }
-        FNR == 1 { flush() }
-        /^#/ { next }
-        /^[ \t]*$/ { flush(); next }
-        /^[ \t]/ { v[key] = v[key] " " $0; next }
-        { i = index($0, ":"); key = tolower(substr($0, 1, i - 1)); v[key] = substr($0, i + 1) }
-        END { flush() }
-    ' "${files[@]}"
-    files=()
-    for f in /etc/apt/sources.list /etc/apt/sources.list.d/*.list; do
-        [ -f "$f" ] && files+=("$f")
-    done
-    [ ${#files[@]} = 0 ] || awk '
-        $1 == "deb" {
-            sub(/#.*/, "")
-            if ($0 ~ /signed-by=/ && $0 !~ /signed-by=[^] \t]*debian-archive/) next
-            sub(/\[[^]]*\]/, "")
-            for (i = 4; i <= NF; i++) if ($i == "main") { print $2, $3; break }
-        }
-    ' "${files[@]}"
-}
-
-# Writes the private lists: install (what the machine has, and QEMU's suite),
-# rust, tfa and guest (for downloads only; guest is of another architecture).
-apt_lists() {
-    local codename mirror all options='' guest
-    command -v apt-get >/dev/null || die "this machine has no apt-get: $1 cannot be installed from Debian's packages."
-    codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
-    all=$(machine_sources)
-    mirror=$(awk -v s="$codename" '$2 == s || $2 == "stable" || $2 == "oldstable" { print $1; exit }' <<<"$all")
-    [ -n "$mirror" ] || die "no Debian mirror is configured in /etc/apt: $1 cannot be had."
-    [ ! -r /usr/share/keyrings/debian-archive-keyring.gpg ] ||
-        options=" signed-by=/usr/share/keyrings/debian-archive-keyring.gpg"
-    guest="[arch=arm64$options]"
-    options="[arch=$(dpkg --print-architecture)$options]"
-    mkdir -p "$APT/lists/partial" "$APT/cache/archives/partial"
-    {
-        awk -v c="$codename" -v o="$options" '{ s = $2; sub(/-(updates|security|proposed-updates)$/, "", s) }
-            s == c || s == "stable" || s == "oldstable" { print "deb", o, $1, $2, "main" }' <<<"$all"
-        [ "$QEMU_SUITE" != "$codename-backports" ] || echo "deb $options $mirror $QEMU_SUITE main"
-    } | sort -u >"$APT/install.list"
-    echo "deb $options $mirror $RUST_SRC_SUITE main" >"$APT/rust.list"
-    echo "deb-src $options $mirror $TFA_SUITE main" >"$APT/tfa.list"
-    printf 'deb %s main\n' "$guest $mirror $LINUX_SUITE" "$guest $mirror $BUSYBOX_SUITE" >"$APT/guest.list"
-}
-
-# apt_options LIST: sets OPTIONS.
-apt_options() {
-    OPTIONS=(
-        -o "Dir::Etc::sourcelist=$APT/$1.list" -o Dir::Etc::sourceparts=-
-        -o "Dir::State::lists=$APT/lists" -o "Dir::Cache=$APT/cache"
-        -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache=
-        -o APT::Get::List-Cleanup=0 -o APT::Sandbox::User=root
-        -o Acquire::Languages=none -o Acquire::GzipIndexes=true -o Acquire::Retries=2
-        -o Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false
-        -o Acquire::IndexTargets::deb::Contents-deb::DefaultEnabled=false
-    )
-    [ "$1" != guest ] || OPTIONS+=(-o APT::Architecture=arm64 -o APT::Architectures=arm64)
-}
-
-# apt_update LIST
-apt_update() {
-    local OPTIONS
-    apt_options "$1"
-    logged "apt-update-$1" apt-get "${OPTIONS[@]}" -o APT::Update::Error-Mode=any update
-}
-
-# apt_versions LIST PACKAGE: the versions to be had, newest first.
-apt_versions() {
-    local OPTIONS
-    apt_options "$1"
-    apt-cache "${OPTIONS[@]}" madison "$2" 2>/dev/null | awk '{ print $3 }' | awk '!seen[$0]++'
-}
-
-# choose WANTED OLDEST: of the versions on standard input the wanted one, else
-# the newest of the same upstream version, else (OLDEST given) the newest that
-# is not older. Sets nothing; prints it.
-choose() {
-    local all wanted=$1 oldest=$2 v
-    all=$(cat)
-    if grep -qxF -- "$wanted" <<<"$all"; then
-        echo "$wanted"
-        return
-    fi
-    for v in $all; do
-        if [ "$(upstream "$v")" = "$(upstream "$wanted")" ]; then
-            echo "$v"
-            return
-        fi
-    done
-    [ -n "$oldest" ] || return 0
-    for v in $all; do
-        if have_version "$oldest" "$(upstream "$v")"; then
-            echo "$v"
+# have_version OLDEST VERSION: compares numbers with dots. A VERSION that is none
+# is not good enough.
+have_version() {
+    local i oldest version
+    [[ $2 =~ ^[0-9]+(\.[0-9]+)*$ ]] || return 1
+    IFS=. read -ra oldest <<<"$1"
+    IFS=. read -ra version <<<"$2"
+    for i in "${!oldest[@]}"; do
+        if ((10#${version[i]:-0} != 10#${oldest[i]})); then
+            ((10#${version[i]:-0} > 10#${oldest[i]}))
             return
         fi
     done
@@ -168,5 +51,103 @@ choose() {
 # 1:10.0.2+ds-2 -> 10.0.2
 upstream() { sed 's/^[0-9]*://; s/[^0-9.].*//' <<<"$1"; }
 
-# moved_on NAME PINNED TAKEN
-moved_on() { [ "$2" = "$3" ] || say "$1 $2 is no longer offered; takes $3."; }
+qemu_version() { "$1" --version 2>/dev/null | sed -n '1s/.*version \([0-9.]*[0-9]\).*/\1/p'; }
+
+# logged NAME COMMAND...: runs a command whose output is kept in a log file. Every
+# ten seconds a line says that it still runs.
+logged() {
+    local log=$LOG/$1.log status=0 pulse
+    shift
+    mkdir -p "$LOG" || die "$LOG cannot be made."
+    # It must outlive neither this script nor keep its output or the lock open.
+    (
+        exec 9>&-
+        n=0
+        while sleep 10 >/dev/null 2>&1 && kill -0 $$ 2>/dev/null; do
+            n=$((n + 10))
+            say "... $n s (${log#"$ROOT"/})"
+        done
+    ) </dev/null &
+    pulse=$!
+    "$@" >"$log" 2>&1 </dev/null || status=$?
+    kill $pulse 2>/dev/null || true
+    wait $pulse 2>/dev/null || true
+    return $status
+}
+
+# reason NAME: why a logged command failed, in one line.
+reason() {
+    local log=$LOG/$1.log line pattern
+    for pattern in 'No space left on device' '^E: ' '^sudo: ' '^error' 'error: ' '\*\*\*'; do
+        line=$(grep -am1 -- "$pattern" "$log" 2>/dev/null) && break
+    done
+    [ -n "$line" ] || line=$(grep -a . "$log" 2>/dev/null | tail -n1) || true
+    printf '%s (%s)' "${line:-no message}" "${log#"$ROOT"/}"
+}
+
+# --- The cache ----------------------------------------------------------------
+
+# writable WHAT: ends if the cache cannot take it.
+writable() {
+    if ! mkdir -p "$WORK" 2>/dev/null || ! [ -w "$CACHE" ]; then
+        die "$1 is not in the cache $CACHE, which cannot be written."
+    fi
+}
+
+# hashes FOLDER: of all files in it but the seal itself.
+hashes() {
+    (cd "$1" && find . -type f ! -path "./sealed*" -print0 | LC_ALL=C sort -z | xargs -0 -r sha256sum)
+}
+
+# seal FOLDER WHAT: notes that FOLDER is complete, and what it was made from.
+seal() {
+    { echo "$2" && hashes "$1"; } >"$1/sealed.new"
+    mv "$1/sealed.new" "$1/sealed"
+}
+
+# sealed FOLDER WHAT: whether FOLDER is complete, unchanged, and made from WHAT.
+sealed() {
+    [ -f "$1/sealed" ] && [ "$(head -n1 "$1/sealed")" = "$2" ] &&
+        (cd "$1" && tail -n +2 sealed | sha256sum --status -c -) 2>/dev/null
+}
+
+# broken FOLDER WHAT: whether FOLDER was made from WHAT, and is damaged.
+broken() {
+    [ -f "$1/sealed" ] && [ "$(head -n1 "$1/sealed")" = "$2" ] && ! sealed "$1" "$2"
+}
+
+# place NEW FINAL: replaces the folder FINAL by NEW.
+place() {
+    mkdir -p "$(dirname "$2")"
+    rm -rf "$2"
+    mv -T "$1" "$2"
+}
+
+# intact FILE: whether a downloaded file is as it was when it was downloaded.
+# Reports and removes one that is not.
+intact() {
+    local hash
+    [ -f "$1" ] || return 1
+    hash=$(cat "$1.sha256" 2>/dev/null) || hash=
+    if [ -n "$hash" ] && [ "$(sha256sum <"$1")" = "$hash  -" ]; then return; fi
+    say "$(basename "$1") in the cache is damaged or unfinished: gets it again."
+    rm -f "$1" "$1.sha256"
+    return 1
+}
+
+# keep NEW HASH FILE: gives a file that was checked its name in the cache.
+keep() {
+    mkdir -p "$(dirname "$3")"
+    echo "$2" >"$1.sha256"
+    mv "$1.sha256" "$3.sha256"
+    mv "$1" "$3"
+}
+
+# plain FOLDER: FOLDER, or one in its place whose name holds no character that a
+# makefile or a list of flags would not stand.
+plain() {
+    case $1 in
+        *[!A-Za-z0-9_./+-]*) mktemp -d "/tmp/rmm-setup-XXXXXX" ;;
+        *) mkdir -p "$1" && echo "$1" ;;
+    esac
+}

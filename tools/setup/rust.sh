@@ -1,109 +1,182 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# The pinned Rust with core and alloc for the monitor's target; `rust.sh guest`:
-# with std for a target of static programs for the guest. The toolchain's
-# distributor has the targets ready-made; where it cannot be reached, the same
-# version's library sources from Debian are compiled with the pinned compiler.
+# rust.sh [--check] toolchain: the pinned Rust. `rust.sh target`: with core and
+# alloc for the monitor's target; `rust.sh guest`: with std for a target of static
+# programs for the guest. The toolchain's distributor has the targets ready-made;
+# where it cannot be reached, the same version's library sources from Debian are
+# compiled with the pinned compiler. --check only reports by its status whether it
+# is there.
 
 # shellcheck source=tools/setup/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+# shellcheck source=tools/setup/apt.sh
+. "$ROOT/tools/setup/apt.sh"
 
+check=
+if [ "${1:-}" = --check ]; then
+    check=1
+    shift
+fi
+part=$1
+
+# --- The toolchain -------------------------------------------------------------
 pinned=$(sed -n 's/^channel *= *"\(.*\)".*/\1/p' rust-toolchain.toml)
 TOOLCHAINS=${RUSTUP_HOME:-$HOME/.rustup}/toolchains
 
+version_in() { "$1/bin/rustc" --version 2>/dev/null | cut -d' ' -f2; }
+
+# links: the toolchains by the pinned number that are a link, by another name, to
+# one that rustup may replace at any time.
+links() { find "$TOOLCHAINS" -maxdepth 1 -type l -name "$pinned-*" -lname '*/toolchains/*' 2>/dev/null; }
+
 # The pin asks for a toolchain by its number. One that was installed under
-# another name (stable) and is of that very version serves as well.
+# another name (stable) and is of that very version serves as well: its files get
+# second names (hard links), which stay when stable moves on.
 adopt_toolchain() {
-    local t
+    local t new name
     for t in "$TOOLCHAINS"/*; do
-        if [ -x "$t/bin/rustc" ] && [ "$("$t/bin/rustc" --version | cut -d' ' -f2)" = "$pinned" ]; then
-            ln -s "$t" "$TOOLCHAINS/$pinned-$("$t/bin/rustc" -vV | sed -n 's/^host: //p')"
-            say "Rust $pinned is the toolchain $(basename "$t")."
+        if [ ! -L "$t" ] && [ -x "$t/bin/rustc" ] && [ "$(version_in "$t")" = "$pinned" ]; then
+            name=$pinned-$("$t/bin/rustc" -vV | sed -n 's/^host: //p')
+            [ "${t##*/}" != "$name" ] || continue
+            new=$TOOLCHAINS/.rmm-setup-$$
+            cp -al "$t" "$new" 2>/dev/null || { rm -rf "$new" && cp -a "$t" "$new"; } || {
+                rm -rf "$new"
+                return 1
+            }
+            [ ! -L "$TOOLCHAINS/$name" ] || rm "$TOOLCHAINS/$name"
+            mv -T "$new" "$TOOLCHAINS/$name"
+            say "Rust $pinned has the files of the toolchain ${t##*/}."
             return
         fi
     done
     return 1
 }
 
-if ! release=$(rustc --version 2>/dev/null); then
-    command -v rustup >/dev/null || die "Rust $pinned is missing: install it with rustup."
-    adopt_toolchain ||
-        { logged rustup-toolchain timeout 600 rustup toolchain install "$pinned" --profile minimal --component rustfmt,clippy &&
-            say "installed Rust $pinned."; } ||
-        die "Rust $pinned is missing and rustup could not install it."
-    release=$(rustc --version)
+release=$(rustc --version 2>/dev/null | cut -d' ' -f2) || release=
+if [ -n "$check" ]; then
+    [ "$release" = "$pinned" ] && [ -z "$(links)" ] || exit 1
+else
+    link=$(links | head -n1)
+    if [ -n "$link" ]; then
+        if ! adopt_toolchain; then
+            [ "$release" = "$pinned" ] || {
+                say "the toolchain $pinned is a link to one that has moved on to ${release:-nothing}: removes the link."
+                rm "$link"
+            }
+        fi
+        release=$(rustc --version 2>/dev/null | cut -d' ' -f2) || release=
+    fi
+    if [ -z "$release" ]; then
+        command -v rustup >/dev/null ||
+            die "Rust $pinned is missing: install rustup (its own installer, or the package rustup of Debian 13, Fedora, Arch), then try again."
+        adopt_toolchain || {
+            say "installs Rust $pinned ..."
+            logged rustup-toolchain timeout 600 rustup toolchain install "$pinned" --profile minimal --component rustfmt,clippy &&
+                say "installed Rust $pinned."
+        } || die "Rust $pinned is missing and rustup could not install it: $(reason rustup-toolchain)"
+        release=$(rustc --version | cut -d' ' -f2)
+    fi
+    [ "$release" = "$pinned" ] ||
+        die "Rust $pinned is needed (rust-toolchain.toml), and rustc here, $(command -v rustc), is $release: install rustup."
 fi
-release=$(cut -d' ' -f2 <<<"$release")
-[ "$release" = "$pinned" ] || die "Rust $pinned is needed (rust-toolchain.toml), and rustc here is $release: install rustup."
+[ "$part" != toolchain ] || exit 0
 
+# --- The target ------------------------------------------------------------------
 # The target that rustup downloads, the one that is built otherwise, what of the
 # library, and the crates that show that it is there.
-if [ "${1:-}" = guest ]; then
-    # The one brings its C library along, the other takes Debian's.
-    downloaded=aarch64-unknown-linux-musl built=aarch64-unknown-linux-gnu
-    std=std,panic_abort features=
-    crates=(std)
-else
-    downloaded=$RUST_TARGET built=$RUST_TARGET
-    std=core,alloc,compiler_builtins features=compiler-builtins-mem
-    crates=(core alloc compiler_builtins)
-fi
+case $part in
+    guest)
+        # The one brings its C library along, the other takes Debian's.
+        downloaded=aarch64-unknown-linux-musl built=aarch64-unknown-linux-gnu
+        std=std,panic_abort features=
+        crates=(std)
+        ;;
+    target)
+        downloaded=$RUST_TARGET built=$RUST_TARGET
+        std=core,alloc,compiler_builtins features=compiler-builtins-mem
+        crates=(core alloc compiler_builtins)
+        ;;
+    *) die "rust.sh: $part?" ;;
+esac
 
 libdir() { rustc --print target-libdir --target "$1"; }
+# Libraries that were built here are sealed, and serve only the compiler that built them.
+compiler=$(rustc -vV)
 
 # complete TARGET
 complete() {
-    local c dir stamp
+    local c dir
     dir=$(libdir "$1")
-    stamp=$dir/.built-from-source
     for c in "${crates[@]}"; do
         compgen -G "$dir/lib$c-*.rlib" >/dev/null || return 1
     done
-    # Libraries built here serve only the compiler that built them.
-    [ ! -f "$stamp" ] || [ "$(cat "$stamp")" = "$(rustc -vV)" ]
+    [ ! -e "$dir/.built-from-source" ] ||
+        { [ "$(cat "$dir/.built-from-source")" = "$compiler" ] && sealed "$dir" "$built"; }
 }
 
-complete "$downloaded" && exit 0
+if complete "$downloaded"; then exit 0; fi
 libdir=$(libdir "$built")
 if [ "$built" != "$downloaded" ] && complete "$built"; then
-    "$ROOT/tools/setup/packages.sh" cross
-    exit 0
+    if [ -z "$check" ]; then "$ROOT/tools/setup/packages.sh" cross libc; fi
+    exec "$ROOT/tools/setup/packages.sh" --check cross libc
 fi
+[ -z "$check" ] || exit 1
+
 start=$SECONDS
-[ ! -f "$libdir/.built-from-source" ] || rm -rf "$libdir"
-
-if command -v rustup >/dev/null &&
-    logged "rustup-$downloaded" timeout 300 rustup target add --toolchain "$pinned" "$downloaded" && complete "$downloaded"; then
-    say "installed the Rust target $downloaded ($((SECONDS - start)) s)."
-    exit 0
+if [ -e "$libdir/.built-from-source" ]; then
+    say "the Rust target $built was built for another compiler or is damaged: makes it again."
+    rm -rf "$libdir"
 fi
 
-# --- From source ---------------------------------------------------------------
 what="the Rust target $built"
-[ "$built" = "$downloaded" ] || "$ROOT/tools/setup/packages.sh" cross
+if command -v rustup >/dev/null; then
+    say "gets the Rust target $downloaded ..."
+    # Of an installation that was cut short rustup believes that it is complete.
+    add_target() { logged "rustup-$downloaded" timeout 300 rustup target add --toolchain "$pinned" "$downloaded"; }
+    if add_target && ! complete "$downloaded"; then
+        logged rustup-remove rustup target remove --toolchain "$pinned" "$downloaded" || true
+        add_target || true
+    fi
+    if complete "$downloaded"; then
+        say "installed the Rust target $downloaded ($((SECONDS - start)) s)."
+        exit 0
+    fi
+    what="$what (rustup: $(reason "rustup-$downloaded"))"
+fi
+
+# --- From source -----------------------------------------------------------------
+[ "$built" = "$downloaded" ] || "$ROOT/tools/setup/packages.sh" cross libc
 mkdir -p "$libdir" 2>/dev/null || true
 [ -w "$libdir" ] || die "$what could not be downloaded, and $libdir cannot be written: run 'make setup' as the owner of the Rust toolchain."
 command -v cc >/dev/null || die "$what cannot be built without a C compiler (gcc)."
+writable "the source of $what"
 
-deb=$(compgen -G "$CACHE/rust-src_${pinned}+*.deb" | head -n1 || true)
-if [ -z "$deb" ]; then
-    apt_lists "$what"
-    apt_update rust || die "$what could not be downloaded, and neither could the package lists of $RUST_SRC_SUITE (${LOG#"$ROOT"/}/apt-update-rust.log)."
-    version=$(apt_versions rust rust-src | choose "$RUST_SRC_VERSION" "")
-    [ "$(upstream "$version")" = "$pinned" ] ||
+VERSION=
+for DEB in "$CACHE/packages/rust-src_${pinned}+"*.deb; do
+    if intact "$DEB"; then
+        VERSION=$DEB
+        break
+    fi
+done
+if [ -z "$VERSION" ]; then
+    say "gets Debian's sources of the Rust library ..."
+    apt_list rust "$what"
+    apt_update rust || die "$what could not be downloaded, and neither could the package lists of $RUST_SRC_SUITE: $(reason package-lists-rust)"
+    version_of rust rust-src "$RUST_SRC_VERSION" ""
+    [ "$(upstream "$VERSION")" = "$pinned" ] ||
         die "$what could not be downloaded, and $RUST_SRC_SUITE has no library sources of Rust $pinned (package rust-src)."
-    moved_on rust-src "$RUST_SRC_VERSION" "$version"
-    OPTIONS=()
-    apt_options rust
-    (cd "$CACHE" && logged rust-src apt-get "${OPTIONS[@]}" download "rust-src=$version") ||
-        die "$what could not be downloaded, and neither could Debian's rust-src $version."
-    deb=$(compgen -G "$CACHE/rust-src_${pinned}+*.deb" | head -n1)
+    moved_on rust-src "$RUST_SRC_VERSION" "$VERSION"
+    deb rust rust-src "$VERSION" "$CACHE/packages" ||
+        die "$what could not be downloaded, and neither could Debian's rust-src $VERSION: $WHY"
 fi
 
-work=$CACHE/rust
-rm -rf "$work"
+say "builds the Rust target $built ..."
+rm -rf "$WORK/rust"
+work=$(plain "$WORK/rust")
+trap 'rm -rf "$work"' EXIT
 mkdir -p "$work/src" "$work/crate/src" "$work/sysroot/lib/rustlib/src/rust"
-dpkg-deb --fsys-tarfile "$deb" | tar -x -C "$work/src" --strip-components=4 "./usr/src/rustc-$pinned/library"
+unpack() { dpkg-deb --fsys-tarfile "$DEB" | tar -x -C "$work/src" --strip-components=4 "./usr/src/rustc-$pinned/library"; }
+logged rust-unpack unpack || die "Debian's rust-src could not be unpacked: $(reason rust-unpack)"
 library=$work/src/library
 
 # Cargo looks for the library's sources inside the toolchain. The installed one
@@ -133,10 +206,10 @@ codegen-units = 1
 TOML
 
 # Bitcode is what link-time optimisation of the monitor reads. The paths are
-# those of the distributor's build.
+# those of the distributor's build. Nothing of the caller's flags counts.
 build_std() {
-    cd "$work/crate"
-    env -u MAKEFLAGS -u MFLAGS -u CARGO_BUILD_TARGET -u CARGO_ENCODED_RUSTFLAGS -u RUSTC_WRAPPER \
+    cd "$work/crate" || return
+    env -i PATH="$PATH" HOME="$HOME" ${RUSTUP_HOME:+RUSTUP_HOME="$RUSTUP_HOME"} RUSTUP_AUTO_INSTALL=0 \
         CARGO_HOME="$work/home" CARGO_TARGET_DIR="$work/target" RUSTUP_TOOLCHAIN="$pinned" \
         RUSTC="$work/rustc" RUSTC_BOOTSTRAP=1 \
         RUSTFLAGS="-C embed-bitcode=yes --remap-path-prefix=$work/sysroot/lib/rustlib/src/rust=/rustc/$commit" \
@@ -147,11 +220,15 @@ build_std() {
 }
 export -f build_std
 export work pinned commit library built std features
-logged rust-build bash -euc build_std ||
-    die "$what could not be built (${LOG#"$ROOT"/}/rust-build.log)."
+logged rust-build bash -euc build_std || die "$what could not be built: $(reason rust-build)"
 rm "$work/target/$built/release/deps/libsysroot_probe"*
-cp "$work/target/$built/release/deps/"lib*.rlib "$libdir/"
-rustc -vV >"$libdir/.built-from-source"
-rm -rf "$work"
+# Beside its final place: the cache may be on another disk.
+new=$(dirname "$libdir")/.lib-new
+rm -rf "$new"
+mkdir "$new"
+cp "$work/target/$built/release/deps/"lib*.rlib "$new/"
+echo "$compiler" >"$new/.built-from-source"
+seal "$new" "$built"
+place "$new" "$libdir"
 complete "$built" || die "$what was built but is not complete."
-say "built $what from Debian's $(basename "$deb") ($((SECONDS - start)) s)."
+say "built the Rust target $built from Debian's ${DEB##*/} ($((SECONDS - start)) s)."

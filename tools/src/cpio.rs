@@ -43,7 +43,7 @@ pub fn main(arguments: &[String]) -> Outcome {
         insert(&mut entries, path, mode, (0, 0), content)?;
     }
     insert(&mut entries, "dev/console", CONSOLE, CONSOLE_DEVICE, vec![])?;
-    std::fs::write(out, archive(&entries)?).map_err(|error| format!("{out}: {error}"))?;
+    crate::whole::write(out.as_ref(), &archive(&entries)?)?;
     Ok(ExitCode::SUCCESS)
 }
 

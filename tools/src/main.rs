@@ -17,6 +17,7 @@ mod qemu;
 mod run;
 mod test;
 mod tied;
+mod whole;
 
 use std::process::ExitCode;
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! `pack`: flattens an ELF file to the raw image that firmware loads and enters at its first byte.
 
-use crate::Outcome;
+use crate::{Outcome, whole};
 use object::elf::{PF_W, PF_X, PT_DYNAMIC, PT_LOAD, SHF_ALLOC, SHT_REL, SHT_RELA};
 use object::read::elf::{ElfFile64, FileHeader, ProgramHeader, SectionHeader};
 use object::{LittleEndian, Object, ObjectSection};
@@ -34,11 +34,12 @@ pub fn main(arguments: &[String]) -> Outcome {
     if let Some(folder) = img.parent() {
         std::fs::create_dir_all(folder)?;
     }
-    std::fs::write(img, &image.bytes)?;
+    // The image last: once it is there, both are.
     let beside = img.with_extension("elf");
     if beside != Path::new(elf) {
-        std::fs::write(&beside, &file)?;
+        whole::write(&beside, &file)?;
     }
+    whole::write(img, &image.bytes)?;
     println!(
         "{}: {} bytes (text {}, rodata {}, data {}; bss {})",
         img.display(),
