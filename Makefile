@@ -328,7 +328,6 @@ cost:
 conformance:
 	@$(TOOL) conformance
 
-# Other boards have images, too, though none is run here.
 reproducible: rust
 	@tools/reproducible.sh
 
