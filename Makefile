@@ -341,7 +341,7 @@ lint: rust
 	@$(DOC) -p rmm-tools --document-private-items
 	@$(DOC) $(TARGET_CRATES:%=-p %) --release --target $(RUST_TARGET) --document-private-items
 	@$(TOOL) dependencies
-	@if command -v shellcheck >/dev/null; then shellcheck -x tools/*.sh tools/setup/*.sh .ci/run guest/init; \
+	@if command -v shellcheck >/dev/null; then shellcheck -x tools/*.sh tools/setup/*.sh tools/tests/setup/*.sh .ci/run guest/init; \
 	else echo 'skipped: shellcheck is not installed'; fi
 	@$(TOOL) conformance --check
 	@$(TOOL) cost --check

@@ -78,7 +78,7 @@ debian_sources() {
         }
         {
             base = $2; sub(/-(updates|security|proposed-updates|backports)$/, "", base)
-            if ((base in known) && ($3 == "debian" || $3 == "none" && id == "debian")) print $1, $2
+            if ($3 == "debian" || $3 == "none" && id == "debian" && (base in known)) print $1, $2
         }' || true
 }
 

@@ -108,7 +108,7 @@ seal() {
 # sealed FOLDER WHAT: whether FOLDER is complete, unchanged, and made from WHAT.
 sealed() {
     [ -f "$1/sealed" ] && [ "$(head -n1 "$1/sealed")" = "$2" ] &&
-        (cd "$1" && tail -n +2 sealed | sha256sum --status -c -) 2>/dev/null
+        [ "$(tail -n +2 "$1/sealed")" = "$(hashes "$1")" ]
 }
 
 # broken FOLDER WHAT: whether FOLDER was made from WHAT, and is damaged.
