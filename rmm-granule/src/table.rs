@@ -60,11 +60,30 @@ struct Span {
     words: &'static [Word],
 }
 
+impl Span {
+    const EMPTY: Self = Self {
+        base: 0,
+        words: &[],
+    };
+
+    /// The words, and the index of the word of the Granule at `pa`, which is less than their number.
+    /// `None` if `pa` is unaligned or not in this bank.
+    #[inline(always)]
+    #[allow(clippy::cast_possible_truncation)]
+    fn place(&self, pa: u64) -> Option<(&'static [Word], usize)> {
+        // One comparison for three conditions: an address below the bank wraps to a large offset, and
+        // offset bits within the Granule, since the base has none, rotate to the top of the index.
+        let index = pa.wrapping_sub(self.base).rotate_right(GRANULE_SHIFT) as usize;
+        (index < self.words.len()).then_some((self.words, index))
+    }
+}
+
 /// State, lock and reference count of every Granule of DRAM: one word each.
 pub struct GranuleTable {
-    spans: [Span; MAX_BANKS],
-    /// How many of the spans are in use, from the first on.
-    count: usize,
+    /// The largest bank: nearly all Granules that a Host names are there.
+    largest: Span,
+    /// The other banks, the larger ones first; the rest is empty.
+    others: [Span; MAX_BANKS - 1],
 }
 
 impl GranuleTable {
@@ -105,10 +124,7 @@ impl GranuleTable {
     #[allow(clippy::cast_possible_truncation)]
     pub unsafe fn new(banks: &[Bank], words: &'static [Word]) -> Result<Self, TableError> {
         Self::words_needed(banks)?;
-        let mut spans = [Span {
-            base: 0,
-            words: &[],
-        }; MAX_BANKS];
+        let mut spans = [Span::EMPTY; MAX_BANKS];
         let mut rest = words;
         for (span, bank) in spans.iter_mut().zip(banks) {
             let length = (bank.size >> GRANULE_SHIFT) as usize;
@@ -121,13 +137,15 @@ impl GranuleTable {
             };
             rest = others;
         }
-        // `find` looks in the largest bank first: nearly all Granules that a Host names are there.
-        let (in_use, _) = spans.split_at_mut(banks.len());
-        in_use.sort_unstable_by_key(|span| Reverse(span.words.len()));
-        Ok(Self {
-            spans,
-            count: banks.len(),
-        })
+        // Empty spans come last.
+        spans.sort_unstable_by_key(|span| Reverse(span.words.len()));
+        let [largest, others @ ..] = spans;
+        Ok(Self { largest, others })
+    }
+
+    /// All banks; some may be empty.
+    fn spans(&self) -> impl Iterator<Item = &Span> {
+        core::iter::once(&self.largest).chain(&self.others)
     }
 
     /// Makes every Granule that overlaps `[base, base + size)`, in bytes, never delegable. For the
@@ -138,7 +156,7 @@ impl GranuleTable {
             return;
         }
         let last = base.saturating_add(size - 1);
-        for span in self.spans.iter().take(self.count) {
+        for span in self.spans() {
             let Some(last) = last.checked_sub(span.base) else {
                 // The range ends below this bank.
                 continue;
@@ -156,34 +174,36 @@ impl GranuleTable {
     /// the check of `pa`, it stays inside the table.
     #[inline(always)]
     pub(crate) fn find(&self, pa: u64) -> Result<(&'static Word, Pa), GranuleError> {
-        let pa = Pa::granule(pa).ok_or(GranuleError::Unaligned)?;
         let (words, index) = self.place(pa)?;
         let index = speculation::bounded(index, words.len());
         // SAFETY: it is less than the length.
-        Ok((unsafe { words.get_unchecked(index) }, pa))
+        Ok((unsafe { words.get_unchecked(index) }, Pa(pa)))
     }
 
     /// As [`GranuleTable::find`], for an address that the monitor itself has stored.
     #[inline(always)]
     fn find_own(&self, pa: Pa) -> Result<(&'static Word, Pa), GranuleError> {
-        let pa = Pa::granule(pa.0).ok_or(GranuleError::Unaligned)?;
-        let (words, index) = self.place(pa)?;
+        let (words, index) = self.place(pa.0)?;
         // SAFETY: it is less than the length.
         Ok((unsafe { words.get_unchecked(index) }, pa))
     }
 
     /// The words of the bank that `pa` is in, and the index of its word, which is less than their number.
     #[inline(always)]
-    #[allow(clippy::cast_possible_truncation)]
-    fn place(&self, pa: Pa) -> Result<(&'static [Word], usize), GranuleError> {
-        for span in self.spans.iter().take(self.count) {
-            // An address below the bank wraps to an index beyond its end: one comparison for both.
-            let index = (pa.0.wrapping_sub(span.base) >> GRANULE_SHIFT) as usize;
-            if index < span.words.len() {
-                return Ok((span.words, index));
-            }
+    fn place(&self, pa: u64) -> Result<(&'static [Word], usize), GranuleError> {
+        match self.largest.place(pa) {
+            Some(place) => Ok(place),
+            None => self.place_elsewhere(pa),
         }
-        Err(GranuleError::NotDelegable)
+    }
+
+    /// As [`GranuleTable::place`], for what is not in the largest bank.
+    // Out of line: inlined, it would be repeated for each lock of a command.
+    #[inline(never)]
+    fn place_elsewhere(&self, pa: u64) -> Result<(&'static [Word], usize), GranuleError> {
+        let pa = Pa::granule(pa).ok_or(GranuleError::Unaligned)?;
+        let place = self.others.iter().find_map(|span| span.place(pa.0));
+        place.ok_or(GranuleError::NotDelegable)
     }
 
     /// The state of the Granule at `pa` at this moment; another CPU may change it in the next.
