@@ -23,7 +23,7 @@ pub fn delegate<M: Machine>(
     // EL3 moves whatever the GPT covers, RAM or not. A read through Non-secure PAS shows that there
     // is memory, at a point where nothing has changed and where an abort is recovered from.
     cpu.machine
-        .read_ns(granule.pa(), &mut [MaybeUninit::uninit(); 8])
+        .read_ns(granule.pa(), [(0, &mut [MaybeUninit::uninit(); 8])])
         .map_err(|_fault| NotMoved)?;
     if !set_pas(cpu, el3::fid::RMM_GTSI_DELEGATE, granule.pa()) {
         return Err(NotMoved);

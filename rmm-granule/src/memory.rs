@@ -3,6 +3,7 @@
 
 use crate::addr::{GRANULE_SIZE, Ipa, Pa};
 use core::mem::MaybeUninit;
+use core::ops::Range;
 use core::ptr::NonNull;
 
 /// An access to Non-secure memory failed: the Granule is not in Non-secure PAS, or nothing answers
@@ -37,19 +38,34 @@ pub unsafe trait Memory {
     /// access through it follows.
     unsafe fn unmap(&self, window: NonNull<[u8; GRANULE_SIZE]>);
 
-    /// Copies `dst.len()` bytes of Non-secure memory, which begin at `pa` and end within the same
-    /// Granule, to `dst`.
+    /// Copies parts of the Non-secure Granule at `granule`: each to a slice, from an offset in bytes on.
     ///
     /// # Errors
-    /// [`NsFault`] if the Non-secure PAS does not permit the access or the access aborts. `dst` then
-    /// holds any mixture of its old bytes and of bytes read.
-    fn read_ns(&self, pa: Pa, dst: &mut [MaybeUninit<u8>]) -> Result<(), NsFault>;
+    /// [`NsFault`] if the Non-secure PAS does not permit the access or the access aborts. The slices
+    /// then hold any mixture of their old bytes and of bytes read.
+    ///
+    /// # Panics
+    /// If a part does not lie within the Granule. This is a bug of the caller.
+    fn read_ns<const N: usize>(
+        &self,
+        granule: Pa,
+        parts: [(usize, &mut [MaybeUninit<u8>]); N],
+    ) -> Result<(), NsFault>;
 
-    /// Copies `src` to Non-secure memory, which begins at `pa` and ends within the same Granule.
+    /// Zeroes the bytes `zero` of the Non-secure Granule at `granule`, multiples of 64 bytes, then
+    /// copies slices to it, each from an offset in bytes on.
     ///
     /// # Errors
-    /// As [`Memory::read_ns`]; part of `src` may have been written.
-    fn write_ns(&self, pa: Pa, src: &[u8]) -> Result<(), NsFault>;
+    /// As [`Memory::read_ns`]; part of it may have been written.
+    ///
+    /// # Panics
+    /// As [`Memory::read_ns`].
+    fn write_ns<const N: usize>(
+        &self,
+        granule: Pa,
+        zero: Range<usize>,
+        parts: [(usize, &[u8]); N],
+    ) -> Result<(), NsFault>;
 
     /// Fills a Granule with zero bytes, visible to all observers on return.
     fn zero(&self, granule: &mut [u8; GRANULE_SIZE]) {

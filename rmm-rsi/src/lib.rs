@@ -35,9 +35,9 @@ pub type Gprs = [u64; 31];
 /// Serves an SMC of a Realm.
 ///
 /// `regs` are the registers of the REC, with the function identifier in X0. `exit` is `gprs` of the
-/// exit record (`RmiRecExit`), which must be zero: a REC exit due to Host call or PSCI fills it in,
-/// other calls leave it zero.
-pub fn handle(ctx: &mut impl Context, regs: &mut Gprs, exit: &mut Gprs) -> Outcome {
+/// exit record (`RmiRecExit`), `None` before: a REC exit due to Host call or PSCI writes it, other
+/// calls leave it.
+pub fn handle(ctx: &mut impl Context, regs: &mut Gprs, exit: &mut Option<Gprs>) -> Outcome {
     let result = match function(regs) {
         rsi_fid::RSI_VERSION => Ok(rsi::version(regs)),
         rsi_fid::RSI_FEATURES => Ok(rsi::features(regs)),

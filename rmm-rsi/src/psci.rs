@@ -15,7 +15,7 @@ use rmm_abi::smccc;
 pub(crate) fn handle(
     ctx: &impl Context,
     regs: &mut Gprs,
-    exit: &mut Gprs,
+    exit: &mut Option<Gprs>,
 ) -> Result<Outcome, Failure> {
     Ok(match function(regs) {
         fid::PSCI_VERSION => done(regs, &[psci::VERSION_1_1]),
@@ -50,13 +50,13 @@ fn features(regs: &mut Gprs) -> Outcome {
 
 /// PSCI_CPU_SUSPEND (specification B6.3.4). Every power state is a suspend request: entry point and
 /// context are ignored, and the REC continues after the call.
-fn cpu_suspend(regs: &mut Gprs, exit: &mut Gprs) -> Outcome {
+fn cpu_suspend(regs: &mut Gprs, exit: &mut Option<Gprs>) -> Outcome {
     let args = [word(regs[1]), regs[2], regs[3]];
     notify(regs, exit, args, PsciEffect::None)
 }
 
 /// PSCI_CPU_ON (specification B6.3.3).
-fn cpu_on(ctx: &impl Context, regs: &Gprs, exit: &mut Gprs) -> Result<Outcome, Failure> {
+fn cpu_on(ctx: &impl Context, regs: &Gprs, exit: &mut Option<Gprs>) -> Result<Outcome, Failure> {
     let (target, entry_point, context_id) = (regs[1], regs[2], regs[3]);
     let index = mpidr_el1_to_index(target);
     require(is_protected(ctx, entry_point), psci::INVALID_ADDRESS)?; // entry
@@ -69,7 +69,11 @@ fn cpu_on(ctx: &impl Context, regs: &Gprs, exit: &mut Gprs) -> Result<Outcome, F
 }
 
 /// PSCI_AFFINITY_INFO (specification B6.3.1).
-fn affinity_info(ctx: &impl Context, regs: &mut Gprs, exit: &mut Gprs) -> Result<Outcome, Failure> {
+fn affinity_info(
+    ctx: &impl Context,
+    regs: &mut Gprs,
+    exit: &mut Option<Gprs>,
+) -> Result<Outcome, Failure> {
     let (target, lowest_level) = (regs[1], word(regs[2]));
     let index = mpidr_el1_to_index(target);
     require(lowest_level == 0, psci::INVALID_PARAMETERS)?; // target_bound
@@ -82,7 +86,7 @@ fn affinity_info(ctx: &impl Context, regs: &mut Gprs, exit: &mut Gprs) -> Result
 }
 
 /// Notifies the Host of the call, which is complete.
-fn notify(regs: &mut Gprs, exit: &mut Gprs, args: [u64; 3], effect: PsciEffect) -> Outcome {
+fn notify(regs: &mut Gprs, exit: &mut Option<Gprs>, args: [u64; 3], effect: PsciEffect) -> Outcome {
     show(regs, exit, args);
     set_results(regs, &[psci::SUCCESS]);
     Outcome::Exit(Exit::Psci {
@@ -92,7 +96,7 @@ fn notify(regs: &mut Gprs, exit: &mut Gprs, args: [u64; 3], effect: PsciEffect) 
 }
 
 /// Forwards the call to the Host, which has to complete it.
-fn request(regs: &Gprs, exit: &mut Gprs, args: [u64; 3]) -> Outcome {
+fn request(regs: &Gprs, exit: &mut Option<Gprs>, args: [u64; 3]) -> Outcome {
     show(regs, exit, args);
     Outcome::Exit(Exit::Psci {
         pending: true,
@@ -101,9 +105,10 @@ fn request(regs: &Gprs, exit: &mut Gprs, args: [u64; 3]) -> Outcome {
 }
 
 /// Writes the call to the exit record.
-fn show(regs: &Gprs, exit: &mut Gprs, args: [u64; 3]) {
-    exit[0] = function(regs);
-    exit[1..4].copy_from_slice(&args);
+fn show(regs: &Gprs, exit: &mut Option<Gprs>, args: [u64; 3]) {
+    let shown = exit.insert([0; 31]);
+    shown[0] = function(regs);
+    shown[1..4].copy_from_slice(&args);
 }
 
 /// Effect of a completed request on the target REC.

@@ -205,19 +205,23 @@ fn is_protected_range(ctx: &impl Context, base: u64, top: u64) -> bool {
 pub(crate) fn host_call(
     ctx: &mut impl Context,
     regs: &mut Gprs,
-    exit: &mut Gprs,
+    exit: &mut Option<Gprs>,
 ) -> Result<Outcome, Failure> {
     let ipa = regs[1];
     require(is_aligned(ipa, HOST_CALL_SIZE))?; // addr_align
     require(is_protected(ctx, ipa))?; // addr_bound
     let mut imm = 0u16;
     let mut reserved = [0u8; 6];
+    let gprs = exit.insert([0; 31]);
     match ctx.read(
         ipa,
-        &mut [imm.as_mut_bytes(), &mut reserved, exit.as_mut_bytes()],
+        &mut [imm.as_mut_bytes(), &mut reserved, gprs.as_mut_bytes()],
     ) {
         Ok(()) => Ok(Outcome::Exit(Exit::HostCall { imm })),
-        Err(error) => no_access(ipa, error),
+        Err(error) => {
+            *exit = None;
+            no_access(ipa, error)
+        }
     }
 }
 

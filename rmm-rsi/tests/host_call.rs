@@ -35,7 +35,7 @@ fn shows_the_structure_to_the_host() {
         let after = call(&mut realm, RSI_HOST_CALL, &[ipa]);
         // Sixteen bits, whatever follows them.
         assert_eq!(after.outcome, Outcome::Exit(Exit::HostCall { imm: 0xBEEF }));
-        assert_eq!(after.exit, structure().gprs);
+        assert_eq!(after.exit, Some(structure().gprs));
         assert_eq!(
             after.regs,
             registers(RSI_HOST_CALL, &[ipa]),
@@ -82,7 +82,7 @@ fn structure_that_is_not_there() {
     };
     assert_eq!(after.outcome, Outcome::Abort(abort));
     assert_eq!(after.regs, registers(RSI_HOST_CALL, &[0x8100]));
-    assert_eq!(after.exit, [0; 31], "the Host sees nothing");
+    assert_eq!(after.exit, None, "the Host sees nothing");
 }
 
 /// What the Host answers.

@@ -111,7 +111,7 @@ fn assert_exits(fid: u64, args: &[u64], shown: &[u64], pending: bool, effect: Ps
     assert_eq!(after.outcome, Outcome::Exit(Exit::Psci { pending, effect }));
     let mut exit = [0; 31];
     exit[..shown.len()].copy_from_slice(shown);
-    assert_eq!(after.exit, exit);
+    assert_eq!(after.exit, Some(exit));
     let regs = match pending {
         true => registers(fid, args),
         false => returned(fid, args, &[SUCCESS]),

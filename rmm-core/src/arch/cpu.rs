@@ -18,6 +18,7 @@ use core::arch::asm;
 use core::marker::PhantomData;
 use core::mem::MaybeUninit;
 use core::num::NonZeroUsize;
+use core::ops::Range;
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{Ordering, compiler_fence};
 use rmm_granule::{GRANULE_SIZE, Ipa, Memory, NsFault, Pa, bug};
@@ -90,24 +91,20 @@ impl ArchCpu {
         result
     }
 
-    /// Copies between the monitor's memory and the Non-secure page of `pa`; `copy` is called with
-    /// the address of `pa` in a window.
+    /// Copies between the monitor's memory and a Non-secure Granule; `copy` is called with the address
+    /// of a window onto it.
+    // Always: as a function of its own it would cost each call a second frame.
+    #[inline(always)]
     fn with_ns(
         &self,
-        pa: Pa,
-        size: usize,
-        copy: impl FnOnce(NonNull<u8>) -> Result<(), NsFault>,
+        granule: Pa,
+        copy: impl FnOnce(NonNull<Page>) -> Result<(), NsFault>,
     ) -> Result<(), NsFault> {
-        let offset = pa.granule_offset();
-        if size > GRANULE_SIZE - offset {
-            bug!("a Non-secure copy leaves its Granule");
-        }
         let page = self.open::<{ private::NS_WINDOWS }, { private::NS_WINDOW_COUNT }>(
-            pa.granule_base(),
+            granule,
             descriptor::NS_DATA,
         );
-        // SAFETY: the offset is inside the page.
-        let result = copy(unsafe { page.byte_add(offset) });
+        let result = copy(page.cast());
         // SAFETY: the window was opened above, and `copy` has returned.
         unsafe { close(page) };
         result
@@ -243,20 +240,44 @@ unsafe impl Memory for ArchCpu {
         unsafe { close(window.cast()) };
     }
 
-    // These two always: as functions of their own they would cost each call a second frame.
+    // These two always, as `with_ns`.
     #[inline(always)]
-    fn read_ns(&self, pa: Pa, dst: &mut [MaybeUninit<u8>]) -> Result<(), NsFault> {
-        self.with_ns(pa, dst.len(), |from| {
-            // SAFETY: `dst` is borrowed for writing; the source lies in the open window.
-            unsafe { ns::copy(dst.as_mut_ptr().cast(), from.as_ptr(), dst.len()) }
+    fn read_ns<const N: usize>(
+        &self,
+        granule: Pa,
+        parts: [(usize, &mut [MaybeUninit<u8>]); N],
+    ) -> Result<(), NsFault> {
+        self.with_ns(granule, |page| {
+            for (offset, dst) in parts {
+                let from = ns::part(page, offset, dst.len());
+                // SAFETY: `dst` is borrowed for writing; the source lies in the open window.
+                unsafe { ns::copy(dst.as_mut_ptr().cast(), from, dst.len())? };
+            }
+            Ok(())
         })
     }
 
     #[inline(always)]
-    fn write_ns(&self, pa: Pa, src: &[u8]) -> Result<(), NsFault> {
-        self.with_ns(pa, src.len(), |to| {
-            // SAFETY: `src` is borrowed; the target lies in the open window.
-            unsafe { ns::copy(to.as_ptr(), src.as_ptr(), src.len()) }
+    fn write_ns<const N: usize>(
+        &self,
+        granule: Pa,
+        zero: Range<usize>,
+        parts: [(usize, &[u8]); N],
+    ) -> Result<(), NsFault> {
+        self.with_ns(granule, |page| {
+            if !zero.is_empty() {
+                let to = ns::part(page, zero.start, zero.len());
+                // SAFETY: the target lies in the open window.
+                unsafe { ns::zero(to, zero.len())? };
+            }
+            for (offset, src) in parts {
+                if !src.is_empty() {
+                    let to = ns::part(page, offset, src.len());
+                    // SAFETY: `src` is borrowed; the target lies in the open window.
+                    unsafe { ns::copy(to, src.as_ptr(), src.len())? };
+                }
+            }
+            Ok(())
         })
     }
 

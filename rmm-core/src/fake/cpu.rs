@@ -10,6 +10,7 @@ use crate::machine::{
     SveState, Timer, TimerLines, TimerRegister, ZRegisters,
 };
 use core::mem::MaybeUninit;
+use core::ops::Range;
 use core::ptr::NonNull;
 use rmm_attest::Hash;
 use rmm_granule::fake::{FakeCpuMemory, Stage2Regs};
@@ -101,12 +102,21 @@ unsafe impl Memory for FakeCpu {
         unsafe { self.memory.unmap(window) }
     }
 
-    fn read_ns(&self, pa: Pa, dst: &mut [MaybeUninit<u8>]) -> Result<(), NsFault> {
-        self.memory.read_ns(pa, dst)
+    fn read_ns<const N: usize>(
+        &self,
+        granule: Pa,
+        parts: [(usize, &mut [MaybeUninit<u8>]); N],
+    ) -> Result<(), NsFault> {
+        self.memory.read_ns(granule, parts)
     }
 
-    fn write_ns(&self, pa: Pa, src: &[u8]) -> Result<(), NsFault> {
-        self.memory.write_ns(pa, src)
+    fn write_ns<const N: usize>(
+        &self,
+        granule: Pa,
+        zero: Range<usize>,
+        parts: [(usize, &[u8]); N],
+    ) -> Result<(), NsFault> {
+        self.memory.write_ns(granule, zero, parts)
     }
 
     fn zero(&self, granule: &mut [u8; GRANULE_SIZE]) {

@@ -128,12 +128,12 @@ impl TimerState {
 pub struct GicState {
     /// `ICH_HCR_EL2`, complete with the bits the monitor forces.
     pub hcr: u64,
-    /// `ICH_VMCR_EL2`.
-    pub vmcr: u64,
-    /// `ICH_MISR_EL2` at the last exit.
-    pub misr: u64,
     /// `ICH_LR<n>_EL2`; those the CPU does not have are zero.
     pub lrs: [u64; 16],
+    /// `ICH_MISR_EL2` at the last exit.
+    pub misr: u64,
+    /// `ICH_VMCR_EL2`.
+    pub vmcr: u64,
     /// `ICH_AP0R<n>_EL2`.
     pub ap0r: [u64; 4],
     /// `ICH_AP1R<n>_EL2`.

@@ -104,7 +104,7 @@ pub enum Exit {
     Psci,
 }
 
-/// Enters the REC on this CPU and runs it until something is for the Host. `to_host`, all zero,
+/// Enters the REC on this CPU and runs it until something is for the Host. `to_host`, `None` before,
 /// receives the registers X0 to X30 of a host call or a PSCI call.
 pub fn run<M: Machine>(
     cpu: &ThisCpu<'_, M>,
@@ -112,7 +112,7 @@ pub fn run<M: Machine>(
     rec: &mut RecBody,
     aux: &mut RecAux<'_, M>,
     controls: EntryControls,
-    to_host: &mut Gprs,
+    to_host: &mut Option<Gprs>,
 ) -> Exit {
     let reported = rec.context.timers.asserted();
     let RecBody {
@@ -156,7 +156,7 @@ struct Running<'a, M: Machine> {
     entered: Entered<'a, M>,
     attributes: &'a mut RecAttributes,
     token: TokenAux<'a, M>,
-    to_host: &'a mut Gprs,
+    to_host: &'a mut Option<Gprs>,
 }
 
 /// `PSTATE.M[4]`: AArch32.

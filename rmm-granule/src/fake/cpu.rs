@@ -7,10 +7,20 @@ use super::tlb::Invalidation;
 use crate::addr::{GRANULE_SIZE, Ipa, Pa};
 use crate::memory::{Memory, NsFault};
 use core::mem::MaybeUninit;
+use core::ops::Range;
 use std::cell::RefCell;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::vec::Vec;
+
+/// The address at `offset` in the Granule at `granule`.
+fn at(granule: Pa, offset: usize) -> Pa {
+    assert!(
+        granule.granule_offset() == 0 && offset < GRANULE_SIZE,
+        "not within one Granule"
+    );
+    Pa(granule.0 + offset as u64)
+}
 
 /// Most windows that a CPU has open at once.
 const MAX_WINDOWS: usize = 8;
@@ -95,17 +105,39 @@ unsafe impl Memory for FakeCpuMemory {
         );
     }
 
-    fn read_ns(&self, pa: Pa, dst: &mut [MaybeUninit<u8>]) -> Result<(), NsFault> {
-        let mut bytes = vec![0; dst.len()];
-        self.memory.read_ns(pa, &mut bytes)?;
-        for (to, from) in dst.iter_mut().zip(bytes) {
-            to.write(from);
+    fn read_ns<const N: usize>(
+        &self,
+        granule: Pa,
+        parts: [(usize, &mut [MaybeUninit<u8>]); N],
+    ) -> Result<(), NsFault> {
+        for (offset, dst) in parts {
+            let mut bytes = vec![0; dst.len()];
+            self.memory.read_ns(at(granule, offset), &mut bytes)?;
+            for (to, from) in dst.iter_mut().zip(bytes) {
+                to.write(from);
+            }
         }
         Ok(())
     }
 
-    fn write_ns(&self, pa: Pa, src: &[u8]) -> Result<(), NsFault> {
-        self.memory.write_ns(pa, src)
+    fn write_ns<const N: usize>(
+        &self,
+        granule: Pa,
+        zero: Range<usize>,
+        parts: [(usize, &[u8]); N],
+    ) -> Result<(), NsFault> {
+        assert!(
+            zero.start.is_multiple_of(64) && zero.len().is_multiple_of(64),
+            "{zero:?}"
+        );
+        if !zero.is_empty() {
+            let bytes = vec![0; zero.len()];
+            self.memory.write_ns(at(granule, zero.start), &bytes)?;
+        }
+        for (offset, src) in parts {
+            self.memory.write_ns(at(granule, offset), src)?;
+        }
+        Ok(())
     }
 
     fn zero(&self, granule: &mut [u8; GRANULE_SIZE]) {

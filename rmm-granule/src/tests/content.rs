@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::fake::Pas;
-use crate::{Data, GranuleState, Memory, NsFault, Pa, REC_HEAD_SIZE, RecAux, Rtt};
+use crate::{Data, GRANULE_SIZE, GranuleState, Memory, NsFault, Pa, REC_HEAD_SIZE, RecAux, Rtt};
 use core::mem::MaybeUninit;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -189,7 +189,7 @@ fn the_hosts_memory_faults_instead_of_failing() {
     let cpu = m.cpu();
     let ns = m.table.ns_granule(page(0)).unwrap();
     let mut copy = [0; 16];
-    assert_eq!(ns.write(&cpu, 4088, &[3; 8]), Ok(()));
+    assert_eq!(ns.write(&cpu, 0..0, [(4088, &[3; 8])]), Ok(()));
     assert_eq!(ns.read(&cpu, 4080, &mut copy), Ok(()));
     assert_eq!(copy[8..], [3; 8]);
     let mut value = MaybeUninit::<[u32; 2]>::uninit();
@@ -200,9 +200,13 @@ fn the_hosts_memory_faults_instead_of_failing() {
         let mut value = MaybeUninit::<[u32; 2]>::uninit();
         assert_eq!(ns.read_value(&cpu, 0, &mut value), Err(NsFault));
         assert_eq!(ns.read(&cpu, 0, &mut copy), Err(NsFault));
-        assert_eq!(ns.write(&cpu, 0, &copy), Err(NsFault));
+        assert_eq!(ns.write(&cpu, 0..0, [(0, &copy)]), Err(NsFault));
+        assert_eq!(ns.write(&cpu, 0..64, []), Err(NsFault));
+        let (mut a, mut b) = (MaybeUninit::<u64>::uninit(), MaybeUninit::<u8>::uninit());
+        let both = ns.read_values(&cpu, (0, &mut a), (8, &mut b));
+        assert_eq!(both.map(drop), Err(NsFault));
     }
-    let nowhere = cpu.read_ns(Pa(0x1000), &mut [MaybeUninit::uninit(); 16]);
+    let nowhere = cpu.read_ns(Pa(0x1000), [(0, &mut [MaybeUninit::uninit(); 16])]);
     assert_eq!(nowhere, Err(NsFault), "no DRAM");
 }
 
@@ -219,7 +223,38 @@ fn a_copy_from_the_host_ends_with_its_granule() {
 fn a_copy_to_the_host_begins_in_its_granule() {
     let m = machine();
     let ns = m.table.ns_granule(page(0)).unwrap();
-    let _ = ns.write(&m.cpu(), usize::MAX, &[0; 16]);
+    let _ = ns.write(&m.cpu(), 0..0, [(usize::MAX, &[0; 16])]);
+}
+
+#[test]
+#[should_panic(expected = "leaves its Granule")]
+fn zeroes_for_the_host_end_with_its_granule() {
+    let m = machine();
+    let ns = m.table.ns_granule(page(0)).unwrap();
+    let _ = ns.write(&m.cpu(), 0..GRANULE_SIZE + 64, []);
+}
+
+#[test]
+fn parts_of_the_hosts_memory_are_copied_and_the_rest_stays() {
+    let m = machine();
+    let cpu = m.cpu();
+    let ns = m.table.ns_granule(page(0)).unwrap();
+    m.memory.poke(Pa(page(0)), &[9; GRANULE_SIZE]);
+    let written = ns.write(
+        &cpu,
+        0x800..0xC00,
+        [(0x7F8, &[1; 16]), (0x900, &[]), (0xBFF, &[2, 3])],
+    );
+    assert_eq!(written, Ok(()));
+    let mut expected = [9; GRANULE_SIZE];
+    expected[0x800..0xC00].fill(0);
+    expected[0x7F8..0x808].fill(1);
+    expected[0xBFF..0xC01].copy_from_slice(&[2, 3]);
+    assert_eq!(m.memory.peek(Pa(page(0))), expected);
+
+    let (mut a, mut b) = (MaybeUninit::<u64>::uninit(), MaybeUninit::<u8>::uninit());
+    let both = ns.read_values(&cpu, (0x7F8, &mut a), (0xBFF, &mut b));
+    assert_eq!(both.map(|(a, b)| (*a, *b)), Ok((0x0101_0101_0101_0101, 2)));
 }
 
 fn opens(pas: Pas) {

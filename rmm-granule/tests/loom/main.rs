@@ -23,6 +23,7 @@ mod realms;
 mod recs;
 
 use core::mem::MaybeUninit;
+use core::ops::Range;
 use loom::cell::UnsafeCell;
 use rmm_granule::{
     Bank, Delegated, GRANULE_SIZE, GranuleTable, Ipa, Locked, Memory, NextState, NsFault, Pa,
@@ -156,11 +157,20 @@ unsafe impl Memory for Machine {
         self.add(n, body.wrapping_neg());
     }
 
-    fn read_ns(&self, _: Pa, _: &mut [MaybeUninit<u8>]) -> Result<(), NsFault> {
+    fn read_ns<const N: usize>(
+        &self,
+        _: Pa,
+        _: [(usize, &mut [MaybeUninit<u8>]); N],
+    ) -> Result<(), NsFault> {
         Err(NsFault)
     }
 
-    fn write_ns(&self, _: Pa, _: &[u8]) -> Result<(), NsFault> {
+    fn write_ns<const N: usize>(
+        &self,
+        _: Pa,
+        _: Range<usize>,
+        _: [(usize, &[u8]); N],
+    ) -> Result<(), NsFault> {
         Err(NsFault)
     }
 

@@ -229,13 +229,13 @@ pub fn registers(fid: u64, args: &[u64]) -> Gprs {
 pub struct After {
     pub outcome: Outcome,
     pub regs: Gprs,
-    pub exit: Gprs,
+    pub exit: Option<Gprs>,
 }
 
 /// Makes a call.
 pub fn call(realm: &mut Realm, fid: u64, args: &[u64]) -> After {
     let mut regs = registers(fid, args);
-    let mut exit = [0; 31];
+    let mut exit = None;
     let outcome = handle(realm, &mut regs, &mut exit);
     After {
         outcome,
@@ -258,7 +258,7 @@ pub fn assert_returns(realm: &mut Realm, fid: u64, args: &[u64], results: &[u64]
     let after = call(realm, fid, args);
     assert_eq!(after.outcome, Outcome::Return);
     assert_eq!(after.regs, returned(fid, args, results), "args {args:x?}");
-    assert_eq!(after.exit, [0; 31]);
+    assert_eq!(after.exit, None);
 }
 
 /// Asserts that a call fails with `status` and changes nothing but X0 to X3.

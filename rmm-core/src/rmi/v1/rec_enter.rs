@@ -11,21 +11,20 @@ use crate::realm::{Rd, RealmState};
 use crate::rec::{LastExit, Rec};
 use crate::run::{self, HostResponse};
 use core::mem::{MaybeUninit, offset_of};
-use rmm_abi::rmi::{MAX_GIC_LRS, REC_EXIT_NR_GPRS, RecEnter, RecEnterFlags, RecExit, RecRun};
+use rmm_abi::rmi::{MAX_GIC_LRS, REC_EXIT_NR_GPRS, RecEnter, RecEnterFlags, RecRun};
 use rmm_granule::{Locked, Memory, NsFault, NsGranule};
-use zerocopy::{FromBytes, FromZeros, IntoBytes, KnownLayout};
+use zerocopy::{FromBytes, IntoBytes, KnownLayout};
 
 /// RMI_REC_ENTER.
-// The exit record is half a page, which no other command shall find on its stack.
 #[inline(never)]
 pub fn enter<M: Machine>(cpu: &ThisCpu<'_, M>, rec: u64, run_ptr: u64) -> Result {
     let page = cpu.granules().ns_granule(run_ptr)?; // run_align, run_bound
-    let mut entry = MaybeUninit::uninit();
-    let entry = EntryRecord::read(&page, cpu.machine, &mut entry)?; // run_pas
+    let mut buffer = (MaybeUninit::uninit(), MaybeUninit::uninit());
+    let entry = EntryRecord::read(&page, cpu.machine, &mut buffer)?; // run_pas
     let rec = check(cpu, rec, &entry)?;
     let mut rec = rec.pin().map_err(|_running| Error::Rec)?;
 
-    let mut record = RecExit::new_zeroed();
+    let mut gprs = None;
     aux::with_rec(cpu, &mut rec, |head, rec, aux| {
         let features = cpu.features();
         let body = entry.body;
@@ -36,14 +35,13 @@ pub fn enter<M: Machine>(cpu: &ThisCpu<'_, M>, rec: u64, run_ptr: u64) -> Result
             &mut rec.context.gic,
         );
         let exit = match run::resume(cpu, head, rec, aux, entry.response()) {
-            Ok(()) => run::run(cpu, head, rec, aux, entry.controls(), &mut record.gprs),
+            Ok(()) => run::run(cpu, head, rec, aux, entry.controls(), &mut gprs),
             Err(exit) => exit,
         };
-        rec_exit::fill(&mut record, &exit, head, &rec.context, features);
-    });
-    // Too late to fail without an effect: the Realm has run. The specification wants an error all
-    // the same if the Host has taken the page away meanwhile (A4.3.3).
-    page.write(cpu.machine, offset_of!(RecRun, exit), record.as_bytes())?;
+        // Too late to fail without an effect: the Realm has run. The specification wants an error all
+        // the same if the Host has taken the page away meanwhile (A4.3.3).
+        rec_exit::write(cpu, &page, &exit, gprs.as_ref(), head, &rec.context)
+    })?;
     Ok(())
 }
 
@@ -120,13 +118,13 @@ impl<'a> EntryRecord<'a> {
     fn read<M: Memory>(
         page: &NsGranule,
         machine: &M,
-        buffer: &'a mut MaybeUninit<EntryBody>,
+        (flags, body): &'a mut (MaybeUninit<u64>, MaybeUninit<EntryBody>),
     ) -> core::result::Result<Self, NsFault> {
-        let mut flags = MaybeUninit::uninit();
-        let flags = *page.read_value(machine, FLAGS_OFFSET, &mut flags)?;
+        let (flags, body) =
+            page.read_values(machine, (FLAGS_OFFSET, flags), (BODY_OFFSET, body))?;
         Ok(Self {
-            flags: RecEnterFlags::from_bits_retain(flags),
-            body: page.read_value(machine, BODY_OFFSET, buffer)?,
+            flags: RecEnterFlags::from_bits_retain(*flags),
+            body,
         })
     }
 

@@ -1,17 +1,22 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! The exit record of RMI_REC_ENTER: all that the Host sees of a REC exit (A4.3, B4.4.16).
 //!
-//! The record is zero but for the fields that this file sets, and for the registers of a host call
+//! The record is zero but for the fields that this file writes, and for the registers of a host call
 //! or a PSCI call, which the Realm passes to the Host on purpose. The masks below are allow-lists.
 
 use crate::gic;
-use crate::machine::{CpuFeatures, RecContext};
+use crate::machine::{GicState, Machine, RecContext, TimerState};
+use crate::monitor::ThisCpu;
 use crate::rec::RecHead;
 use crate::run::Exit;
+use core::mem::offset_of;
+use core::ops::Range;
 use rmm_abi::rmi::{
-    GICV3_HCR_EOI_COUNT_MASK, GICV3_HCR_HOST_MASK, RecExit, RecExitReason as Reason,
+    GICV3_HCR_EOI_COUNT_MASK, GICV3_HCR_HOST_MASK, RecExit, RecExitReason as Reason, RecRun,
 };
-use rmm_granule::Ipa;
+use rmm_granule::{Ipa, NsFault, NsGranule};
+use rmm_rsi::Gprs;
+use zerocopy::{Immutable, IntoBytes};
 
 /// Of a trapped WFx: EC, TI.
 const ESR_WFX: u64 = 0x3F << 26 | 3;
@@ -33,50 +38,142 @@ const FAR_OFFSET: u64 = 0xFFF;
 /// Of `ICH_HCR_EL2`: EOIcount, and what the Host itself controls.
 const GICV3_HCR: u64 = GICV3_HCR_EOI_COUNT_MASK | GICV3_HCR_HOST_MASK;
 
-/// Fills the record of this exit of the REC. The record is zero, except that `gprs` already has the
-/// registers of a host call or a PSCI call.
-pub fn fill(
-    record: &mut RecExit,
+/// The exit record's bytes in `RmiRecRun`.
+const RECORD: Range<usize> = offset_of!(RecRun, exit)..size_of::<RecRun>();
+
+/// Offset of a field of the exit record in `RmiRecRun`.
+macro_rules! at {
+    ($field:ident) => {
+        RECORD.start + offset_of!(RecExit, $field)
+    };
+}
+
+/// `gicv3_misr` and `gicv3_vmcr`, as they lie in [`GicState`].
+const GIC: Range<usize> = offset_of!(GicState, misr)..offset_of!(GicState, vmcr) + 8;
+/// `cntp_ctl` to `cntv_cval`, as they lie in [`TimerState`].
+const TIMERS: Range<usize> =
+    offset_of!(TimerState, cntp_ctl)..offset_of!(TimerState, cntv_cval) + 8;
+
+/// What is copied as a whole lies in the same order here and there.
+const _: () = {
+    assert!(at!(gicv3_vmcr) - at!(gicv3_misr) == offset_of!(GicState, vmcr) - GIC.start);
+    assert!(at!(cntp_cval) - at!(cntp_ctl) == offset_of!(TimerState, cntp_cval) - TIMERS.start);
+    assert!(at!(cntv_ctl) - at!(cntp_ctl) == offset_of!(TimerState, cntv_ctl) - TIMERS.start);
+    assert!(at!(cntv_cval) - at!(cntp_ctl) == offset_of!(TimerState, cntv_cval) - TIMERS.start);
+    assert!(at!(far) - at!(esr) == offset_of!(Syndrome, far));
+    assert!(at!(hpfar) - at!(esr) == offset_of!(Syndrome, hpfar));
+    assert!(at!(ripas_top) - at!(ripas_base) == offset_of!(RipasRequest, top));
+    assert!(at!(ripas_value) - at!(ripas_base) == offset_of!(RipasRequest, ripas));
+};
+
+/// `RMI_PMU_OVERFLOW_ACTIVE`.
+const PMU_OVERFLOW: u64 = 1;
+
+/// `esr` to `hpfar`, as they lie in the exit record.
+#[derive(Default, IntoBytes, Immutable)]
+#[repr(C)]
+struct Syndrome {
+    esr: u64,
+    far: u64,
+    hpfar: u64,
+}
+
+/// `ripas_base` to `ripas_value`, as they lie in the exit record.
+#[derive(Default, IntoBytes, Immutable)]
+#[repr(C)]
+struct RipasRequest {
+    base: u64,
+    top: u64,
+    ripas: u64,
+}
+
+/// The fields that depend on the exit reason. Zero means that the field has no meaning.
+#[derive(Default)]
+struct Fields {
+    syndrome: Syndrome,
+    /// The first of `gprs`, unless the Realm passes all of them.
+    x0: u64,
+    ripas: RipasRequest,
+    imm: u64,
+}
+
+/// Writes the record of this exit of the REC, zero bytes included, to the page that the Host named.
+/// `gprs` are the registers of a host call or a PSCI call.
+///
+/// # Errors
+/// The page is not accessible through the Non-secure PAS.
+pub fn write<M: Machine>(
+    cpu: &ThisCpu<'_, M>,
+    page: &NsGranule,
     exit: &Exit,
+    gprs: Option<&Gprs>,
     head: &RecHead,
     context: &RecContext,
-    features: &CpuFeatures,
-) {
-    record.exit_reason = fill_reason(record, exit) as u8;
+) -> Result<(), NsFault> {
+    let mut fields = Fields::default();
+    let reason = fill(&mut fields, exit);
+    let gprs: &[u8] = match (reason, gprs) {
+        (Reason::HostCall | Reason::Psci, Some(gprs)) => gprs.as_bytes(),
+        (Reason::Sync, _) => fields.x0.as_bytes(),
+        _ => &[],
+    };
+    let lrs = &context.gic.lrs[..gic::num_lrs(cpu.features())];
+    // Only of a Realm with a PMU.
+    let pmu_overflow = head.resources.pmu_counters().is_some() && context.pmu.asserts_interrupt();
+    page.write(
+        cpu.machine,
+        RECORD,
+        [
+            (at!(exit_reason), (reason as u64).as_bytes()),
+            (at!(gprs), gprs),
+            // Valid at every exit (A6.1, A6.2, A8.1).
+            (at!(gicv3_hcr), (context.gic.hcr & GICV3_HCR).as_bytes()),
+            (at!(gicv3_lrs), lrs.as_bytes()),
+            (at!(gicv3_misr), &context.gic.as_bytes()[GIC]),
+            (at!(cntp_ctl), &context.timers.as_bytes()[TIMERS]),
+            only(pmu_overflow, at!(pmu_ovf_status), PMU_OVERFLOW.as_bytes()),
+            only(
+                reason == Reason::Sync || reason == Reason::SError,
+                at!(esr),
+                fields.syndrome.as_bytes(),
+            ),
+            only(
+                reason == Reason::RipasChange,
+                at!(ripas_base),
+                fields.ripas.as_bytes(),
+            ),
+            only(reason == Reason::HostCall, at!(imm), fields.imm.as_bytes()),
+        ],
+    )
+}
 
-    // Valid at every exit (A6.1, A6.2, A8.1).
-    record.gicv3_hcr = context.gic.hcr & GICV3_HCR;
-    let lrs = record.gicv3_lrs.iter_mut().zip(&context.gic.lrs);
-    for (to, from) in lrs.take(gic::num_lrs(features)) {
-        *to = *from;
-    }
-    record.gicv3_misr = context.gic.misr;
-    record.gicv3_vmcr = context.gic.vmcr;
-    record.cntp_ctl = context.timers.cntp_ctl;
-    record.cntp_cval = context.timers.cntp_cval;
-    record.cntv_ctl = context.timers.cntv_ctl;
-    record.cntv_cval = context.timers.cntv_cval;
-    if head.resources.pmu_counters().is_some() {
-        record.pmu_ovf_status = u8::from(context.pmu.asserts_interrupt());
-    }
+/// A part of the record that has a meaning only on a condition.
+fn only(condition: bool, offset: usize, bytes: &[u8]) -> (usize, &[u8]) {
+    (offset, if condition { bytes } else { &[] })
 }
 
 /// Fills the fields that depend on the exit reason, and returns the reason.
-fn fill_reason(record: &mut RecExit, exit: &Exit) -> Reason {
+fn fill(fields: &mut Fields, exit: &Exit) -> Reason {
+    let Fields {
+        syndrome,
+        x0,
+        ripas,
+        imm,
+    } = fields;
     match *exit {
         Exit::Wait { esr, timeout } => {
-            record.esr = esr & ESR_WFX;
-            record.gprs[0] = timeout;
+            syndrome.esr = esr & ESR_WFX;
+            *x0 = timeout;
             Reason::Sync
         }
         Exit::SystemRegister { esr, value } => {
-            record.esr = esr & ESR_SYSTEM_REGISTER;
-            record.gprs[0] = value;
+            syndrome.esr = esr & ESR_SYSTEM_REGISTER;
+            *x0 = value;
             Reason::Sync
         }
         Exit::DataAbort { esr, ipa } => {
-            record.esr = esr & ESR_DATA_ABORT;
-            record.hpfar = ipa.to_hpfar();
+            syndrome.esr = esr & ESR_DATA_ABORT;
+            syndrome.hpfar = ipa.to_hpfar();
             Reason::Sync
         }
         Exit::EmulatableAbort {
@@ -85,40 +182,46 @@ fn fill_reason(record: &mut RecExit, exit: &Exit) -> Reason {
             ipa,
             written,
         } => {
-            record.esr = esr & ESR_EMULATABLE;
-            record.far = far & FAR_OFFSET;
-            record.hpfar = ipa.to_hpfar();
-            record.gprs[0] = written;
+            syndrome.esr = esr & ESR_EMULATABLE;
+            syndrome.far = far & FAR_OFFSET;
+            syndrome.hpfar = ipa.to_hpfar();
+            *x0 = written;
             Reason::Sync
         }
         Exit::InstructionAbort { esr, ipa } => {
-            record.esr = esr & ESR_INSTRUCTION_ABORT;
-            record.hpfar = ipa.to_hpfar();
+            syndrome.esr = esr & ESR_INSTRUCTION_ABORT;
+            syndrome.hpfar = ipa.to_hpfar();
             Reason::Sync
         }
         Exit::ExternalAbort { esr } => {
-            record.esr = esr & ESR_DATA_ABORT;
+            syndrome.esr = esr & ESR_DATA_ABORT;
             Reason::Sync
         }
         Exit::RsiAbort(abort) => {
-            record.esr = emulated_abort(abort.level);
-            record.hpfar = Ipa(abort.ipa).to_hpfar();
+            syndrome.esr = emulated_abort(abort.level);
+            syndrome.hpfar = Ipa(abort.ipa).to_hpfar();
             Reason::Sync
         }
         Exit::Irq => Reason::Irq,
         Exit::Fiq => Reason::Fiq,
         Exit::SError { esr } => {
-            record.esr = esr & ESR_SERROR;
+            syndrome.esr = esr & ESR_SERROR;
             Reason::SError
         }
-        Exit::HostCall { imm } => {
-            record.imm = imm;
+        Exit::HostCall { imm: immediate } => {
+            *imm = immediate.into();
             Reason::HostCall
         }
-        Exit::RipasChange { base, top, ripas } => {
-            record.ripas_base = base;
-            record.ripas_top = top;
-            record.ripas_value = ripas as u8;
+        Exit::RipasChange {
+            base,
+            top,
+            ripas: requested,
+        } => {
+            *ripas = RipasRequest {
+                base,
+                top,
+                ripas: requested as u64,
+            };
             Reason::RipasChange
         }
         Exit::Psci => Reason::Psci,
@@ -142,7 +245,6 @@ fn emulated_abort(level: i8) -> u64 {
 mod tests {
     use super::*;
     use rmm_rsi::Abort;
-    use zerocopy::FromZeros;
 
     #[test]
     fn an_emulated_abort_shows_page_and_level() {
@@ -153,12 +255,15 @@ mod tests {
             (2, 0x9000_0006),
             (3, 0x9000_0007),
         ] {
-            let mut record = RecExit::new_zeroed();
+            let mut fields = Fields::default();
             let ipa = 0x12_3456_7F00;
             let exit = Exit::RsiAbort(Abort { ipa, level });
-            assert_eq!(fill_reason(&mut record, &exit), Reason::Sync);
+            assert_eq!(fill(&mut fields, &exit), Reason::Sync);
             // FIPA is at bits 43:4; the low bits are zero.
-            assert_eq!((record.esr, record.hpfar), (esr, 0x1234_5670));
+            let Syndrome {
+                esr: found, hpfar, ..
+            } = fields.syndrome;
+            assert_eq!((found, hpfar), (esr, 0x1234_5670));
         }
     }
 }
