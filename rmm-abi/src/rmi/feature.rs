@@ -42,6 +42,8 @@ macro_rules! flag {
     };
 }
 
+pub(crate) use {field, flag};
+
 impl FeatureRegister0 {
     /// A register that is zero: no feature is supported.
     #[must_use]

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Realm Management Interface 1.0 (specification B4).
+//! Realm Management Interface 1.0 (specification B4), and [`v2`], the interface 2.0.
 
 mod feature;
 mod structs;
 mod types;
+pub mod v2;
 
 pub use crate::mpidr::{index_to_mpidr, mpidr_to_index};
 pub use feature::FeatureRegister0;
