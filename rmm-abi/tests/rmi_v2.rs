@@ -86,8 +86,8 @@ fn numbers() {
 
 #[test]
 fn config() {
-    field_at!(RmmConfig, tracking_region_size = WORD, 0x0, BYTES);
-    field_at!(RmmConfig, rmi_granule_size = WORD, 0x8, BYTES);
+    field_at!(RmmConfig, tracking_region_size = 7, 0x0, [7]);
+    field_at!(RmmConfig, rmi_granule_size = 7, 0x8, [7]);
 }
 
 #[test]

@@ -8,7 +8,7 @@
 //! * [`rmi`]: the RMI commands by dialect, each reading as its page of the specification.
 //! * `run`: the engine that runs a REC between entry and exit.
 //! * [`realm`], [`rec`], `aux`, `gic`, `pas`, `signature`: what the dialects share.
-//! * [`monitor`]: the state that all CPUs share.
+//! * [`monitor`]: the state that all CPUs share. [`mode`]: which dialect the Host speaks.
 //! * [`boot`], `attestation`, `el3`: what EL3 hands over, and what is exchanged with it.
 //! * [`machine`], [`board`]: what all this asks of the hardware.
 //! * `encoding`: what AArch64's registers and descriptors hold, as arithmetic.
@@ -28,6 +28,7 @@ mod encoding;
 pub mod fake;
 mod gic;
 pub mod machine;
+pub mod mode;
 pub mod monitor;
 mod pas;
 pub mod realm;

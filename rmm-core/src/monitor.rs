@@ -4,9 +4,10 @@
 use crate::boot::El3Interface;
 use crate::el3::SharedPage;
 use crate::machine::CpuFeatures;
+use crate::mode::Modes;
 use crate::signature::Signatures;
 use crate::vmid::VmidSet;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use rmm_attest::Attestation;
 use rmm_granule::GranuleTable;
 
@@ -22,6 +23,10 @@ pub struct Monitor {
     pub features: CpuFeatures,
     /// What attestation tokens need.
     pub attestation: &'static Attestation<'static>,
+    /// Dialect of the Host.
+    pub modes: Modes,
+    /// `tracking_region_size` that a Host of RMI 2.0 has configured.
+    pub tracking_region_size: AtomicU8,
     /// Signatures of tokens by EL3.
     pub signatures: Signatures,
     /// Number of RECs created since boot.
@@ -44,6 +49,8 @@ impl Monitor {
             el3,
             features,
             attestation,
+            modes: Modes::new(el3),
+            tracking_region_size: AtomicU8::new(0),
             signatures: Signatures::new(page),
             recs: AtomicU64::new(0),
         }

@@ -29,6 +29,7 @@ pub fn delegate<M: Machine>(
         return Err(NotMoved);
     }
     let _delegated = granule.wipe_into_delegated(cpu.machine);
+    cpu.machine.delegations().count_delegated();
     Ok(())
 }
 
@@ -38,6 +39,7 @@ pub fn undelegate<M: Machine>(cpu: &ThisCpu<'_, M>, granule: Locked<'_, Delegate
         bug!("EL3 does not take a Granule back");
     }
     let _undelegated = granule.transition::<Undelegated>();
+    cpu.machine.delegations().count_undelegated();
 }
 
 /// Asks EL3 to move a Granule; whether it did.

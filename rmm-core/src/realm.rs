@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Realms: the Realm descriptor (RD), and how a Realm comes and goes.
 
-use crate::machine::Machine;
+use crate::machine::{CpuFeatures, Machine};
 use crate::monitor::ThisCpu;
 use crate::stored::{Stored, stored_as_byte};
 use crate::vmid::Vmid;
 use rmm_abi::rmi::HashAlgorithm;
 use rmm_attest::Measurement;
-use rmm_granule::{Delegated, DelegatedSet, Locked};
-use rmm_rtt::Stage2;
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+use rmm_granule::{Delegated, DelegatedSet, GRANULE_SIZE, Locked, Pa};
+use rmm_rtt::{MAX_START_TABLES, MIN_IPA_WIDTH, Stage2};
+use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
 
 /// log2 of one more than the number of RECs that a Realm can have (`MAX_RECS_ORDER`).
 pub const MAX_RECS_ORDER: u64 = 10;
@@ -90,13 +90,28 @@ pub enum RealmState {
     Active = 1,
     /// The Realm has switched itself off; it can only be destroyed.
     SystemOff = 2,
+    /// The Host of RMI 2.0 has terminated the Realm; it can only be destroyed.
+    Zombie = 3,
 }
 
 stored_as_byte!(RealmState {
     New,
     Active,
-    SystemOff
+    SystemOff,
+    Zombie
 });
+
+/// The interface that made a Realm. It decides about what the Realm and its relying parties see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Dialect {
+    /// RMI 1.0.
+    V1 = 0,
+    /// RMI 2.0.
+    V2 = 1,
+}
+
+stored_as_byte!(Dialect { V1, V2 });
 
 /// Lifecycle state RD: a Granule whose content is a [`Realm`].
 pub type Rd = rmm_granule::Rd<Realm>;
@@ -115,13 +130,18 @@ pub struct Realm {
     pub rpv: [u8; 64],
     state: Stored<RealmState>,
     hash_algorithm: Stored<HashAlgorithm>,
-    _zero: [u8; 2],
+    dialect: Stored<Dialect>,
+    _zero: u8,
     /// What each REC has.
     pub resources: Resources,
+    /// RECs that are RUNNING, of a Realm that RMI 2.0 made.
+    pub running: u64,
 }
 
 /// What a new Realm is made of.
 pub struct NewRealm {
+    /// The interface that makes it.
+    pub dialect: Dialect,
     /// Stage 2 translation.
     pub stage2: Stage2,
     /// Algorithm of all measurements.
@@ -152,10 +172,105 @@ impl Realm {
         self.hash_algorithm.get()
     }
 
+    /// The interface that made the Realm.
+    #[must_use]
+    pub fn dialect(&self) -> Dialect {
+        self.dialect.get()
+    }
+
     /// The Realm Initial Measurement.
     pub fn rim_mut(&mut self) -> &mut Measurement {
         &mut self.measurements[0]
     }
+}
+
+/// The features and sizes that a Host asks for in a new Realm.
+pub struct Request {
+    /// 52-bit addresses.
+    pub lpa2: bool,
+    /// IPA width in bits.
+    pub ipa_width: u8,
+    /// Breakpoints minus 1.
+    pub num_bps: u8,
+    /// Watchpoints minus 1.
+    pub num_wps: u8,
+    /// SVE vector length in units of 128 bits minus 1; `None` without SVE.
+    pub sve_vl: Option<u8>,
+    /// PMU event counters; `None` without PMU.
+    pub pmu_counters: Option<u8>,
+    /// Physical address of the first start-level RTT.
+    pub rtt_base: u64,
+    /// Level of the start-level RTTs.
+    pub rtt_level_start: i64,
+    /// Number of start-level RTTs.
+    pub rtt_num_start: u32,
+}
+
+impl Request {
+    /// `params_supp`: every feature and size is supported.
+    #[must_use]
+    pub fn is_supported(&self, features: &CpuFeatures) -> bool {
+        let ipa_widths = MIN_IPA_WIDTH..=features.max_ipa_width(self.lpa2);
+        let at_most = |asked: u8, most: Option<u8>| most.is_some_and(|most| asked <= most);
+
+        if self.lpa2 && !features.lpa2 || !ipa_widths.contains(&self.ipa_width) {
+            return false;
+        }
+        if self.num_bps > features.num_bps || self.num_wps > features.num_wps {
+            return false;
+        }
+        if self.sve_vl.is_some_and(|vl| !at_most(vl, features.sve_vl)) {
+            return false;
+        }
+        self.pmu_counters.is_none_or(|counters| {
+            at_most(counters, features.pmu_counters) && (counters > 0 || features.has_hpmn0())
+        })
+    }
+
+    /// The stage 2 translation with this VMID; `None` unless IPA width, start level and number of
+    /// start-level RTTs fit together (`rtt_num_level`), and the address of the RTTs is aligned to the
+    /// size of all of them (`rtt_align`) and one that the walkers reach.
+    #[must_use]
+    pub fn stage2(&self, features: &CpuFeatures, vmid: u16) -> Option<Stage2> {
+        let stage2 = Stage2 {
+            base: Pa(self.rtt_base),
+            start_level: i8::try_from(self.rtt_level_start).ok()?,
+            num_start: u8::try_from(self.rtt_num_start).ok()?,
+            ipa_width: self.ipa_width,
+            lpa2: u8::from(self.lpa2),
+            vmid,
+            ..Stage2::new_zeroed()
+        };
+        // A walk can start at level 0 or above only if physical addresses have 44 bits or more.
+        let starts = stage2.start_level > 0 || features.pa_bits >= 44;
+        if !stage2.is_consistent() || !starts {
+            return None;
+        }
+        let size = u64::from(stage2.num_start) * GRANULE_SIZE as u64;
+        // Not a condition of the specification: without LPA2 no walker could find tables beyond 2^48.
+        let is_reached = stage2.can_output(stage2.base);
+        (self.rtt_base.is_multiple_of(size) && is_reached).then_some(stage2)
+    }
+
+    /// What each REC of the Realm has.
+    #[must_use]
+    pub fn resources(&self) -> Resources {
+        Resources::new(self.num_bps, self.num_wps, self.sve_vl, self.pmu_counters)
+    }
+}
+
+/// Addresses of the start-level RTTs, in `buffer`. `None` if they reach beyond all addresses.
+pub fn start_rtts<'a>(
+    stage2: &Stage2,
+    buffer: &'a mut [u64; MAX_START_TABLES],
+) -> Option<&'a [u64]> {
+    let tables = buffer.get_mut(..usize::from(stage2.num_start))?;
+    let mut next = Some(stage2.base.as_u64());
+    for table in tables.iter_mut() {
+        *table = next?;
+        next = table.checked_add(GRANULE_SIZE as u64);
+    }
+    Some(tables)
 }
 
 /// Creates a Realm, NEW, whose RD is `rd` and whose start-level RTTs are `tables`, those of
@@ -175,6 +290,7 @@ pub fn create<M: Machine>(
     realm.measurements[0] = new.rim;
     realm.rpv = new.rpv;
     realm.hash_algorithm = Stored::new(new.hash_algorithm);
+    realm.dialect = Stored::new(new.dialect);
     realm.resources = new.resources;
     let _rd = realm.commit();
 }

@@ -31,6 +31,21 @@ impl VmidSet {
         free.then(|| Vmid { set: self, vmid })
     }
 
+    /// Reserves a free VMID up to `last`, for a Host that does not name one. `None` if none is free.
+    pub fn reserve_any(&self, last: u16) -> Option<Vmid<'_>> {
+        let words = self.words.iter().zip((0..=last).step_by(64));
+        words
+            .filter_map(|(word, first)| {
+                let lowest_free = word.load(Ordering::Relaxed).trailing_ones();
+                u16::try_from(lowest_free)
+                    .ok()
+                    .filter(|bit| *bit < 64)?
+                    .checked_add(first)
+            })
+            // Another CPU may be faster. It then makes a Realm, and this one tries the next word.
+            .find_map(|vmid| self.reserve(vmid))
+    }
+
     /// Releases `vmid`.
     pub fn release(&self, vmid: u16) {
         if let Some((word, bit)) = self.bit(vmid) {
@@ -52,6 +67,12 @@ pub struct Vmid<'a> {
 }
 
 impl Vmid<'_> {
+    /// The VMID.
+    #[must_use]
+    pub const fn get(&self) -> u16 {
+        self.vmid
+    }
+
     /// Keeps the VMID until [`VmidSet::release`].
     pub fn keep(self) {
         core::mem::forget(self);
@@ -81,5 +102,24 @@ mod tests {
             SET.release(vmid);
             assert!(SET.reserve(vmid).is_some());
         }
+    }
+    #[test]
+    fn any_free_vmid_up_to_the_last() {
+        static SET: VmidSet = VmidSet::new();
+        SET.reserve(1).expect("free").keep();
+        for expected in (0..=255).filter(|vmid| *vmid != 1) {
+            let vmid = SET.reserve_any(255).expect("free");
+            assert_eq!(vmid.get(), expected);
+            vmid.keep();
+        }
+        assert!(SET.reserve_any(255).is_none());
+        assert_eq!(SET.reserve_any(256).expect("free").get(), 256);
+        SET.release(77);
+        assert_eq!(SET.reserve_any(0xFFFF).expect("free").get(), 77);
+        for vmid in 256..=0xFFFF {
+            SET.reserve(vmid).expect("free").keep();
+        }
+        SET.reserve(77).expect("free").keep();
+        assert!(SET.reserve_any(0xFFFF).is_none());
     }
 }

@@ -31,7 +31,8 @@
 //! 3. The DATA Granule of a locked leaf RTT; one at a time.
 //! 4. REC_AUX Granules of a locked REC; one at a time.
 //!
-//! While a lock is held, no lock of an earlier line is waited for. A Granule that turns out to be in
+//! While a lock is held, no lock of an earlier line is waited for: [`GranuleTable::try_lock`] does not
+//! wait. A Granule that turns out to be in
 //! another state than claimed is unlocked at once, and nothing is waited for before that. In test
 //! builds each thread that stands for a CPU records what it has locked, and a lock out of order
 //! panics. `make loom` checks the memory orderings of the words themselves.
@@ -81,5 +82,5 @@ pub use state::{
     RefCounted, Rtt, Shared, State, Undelegated,
 };
 pub use sync::Word;
-pub use table::{Bank, GranuleError, GranuleTable, MAX_BANKS, TableError};
+pub use table::{Bank, GranuleError, GranuleTable, MAX_BANKS, MAX_EXTENT, TableError};
 pub use window::{Content, View, Window};

@@ -14,6 +14,9 @@ use core::cmp::Reverse;
 /// Most DRAM banks that a table can cover.
 pub const MAX_BANKS: usize = 16;
 
+/// Most Granules that [`GranuleTable::delegable_extent`] looks at.
+pub const MAX_EXTENT: usize = 1 << 13;
+
 /// A contiguous range of DRAM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bank {
@@ -206,6 +209,35 @@ impl GranuleTable {
         place.ok_or(GranuleError::NotDelegable)
     }
 
+    /// Whether the Granule at `base` is delegable, and an address above `base`, at most `top`, up to
+    /// which that does not change. `base` and `top` are aligned, and `top` is above `base`. Looks at
+    /// [`MAX_EXTENT`] Granules at most.
+    #[must_use]
+    #[allow(clippy::cast_possible_truncation)]
+    pub fn delegable_extent(&self, base: u64, top: u64) -> (bool, u64) {
+        let mut end = top;
+        for span in self.spans.iter().take(self.count) {
+            let Some(offset) = base.checked_sub(span.base) else {
+                // No Granule up to this bank.
+                end = end.min(span.base);
+                continue;
+            };
+            let first = (offset >> GRANULE_SHIFT) as usize;
+            let Some(words @ [word, ..]) = span.words.get(first..) else {
+                continue;
+            };
+            let is_delegable = is_delegable(word);
+            let wanted = ((top - base) >> GRANULE_SHIFT).min(MAX_EXTENT as u64) as usize;
+            let words = words.split_at(wanted.min(words.len())).0;
+            let alike = words
+                .iter()
+                .position(|word| self::is_delegable(word) != is_delegable);
+            let count = alike.unwrap_or(words.len()) as u64;
+            return (is_delegable, base + (count << GRANULE_SHIFT));
+        }
+        (false, end)
+    }
+
     /// The state of the Granule at `pa` at this moment; another CPU may change it in the next.
     ///
     /// # Errors
@@ -260,6 +292,32 @@ impl GranuleTable {
         Err(wrong_state(seen))
     }
 
+    /// As [`GranuleTable::lock`], but does not wait: for a Granule that the Host named, while a Granule
+    /// of a later line of the lock order is locked. `None` if another CPU has locked it.
+    ///
+    /// # Errors
+    /// As [`GranuleTable::lock`].
+    #[inline]
+    pub fn try_lock<S: State>(&self, pa: u64) -> Option<Result<Locked<'_, S>, GranuleError>> {
+        let (word, pa) = match self.find(pa) {
+            Ok(found) => found,
+            Err(error) => return Some(Err(error)),
+        };
+        let seen = word.fetch_or(LOCK, Ordering::Acquire);
+        if seen & LOCK != 0 {
+            return None;
+        }
+        order::locked(word, pa, S::STATE, GranuleState::of(seen));
+        if seen & STATE_MASK == S::STATE.bits() {
+            // SAFETY: the word was not locked before, and holds state `S`.
+            return Some(Ok(unsafe { Locked::new(word, pa) }));
+        }
+        order::unlocking(word);
+        // Relaxed: as in `lock`.
+        word.fetch_and(!LOCK, Ordering::Relaxed);
+        Some(Err(wrong_state(seen)))
+    }
+
     /// The Non-secure Granule at `pa`, which is UNDELEGATED at this moment.
     ///
     /// # Errors
@@ -287,6 +345,11 @@ impl GranuleTable {
             bug!("REC of no Realm");
         }
     }
+}
+
+/// Whether this is the word of a Granule that can be delegated, which never changes.
+fn is_delegable(word: &Word) -> bool {
+    GranuleState::of(word.load(Ordering::Relaxed)) != GranuleState::NeverDelegable
 }
 
 /// Waits until another CPU unlocks the word, and locks it. Returns the word as it was before.

@@ -8,12 +8,12 @@ use super::realm::HostState;
 use super::registers::*;
 use super::remedies;
 use super::sha::ShaUnit;
-use crate::boot::El3Interface;
+use crate::boot::{El3Interface, MAX_CPUS};
 use crate::encoding::features::zero_block;
 use crate::encoding::space::{self, private};
 use crate::encoding::stage1::{self, descriptor};
 use crate::encoding::stage2;
-use crate::machine::CpuFeatures;
+use crate::machine::{CpuFeatures, Delegations};
 use core::arch::asm;
 use core::marker::PhantomData;
 use core::mem::MaybeUninit;
@@ -26,12 +26,17 @@ use rmm_granule::{GRANULE_SIZE, Ipa, Memory, NsFault, Pa, bug};
 /// A Granule's content.
 pub type Page = [u8; GRANULE_SIZE];
 
+/// Of each CPU, by its linear index.
+pub(super) static DELEGATIONS: [Delegations; MAX_CPUS as usize] =
+    [const { Delegations::new() }; MAX_CPUS as usize];
+
 /// This CPU.
 pub struct ArchCpu {
     pub(super) features: &'static CpuFeatures,
     /// `BRBCR_EL2` keeps the Host's value while the monitor runs.
     pub(super) shares_branch_records: bool,
     pub(super) sha: ShaUnit,
+    pub(super) delegations: &'static Delegations,
     /// The value must not leave this CPU: its windows exist here alone.
     not_send: PhantomData<*const ()>,
 }
@@ -42,8 +47,12 @@ impl ArchCpu {
     /// # Safety
     /// Called once each time EL3 boots the CPU, on which no REC is entered.
     pub unsafe fn new(features: &'static CpuFeatures, el3: El3Interface, open: &Optional) -> Self {
+        let Some(delegations) = DELEGATIONS.get(percpu::data().index.get()) else {
+            bug!("more CPUs than EL3 announced");
+        };
         let cpu = Self {
             features,
+            delegations,
             shares_branch_records: open.brbe && !el3.banks_branch_records(),
             sha: ShaUnit::new(open),
             not_send: PhantomData,

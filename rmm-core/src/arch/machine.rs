@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! This CPU as the monitor sees it.
 
-use super::cpu::ArchCpu;
+use super::cpu::{ArchCpu, DELEGATIONS};
 use super::realm;
 use super::realm_timers;
 use super::registers::*;
 use super::{cache, el3};
 use crate::machine::{
-    CallEl3, CpuFeatures, EntryControls, Exception, Machine, OnCpu, RecContext, SimdState,
-    SveState, Timer, TimerLines, TimerRegister, ZRegisters,
+    CallEl3, CpuFeatures, Delegations, EntryControls, Exception, Machine, OnCpu, RecContext,
+    SimdState, SveState, Timer, TimerLines, TimerRegister, ZRegisters,
 };
 use core::arch::asm;
 use rmm_attest::{Hash, Hasher};
@@ -32,6 +32,15 @@ impl Machine for ArchCpu {
     #[inline]
     fn features(&self) -> &CpuFeatures {
         self.features
+    }
+
+    #[inline]
+    fn delegations(&self) -> &Delegations {
+        self.delegations
+    }
+
+    fn for_each_cpu(&self, look: &mut dyn FnMut(&Delegations)) {
+        DELEGATIONS.iter().for_each(look);
     }
 
     fn begin_independent_timing(&self) {

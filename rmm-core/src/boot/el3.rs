@@ -39,6 +39,13 @@ impl El3Interface {
         self.at_least(2, 0)
     }
 
+    /// EL3 forwards all RMI 2.0 calls, and leaves the registers of the virtual GIC interface as the Host
+    /// has set them.
+    #[must_use]
+    pub const fn carries_rmi_2(self) -> bool {
+        self.at_least(2, 0)
+    }
+
     /// EL3 banks the pointer authentication keys, and the instructions do not trap to EL3.
     #[must_use]
     pub const fn banks_pauth_keys(self) -> bool {

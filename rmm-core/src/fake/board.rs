@@ -9,9 +9,8 @@ use super::word::GranuleWord;
 use crate::attestation;
 use crate::boot::El3Interface;
 use crate::el3::SharedPage;
-use crate::machine::CallEl3;
+use crate::machine::{CallEl3, Delegations};
 use crate::monitor::Monitor;
-use rmm_abi::el3::Version;
 use rmm_attest::Attestation;
 use rmm_granule::fake::FakeMemory;
 use rmm_granule::{Bank, GRANULE_SIZE, GranuleState, GranuleTable, Pa, Word};
@@ -47,9 +46,10 @@ fn attestation(
     Box::leak(Box::new(fetched.unwrap_or(Attestation::unavailable())))
 }
 
-/// Interrupt signals of one CPU, and whether a thread uses the CPU.
+/// Interrupt signals of one CPU, its counters, and whether a thread uses the CPU.
 #[derive(Default)]
 pub(super) struct CpuLines {
+    pub(super) delegations: Delegations,
     pub(super) irq: AtomicBool,
     pub(super) fiq: AtomicBool,
     pub(super) in_use: AtomicBool,
@@ -117,7 +117,7 @@ impl Board {
             })
             .collect();
         let version = config.attestation.as_ref().map(|el3| el3.interface);
-        let version = version.unwrap_or(Version::new(0, 4));
+        let version = version.unwrap_or(config.interface);
         let el3 = El3Interface::new(version).expect("a version the monitor supports");
         let memory = FakeMemory::new(&config.dram);
         let firmware = El3::new(&config.holes, config.attestation.clone());

@@ -3,6 +3,7 @@
 
 use super::attestation::El3Attestation;
 use crate::machine::{CpuFeatures, IdRegisters};
+use rmm_abi::el3::Version;
 use rmm_granule::Bank;
 
 /// The hardware of a machine.
@@ -18,6 +19,8 @@ pub struct Config {
     pub features: CpuFeatures,
     /// Number of CPUs.
     pub cpus: usize,
+    /// Version of the RMM-EL3 interface, unless `attestation` has another one.
+    pub interface: Version,
     /// What EL3 has for attestation; `None` if it does not support attestation.
     pub attestation: Option<El3Attestation>,
 }
@@ -31,6 +34,7 @@ impl Default for Config {
             reserved: bank(0x8000_0000, 1 << 20),
             features: features(),
             cpus: 4,
+            interface: Version::new(0, 4),
             attestation: None,
         }
     }

@@ -6,8 +6,8 @@ use super::registers::{Registers, poison};
 use super::running::{FaultAddress, HCR_VSE, Lent, RunningRec};
 use super::script::{RecName, Script};
 use crate::machine::{
-    CallEl3, CpuFeatures, EntryControls, Exception, Machine, OnCpu, RecContext, SimdState,
-    SveState, Timer, TimerLines, TimerRegister, ZRegisters,
+    CallEl3, CpuFeatures, Delegations, EntryControls, Exception, Machine, OnCpu, RecContext,
+    SimdState, SveState, Timer, TimerLines, TimerRegister, ZRegisters,
 };
 use core::mem::MaybeUninit;
 use core::ops::Range;
@@ -147,6 +147,16 @@ impl Machine for FakeCpu {
 
     fn features(&self) -> &CpuFeatures {
         &self.board.config.features
+    }
+
+    fn delegations(&self) -> &Delegations {
+        &self.board.lines[self.index].delegations
+    }
+
+    fn for_each_cpu(&self, look: &mut dyn FnMut(&Delegations)) {
+        for lines in &self.board.lines {
+            look(&lines.delegations);
+        }
     }
 
     fn begin_independent_timing(&self) {}

@@ -13,7 +13,7 @@ use super::snapshot::Snapshot;
 use crate::machine::{CpuFeatures, Machine};
 use crate::rmi;
 use rmm_abi::mpidr::index_to_mpidr_el1;
-use rmm_abi::rmi::fid;
+use rmm_abi::rmi::{fid, v2};
 use rmm_granule::fake::Pas;
 use rmm_granule::{GRANULE_SIZE, GranuleState, Pa};
 use std::cell::Cell;
@@ -244,6 +244,15 @@ impl RealmCpu {
 fn outputs(function: u64) -> usize {
     match function {
         fid::RMI_RTT_READ_ENTRY => 4,
+        v2::fid::RMI_GRANULE_TRACKING_GET
+        | v2::fid::RMI_RTT_DATA_UNMAP
+        | v2::fid::RMI_RTT_UNPROT_UNMAP => 3,
+        v2::fid::RMI_GPT_INFO => 2,
+        v2::fid::RMI_RMM_STATE_GET
+        | v2::fid::RMI_GRANULE_RANGE_DELEGATE
+        | v2::fid::RMI_GRANULE_RANGE_UNDELEGATE
+        | v2::fid::RMI_RTT_DATA_MAP
+        | v2::fid::RMI_RTT_UNPROT_MAP => 1,
         fid::RMI_VERSION | fid::RMI_DATA_DESTROY | fid::RMI_RTT_DESTROY => 2,
         fid::RMI_FEATURES
         | fid::RMI_REC_AUX_COUNT

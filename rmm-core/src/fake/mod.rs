@@ -12,6 +12,7 @@
 //! | `snapshot`, `host`, `command` | [`Host`]: Host memory and RMI calls, each of them checked |
 //! | `teardown`, `audit` | destroying Realms; looking for granules without exactly one role |
 //! | `realm`, `samples` | [`TestRealm`]: a Realm with its granules; [`Samples`]: addresses to try |
+//! | [`v2`] | the same for RMI 2.0: commands, Realms |
 //! | `constants`, `esr`, `reply`, `exit_record`, `random` | values that tests compare with |
 //!
 //! A module uses only modules of its own line and of the lines above it, and those of the last
@@ -49,6 +50,7 @@ mod script;
 mod snapshot;
 mod sync;
 mod teardown;
+pub mod v2;
 mod word;
 
 pub use crate::machine::{Timer, TimerRegister};

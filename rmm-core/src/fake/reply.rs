@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! What RMI commands return, and their names.
 
-use rmm_abi::rmi::fid;
+use rmm_abi::rmi::{fid, v2};
 
 /// Status of a command, decoded from X0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +16,10 @@ pub enum Status {
     Rec,
     /// `RMI_ERROR_RTT` with this level.
     Rtt(i8),
+    /// `RMI_ERROR_GLOBAL`.
+    Global,
+    /// `RMI_ERROR_GPT`.
+    Gpt,
     /// X0 is all ones: the function identifier is that of no command.
     NotSupported,
 }
@@ -38,6 +42,8 @@ impl Status {
             (2, _) => Self::Realm(index),
             (3, 0) => Self::Rec,
             (4, _) => Self::Rtt(index.cast_signed()),
+            (11, 0) => Self::Global,
+            (15, 0) => Self::Gpt,
             _ => panic!("not a status word: {x0:#x}"),
         }
     }
@@ -138,6 +144,25 @@ pub fn command_name(function: u64) -> String {
         fid::RMI_REC_AUX_COUNT => "REC_AUX_COUNT",
         fid::RMI_RTT_INIT_RIPAS => "RTT_INIT_RIPAS",
         fid::RMI_RTT_SET_RIPAS => "RTT_SET_RIPAS",
+        v2::fid::RMI_RMM_CONFIG_SET => "RMM_CONFIG_SET",
+        v2::fid::RMI_RMM_CONFIG_GET => "RMM_CONFIG_GET",
+        v2::fid::RMI_RMM_STATE_GET => "RMM_STATE_GET",
+        v2::fid::RMI_RMM_ACTIVATE => "RMM_ACTIVATE",
+        v2::fid::RMI_RMM_DEACTIVATE => "RMM_DEACTIVATE",
+        v2::fid::RMI_GRANULE_TRACKING_GET => "GRANULE_TRACKING_GET",
+        v2::fid::RMI_GRANULE_RANGE_DELEGATE => "GRANULE_RANGE_DELEGATE",
+        v2::fid::RMI_GRANULE_RANGE_UNDELEGATE => "GRANULE_RANGE_UNDELEGATE",
+        v2::fid::RMI_GPT_INFO => "GPT_INFO",
+        v2::fid::RMI_GPT_L1_CREATE => "GPT_L1_CREATE",
+        v2::fid::RMI_REALM_TERMINATE => "REALM_TERMINATE",
+        v2::fid::RMI_RTT_DATA_MAP => "RTT_DATA_MAP",
+        v2::fid::RMI_RTT_DATA_UNMAP => "RTT_DATA_UNMAP",
+        v2::fid::RMI_RTT_UNPROT_MAP => "RTT_UNPROT_MAP",
+        v2::fid::RMI_RTT_UNPROT_UNMAP => "RTT_UNPROT_UNMAP",
+        v2::fid::RMI_OP_CONTINUE => "OP_CONTINUE",
+        v2::fid::RMI_OP_MEM_DONATE => "OP_MEM_DONATE",
+        v2::fid::RMI_OP_MEM_RECLAIM => "OP_MEM_RECLAIM",
+        v2::fid::RMI_OP_CANCEL => "OP_CANCEL",
         _ => return format!("{function:#x}"),
     };
     name.into()

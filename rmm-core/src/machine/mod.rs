@@ -3,12 +3,14 @@
 //! to a Realm. `arch` implements it for AArch64, `fake` for the build machine.
 
 mod context;
+mod delegations;
 mod features;
 
 pub use context::{
     DebugState, El1State, GicState, PmuState, RecContext, SimdState, SveState, TimerState,
     ZRegisters,
 };
+pub use delegations::{Delegations, is_any_delegated};
 pub use features::{CpuFeatures, IdRegisters};
 
 use core::ops::{Deref, DerefMut};
@@ -34,6 +36,12 @@ pub trait Machine: Memory + Hash + CallEl3 {
 
     /// What all CPUs of this machine have in common. Constant after boot.
     fn features(&self) -> &CpuFeatures;
+
+    /// The Granules that this CPU has delegated and undelegated.
+    fn delegations(&self) -> &Delegations;
+
+    /// Calls `look` with the [`Delegations`] of each CPU.
+    fn for_each_cpu(&self, look: &mut dyn FnMut(&Delegations));
 
     /// Makes the time of the instructions that follow independent of the data they work on, as far as
     /// the architecture promises it (FEAT_DIT), until the CPU leaves the monitor.

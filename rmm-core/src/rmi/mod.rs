@@ -1,19 +1,53 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The Realm Management Interface (RMI): a folder for each dialect.
+//! The Realm Management Interface (RMI): a folder for each dialect, and the choice between them.
 //!
 //! A dialect owns its commands, status codes, register and structure layouts, and what a Host may
 //! see of a REC exit. What the commands do to Realms, RECs, Granules and tables is shared and knows
 //! none of these: `realm`, `rec`, `pas`, `run` and the crates below.
+//!
+//! * `version`: RMI_VERSION, which chooses the dialect ([`Mode`]).
+//! * `call`: the registers of a call.
+//! * [`v1`]: RMI 1.0. [`v2`]: RMI 2.0.
 
+mod call;
 pub mod v1;
+pub mod v2;
+mod version;
 
 use crate::machine::Machine;
+use crate::mode::Mode;
 use crate::monitor::{Monitor, ThisCpu};
+use rmm_abi::{rmi::v2::fid, smccc};
 
 /// Serves one RMI call on this CPU: X0 to X7 in, X0 to X7 out.
 ///
 /// X1 to X3 are zero unless the command declares them as outputs; X4 up come back as they were
 /// unless it does.
 pub fn handle<M: Machine>(monitor: &Monitor, machine: &M, call: [u64; 8]) -> [u64; 8] {
-    v1::dispatch(&ThisCpu { monitor, machine }, call)
+    let cpu = ThisCpu { monitor, machine };
+    if monitor.modes.is_v1() {
+        return v1::dispatch(&cpu, call);
+    }
+    match decide(monitor, call[0]) {
+        Mode::V1 | Mode::Undecided => v1::dispatch(&cpu, call),
+        mode => v2::dispatch(&cpu, mode, call),
+    }
+}
+
+/// The mode in which to serve a call with this function identifier. A Host that has not asked for a
+/// version, but makes a call that prepares the use of Realms, decides by that.
+fn decide(monitor: &Monitor, x0: u64) -> Mode {
+    let modes = &monitor.modes;
+    let mode = modes.get();
+    if mode != Mode::Undecided {
+        return mode;
+    }
+    let next = match smccc::without_sve_hint(x0) {
+        fid::RMI_RMM_CONFIG_SET | fid::RMI_RMM_ACTIVATE => Mode::V2Init,
+        other if v1::decides(other) => Mode::V1,
+        _ => return mode,
+    };
+    modes.step(mode, next);
+    // If another CPU was faster, its decision holds.
+    modes.get()
 }

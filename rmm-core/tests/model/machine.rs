@@ -49,7 +49,7 @@ fn hardware(lpa2: bool) -> Config {
         }],
         features: if lpa2 { with_sve } else { plain },
         cpus: 4,
-        attestation: None,
+        ..Config::default()
     }
 }
 

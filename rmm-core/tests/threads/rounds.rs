@@ -439,7 +439,7 @@ fn rounds_leave_the_machine_consistent() {
         reserved: Vec::new(),
         features: features(),
         cpus: CPUS,
-        attestation: None,
+        ..Config::default()
     };
     let board: Arc<Board> = Board::new(config);
     let (shared, is_over) = (Shared::default(), AtomicU64::new(0));

@@ -14,11 +14,13 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 #[repr(C)]
 pub struct RmmConfig {
     /// `RmiTrackingRegionSize`: with granules of 4 KiB, 0 is 1 GiB.
-    pub tracking_region_size: u64,
-    /// `RmiGranuleSize`: 0 is 4 KiB.
-    pub rmi_granule_size: u64,
+    pub tracking_region_size: u8,
     /// Reserved.
-    pub _reserved: [u8; 0xFF0],
+    pub _reserved0: [u8; 7],
+    /// `RmiGranuleSize`: 0 is 4 KiB.
+    pub rmi_granule_size: u8,
+    /// Reserved.
+    pub _reserved1: [u8; 0xFF7],
 }
 
 assert_layout!(RmmConfig, GRANULE_SIZE, {

@@ -2,10 +2,11 @@
 //! RMI_DATA_CREATE, RMI_DATA_CREATE_UNKNOWN and RMI_DATA_DESTROY (B4.3.1 to B4.3.3).
 
 use super::args::{lock_start_rtt, protected, start_rtt};
-use super::{Error, Outputs, Result, require};
+use super::{Error, Result, require};
 use crate::machine::Machine;
 use crate::monitor::ThisCpu;
 use crate::realm::{Rd, RealmState};
+use crate::rmi::call::Outputs;
 use rmm_abi::rmi::DataFlags;
 use rmm_attest::{Measurement, rim};
 use rmm_granule::{Data, Delegated};

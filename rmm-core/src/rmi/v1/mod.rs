@@ -10,6 +10,7 @@
 
 mod args;
 mod data;
+mod features;
 mod granule;
 mod psci;
 mod realm;
@@ -19,8 +20,11 @@ mod rec_exit;
 mod ripas;
 mod rtt;
 mod unprotected;
-mod version;
 
+pub use realm::activate as realm_activate;
+
+use super::call::{Outputs, outlined};
+use super::version::{NotImplemented, version};
 use crate::machine::Machine;
 use crate::monitor::ThisCpu;
 use rmm_abi::rmi::{
@@ -81,21 +85,14 @@ impl From<TopError> for Error {
     }
 }
 
+impl From<NotImplemented> for Error {
+    fn from(_: NotImplemented) -> Self {
+        Self::Input
+    }
+}
+
 /// The status of a command, or a value on the way there.
 pub type Result<T = ()> = core::result::Result<T, Error>;
-
-/// The output registers that a command declares, X1 to X4. They are zero unless written.
-#[derive(Default)]
-pub struct Outputs {
-    /// X1.
-    pub x1: u64,
-    /// X2.
-    pub x2: u64,
-    /// X3.
-    pub x3: u64,
-    /// X4; `None` leaves the value of the caller.
-    pub x4: Option<u64>,
-}
 
 /// Fails with `RMI_ERROR_INPUT` unless `condition` holds.
 fn require(condition: bool) -> Result {
@@ -107,8 +104,8 @@ pub fn dispatch<M: Machine>(cpu: &ThisCpu<'_, M>, call: [u64; 8]) -> [u64; 8] {
     let [x0, x1, x2, x3, x4, x5, ..] = call;
     let mut out = Outputs::default();
     let result = match smccc::without_sve_hint(x0) {
-        fid::RMI_VERSION => version::version(x1, &mut out),
-        fid::RMI_FEATURES => version::features(cpu, x1, &mut out),
+        fid::RMI_VERSION => version(cpu, x1, &mut out).map_err(Error::from),
+        fid::RMI_FEATURES => features::features(cpu, x1, &mut out),
         fid::RMI_GRANULE_DELEGATE => outlined(|| granule::delegate(cpu, x1)),
         fid::RMI_GRANULE_UNDELEGATE => outlined(|| granule::undelegate(cpu, x1)),
         fid::RMI_REALM_CREATE => outlined(|| realm::create(cpu, x1, x2)),
@@ -132,22 +129,37 @@ pub fn dispatch<M: Machine>(cpu: &ThisCpu<'_, M>, call: [u64; 8]) -> [u64; 8] {
         }
         fid::RMI_RTT_INIT_RIPAS => outlined(|| ripas::init(cpu, x1, x2, x3, &mut out)),
         fid::RMI_RTT_SET_RIPAS => outlined(|| ripas::set(cpu, x1, x2, x3, x4, &mut out)),
-        _ => return registers(SMCCC_NOT_SUPPORTED, &out, call),
+        _ => return out.registers(SMCCC_NOT_SUPPORTED, call),
     };
     let status = result.map_or_else(Error::status, |()| RMI_SUCCESS);
-    registers(status, &out, call)
+    out.registers(status, call)
 }
 
-/// Runs a command in a stack frame of its own. Inlined, the command with the largest frame would
-/// make every call save and restore what only that one needs.
-#[inline(never)]
-fn outlined<T>(command: impl FnOnce() -> T) -> T {
-    command()
-}
-
-/// X0 to X7 on return. Registers from X4 on that are no output come back as the caller had them:
-/// SMCCC lets Hosts rely on it.
-fn registers(x0: u64, out: &Outputs, call: [u64; 8]) -> [u64; 8] {
-    let [_, _, _, _, x4, x5, x6, x7] = call;
-    [x0, out.x1, out.x2, out.x3, out.x4.unwrap_or(x4), x5, x6, x7]
+/// Whether a Host that makes this call speaks RMI 1.0, unless it has asked for another version: every
+/// command but RMI_VERSION and RMI_FEATURES.
+pub fn decides(function: u64) -> bool {
+    matches!(
+        function,
+        fid::RMI_GRANULE_DELEGATE
+            | fid::RMI_GRANULE_UNDELEGATE
+            | fid::RMI_REALM_CREATE
+            | fid::RMI_REALM_ACTIVATE
+            | fid::RMI_REALM_DESTROY
+            | fid::RMI_REC_AUX_COUNT
+            | fid::RMI_REC_CREATE
+            | fid::RMI_REC_DESTROY
+            | fid::RMI_REC_ENTER
+            | fid::RMI_PSCI_COMPLETE
+            | fid::RMI_DATA_CREATE
+            | fid::RMI_DATA_CREATE_UNKNOWN
+            | fid::RMI_DATA_DESTROY
+            | fid::RMI_RTT_CREATE
+            | fid::RMI_RTT_DESTROY
+            | fid::RMI_RTT_FOLD
+            | fid::RMI_RTT_READ_ENTRY
+            | fid::RMI_RTT_MAP_UNPROTECTED
+            | fid::RMI_RTT_UNMAP_UNPROTECTED
+            | fid::RMI_RTT_INIT_RIPAS
+            | fid::RMI_RTT_SET_RIPAS
+    )
 }

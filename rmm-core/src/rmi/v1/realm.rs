@@ -2,15 +2,15 @@
 //! RMI_REALM_CREATE, RMI_REALM_ACTIVATE and RMI_REALM_DESTROY (B4.3.8 to B4.3.10).
 
 use super::{Error, Result, require};
-use crate::machine::{CpuFeatures, Machine};
+use crate::machine::Machine;
+use crate::mode::Mode;
 use crate::monitor::ThisCpu;
-use crate::realm::{self, NewRealm, Rd, RealmState, Resources};
+use crate::realm::{self, Dialect, NewRealm, Rd, RealmState, Request};
 use core::mem::MaybeUninit;
 use rmm_abi::rmi::{HashAlgorithm, RealmFlags, RealmParams};
 use rmm_attest::rim;
-use rmm_granule::{Delegated, GRANULE_SIZE, Pa};
-use rmm_rtt::{MAX_START_TABLES, MIN_IPA_WIDTH, Stage2};
-use zerocopy::FromZeros;
+use rmm_granule::Delegated;
+use rmm_rtt::MAX_START_TABLES;
 
 /// RMI_REALM_CREATE.
 // The parameters are a page, which no other command shall find on its stack.
@@ -24,93 +24,48 @@ pub fn create<M: Machine>(cpu: &ThisCpu<'_, M>, rd: u64, params_ptr: u64) -> Res
     let hash_algorithm =
         HashAlgorithm::try_from(params.hash_algo).map_err(|_reserved| Error::Input)?; // params_valid
     require(params.num_bps != 0 && params.num_wps != 0)?; // params_valid
-    require(is_supported(params, features))?; // params_supp
-    let stage2 = stage2(params, features)?; // rtt_num_level
-    let tables_size = u64::from(stage2.num_start) * GRANULE_SIZE as u64;
-    require(params.rtt_base.is_multiple_of(tables_size))?; // rtt_align
-    // Not a condition of the specification: without LPA2 no walker could find the tables.
-    require(stage2.can_output(stage2.base))?;
+    let request = request(params);
+    require(request.is_supported(features))?; // params_supp
+    // rtt_num_level, rtt_align
+    let stage2 = request.stage2(features, params.vmid).ok_or(Error::Input)?;
 
     let mut tables = [0; MAX_START_TABLES];
-    let tables = start_rtts(&stage2, &mut tables).ok_or(Error::Input)?; // rtt_state
+    let tables = realm::start_rtts(&stage2, &mut tables).ok_or(Error::Input)?; // rtt_state
     // rd_align, rd_bound, rd_state, rtt_state, alias
     let (rd, tables) = cpu.granules().lock_many::<Delegated>(rd, tables)?;
+    // Not a condition of the specification: another CPU may be changing the dialect.
+    require(cpu.monitor.modes.confirm(Mode::V1))?;
     require(features.vmid16 || stage2.vmid <= 0xFF)?; // vmid_valid
     let vmid = cpu.monitor.vmids.reserve(stage2.vmid).ok_or(Error::Input)?; // vmid_valid
 
     let new = NewRealm {
+        dialect: Dialect::V1,
         stage2,
         hash_algorithm,
         rim: rim::realm_create(cpu.machine, hash_algorithm, params),
         rpv: params.rpv,
-        resources: resources(params),
+        resources: request.resources(),
     };
     realm::create(cpu, rd, tables, vmid, &new);
     Ok(())
 }
 
-/// `params_supp`: every feature and size that the parameters ask for is supported.
-fn is_supported(params: &RealmParams, features: &CpuFeatures) -> bool {
-    let flags = params.realm_flags();
-    let lpa2 = flags.contains(RealmFlags::LPA2);
-    let ipa_widths = MIN_IPA_WIDTH..=features.max_ipa_width(lpa2);
-    let at_most = |asked: u8, most: Option<u8>| most.is_some_and(|most| asked <= most);
-
-    if lpa2 && !features.lpa2 || !ipa_widths.contains(&params.s2sz) {
-        return false;
-    }
-    if params.num_bps > features.num_bps || params.num_wps > features.num_wps {
-        return false;
-    }
-    if flags.contains(RealmFlags::SVE) && !at_most(params.sve_vl, features.sve_vl) {
-        return false;
-    }
-    if flags.contains(RealmFlags::PMU) {
-        let counters = params.pmu_num_ctrs;
-        return at_most(counters, features.pmu_counters) && (counters > 0 || features.has_hpmn0());
-    }
-    true
-}
-
-/// `rtt_num_level`: IPA width, start level and number of start-level RTTs fit together.
-fn stage2(params: &RealmParams, features: &CpuFeatures) -> Result<Stage2> {
-    let stage2 = Stage2 {
-        base: Pa(params.rtt_base),
-        start_level: i8::try_from(params.rtt_level_start).map_err(|_| Error::Input)?,
-        num_start: u8::try_from(params.rtt_num_start).map_err(|_| Error::Input)?,
-        ipa_width: params.s2sz,
-        lpa2: u8::from(params.realm_flags().contains(RealmFlags::LPA2)),
-        vmid: params.vmid,
-        ..Stage2::new_zeroed()
-    };
-    require(stage2.is_consistent())?;
-    // A walk can start at level 0 or above only if physical addresses have 44 bits or more.
-    require(stage2.start_level > 0 || features.pa_bits >= 44)?;
-    Ok(stage2)
-}
-
-/// Addresses of the start-level RTTs, in `buffer`. `None` if they reach beyond all addresses.
-fn start_rtts<'a>(stage2: &Stage2, buffer: &'a mut [u64; MAX_START_TABLES]) -> Option<&'a [u64]> {
-    let tables = buffer.get_mut(..usize::from(stage2.num_start))?;
-    let mut next = Some(stage2.base.as_u64());
-    for table in tables.iter_mut() {
-        *table = next?;
-        next = table.checked_add(GRANULE_SIZE as u64);
-    }
-    Some(tables)
-}
-
-/// What each REC of the Realm has.
-fn resources(params: &RealmParams) -> Resources {
+/// What the parameters ask for.
+fn request(params: &RealmParams) -> Request {
     let flags = params.realm_flags();
     let sve = flags.contains(RealmFlags::SVE);
     let pmu = flags.contains(RealmFlags::PMU);
-    Resources::new(
-        params.num_bps,
-        params.num_wps,
-        sve.then_some(params.sve_vl),
-        pmu.then_some(params.pmu_num_ctrs),
-    )
+    Request {
+        lpa2: flags.contains(RealmFlags::LPA2),
+        ipa_width: params.s2sz,
+        num_bps: params.num_bps,
+        num_wps: params.num_wps,
+        sve_vl: sve.then_some(params.sve_vl),
+        pmu_counters: pmu.then_some(params.pmu_num_ctrs),
+        rtt_base: params.rtt_base,
+        rtt_level_start: params.rtt_level_start,
+        rtt_num_start: params.rtt_num_start,
+    }
 }
 
 /// RMI_REALM_ACTIVATE.

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! RMI_REC_AUX_COUNT, RMI_REC_CREATE and RMI_REC_DESTROY (B4.3.11 to B4.3.13).
 
-use super::{Error, Outputs, Result, require};
+use super::{Error, Result, require};
 use crate::machine::Machine;
 use crate::monitor::ThisCpu;
 use crate::realm::{MAX_RECS, Rd, RealmState};
 use crate::rec::{self, NewRec, Rec};
+use crate::rmi::call::Outputs;
 use core::mem::MaybeUninit;
 use rmm_abi::rmi::{MAX_REC_AUX, RecCreateFlags, RecParams, mpidr_to_index};
 use rmm_attest::rim;

@@ -67,7 +67,7 @@ fn check<'a, M: Machine>(
     match rd.map(cpu.machine).state() {
         RealmState::New => return Err(Error::Realm(0)), // realm_new
         RealmState::Active => {}
-        RealmState::SystemOff => return Err(Error::Realm(1)), // system_off
+        RealmState::SystemOff | RealmState::Zombie => return Err(Error::Realm(1)), // system_off
     }
     let attributes = &open.attributes;
     if !attributes.is_runnable() {

@@ -2,11 +2,12 @@
 //! RMI_RTT_INIT_RIPAS and RMI_RTT_SET_RIPAS (B4.3.18, B4.3.21).
 
 use super::args::start_rtt;
-use super::{Error, Outputs, Result, require};
+use super::{Error, Result, require};
 use crate::machine::Machine;
 use crate::monitor::ThisCpu;
 use crate::realm::{Rd, RealmState};
 use crate::rec::Rec;
+use crate::rmi::call::Outputs;
 use rmm_attest::rim;
 use rmm_granule::{GRANULE_SIZE, Ipa};
 

@@ -3,10 +3,11 @@
 //! B4.3.20).
 
 use super::args::{aligned, lock_start_rtt, start_rtt, table};
-use super::{Error, Outputs, Result, require};
+use super::{Error, Result, require};
 use crate::machine::Machine;
 use crate::monitor::ThisCpu;
 use crate::realm::Rd;
+use crate::rmi::call::Outputs;
 use rmm_granule::Delegated;
 use rmm_rtt::entry_size;
 

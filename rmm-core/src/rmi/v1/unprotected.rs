@@ -2,9 +2,10 @@
 //! RMI_RTT_MAP_UNPROTECTED and RMI_RTT_UNMAP_UNPROTECTED (B4.3.19, B4.3.22).
 
 use super::args::{lock_start_rtt, unprotected};
-use super::{Error, Outputs, Result};
+use super::{Error, Result};
 use crate::machine::Machine;
 use crate::monitor::ThisCpu;
+use crate::rmi::call::Outputs;
 use rmm_rtt::NsDesc;
 
 /// RMI_RTT_MAP_UNPROTECTED. The output address need not be memory of the Host: the granule

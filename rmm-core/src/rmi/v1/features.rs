@@ -1,22 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! RMI_VERSION and RMI_FEATURES (B4.3.23, B4.3.4).
+//! RMI_FEATURES (B4.3.4).
 
-use super::{Error, Outputs, Result};
+use super::Result;
 use crate::machine::{CpuFeatures, Machine};
 use crate::monitor::ThisCpu;
 use crate::realm::MAX_RECS_ORDER;
-use rmm_abi::rmi::{FeatureRegister0, RMI_VERSION_1_0};
-
-/// RMI_VERSION: 1.0 is the only revision, and so the lower and the higher of every answer.
-pub fn version(requested: u64, out: &mut Outputs) -> Result {
-    out.x1 = RMI_VERSION_1_0;
-    out.x2 = RMI_VERSION_1_0;
-    if requested == RMI_VERSION_1_0 {
-        Ok(())
-    } else {
-        Err(Error::Input)
-    }
-}
+use crate::rmi::call::Outputs;
+use rmm_abi::rmi::FeatureRegister0;
 
 /// RMI_FEATURES. A register that does not exist reads as zero.
 pub fn features<M: Machine>(cpu: &ThisCpu<'_, M>, index: u64, out: &mut Outputs) -> Result {

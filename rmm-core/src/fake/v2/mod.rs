@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! A Host that speaks RMI 2.0.
+
+mod command;
+mod realm;
+
+pub use command::Host2;
+pub use realm::{RealmBuilder2, TestRealm2};

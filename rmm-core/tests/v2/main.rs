@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! RMI 2.0, and the choice between it and RMI 1.0.
+//!
+//! At each call, [`Host`](rmm_core::fake::Host) checks that a failed command changes nothing, that
+//! registers which are not outputs are zero or as before, and that no lock, window or register is left
+//! behind.
+
+mod granule;
+mod mode;
+mod realm;
+mod rmm;
