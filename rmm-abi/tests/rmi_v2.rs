@@ -72,8 +72,8 @@ fn fids() {
 fn numbers() {
     assert_eq!(RMI_VERSION_2_0, 0x20000);
     assert_eq!(
-        [RMI_ERROR_GLOBAL, RMI_INCOMPLETE, RMI_ERROR_GPT],
-        [11, 13, 15]
+        [RMI_BUSY, RMI_ERROR_GLOBAL, RMI_INCOMPLETE, RMI_ERROR_GPT],
+        [10, 11, 13, 15]
     );
     assert_eq!([rmm_state::INIT, rmm_state::ACTIVE], [0, 2]);
     assert_eq!(

@@ -222,6 +222,12 @@ impl Stage2 {
         self.address_bits(pa) | self.assigned_attributes(level, ripas)
     }
 
+    /// The ASSIGNED entry `desc` of `level` with another RIPAS.
+    #[inline]
+    pub(crate) const fn with_ripas(&self, desc: u64, level: i8, ripas: Ripas) -> u64 {
+        desc & self.address_mask() | self.assigned_attributes(level, ripas)
+    }
+
     /// Descriptor of an ASSIGNED entry of `level` with this RIPAS, without its address.
     #[inline]
     pub(crate) const fn assigned_attributes(&self, level: i8, ripas: Ripas) -> u64 {
@@ -320,6 +326,28 @@ impl NsDesc {
             desc: desc | shareability | fixed,
             level,
         })
+    }
+
+    /// The descriptor for the page or block of `level` at `pa`, with this `MemAttr[2:0]` and these
+    /// permissions. `None` as for [`NsDesc::parse`].
+    #[must_use]
+    pub const fn new(
+        s2: &Stage2,
+        level: i8,
+        pa: Pa,
+        mem_attr: u64,
+        read: bool,
+        write: bool,
+    ) -> Option<Self> {
+        if !s2.can_output(pa) {
+            return None; // addr_bound
+        }
+        let s2ap = (read as u64) << 6 | (write as u64) << 7;
+        Self::parse(
+            s2,
+            level,
+            s2.address_bits(pa) | mem_attr << MEM_ATTR_SHIFT | s2ap,
+        )
     }
 
     /// The descriptor for an entry of `level`.

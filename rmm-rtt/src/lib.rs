@@ -34,6 +34,7 @@ mod destroy;
 mod entry;
 mod error;
 mod fold;
+mod range;
 mod read;
 mod ripas;
 mod scan;
@@ -52,6 +53,10 @@ pub use destroy::{Destroyed, destroy};
 pub use entry::{NsDesc, RttEntry};
 pub use error::{RttError, TopError};
 pub use fold::fold;
+pub use range::{
+    MAX_DATA_BLOCK, MapError, map_data_range, map_unprotected_range, unmap_data_range,
+    unmap_unprotected_range,
+};
 pub use read::{EntryReport, find_entry, read_entry, ripas_extent};
 pub use ripas::{init_ripas, set_ripas};
 pub use stage2::{MAX_START_TABLES, MIN_IPA_WIDTH, Stage2, entry_size};

@@ -16,6 +16,8 @@ pub enum Status {
     Rec,
     /// `RMI_ERROR_RTT` with this level.
     Rtt(i8),
+    /// `RMI_BUSY`.
+    Busy,
     /// `RMI_ERROR_GLOBAL`.
     Global,
     /// `RMI_ERROR_GPT`.
@@ -42,6 +44,7 @@ impl Status {
             (2, _) => Self::Realm(index),
             (3, 0) => Self::Rec,
             (4, _) => Self::Rtt(index.cast_signed()),
+            (10, 0) => Self::Busy,
             (11, 0) => Self::Global,
             (15, 0) => Self::Gpt,
             _ => panic!("not a status word: {x0:#x}"),

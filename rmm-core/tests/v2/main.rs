@@ -5,7 +5,10 @@
 //! registers which are not outputs are zero or as before, and that no lock, window or register is left
 //! behind.
 
+mod data;
 mod granule;
 mod mode;
 mod realm;
+mod ripas;
 mod rmm;
+mod unprotected;

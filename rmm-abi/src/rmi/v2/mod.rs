@@ -67,6 +67,8 @@ pub mod fid {
 /// `RmiInterfaceVersion` 2.0.
 pub const RMI_VERSION_2_0: u64 = 0x2_0000;
 
+/// Something passing does not permit the command; the Host tries again.
+pub const RMI_BUSY: u64 = 10;
 /// A pool of the RMM is empty, or the state of the RMM does not permit the command. Statuses 0 to 4
 /// are those of 1.0.
 pub const RMI_ERROR_GLOBAL: u64 = 11;

@@ -8,7 +8,7 @@ use crate::fake::reply::{Reply, Status};
 use rmm_abi::el3::Version;
 use rmm_abi::rmi::v2::{RMI_VERSION_2_0, RmmConfig, fid};
 use rmm_granule::GRANULE_SIZE;
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 
 /// A Host that speaks RMI 2.0. Dereferences to the Host for everything that does not depend on that.
 #[derive(Default)]
@@ -19,6 +19,61 @@ impl Deref for Host2 {
 
     fn deref(&self) -> &Host {
         &self.0
+    }
+}
+
+/// Status and outputs of a command that unmaps a range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnmapReply {
+    /// Status.
+    pub status: Status,
+    /// `out_top`.
+    pub top: u64,
+    /// `out_range`.
+    pub range: u64,
+    /// `out_count`.
+    pub count: u64,
+}
+
+impl UnmapReply {
+    /// Nothing was unmapped up to `top`.
+    #[must_use]
+    pub fn nothing(top: u64) -> Self {
+        Self {
+            status: Status::Success,
+            top,
+            range: 0,
+            count: 0,
+        }
+    }
+
+    /// The command has failed.
+    #[must_use]
+    pub fn failed(status: Status) -> Self {
+        Self {
+            status,
+            top: 0,
+            range: 0,
+            count: 0,
+        }
+    }
+
+    /// This range was unmapped up to `top`.
+    #[must_use]
+    pub fn single(top: u64, range: u64) -> Self {
+        Self {
+            range,
+            ..Self::nothing(top)
+        }
+    }
+
+    /// This number of ranges was unmapped up to `top`.
+    #[must_use]
+    pub fn list(top: u64, count: u64) -> Self {
+        Self {
+            count,
+            ..Self::nothing(top)
+        }
     }
 }
 
@@ -128,6 +183,66 @@ impl Host2 {
 
     pub fn realm_terminate(&self, rd: u64) -> Status {
         self.status(fid::RMI_REALM_TERMINATE, &[rd])
+    }
+
+    pub fn rtt_data_map_init(&self, rd: u64, data: u64, ipa: u64, src: u64, flags: u64) -> Status {
+        self.status(fid::RMI_RTT_DATA_MAP_INIT, &[rd, data, ipa, src, flags])
+    }
+
+    /// Returns the status and `out_top`.
+    pub fn rtt_data_map(
+        &self,
+        rd: u64,
+        range: Range<u64>,
+        flags: u64,
+        oaddr: u64,
+    ) -> (Status, u64) {
+        let args = [rd, range.start, range.end, flags, oaddr];
+        self.with_top(fid::RMI_RTT_DATA_MAP, &args)
+    }
+
+    pub fn rtt_data_unmap(&self, rd: u64, range: Range<u64>, flags: u64, oaddr: u64) -> UnmapReply {
+        self.unmap(fid::RMI_RTT_DATA_UNMAP, rd, range, flags, oaddr)
+    }
+
+    /// Returns the status and `out_top`.
+    pub fn rtt_unprot_map(
+        &self,
+        rd: u64,
+        range: Range<u64>,
+        flags: u64,
+        oaddr: u64,
+    ) -> (Status, u64) {
+        let args = [rd, range.start, range.end, flags, oaddr];
+        self.with_top(fid::RMI_RTT_UNPROT_MAP, &args)
+    }
+
+    pub fn rtt_unprot_unmap(
+        &self,
+        rd: u64,
+        range: Range<u64>,
+        flags: u64,
+        oaddr: u64,
+    ) -> UnmapReply {
+        self.unmap(fid::RMI_RTT_UNPROT_UNMAP, rd, range, flags, oaddr)
+    }
+
+    fn unmap(
+        &self,
+        function: u64,
+        rd: u64,
+        range: Range<u64>,
+        flags: u64,
+        oaddr: u64,
+    ) -> UnmapReply {
+        let args = [rd, range.start, range.end, flags, oaddr];
+        let Reply { status, x } = self.call(function, &args);
+        UnmapReply {
+            status,
+            top: x[1],
+            range: x[2],
+            count: x[3],
+        }
     }
 
     fn with_top(&self, function: u64, args: &[u64]) -> (Status, u64) {

@@ -4,5 +4,5 @@
 mod command;
 mod realm;
 
-pub use command::Host2;
+pub use command::{Host2, UnmapReply};
 pub use realm::{RealmBuilder2, TestRealm2};

@@ -3,10 +3,11 @@
 
 use super::Host2;
 use crate::fake::constants::PAGE;
-use crate::fake::reply::Status;
+use crate::fake::reply::{EntryReport, Status};
+use crate::fake::teardown::size_at;
 use crate::realm::Realm;
 use rmm_abi::rmi::v2::RealmParams;
-use rmm_granule::Pa;
+use rmm_granule::{GRANULE_SIZE, Pa};
 use std::cell::{Cell, RefCell};
 use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
@@ -95,6 +96,112 @@ impl TestRealm2<'_> {
         assert_eq!(self.host.realm_activate(self.rd), Status::Success);
     }
 
+    /// First IPA of the Unprotected half.
+    #[must_use]
+    pub fn unprotected(&self) -> u64 {
+        1 << (self.params.s2sz - 1)
+    }
+
+    /// First IPA beyond the IPA space.
+    #[must_use]
+    pub fn end(&self) -> u64 {
+        1 << self.params.s2sz
+    }
+
+    /// A new granule for this Realm, delegated.
+    #[must_use]
+    pub fn granule(&self) -> u64 {
+        let pa = self.host.granule();
+        self.granules.borrow_mut().push(pa);
+        pa
+    }
+
+    /// New granules side by side, delegated, the first aligned to `align` bytes.
+    #[must_use]
+    pub fn granules(&self, count: u64, align: u64) -> u64 {
+        let base = self.host.pages(count, align);
+        let pages = (base..).step_by(GRANULE_SIZE);
+        self.granules
+            .borrow_mut()
+            .extend(pages.take(usize::try_from(count).expect("64 bits")));
+        self.host
+            .leniently(|| self.host.delegate_range(base, base + count * PAGE));
+        base
+    }
+
+    /// The entry where a walk to `level` ends.
+    ///
+    /// # Panics
+    /// If the monitor refuses.
+    #[must_use]
+    pub fn entry(&self, ipa: u64, level: i64) -> EntryReport {
+        let (status, entry) = self.host.rtt_read_entry(self.rd, ipa, level);
+        assert_eq!(status, Status::Success);
+        entry
+    }
+
+    /// Creates the RTTs that are missing for `ipa` down to `level`.
+    ///
+    /// # Panics
+    /// If the monitor refuses.
+    pub fn tables(&self, ipa: u64, level: i64) {
+        for level in self.params.rtt_level_start + 1..=level {
+            let base = ipa & !(size_at(level - 1) - 1);
+            if self.entry(base, level - 1).state != 2 {
+                let status = self.host.rtt_create(self.rd, self.granule(), base, level);
+                assert_eq!(status, Status::Success, "RTT of level {level}");
+            }
+        }
+    }
+
+    /// Maps a page with this content at `ipa` by RMI_RTT_DATA_MAP_INIT. Creates missing RTTs. Returns
+    /// the DATA granule.
+    ///
+    /// # Panics
+    /// If the monitor refuses.
+    pub fn data(&self, ipa: u64, content: &[u8]) -> u64 {
+        self.tables(ipa, 3);
+        let data = self.granule();
+        let src = self.host.page_with(content);
+        let status = self.host.rtt_data_map_init(self.rd, data, ipa, src, 0);
+        assert_eq!(status, Status::Success);
+        data
+    }
+
+    /// Unmaps everything and destroys all RTTs below the start level, in the order of Linux.
+    fn tear_down_tables(&self) {
+        let (host, rd) = (self.host, self.rd);
+        for (base, top) in [(0, self.unprotected()), (self.unprotected(), self.end())] {
+            let mut next = base;
+            while next < top {
+                let reply = if base == 0 {
+                    host.rtt_data_unmap(rd, next..top, 0, 0)
+                } else {
+                    host.rtt_unprot_unmap(rd, next..top, 0, 0)
+                };
+                next = match reply.status {
+                    Status::Success => reply.top,
+                    // A block that the Host has to split first.
+                    Status::Rtt(level) => {
+                        self.tables(next, i64::from(level) + 1);
+                        next
+                    }
+                    status => panic!("{status:?} at {next:#x}"),
+                };
+            }
+        }
+        let first = self.params.rtt_level_start + 1;
+        for level in (first..=3).rev() {
+            let (mut ipa, size) = (0, size_at(level - 1));
+            while ipa < self.end() {
+                let (status, _, top) = host.rtt_destroy(rd, ipa, level);
+                assert!(matches!(status, Status::Success | Status::Rtt(_)));
+                // Not all tables above are there.
+                ipa = top.next_multiple_of(size).max(ipa + size);
+            }
+        }
+    }
+
     /// VMID that the monitor has chosen.
     ///
     /// # Panics
@@ -121,6 +228,7 @@ impl TestRealm2<'_> {
         }
         self.host.leniently(|| {
             assert_eq!(self.host.realm_terminate(self.rd), Status::Success);
+            self.tear_down_tables();
             assert_eq!(self.host.realm_destroy(self.rd), Status::Success);
             for pa in self.granules.take() {
                 self.host.undelegate_range(pa, pa + PAGE);

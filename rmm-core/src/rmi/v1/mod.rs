@@ -21,7 +21,13 @@ mod ripas;
 mod rtt;
 mod unprotected;
 
+pub use args::start_rtt;
+pub use data::create as data_create;
 pub use realm::activate as realm_activate;
+pub use ripas::set as rtt_set_ripas;
+pub use rtt::{
+    create as rtt_create, destroy as rtt_destroy, fold as rtt_fold, read_entry as rtt_read_entry,
+};
 
 use super::call::{Outputs, outlined};
 use super::version::{NotImplemented, version};

@@ -7,10 +7,15 @@
 //! A command that works on a range stops where it has to, or where it has done enough for one call, and
 //! succeeds with the range that it has done: it is never INCOMPLETE.
 
+mod address_set;
+mod args;
+mod data;
 mod features;
 mod granule;
 mod realm;
+mod ripas;
 mod rmm;
+mod unprotected;
 
 use super::call::{Outputs, outlined};
 use super::v1;
@@ -18,14 +23,14 @@ use super::version::{NotImplemented, version};
 use crate::machine::Machine;
 use crate::mode::Mode;
 use crate::monitor::ThisCpu;
-use rmm_abi::rmi::v2::{RMI_ERROR_GLOBAL, RMI_ERROR_GPT, fid};
+use rmm_abi::rmi::v2::{RMI_BUSY, RMI_ERROR_GLOBAL, RMI_ERROR_GPT, fid};
 use rmm_abi::rmi::{
     RMI_ERROR_INPUT, RMI_ERROR_REALM, RMI_ERROR_REC, RMI_ERROR_RTT, RMI_SUCCESS,
     SMCCC_NOT_SUPPORTED, status,
 };
 use rmm_abi::smccc;
 use rmm_granule::{GranuleError, NsFault};
-use rmm_rtt::{RttError, TopError};
+use rmm_rtt::{MapError, RttError, TopError};
 
 /// Why a command fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +47,8 @@ pub enum Error {
     Global,
     /// `RMI_ERROR_GPT`: the state of the GPT.
     Gpt,
+    /// `RMI_BUSY`: another CPU uses the same granule at this moment.
+    Busy,
 }
 
 impl Error {
@@ -54,6 +61,7 @@ impl Error {
             Self::Rtt(level) => status(RMI_ERROR_RTT, u64::from(level.cast_unsigned())),
             Self::Global => status(RMI_ERROR_GLOBAL, 0),
             Self::Gpt => status(RMI_ERROR_GPT, 0),
+            Self::Busy => status(RMI_BUSY, 0),
         }
     }
 }
@@ -85,6 +93,16 @@ impl From<RttError> for Error {
 impl From<TopError> for Error {
     fn from(error: TopError) -> Self {
         Self::Rtt(error.level)
+    }
+}
+
+impl From<MapError> for Error {
+    fn from(error: MapError) -> Self {
+        match error {
+            MapError::Rtt(error) => error.into(),
+            MapError::Granule => Self::Input,
+            MapError::Busy => Self::Busy,
+        }
     }
 }
 
@@ -125,7 +143,7 @@ fn serve<M: Machine>(
     call: [u64; 8],
     out: &mut Outputs,
 ) -> Option<Result> {
-    let [x0, x1, x2, ..] = call;
+    let [x0, x1, x2, x3, x4, x5, ..] = call;
     let function = smccc::without_sve_hint(x0);
     if mode != Mode::V2Active && needs_active(function) {
         return Some(Err(Error::Global));
@@ -149,6 +167,19 @@ fn serve<M: Machine>(
         fid::RMI_REALM_ACTIVATE => outlined(|| Ok(v1::realm_activate(cpu, x1)?)),
         fid::RMI_REALM_TERMINATE => outlined(|| realm::terminate(cpu, x1)),
         fid::RMI_REALM_DESTROY => outlined(|| realm::destroy(cpu, x1)),
+        fid::RMI_RTT_CREATE => outlined(|| Ok(v1::rtt_create(cpu, x1, x2, x3, x4)?)),
+        fid::RMI_RTT_DESTROY => outlined(|| Ok(v1::rtt_destroy(cpu, x1, x2, x3, out)?)),
+        fid::RMI_RTT_FOLD => outlined(|| Ok(v1::rtt_fold(cpu, x1, x2, x3, out)?)),
+        fid::RMI_RTT_READ_ENTRY => outlined(|| Ok(v1::rtt_read_entry(cpu, x1, x2, x3, out)?)),
+        fid::RMI_RTT_DATA_MAP_INIT => outlined(|| data::map_init(cpu, x1, x2, x3, x4, x5)),
+        fid::RMI_RTT_DATA_MAP => outlined(|| data::map(cpu, x1, (x2, x3), x4, x5, out)),
+        fid::RMI_RTT_DATA_UNMAP => outlined(|| data::unmap(cpu, x1, (x2, x3), x4, x5, out)),
+        fid::RMI_RTT_UNPROT_MAP => outlined(|| unprotected::map(cpu, x1, (x2, x3), x4, x5, out)),
+        fid::RMI_RTT_UNPROT_UNMAP => {
+            outlined(|| unprotected::unmap(cpu, x1, (x2, x3), x4, x5, out))
+        }
+        fid::RMI_RTT_INIT_RIPAS => outlined(|| ripas::init(cpu, x1, x2, x3, out)),
+        fid::RMI_RTT_SET_RIPAS => outlined(|| Ok(v1::rtt_set_ripas(cpu, x1, x2, x3, x4, out)?)),
         _ => return None,
     })
 }
@@ -166,5 +197,16 @@ fn needs_active(function: u64) -> bool {
             | fid::RMI_REALM_ACTIVATE
             | fid::RMI_REALM_TERMINATE
             | fid::RMI_REALM_DESTROY
+            | fid::RMI_RTT_CREATE
+            | fid::RMI_RTT_DESTROY
+            | fid::RMI_RTT_FOLD
+            | fid::RMI_RTT_READ_ENTRY
+            | fid::RMI_RTT_DATA_MAP_INIT
+            | fid::RMI_RTT_DATA_MAP
+            | fid::RMI_RTT_DATA_UNMAP
+            | fid::RMI_RTT_UNPROT_MAP
+            | fid::RMI_RTT_UNPROT_UNMAP
+            | fid::RMI_RTT_INIT_RIPAS
+            | fid::RMI_RTT_SET_RIPAS
     )
 }

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Arguments that several commands share: IPA ranges.
+
+use super::{Result, require};
+use rmm_granule::{GRANULE_SIZE, Ipa};
+use rmm_rtt::Stage2;
+
+/// Half of the IPA space.
+#[derive(Clone, Copy)]
+pub enum Half {
+    /// Protected.
+    Protected,
+    /// Unprotected.
+    Unprotected,
+}
+
+/// `base_align`, `top_align`, `size_valid` and `ipa_bound` of a range in one half of the IPA space.
+pub fn range(stage2: &Stage2, half: Half, base: u64, top: u64) -> Result<(Ipa, Ipa)> {
+    let granule = GRANULE_SIZE as u64;
+    require(base.is_multiple_of(granule) && top.is_multiple_of(granule))?;
+    require(top > base)?;
+    // `top` is above `base` and so at least a Granule.
+    let last = Ipa(top - granule);
+    let base = Ipa(base);
+    require(match half {
+        Half::Protected => stage2.is_protected(last),
+        Half::Unprotected => stage2.is_unprotected(base) && stage2.in_range(last),
+    })?;
+    Ok((base, Ipa(top)))
+}

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! RMI_RTT_DATA_MAP, RMI_RTT_DATA_MAP_INIT and RMI_RTT_DATA_UNMAP (B4.5.65 to B4.5.67).
+
+use super::address_set::{Report, Sources};
+use super::args::{Half, range};
+use super::{Error, Result, require};
+use crate::machine::Machine;
+use crate::monitor::ThisCpu;
+use crate::realm::{Rd, RealmState};
+use crate::rmi::call::Outputs;
+use crate::rmi::v1;
+use rmm_abi::rmi::DataFlags;
+use rmm_abi::rmi::v2::{MapFlags, MemoryState, UnmapFlags};
+use rmm_rtt::{MAX_DATA_BLOCK, entry_size};
+
+/// RMI_RTT_DATA_MAP_INIT: RMI_DATA_CREATE of 1.0, whose reserved flags must be zero here. RIPAS becomes
+/// RAM whatever it was, in both.
+pub fn map_init<M: Machine>(
+    cpu: &ThisCpu<'_, M>,
+    rd: u64,
+    data: u64,
+    ipa: u64,
+    src: u64,
+    flags: u64,
+) -> Result {
+    require(flags & !DataFlags::all().bits() == 0)?;
+    Ok(v1::data_create(cpu, rd, data, ipa, src, flags)?)
+}
+
+/// RMI_RTT_DATA_MAP.
+pub fn map<M: Machine>(
+    cpu: &ThisCpu<'_, M>,
+    rd: u64,
+    (base, top): (u64, u64),
+    flags: u64,
+    oaddr: u64,
+    out: &mut Outputs,
+) -> Result {
+    require(MapFlags(flags).is_valid_for_data())?;
+    // oaddr_type, oaddr_single_align, oaddr_list_align, oaddr_list_pas
+    let sources = Sources::read(cpu, MapFlags(flags), oaddr)?;
+    require(sources.is_delegated())?; // gran_state
+    let level = sources.level();
+    // Not a condition of the specification: 1 GiB would keep an interrupt waiting too long.
+    require(level >= MAX_DATA_BLOCK)?;
+
+    let mut rd = cpu.granules().lock::<Rd>(rd)?; // rd_align, rd_bound, rd_state
+    let realm = rd.map(cpu.machine);
+    let stage2 = realm.stage2;
+    if !matches!(realm.state(), RealmState::New | RealmState::Active) {
+        return Err(Error::Realm); // Not a condition of the specification.
+    }
+    drop(realm);
+    // base_align, top_align, size_valid, ipa_bound
+    let (base, top) = range(&stage2, Half::Protected, base, top)?;
+    require(base.is_aligned_to(entry_size(level)))?; // base_align
+    if top.as_u64() - base.as_u64() < entry_size(level) {
+        return Err(Error::Rtt(level)); // rtte_size
+    }
+    let start = v1::start_rtt(cpu, &stage2, base)?;
+    drop(rd);
+
+    // rtte_state, gran_state
+    let out_top = rmm_rtt::map_data_range(
+        start,
+        cpu.machine,
+        level,
+        top,
+        sources.blocks(),
+        |content| cpu.machine.publish_instructions(content),
+        || cpu.machine.interrupt_pending(),
+    )?;
+    out.x1 = out_top.as_u64();
+    Ok(())
+}
+
+/// RMI_RTT_DATA_UNMAP.
+pub fn unmap<M: Machine>(
+    cpu: &ThisCpu<'_, M>,
+    rd: u64,
+    (base, top): (u64, u64),
+    flags: u64,
+    oaddr: u64,
+    out: &mut Outputs,
+) -> Result {
+    // oaddr_align, oaddr_list_pas
+    let mut report = Report::new(cpu, UnmapFlags(flags), oaddr, MemoryState::Delegated)?;
+    let mut rd = cpu.granules().lock::<Rd>(rd)?; // rd_align, rd_bound, rd_state
+    let stage2 = rd.map(cpu.machine).stage2;
+    // base_align, top_align, size_valid, ipa_bound
+    let (base, top) = range(&stage2, Half::Protected, base, top)?;
+    let start = v1::start_rtt(cpu, &stage2, base)?;
+    drop(rd);
+
+    // rtte_size
+    let out_top = rmm_rtt::unmap_data_range(
+        start,
+        cpu.machine,
+        top,
+        |pa, level| report.add(pa, level),
+        || cpu.machine.interrupt_pending(),
+    )?;
+    (out.x2, out.x3) = report.finish(cpu)?;
+    out.x1 = out_top.as_u64();
+    Ok(())
+}
