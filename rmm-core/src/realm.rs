@@ -295,7 +295,8 @@ pub fn create<M: Machine>(
     let _rd = realm.commit();
 }
 
-/// The Realm owns a REC, or one of its start-level RTTs is live (specification A2.1.4).
+/// The Realm owns a REC, or one of its start-level RTTs is live (specification A2.1.4); or RMI 2.0 made
+/// it and has not terminated it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LiveRealm;
 
@@ -304,7 +305,12 @@ pub struct LiveRealm;
 /// # Errors
 /// The Realm is live; nothing has changed.
 pub fn destroy<M: Machine>(cpu: &ThisCpu<'_, M>, mut rd: Locked<'_, Rd>) -> Result<(), LiveRealm> {
-    let stage2 = rd.map(cpu.machine).stage2;
+    let realm = rd.map(cpu.machine);
+    let stage2 = realm.stage2;
+    if realm.dialect() == Dialect::V2 && realm.state() != RealmState::Zombie {
+        return Err(LiveRealm);
+    }
+    drop(realm);
     if rd.refs() != 0 {
         return Err(LiveRealm);
     }

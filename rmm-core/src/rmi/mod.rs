@@ -23,14 +23,23 @@ use rmm_abi::{rmi::v2::fid, smccc};
 ///
 /// X1 to X3 are zero unless the command declares them as outputs; X4 up come back as they were
 /// unless it does.
+#[inline]
 pub fn handle<M: Machine>(monitor: &Monitor, machine: &M, call: [u64; 8]) -> [u64; 8] {
     let cpu = ThisCpu { monitor, machine };
     if monitor.modes.is_v1() {
-        return v1::dispatch(&cpu, call);
+        v1::dispatch(&cpu, call)
+    } else {
+        handle_other(&cpu, call)
     }
-    match decide(monitor, call[0]) {
-        Mode::V1 | Mode::Undecided => v1::dispatch(&cpu, call),
-        mode => v2::dispatch(&cpu, mode, call),
+}
+
+/// As [`handle`], in another mode than 1.0.
+// Out of line: inlined, its frame would be that of each call of 1.0, too.
+#[inline(never)]
+fn handle_other<M: Machine>(cpu: &ThisCpu<'_, M>, call: [u64; 8]) -> [u64; 8] {
+    match decide(cpu.monitor, call[0]) {
+        Mode::V1 | Mode::Undecided => v1::shared(cpu, call),
+        mode => v2::dispatch(cpu, mode, call),
     }
 }
 

@@ -26,6 +26,16 @@ pub fn version<M: Machine>(
             _ => Err(NotImplemented),
         };
     }
+    version_of_two(cpu, requested, out)
+}
+
+/// As [`version`], where 2.0 is offered.
+#[inline(never)]
+fn version_of_two<M: Machine>(
+    cpu: &ThisCpu<'_, M>,
+    requested: u64,
+    out: &mut Outputs,
+) -> Result<(), NotImplemented> {
     out.x2 = RMI_VERSION_2_0;
     out.x1 = match requested {
         // Nothing below the request: the highest revision.

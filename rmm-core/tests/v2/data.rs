@@ -231,15 +231,16 @@ fn map_inputs() {
     let pa = realm.granules(4, PAGE);
     let good = desc(pa, 3, 1);
     let middle = realm.unprotected();
+    let backwards = |start: u64, end: u64| start..end;
     let bad_ranges = [
         8..PAGE,
         0..PAGE + 8,
         PAGE..PAGE,
-        2 * PAGE..PAGE,
+        backwards(2 * PAGE, PAGE),
         middle..middle + PAGE,
         middle - PAGE..middle + PAGE,
         realm.end()..realm.end() + PAGE,
-        u64::MAX - 0xFFF..0,
+        backwards(u64::MAX - 0xFFF, 0),
     ];
     for range in bad_ranges {
         let reply = host.rtt_data_map(realm.rd, range.clone(), SINGLE, good);

@@ -22,12 +22,6 @@ mod rtt;
 mod unprotected;
 
 pub use args::start_rtt;
-pub use data::create as data_create;
-pub use realm::activate as realm_activate;
-pub use ripas::set as rtt_set_ripas;
-pub use rtt::{
-    create as rtt_create, destroy as rtt_destroy, fold as rtt_fold, read_entry as rtt_read_entry,
-};
 
 use super::call::{Outputs, outlined};
 use super::version::{NotImplemented, version};
@@ -105,7 +99,20 @@ fn require(condition: bool) -> Result {
     if condition { Ok(()) } else { Err(Error::Input) }
 }
 
+/// Serves one call in another mode: commands whose page is the same in both interfaces.
+#[inline(never)]
+pub fn shared<M: Machine>(cpu: &ThisCpu<'_, M>, call: [u64; 8]) -> [u64; 8] {
+    dispatch(cpu, call)
+}
+
+/// Whether the command with one input succeeds.
+pub fn succeeds<M: Machine>(cpu: &ThisCpu<'_, M>, function: u64, input: u64) -> bool {
+    shared(cpu, [function, input, 0, 0, 0, 0, 0, 0])[0] == RMI_SUCCESS
+}
+
 /// Serves one call.
+// Always: as a function of its own it would cost each call another frame.
+#[inline(always)]
 pub fn dispatch<M: Machine>(cpu: &ThisCpu<'_, M>, call: [u64; 8]) -> [u64; 8] {
     let [x0, x1, x2, x3, x4, x5, ..] = call;
     let mut out = Outputs::default();

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! RMI_RTT_DATA_MAP, RMI_RTT_DATA_MAP_INIT and RMI_RTT_DATA_UNMAP (B4.5.65 to B4.5.67).
+//! RMI_RTT_DATA_MAP and RMI_RTT_DATA_UNMAP (B4.5.65, B4.5.67). RMI_RTT_DATA_MAP_INIT is RMI_DATA_CREATE of
+//! 1.0.
 
 use super::address_set::{Report, Sources};
 use super::args::{Half, range};
@@ -9,23 +10,8 @@ use crate::monitor::ThisCpu;
 use crate::realm::{Rd, RealmState};
 use crate::rmi::call::Outputs;
 use crate::rmi::v1;
-use rmm_abi::rmi::DataFlags;
 use rmm_abi::rmi::v2::{MapFlags, MemoryState, UnmapFlags};
 use rmm_rtt::{MAX_DATA_BLOCK, entry_size};
-
-/// RMI_RTT_DATA_MAP_INIT: RMI_DATA_CREATE of 1.0, whose reserved flags must be zero here. RIPAS becomes
-/// RAM whatever it was, in both.
-pub fn map_init<M: Machine>(
-    cpu: &ThisCpu<'_, M>,
-    rd: u64,
-    data: u64,
-    ipa: u64,
-    src: u64,
-    flags: u64,
-) -> Result {
-    require(flags & !DataFlags::all().bits() == 0)?;
-    Ok(v1::data_create(cpu, rd, data, ipa, src, flags)?)
-}
 
 /// RMI_RTT_DATA_MAP.
 pub fn map<M: Machine>(

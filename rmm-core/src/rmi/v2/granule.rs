@@ -5,10 +5,11 @@
 use super::{Error, Result, require};
 use crate::machine::{CpuFeatures, Machine};
 use crate::monitor::ThisCpu;
-use crate::pas;
 use crate::rmi::call::Outputs;
+use crate::rmi::v1;
+use rmm_abi::rmi::fid;
 use rmm_abi::rmi::v2::{gpt, tracking};
-use rmm_granule::{Delegated, GRANULE_SIZE, GranuleState, Undelegated};
+use rmm_granule::GRANULE_SIZE;
 
 /// Most granules of one call. A call also ends when the Host has an interrupt to serve.
 const MAX_GRANULES: u64 = 512;
@@ -25,10 +26,9 @@ pub fn range_delegate<M: Machine>(
     top: u64,
     out: &mut Outputs,
 ) -> Result {
-    out.x1 = each_granule(cpu, base, top, |addr| {
-        let granule = cpu.granules().lock::<Undelegated>(addr)?; // gran_bound, gran_state
-        pas::delegate(cpu, granule).map_err(|_| Error::Input) // gran_gpt
-    })?;
+    // gran_bound, gran_state, gran_gpt
+    let delegate = |addr| v1::succeeds(cpu, fid::RMI_GRANULE_DELEGATE, addr);
+    out.x1 = each_granule(cpu, base, top, delegate)?;
     Ok(())
 }
 
@@ -40,34 +40,36 @@ pub fn range_undelegate<M: Machine>(
     top: u64,
     out: &mut Outputs,
 ) -> Result {
-    out.x1 = each_granule(cpu, base, top, |addr| {
-        if cpu.granules().state(addr)? == GranuleState::Undelegated {
-            return Ok(());
-        }
-        let granule = cpu.granules().lock::<Delegated>(addr)?; // gran_bound, gran_state
-        pas::undelegate(cpu, granule);
-        Ok(())
-    })?;
+    // gran_bound, gran_state
+    let undelegate = |addr| {
+        v1::succeeds(cpu, fid::RMI_GRANULE_UNDELEGATE, addr)
+            || cpu.granules().ns_granule(addr).is_ok()
+    };
+    out.x1 = each_granule(cpu, base, top, undelegate)?;
     Ok(())
 }
 
 /// Calls `step` for the granules of `[base, top)`, and returns where it ended. Fails only if the first
-/// step does; a later failure ends the call before that granule.
+/// step does; a later failure ends the call before that granule. A step is the command of 1.0 for one
+/// granule.
 fn each_granule<M: Machine>(
     cpu: &ThisCpu<'_, M>,
     base: u64,
     top: u64,
-    step: impl Fn(u64) -> Result,
+    step: impl Fn(u64) -> bool,
 ) -> Result<u64> {
     require(base.is_multiple_of(GRANULE) && top.is_multiple_of(GRANULE))?; // base_align, top_align
     require(top > base)?; // size_valid
     let last = top.min(base.saturating_add(MAX_GRANULES * GRANULE));
 
-    step(base)?;
-    let mut next = base + GRANULE;
-    while next < last && !cpu.machine.interrupt_pending() && step(next).is_ok() {
+    let mut next = base;
+    while step(next) {
         next += GRANULE;
+        if next == last || cpu.machine.interrupt_pending() {
+            break;
+        }
     }
+    require(next > base)?;
     Ok(next)
 }
 

@@ -25,7 +25,7 @@ use crate::mode::Mode;
 use crate::monitor::ThisCpu;
 use rmm_abi::rmi::v2::{RMI_BUSY, RMI_ERROR_GLOBAL, RMI_ERROR_GPT, fid};
 use rmm_abi::rmi::{
-    RMI_ERROR_INPUT, RMI_ERROR_REALM, RMI_ERROR_REC, RMI_ERROR_RTT, RMI_SUCCESS,
+    DataFlags, RMI_ERROR_INPUT, RMI_ERROR_REALM, RMI_ERROR_REC, RMI_ERROR_RTT, RMI_SUCCESS,
     SMCCC_NOT_SUPPORTED, status,
 };
 use rmm_abi::smccc;
@@ -128,12 +128,39 @@ fn require(condition: bool) -> Result {
 /// Serves one call in a mode of RMI 2.0.
 pub fn dispatch<M: Machine>(cpu: &ThisCpu<'_, M>, mode: Mode, call: [u64; 8]) -> [u64; 8] {
     let mut out = Outputs::default();
-    let x0 = match serve(cpu, mode, call, &mut out) {
-        Some(Ok(())) => RMI_SUCCESS,
-        Some(Err(error)) => error.status(),
-        None => SMCCC_NOT_SUPPORTED,
+    let function = smccc::without_sve_hint(call[0]);
+    let x0 = if mode != Mode::V2Active && needs_active(function) {
+        Error::Global.status()
+    } else if is_shared(function) {
+        return v1::shared(cpu, call);
+    } else if function == fid::RMI_RTT_DATA_MAP_INIT {
+        // RMI_DATA_CREATE of 1.0, but for reserved flags.
+        match require(call[5] & !DataFlags::all().bits() == 0) {
+            Ok(()) => return v1::shared(cpu, call),
+            Err(error) => error.status(),
+        }
+    } else {
+        match serve(cpu, mode, call, &mut out) {
+            Some(Ok(())) => RMI_SUCCESS,
+            Some(Err(error)) => error.status(),
+            None => SMCCC_NOT_SUPPORTED,
+        }
     };
     out.registers(x0, call)
+}
+
+/// Whether the command has the same page in RMI 1.0: inputs, outputs, conditions and effects.
+fn is_shared(function: u64) -> bool {
+    matches!(
+        function,
+        fid::RMI_REALM_ACTIVATE
+            | fid::RMI_REALM_DESTROY
+            | fid::RMI_RTT_CREATE
+            | fid::RMI_RTT_DESTROY
+            | fid::RMI_RTT_FOLD
+            | fid::RMI_RTT_READ_ENTRY
+            | fid::RMI_RTT_SET_RIPAS
+    )
 }
 
 /// The result of the command; `None` if there is no such command.
@@ -144,11 +171,7 @@ fn serve<M: Machine>(
     out: &mut Outputs,
 ) -> Option<Result> {
     let [x0, x1, x2, x3, x4, x5, ..] = call;
-    let function = smccc::without_sve_hint(x0);
-    if mode != Mode::V2Active && needs_active(function) {
-        return Some(Err(Error::Global));
-    }
-    Some(match function {
+    Some(match smccc::without_sve_hint(x0) {
         fid::RMI_VERSION => version(cpu, x1, out).map_err(Error::from),
         fid::RMI_FEATURES => features::features(cpu, x1, out),
         fid::RMI_RMM_CONFIG_SET => outlined(|| rmm::config_set(cpu, mode, x1)),
@@ -164,14 +187,7 @@ fn serve<M: Machine>(
         fid::RMI_GPT_INFO => granule::gpt_info(cpu, x1, x2, out),
         fid::RMI_GPT_L1_CREATE => granule::gpt_l1_create(cpu, x1),
         fid::RMI_REALM_CREATE => outlined(|| realm::create(cpu, x1, x2)),
-        fid::RMI_REALM_ACTIVATE => outlined(|| Ok(v1::realm_activate(cpu, x1)?)),
         fid::RMI_REALM_TERMINATE => outlined(|| realm::terminate(cpu, x1)),
-        fid::RMI_REALM_DESTROY => outlined(|| realm::destroy(cpu, x1)),
-        fid::RMI_RTT_CREATE => outlined(|| Ok(v1::rtt_create(cpu, x1, x2, x3, x4)?)),
-        fid::RMI_RTT_DESTROY => outlined(|| Ok(v1::rtt_destroy(cpu, x1, x2, x3, out)?)),
-        fid::RMI_RTT_FOLD => outlined(|| Ok(v1::rtt_fold(cpu, x1, x2, x3, out)?)),
-        fid::RMI_RTT_READ_ENTRY => outlined(|| Ok(v1::rtt_read_entry(cpu, x1, x2, x3, out)?)),
-        fid::RMI_RTT_DATA_MAP_INIT => outlined(|| data::map_init(cpu, x1, x2, x3, x4, x5)),
         fid::RMI_RTT_DATA_MAP => outlined(|| data::map(cpu, x1, (x2, x3), x4, x5, out)),
         fid::RMI_RTT_DATA_UNMAP => outlined(|| data::unmap(cpu, x1, (x2, x3), x4, x5, out)),
         fid::RMI_RTT_UNPROT_MAP => outlined(|| unprotected::map(cpu, x1, (x2, x3), x4, x5, out)),
@@ -179,7 +195,6 @@ fn serve<M: Machine>(
             outlined(|| unprotected::unmap(cpu, x1, (x2, x3), x4, x5, out))
         }
         fid::RMI_RTT_INIT_RIPAS => outlined(|| ripas::init(cpu, x1, x2, x3, out)),
-        fid::RMI_RTT_SET_RIPAS => outlined(|| Ok(v1::rtt_set_ripas(cpu, x1, x2, x3, x4, out)?)),
         _ => return None,
     })
 }

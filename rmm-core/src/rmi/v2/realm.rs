@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! RMI_REALM_CREATE, RMI_REALM_DESTROY and RMI_REALM_TERMINATE (B4.5.46 to B4.5.48). RMI_REALM_ACTIVATE
-//! is that of 1.0.
+//! RMI_REALM_CREATE and RMI_REALM_TERMINATE (B4.5.46, B4.5.48). RMI_REALM_ACTIVATE and RMI_REALM_DESTROY
+//! are those of 1.0: that a Realm of 2.0 has to be a ZOMBIE is known to `realm`.
 
 use super::{Error, Result, require};
 use crate::machine::Machine;
@@ -105,14 +105,4 @@ pub fn terminate<M: Machine>(cpu: &ThisCpu<'_, M>, rd: u64) -> Result {
 
     realm.set_state(RealmState::Zombie);
     Ok(())
-}
-
-/// RMI_REALM_DESTROY.
-pub fn destroy<M: Machine>(cpu: &ThisCpu<'_, M>, rd: u64) -> Result {
-    let mut rd = cpu.granules().lock::<Rd>(rd)?; // rd_align, rd_tracking, rd_state
-    if rd.map(cpu.machine).state() != RealmState::Zombie {
-        return Err(Error::Realm); // realm_state
-    }
-
-    realm::destroy(cpu, rd).map_err(|_| Error::Realm) // realm_live
 }
