@@ -216,7 +216,7 @@ impl GranuleTable {
     #[allow(clippy::cast_possible_truncation)]
     pub fn delegable_extent(&self, base: u64, top: u64) -> (bool, u64) {
         let mut end = top;
-        for span in self.spans.iter().take(self.count) {
+        for span in self.spans() {
             let Some(offset) = base.checked_sub(span.base) else {
                 // No Granule up to this bank.
                 end = end.min(span.base);

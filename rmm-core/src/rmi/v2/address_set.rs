@@ -184,7 +184,7 @@ impl Report {
             Some((granule, offset)) => {
                 let (ranges, _) = self.ranges.split_at(self.count);
                 if !ranges.is_empty() {
-                    granule.write(cpu.machine, offset, ranges.as_bytes())?;
+                    granule.write(cpu.machine, 0..0, [(offset, ranges.as_bytes())])?;
                 }
                 (0, self.count as u64)
             }

@@ -44,7 +44,7 @@ pub fn config_get<M: Machine>(cpu: &ThisCpu<'_, M>, config_ptr: u64) -> Result {
     config.tracking_region_size = cpu.monitor.tracking_region_size.load(Ordering::Relaxed);
     config.rmi_granule_size = GRANULE_4KB;
 
-    page.write(cpu.machine, 0, config.as_bytes())?; // config_pas
+    page.write(cpu.machine, 0..0, [(0, config.as_bytes())])?; // config_pas
     Ok(())
 }
 
