@@ -31,8 +31,9 @@ pub fn main(arguments: &[String]) -> Outcome {
         return Ok(ExitCode::SUCCESS);
     }
     let mut wrong = checks::all(&image);
-    wrong.extend(panics::compare(&sites));
-    for what in &wrong {
+    let comparison = panics::compare(&sites);
+    wrong.extend(comparison.wrong);
+    for what in wrong.iter().chain(&comparison.gone) {
         println!("image: {what}");
     }
     if !wrong.is_empty() {
