@@ -369,29 +369,30 @@ pub fn run(rec: &mut OnCpu<'_>) -> Exception {
         IRQ => Exception::Irq,
         FIQ => Exception::Fiq,
         SERROR => Exception::SError { esr: ESR_EL2.get() },
-        deferred => deferred_serror(deferred, rec),
+        deferred => Exception::SError {
+            esr: deferred_serror(deferred, rec),
+        },
     }
 }
 
-/// Reports an SError that the Realm left behind when it took another exception, in place of that
-/// one. The other exception happens again: interrupts stay pending, and instructions are repeated.
+/// `ESR_EL2` of an SError that the Realm left behind when it took another exception, which is reported in
+/// place of that one. The other exception happens again: interrupts stay pending, and instructions are
+/// repeated. Only an SError does not: of two, the more severe one is reported.
 #[cold]
-fn deferred_serror(kind: u64, rec: &mut RecContext) -> Exception {
+#[inline(never)]
+fn deferred_serror(kind: u64, rec: &mut RecContext) -> u64 {
     let esr = ESR_EL2.get();
-    // Of two SErrors one is reported now and the other one at the next exception.
+    let deferred = syndrome::serror_of(DISR_EL1.get());
+    // It is being reported.
+    DISR_EL1.clear();
     if kind == SERROR | DEFERRED {
-        return Exception::SError { esr };
+        return syndrome::more_severe(esr, deferred);
     }
     if kind == SYNC | DEFERRED && syndrome::is_hvc(esr) {
         // Wrapping, as the CPU's own PC does.
         rec.pc = rec.pc.wrapping_sub(4);
     }
-    let disr = DISR_EL1.get();
-    // It is being reported.
-    DISR_EL1.clear();
-    Exception::SError {
-        esr: syndrome::serror_of(disr),
-    }
+    deferred
 }
 
 /// Saves the REC's state, closes the virtual GIC interface and loads the Host's state.
@@ -415,10 +416,8 @@ pub unsafe fn leave(host: &mut HostState, rec: &mut RecContext) {
     realm_timers::load(&host.timers);
     host.pmu.resume(&mut rec.pmu);
     VSESR_EL2.set(host.vsesr);
-    // An SError that is still there is left to the Host: the Realm does not run any more.
-    if !DISR_EL1.is_set(DISR_EL1::A) {
-        DISR_EL1.set(host.disr);
-    }
+    // It is clear: each SError that the Realm left behind has been reported by the exit.
+    DISR_EL1.set(host.disr);
     if host.has_brbe {
         BRBCR_EL12.set(host.brbcr);
     }

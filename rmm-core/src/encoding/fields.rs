@@ -99,10 +99,7 @@ register_bitfields! {u64,
         ISS OFFSET(0) NUMBITS(25) [],
         /// The syndrome is IMPLEMENTATION DEFINED.
         IDS OFFSET(24) NUMBITS(1) [],
-        AET OFFSET(10) NUMBITS(3) [
-            Restartable = 2,
-            Corrected = 6
-        ],
+        AET OFFSET(10) NUMBITS(3) [],
         DFSC OFFSET(0) NUMBITS(6) [
             Asynchronous = 0x11
         ]

@@ -3,6 +3,7 @@
 
 use super::fields::*;
 use super::space;
+use crate::machine::SErrorClass;
 use rmm_granule::Ipa;
 
 /// Whether a data abort may be that of an access to Non-secure memory: it is at a window, or its
@@ -14,9 +15,17 @@ pub fn may_be_foreign(esr: u64, far: u64) -> bool {
 /// Whether the SError in `disr` (`DISR_EL1`) of the monitor's own accesses did no harm: its syndrome
 /// is categorised, and the error is corrected or the program can go on.
 pub fn is_harmless(disr: u64) -> bool {
-    use DISR_EL1::{AET, DFSC, IDS};
-    let is_categorised = !IDS.is_set(disr) && DFSC::Asynchronous.matches_all(disr);
-    is_categorised && (AET::Restartable.matches_all(disr) || AET::Corrected.matches_all(disr))
+    SErrorClass::of(disr) <= SErrorClass::Restartable
+}
+
+/// Of two SErrors, `ESR_EL2` of the one that has to be acted on: what is done about it covers the other
+/// one, too.
+pub fn more_severe(esr: u64, other: u64) -> u64 {
+    if SErrorClass::of(other) > SErrorClass::of(esr) {
+        other
+    } else {
+        esr
+    }
 }
 
 /// `ESR_EL2` as if the SError in `disr` (`DISR_EL1`) had been taken to EL2.
@@ -59,26 +68,30 @@ mod tests {
         }
     }
 
-    /// D24.9.1: A 31, IDS 24, AET 12:10 (0b000 uncontainable, 0b001 unrecoverable, 0b010 restartable,
-    /// 0b011 recoverable, 0b110 corrected), DFSC 5:0 (0x11: asynchronous SError).
     #[test]
     fn harm_of_serrors() {
-        const A: u64 = 1 << 31;
-        for (aet, harmless) in [
-            (0b000, false),
-            (0b001, false),
-            (0b010, true),
-            (0b011, false),
-            (0b100, false),
-            (0b101, false),
-            (0b110, true),
-            (0b111, false),
-        ] {
-            let disr = A | aet << 10 | 0x11;
+        for (aet, harmless) in [(0, false), (1, false), (2, true), (3, false), (6, true)] {
+            let disr = bits([31]) | aet << 10 | 0x11;
             assert_eq!(is_harmless(disr), harmless, "{aet:#b}");
-            // Uncategorised, and IMPLEMENTATION DEFINED.
-            assert!(!is_harmless(disr & !0x3F));
-            assert!(!is_harmless(disr | bits([24])));
+            assert!(!is_harmless(disr & !0x3F), "uncategorised");
+        }
+    }
+
+    #[test]
+    fn the_more_severe_of_two_serrors() {
+        let by_severity = [
+            6 << 10 | 0x11,
+            2 << 10 | 0x11,
+            3 << 10 | 0x11,
+            1 << 10 | 0x11,
+            bits([24]),
+            0x11,
+        ];
+        for (n, &mild) in by_severity.iter().enumerate() {
+            for &severe in &by_severity[n..] {
+                assert_eq!(more_severe(mild, severe), severe);
+                assert_eq!(more_severe(severe, mild), severe);
+            }
         }
     }
 

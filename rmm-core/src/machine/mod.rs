@@ -5,6 +5,7 @@
 mod context;
 mod delegations;
 mod features;
+mod serror;
 
 pub use context::{
     DebugState, El1State, GicState, PmuState, RecContext, SimdState, SveState, TimerState,
@@ -12,6 +13,7 @@ pub use context::{
 };
 pub use delegations::{Delegations, is_any_delegated};
 pub use features::{CpuFeatures, IdRegisters};
+pub use serror::SErrorClass;
 
 use core::ops::{Deref, DerefMut};
 use rmm_attest::Hash;

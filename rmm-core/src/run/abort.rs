@@ -86,14 +86,21 @@ impl<M: Machine> Running<'_, M> {
     fn fault(&mut self, esr: u64, far: u64, hpfar: u64) -> Result<Fault, Next> {
         let status = esr & 0x3F;
         let kind = match status {
-            // Synchronous external abort, on the access or on a table walk.
-            0x10 | 0x13..=0x17 => return Err(self.external_abort(esr, far)),
+            // Synchronous external abort, on the access or on a table walk; the same as a parity or ECC
+            // error, of CPUs that keep them apart.
+            0x10 | 0x12..=0x18 | 0x1A..=0x1F => return Err(self.external_abort(esr, far)),
             0x00..=0x03 | 0x29 => Kind::AddressSize,
             0x04..=0x0B | 0x2B => Kind::Translation,
             0x0C..=0x0F => Kind::Permission,
-            // Alignment, unsupported exclusive or atomic access: stage 2 made the memory Device or
-            // Non-cacheable, and the Realm's access does not suit it.
-            0x21 | 0x35 => return Err(self.fault_injected(esr, far, status)),
+            // Alignment, unsupported update of a table by hardware, unsupported exclusive or atomic
+            // access: stage 2 made the memory Device or Non-cacheable, and the Realm's access does not
+            // suit it.
+            0x21 | 0x31 | 0x35 => return Err(self.fault_injected(esr, far, status)),
+            // Granule protection fault, on a walk of stage 1 (0x23 to 0x27: level -1 to 3) or on the
+            // access (0x28): the Realm handles it (A5.2.6). CPUs give it to EL1 themselves, but QEMU
+            // only that on the access. Stage 2 tables cannot be met: they are Realm memory as long as a
+            // REC runs.
+            0x23..=0x28 => return Err(self.fault_injected(esr, far, status)),
             // TLB conflict: the translations that contradict each other go, and the access is tried
             // again.
             0x30 => {
@@ -104,7 +111,12 @@ impl<M: Machine> Running<'_, M> {
                     .invalidate_stage2(stage2.vmid, Ipa(0), size, 3);
                 return Err(Next::Resume);
             }
-            _ => return Err(self.external_abort_injected(esr, far)),
+            // Tag check (0x11), 128-bit tables (0x22, 0x2A, 0x2C), lockdown (0x34) and what no
+            // architecture has defined yet: nothing that a Realm has or stage 2 can cause.
+            _ => {
+                self.end_realm();
+                return Err(Next::Leave(Exit::ExternalAbort { esr }));
+            }
         };
         // HPFAR_EL2 is not valid for a permission fault, unless it met the walk of stage 1.
         let ipa = if is_permission_fault(esr) {
@@ -182,6 +194,7 @@ impl<M: Machine> Running<'_, M> {
             }
             // Restartable.
             3 => {}
+            // Uncontainable, and a value that is reserved.
             _ => bug!("uncontained external abort"),
         }
         Next::Leave(Exit::ExternalAbort { esr })

@@ -5,7 +5,7 @@ use super::inject::{self, ec};
 use super::rsi::{RsiContext, with_realm};
 use super::sysreg::{Action, Trap};
 use super::{Exit, Next, PSTATE_AARCH32, Running, idreg};
-use crate::machine::Machine;
+use crate::machine::{Machine, SErrorClass};
 use crate::realm::RealmState;
 use crate::rec::PendingRipasChange;
 use rmm_granule::bug;
@@ -169,18 +169,31 @@ impl<M: Machine> Running<'_, M> {
         })
     }
 
-    /// An SError, reported by the hardware while the Realm ran.
-    pub fn serror(&mut self, esr: u64) -> Next {
-        const IDS: u64 = 1 << 24;
-        const DFSC_ASYNCHRONOUS: u64 = 0x11;
-        let categorised = esr & IDS == 0 && esr & 0x3F == DFSC_ASYNCHRONOUS;
-        match esr >> 10 & 7 {
-            // Unrecoverable or recoverable state of the Realm: the Realm takes it, too.
-            1 | 3 if categorised => self.entered.pend_serror(esr),
-            // Restartable or corrected.
-            2 | 6 if categorised => {}
-            _ => bug!("uncontained SError"),
+    /// An SError, reported by the hardware while the Realm ran, after which the REC leaves to the Host.
+    ///
+    /// # Panics
+    /// The error is uncontainable: the hardware says that it may have spread beyond the Realm.
+    // Out of line, for the same reason as `trap`.
+    #[cold]
+    #[inline(never)]
+    pub fn serror(&mut self, esr: u64) {
+        match SErrorClass::of(esr) {
+            SErrorClass::Corrected | SErrorClass::Restartable => {}
+            // The state of this REC is lost or has to be repaired: the Realm takes the error, too.
+            SErrorClass::Recoverable | SErrorClass::Unrecoverable => self.entered.pend_serror(esr),
+            // A device that the Host has mapped is enough to raise one. What it has done to the Realm
+            // is not known, so the Realm ends; no other Realm had a part in the access.
+            SErrorClass::Unknown => self.end_realm(),
+            SErrorClass::Uncontainable => bug!("uncontained SError"),
         }
-        Next::Leave(Exit::SError { esr })
+    }
+
+    /// Ends the Realm because of an error that only the Realm itself can have suffered from: as after
+    /// PSCI_SYSTEM_OFF, none of its RECs is entered any more. The Host learns the error by the exit that
+    /// follows, and destroys the Realm, which wipes its memory.
+    pub fn end_realm(&mut self) {
+        with_realm(self.cpu, self.head, |realm| {
+            realm.set_state(RealmState::SystemOff);
+        });
     }
 }

@@ -140,7 +140,10 @@ pub fn run<M: Machine>(
         let next = match running.entered.run() {
             Exception::Irq => return Exit::Irq,
             Exception::Fiq => return Exit::Fiq,
-            Exception::SError { esr } => running.serror(esr),
+            Exception::SError { esr } => {
+                running.serror(esr);
+                return Exit::SError { esr };
+            }
             Exception::Sync { esr, far, hpfar } => running.synchronous(esr, far, hpfar),
         };
         if let Next::Leave(exit) = next {

@@ -243,22 +243,49 @@ fn statuses_of_every_level() {
     assert_reason(&realm.enter(0), RecExitReason::Irq);
 }
 
+// Conformance: Exceptions and accesses that do not exit granule_protection
 #[test]
-fn reserved_fault_statuses_are_external_aborts() {
+fn granule_protection_faults_are_the_realms_own() {
     let host = Host::new();
     let realm = host.realm().with_page(1);
     realm.script(0, |cpu| async move {
         set_vectors(&cpu);
-        // Reserved statuses.
-        for status in [0x1F, 0x22, 0x3F] {
-            let esr = esr::DATA_ABORT | esr::IL | RealmAccess::load(0).iss() | status;
-            let After::Taken(taken) = cpu.sync(esr, LINEAR_MAP | 0x18, 0).await else {
-                panic!("not taken by the Realm");
-            };
-            assert_sea(taken, esr::DATA_ABORT, 0, 0x18);
+        // On a walk of stage 1, level -1 to 3; on the access.
+        for status in 0x23..=0x28 {
+            for class in [esr::DATA_ABORT, esr::INSTRUCTION_ABORT] {
+                let esr = class | esr::IL | RealmAccess::load(0).iss() | status;
+                let After::Taken(taken) = cpu.sync(esr, LINEAR_MAP | 0x18, 0).await else {
+                    panic!("{status:#x} is not taken by the Realm");
+                };
+                // The same abort without a change of Exception level.
+                assert_eq!(taken.esr, class + (1 << 26) | esr::IL | status);
+                assert_eq!(taken.far, LINEAR_MAP | 0x18);
+            }
         }
     });
     assert_record(&realm.enter(0), RecExitReason::Irq, |_| ());
+}
+
+/// What neither a Realm nor stage 2 can cause ends the Realm and nothing else.
+#[test]
+fn fault_statuses_that_nothing_here_can_cause() {
+    // Tag check, reserved, 128-bit tables, lockdown.
+    for status in [0x11, 0x19, 0x22, 0x2C, 0x34, 0x3F] {
+        for class in [esr::DATA_ABORT, esr::INSTRUCTION_ABORT] {
+            let host = Host::new();
+            let realm = host.realm().with_page(2);
+            realm.allow_unfinished_scripts();
+            realm.script(0, move |cpu| async move {
+                let _never = cpu.sync(class | esr::IL | status, LINEAR_MAP, 0).await;
+            });
+            assert_record(&realm.enter(0), RecExitReason::Sync, |exit| {
+                exit.esr = class | status;
+            });
+            for rec in 0..2 {
+                assert_eq!(realm.try_enter(rec, |_| ()).0, Status::Realm(1));
+            }
+        }
+    }
 }
 
 #[test]
