@@ -82,6 +82,10 @@ reason() {
         line=$(grep -am1 -- "$pattern" "$log" 2>/dev/null) && break
     done
     [ -n "$line" ] || line=$(grep -a . "$log" 2>/dev/null | tail -n1) || true
+    # A log on a full disk may be empty.
+    if [ -z "$line" ] && [ "$(df -Pk "$LOG" 2>/dev/null | awk 'NR == 2 { print $4 }')" = 0 ]; then
+        line='No space left on device'
+    fi
     printf '%s (%s)' "${line:-no message}" "${log#"$ROOT"/}"
 }
 
