@@ -357,7 +357,7 @@ miri:
 	else echo 'skipped: miri needs a nightly Rust with its miri component'; fi
 
 # Seconds for each fuzz target.
-FUZZ_SECONDS := 60
+override FUZZ_SECONDS := $(or $(FUZZ_SECONDS),60)
 FUZZ         := $(NIGHTLY) fuzz
 FUZZ_OPTIONS := --fuzz-dir fuzz --target-dir build/fuzz -O --sanitizer none
 
