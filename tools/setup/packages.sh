@@ -91,6 +91,7 @@ by_hand() {
                 arch) printf '    Arch:           %s\n' "${list[*]}" ;;
             esac
         done
+        [[ " ${missing[*]} " != *' cross '* ]] || echo 'TFA=folder takes a TF-A that is built, and needs no compiler for arm64.'
         [[ " ${missing[*]} " != *' qemu '* ]] ||
             printf 'QEMU=path takes a QEMU that is elsewhere.%s\n' \
                 "$([ "$(os VERSION_CODENAME)" != bookworm ] || echo " Debian 12 has one in $QEMU_SUITE.")"
