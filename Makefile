@@ -26,6 +26,9 @@ endif
 # Recipes take no part in make -j, of which cargo would complain.
 unexport MAKEFLAGS MFLAGS
 
+# Rust comes from set-up. Else each call of cargo tries to download a target that was built from source.
+export RUSTUP_AUTO_INSTALL := 0
+
 override PLAT := $(or $(PLAT),qemu)
 
 ifeq ($(filter $(PLAT),qemu sbsa fvp),)
