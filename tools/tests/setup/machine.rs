@@ -20,7 +20,7 @@ const REAL: &str = "awk basename bash cat chmod cmp cp cut date dirname env find
                     kill ln ls mkdir mktemp mv nproc rm sed sh sha256sum sleep sort stat tail tar \
                     timeout touch tr true uname wc xargs";
 /// Those that are played.
-const PLAYED: &str = "aarch64-linux-gnu-gcc apt-cache apt-get cc dpkg dpkg-deb dpkg-query fiptool id make \
+const PLAYED: &str = "aarch64-linux-gnu-gcc apt-cache apt-get cargo cc dpkg dpkg-deb dpkg-query fiptool id make \
                       qemu-system-aarch64 rustc rustup sudo xz";
 
 /// A machine; its folder is removed with it.
@@ -108,7 +108,7 @@ impl Machine {
             "etc/apt/sources.list",
             "deb http://mirror/debian bookworm main\n",
         );
-        machine.toolchain("1.95.0");
+        machine.toolchain(&pinned());
         machine.mirror();
         machine
     }
@@ -182,7 +182,7 @@ impl Machine {
             "#!/usr/bin/env bash\ncase $1 in\n\
              --version) echo 'rustc {version} (0)' ;;\n\
              -vV) echo 'rustc {version} (0)'; echo 'host: x86_64' ;;\n\
-             --print) echo \"${{0%/bin/rustc}}/lib/rustlib/$4/lib\" ;;\n\
+             --print) [ $2 = sysroot ] && echo \"${{0%/bin/rustc}}\" && exit; echo \"${{0%/bin/rustc}}/lib/rustlib/$4/lib\" ;;\n\
              esac\n"
         );
         let rustc = self.file(&format!("{folder}/bin/rustc"), &script);
@@ -255,8 +255,8 @@ impl Machine {
             line.unwrap().trim_start_matches('=').to_owned()
         };
         let (linux, busybox) = (version("LINUX_VERSION"), version("BUSYBOX_VERSION"));
-        let qemu = version("QEMU_VERSION");
-        let tfa = version("TFA_VERSION");
+        let (qemu, rust) = (version("QEMU_VERSION"), version("RUST_SRC_VERSION"));
+        let (tfa, pinned) = (version("TFA_VERSION"), pinned());
         let script = format!(
             r#"
             set -e
@@ -268,7 +268,8 @@ impl Machine {
                     "$(stat -c %s "$deb")" "$(sha256sum <"$deb" | cut -d' ' -f1)" >"$1.show"
                 echo "$1 $2" >>index
             }}
-            mkdir -p tree/usr/lib/modules/9-arm64/kernel tree/usr/bin
+            mkdir -p tree/usr/lib/modules/9-arm64/kernel tree/usr/bin tree/usr/src/rustc-{pinned}/library
+            echo 'fn main' >tree/usr/src/rustc-{pinned}/library/core
             head -c 100000 /dev/zero >tree/usr/lib/modules/9-arm64/vmlinuz
             for m in configfs tsm_report arm-cca-guest virtio_mmio virtio_blk; do
                 echo "module $m" >tree/usr/lib/modules/9-arm64/kernel/$m.ko
@@ -279,6 +280,7 @@ impl Machine {
             package linux-binary-9-arm64 '{linux}' x ./usr/lib/modules/9-arm64/vmlinuz
             package linux-modules-9-arm64 '{linux}' x ./usr/lib/modules/9-arm64/kernel
             package busybox-static '{busybox}' x ./usr/bin/busybox
+            package rust-src '{rust}' x ./usr/src
             package qemu-system-arm '{qemu}' x
             package gcc 1 x
             tfa='{tfa}'
@@ -291,6 +293,15 @@ impl Machine {
         );
         assert_eq!(self.shell(&script), "");
     }
+}
+
+/// The version of Rust that `rust-toolchain.toml` names.
+pub fn pinned() -> String {
+    let text = fs::read_to_string(format!("{ROOT}/rust-toolchain.toml")).unwrap();
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("channel = "));
+    line.unwrap().trim_matches('"').to_owned()
 }
 
 /// Where a program is.

@@ -4,7 +4,7 @@
 
 mod machine;
 
-use machine::{Machine, hashes};
+use machine::{Machine, hashes, pinned};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -313,9 +313,9 @@ fn versions_are_compared_by_their_numbers() {
 #[test]
 fn an_adopted_toolchain_stays_when_stable_moves_on() {
     let machine = Machine::new("adopted");
-    let pinned = machine.toolchain("1.95.0");
-    let stable = pinned.with_file_name("stable-x86_64");
-    fs::rename(&pinned, &stable).unwrap();
+    let ours = machine.toolchain(&pinned());
+    let stable = ours.with_file_name("stable-x86_64");
+    fs::rename(&ours, &stable).unwrap();
     let said = machine.setup(&["image"]).success();
     assert!(
         said.contains("has the files of the toolchain stable-x86_64"),
@@ -323,31 +323,68 @@ fn an_adopted_toolchain_stays_when_stable_moves_on() {
     );
     // As rustup does: another file by that name.
     fs::remove_dir_all(&stable).unwrap();
-    fs::rename(machine.toolchain("1.97.0"), &stable).unwrap();
+    fs::rename(machine.toolchain("1.1.0"), &stable).unwrap();
     assert_eq!(machine.setup(&["image"]).success(), "");
 }
 
 #[test]
 fn a_linked_toolchain_is_mended() {
     let machine = Machine::new("linked");
-    let pinned = machine.toolchain("1.95.0");
-    let stable = pinned.with_file_name("stable-x86_64");
-    fs::rename(&pinned, &stable).unwrap();
-    std::os::unix::fs::symlink(&stable, &pinned).unwrap();
+    let ours = machine.toolchain(&pinned());
+    let stable = ours.with_file_name("stable-x86_64");
+    fs::rename(&ours, &stable).unwrap();
+    std::os::unix::fs::symlink(&stable, &ours).unwrap();
     machine.setup(&["image"]).success();
-    assert!(!pinned.is_symlink());
+    assert!(!ours.is_symlink());
     assert_eq!(machine.setup(&["image"]).success(), "");
     // The link's aim has moved on, and the network is away.
-    fs::remove_dir_all(&pinned).unwrap();
+    fs::remove_dir_all(&ours).unwrap();
     fs::remove_dir_all(&stable).unwrap();
-    fs::rename(machine.toolchain("1.97.0"), &stable).unwrap();
-    std::os::unix::fs::symlink(&stable, &pinned).unwrap();
+    fs::rename(machine.toolchain("1.1.0"), &stable).unwrap();
+    std::os::unix::fs::symlink(&stable, &ours).unwrap();
     let why = machine.setup(&["image"]).failure();
     assert!(
-        why.contains("has moved on to 1.97.0: removes the link"),
+        why.contains("has moved on to 1.1.0: removes the link"),
         "{why}"
     );
     assert!(why.contains("error: the network is unreachable"), "{why}");
+}
+
+#[test]
+fn a_target_that_cannot_be_downloaded_is_built() {
+    let machine = Machine::new("from source");
+    let target = machine
+        .toolchain(&pinned())
+        .join("lib/rustlib/aarch64-unknown-none-softfloat");
+    fs::remove_dir_all(&target).unwrap();
+    for program in ["apt-get", "dpkg-deb", "cargo"] {
+        machine.fault(program, "half");
+        let killed = machine.setup(&["image"]);
+        assert!(killed.status.code().is_none(), "{program}: {killed:?}");
+        let libraries = target.join("lib");
+        assert!(
+            !libraries.exists() || fs::read_dir(&libraries).unwrap().next().is_none(),
+            "{program}"
+        );
+        machine.remove("fault");
+    }
+    let said = machine.setup(&["image"]).success();
+    assert!(
+        said.contains("built the Rust target aarch64-unknown-none-softfloat"),
+        "{said}"
+    );
+    assert_eq!(machine.setup(&["image"]).success(), "");
+    // Damage, and another compiler by the same number.
+    let library = target.join("lib/libcore-1.rlib");
+    for (file, content) in [
+        (library.clone(), "co"),
+        (target.join("lib/.built-from-source"), "another rustc"),
+    ] {
+        fs::write(file, content).unwrap();
+        let said = machine.setup(&["image"]).success();
+        assert!(said.contains("or is damaged: makes it again"), "{said}");
+        assert_eq!(fs::read_to_string(&library).unwrap(), "core\n");
+    }
 }
 
 /// What `make` gives to the shell of a recipe.

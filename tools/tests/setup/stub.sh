@@ -76,6 +76,16 @@ case $name in
             echo "$b symbols" >"$base/qemu/$variant/$b/$b.elf"
         done
         ;;
+    cargo)
+        # Without a library in the toolchain's stand-in, as the real one.
+        [ -f "$PWD/../sysroot/lib/rustlib/src/rust/library/core" ]
+        deps=$CARGO_TARGET_DIR/aarch64-unknown-none-softfloat/release/deps
+        mkdir -p "$deps"
+        for library in core alloc compiler_builtins sysroot_probe; do
+            echo "$library" >"$CARGO_TARGET_DIR/$library"
+            put "$CARGO_TARGET_DIR/$library" "$deps/lib$library-1.rlib"
+        done
+        ;;
     qemu-system-aarch64 | 'my qemu') echo "QEMU emulator version ${QEMU_IS:-10.0.2} (Debian)" ;;
     fiptool) echo '  --rmm-fw' ;;
     id) echo "${UID_IS:-0}" ;;
