@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Claims of the Realm token (RMM specification 1.0, A7.2.3.1).
+//! Claims of the Realm token (RMM specifications 1.0 and 2.0, A7.2.3.1).
 
 use crate::cbor::{Error, Value};
 use crate::claims::{Claim, Claims, HASH_SIZES, bytes};
@@ -14,8 +14,15 @@ const RIM: Claim = Claim(44238, "Realm initial measurement");
 const REMS: Claim = Claim(44239, "Realm extensible measurements");
 const KEY_HASH: Claim = Claim(44240, "Realm public key hash algorithm");
 
+const INSTANCE: Claim = Claim(256, "Realm instance id");
+const MEC_POLICY: Claim = Claim(44243, "MEC policy");
+const LFA_POLICY: Claim = Claim(44244, "LFA policy");
+
 /// The profile of Realm tokens of RMM 1.0.
 pub const REALM_PROFILE: &str = "tag:arm.com,2023:realm#1.0.0";
+
+/// The profile of Realm tokens of RMM 2.0: of a Realm that a Host made through RMI 2.0.
+pub const REALM_PROFILE_2_0: &str = "tag:arm.com,2024:realm#2.0.0";
 
 /// The claims, well-formed but not believed.
 #[derive(Clone, Debug)]
@@ -38,6 +45,13 @@ pub struct RealmClaims {
     pub rems: [Vec<u8>; 4],
     /// Name of the hash algorithm that binds the RAK to the platform token.
     pub key_hash_algorithm: String,
+    /// Random number that identifies the Realm. Since 2.0.
+    pub instance_id: Option<Vec<u8>>,
+    /// Whether the Realm shares a memory encryption context, 0, or has its own, 1. Since 2.0, where it must
+    /// be there.
+    pub mec_policy: Option<u16>,
+    /// Whether firmware may be activated while the Realm runs: 0 no, 1 yes. Since 2.0, where it must be there.
+    pub lfa_policy: Option<u16>,
     /// Other claims: label and value in diagnostic notation.
     pub unknown: Vec<(String, String)>,
 }
@@ -65,9 +79,26 @@ impl RealmClaims {
             )
         })?;
         let public_key = claims.bytes(PUBLIC_KEY, &[])?;
+        let profile = claims.optional_text(PROFILE)?;
+        let policy = |claim| match profile.as_deref() {
+            Some(REALM_PROFILE_2_0) => claims.unsigned16(claim).map(Some),
+            _ => Ok(None),
+        };
+        let (mec_policy, lfa_policy) = (policy(MEC_POLICY)?, policy(LFA_POLICY)?);
+        let instance_id = claims.get(INSTANCE).filter(|_| mec_policy.is_some());
+        let instance_id = instance_id
+            .map(|id| bytes(INSTANCE, id, &[]))
+            .transpose()?
+            .map(|id| id.content.to_vec());
+        let mut known = vec![
+            CHALLENGE, PROFILE, RPV, HASH, PUBLIC_KEY, RIM, REMS, KEY_HASH,
+        ];
+        if mec_policy.is_some() {
+            known.extend([INSTANCE, MEC_POLICY, LFA_POLICY]);
+        }
         Ok(Self {
             challenge: claims.array(CHALLENGE)?,
-            profile: claims.optional_text(PROFILE)?,
+            profile,
             rpv: claims.array(RPV)?,
             hash_algorithm: claims.text(HASH)?,
             public_key: public_key.content.to_vec(),
@@ -75,9 +106,10 @@ impl RealmClaims {
             rim: claims.bytes(RIM, HASH_SIZES)?.content.to_vec(),
             rems,
             key_hash_algorithm: claims.text(KEY_HASH)?,
-            unknown: claims.unknown(&[
-                CHALLENGE, PROFILE, RPV, HASH, PUBLIC_KEY, RIM, REMS, KEY_HASH,
-            ]),
+            instance_id,
+            mec_policy,
+            lfa_policy,
+            unknown: claims.unknown(&known),
         })
     }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Realm Initial Measurement (RMM specification 1.0, A7.1.1), step by step.
+//! Realm Initial Measurement (RMM specifications 1.0 and 2.0, A7.1.1), step by step. In 2.0 it begins with zero:
+//! the parameters of the Realm and RMI_RTT_INIT_RIPAS are not measured.
 //!
 //! Written from the specification, without the monitor's own measurement code, so that each can be checked
 //! against the other.
@@ -46,20 +47,38 @@ pub struct RealmParams {
     pub num_wps: u8,
     /// Number of PMU counters.
     pub pmu_num_ctrs: u8,
-    /// SHA-256 or SHA-512; RMM 1.0 has no other.
+    /// SHA-256 or SHA-512; since 2.0 also SHA-384.
     pub hash: HashAlgorithm,
+}
+
+/// Interface through which the Host makes the Realm.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Rmi {
+    /// RMI 1.0
+    #[default]
+    V1,
+    /// RMI 2.0
+    V2,
 }
 
 /// A RIM in the making. Every step extends it.
 #[derive(Clone, Debug)]
 pub struct Rim {
+    rmi: Rmi,
     hash: HashAlgorithm,
     value: Vec<u8>,
 }
 
 impl Rim {
-    /// RMI_REALM_CREATE (B4.3.9.4). `None` if RMM 1.0 does not know the hash algorithm.
-    pub fn realm_create(params: &RealmParams) -> Option<Self> {
+    /// RMI_REALM_CREATE (1.0: B4.3.9.4). `None` if the interface does not know the hash algorithm.
+    pub fn realm_create(rmi: Rmi, params: &RealmParams) -> Option<Self> {
+        if rmi == Rmi::V2 {
+            return Some(Self {
+                rmi,
+                hash: params.hash,
+                value: vec![0; params.hash.size()],
+            });
+        }
         let hash_algo = match params.hash {
             HashAlgorithm::Sha256 => 0,
             HashAlgorithm::Sha512 => 1,
@@ -74,18 +93,23 @@ impl Rim {
             .put(0x28, &[params.pmu_num_ctrs])
             .put(0x30, &[hash_algo]);
         Some(Self {
+            rmi,
             hash: params.hash,
             value: params.hash.digest(&page.0),
         })
     }
 
-    /// RMI_RTT_INIT_RIPAS (B4.3.18.4), for one RTT entry that describes the IPA range [base, top).
+    /// RMI_RTT_INIT_RIPAS (1.0: B4.3.18.4), for one RTT entry that describes the IPA range [base, top).
     pub fn init_ripas_entry(&mut self, base: u64, top: u64) {
+        if self.rmi == Rmi::V2 {
+            // Not measured.
+            return;
+        }
         let descriptor = self.descriptor(2).put_u64(0x50, base).put_u64(0x58, top);
         self.extend(&descriptor);
     }
 
-    /// RMI_DATA_CREATE (B4.3.1.4) at `ipa`, of a Granule with this `content` if it is measured.
+    /// RMI_DATA_CREATE (1.0: B4.3.1.4), or RMI_RTT_DATA_MAP_INIT of 2.0, at `ipa`, of a Granule with this `content` if it is measured.
     pub fn data_create(&mut self, ipa: u64, content: Option<&[u8; GRANULE]>) {
         let mut descriptor = self.descriptor(0).put_u64(0x50, ipa);
         if let Some(content) = content {
@@ -96,7 +120,7 @@ impl Rim {
         self.extend(&descriptor);
     }
 
-    /// RMI_REC_CREATE (B4.3.12.4). `flags` is RmiRecCreateFlags; a REC without the runnable flag is not measured.
+    /// RMI_REC_CREATE (1.0: B4.3.12.4). `flags` is RmiRecCreateFlags; a REC without the runnable flag is not measured.
     pub fn rec_create(&mut self, flags: u64, pc: u64, gprs: &[u64; 8]) {
         if flags & 1 == 0 {
             return;
@@ -111,7 +135,7 @@ impl Rim {
         self.extend(&descriptor);
     }
 
-    /// The measurement so far: 32 or 64 bytes, as in claim 44238.
+    /// The measurement so far: 32, 48 or 64 bytes, as in claim 44238.
     pub fn value(&self) -> &[u8] {
         &self.value
     }

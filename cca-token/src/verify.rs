@@ -12,8 +12,8 @@ use crate::cbor::Error;
 use crate::hash::HashAlgorithm;
 use crate::keys::{Curve, PublicKey, TEST_KEYS};
 use crate::platform::{Lifecycle, PlatformProfile};
-use crate::realm::REALM_PROFILE;
-use crate::token::Token;
+use crate::realm::{REALM_PROFILE, REALM_PROFILE_2_0};
+use crate::token::{Envelope, Token};
 
 /// What the relying party trusts and expects. `None` means that the relying party does not ask.
 #[derive(Clone, Debug)]
@@ -239,6 +239,10 @@ fn chain_of_trust(
     let profile = match realm.profile.as_deref() {
         None => Ok("absent: the platform profile covers the Realm token".into()),
         Some(REALM_PROFILE) => Ok(REALM_PROFILE.into()),
+        // Claims as Arm's tokens of 1.0 have them, in an envelope of its own.
+        Some(REALM_PROFILE_2_0) if token.envelope == Envelope::Tag907 => {
+            Ok(REALM_PROFILE_2_0.into())
+        }
         Some(other) => Err(format!("{other:?} is not a known Realm profile")),
     };
     if !record(checks, REALM_PROFILE_CHECK, profile) {

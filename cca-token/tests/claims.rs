@@ -605,3 +605,77 @@ fn envelopes_are_checked() {
         assert!(error.contains(why), "{why}: {error}");
     }
 }
+
+/// A Realm that was made through RMI 2.0.
+fn recipe_2_0() -> Recipe {
+    let mut recipe = Recipe::default();
+    set(&mut recipe.realm, 265, tstr("tag:arm.com,2024:realm#2.0.0"));
+    recipe.realm.push((44243, uint(0)));
+    recipe.realm.push((44244, uint(1)));
+    recipe
+}
+
+/// As [`Recipe::token`], in the envelope of 2.0.
+fn token_2_0(recipe: &Recipe) -> Vec<u8> {
+    let part = |key, claims| array(&[uint(263), bstr(&sign1(key, claims))]);
+    let body = map(&[
+        (uint(44234), part(&recipe.cpak, &recipe.platform)),
+        (uint(44241), part(&recipe.rak, &recipe.realm)),
+    ]);
+    tag(907, &body)
+}
+
+#[test]
+fn a_realm_of_rmi_2_0() {
+    let mut recipe = recipe_2_0();
+    let id = [&[1][..], &pattern(0x50, 32)].concat();
+    recipe.realm.push((256, bstr(&id)));
+    let token = Token::parse(&token_2_0(&recipe)).expect("a token of 2.0");
+    let claims = &token.realm_claims;
+    assert_eq!((claims.mec_policy, claims.lfa_policy), (Some(0), Some(1)));
+    assert_eq!(claims.instance_id, Some(id));
+    assert!(claims.unknown.is_empty(), "{:?}", claims.unknown);
+    let report = judge(&token_2_0(&recipe), &recipe.policy());
+    assert_eq!(report.verdict, Verdict::Verified, "{report:?}");
+
+    // The profile of 2.0 in the envelope of 1.0.
+    refused(&recipe, &recipe.policy(), "realm-profile");
+
+    for missing in [44243, 44244] {
+        let mut recipe = recipe_2_0();
+        recipe.realm.retain(|(label, _)| *label != missing);
+        let error = Token::parse(&token_2_0(&recipe)).expect_err("a claim less");
+        let expected = format!("claim {missing} ");
+        assert!(error.to_string().contains(&expected), "{error}");
+    }
+}
+
+#[test]
+fn measurements_of_48_bytes() {
+    let mut recipe = recipe_2_0();
+    let measurement = |first| pattern(first, 48);
+    let rems: Vec<_> = (0x30..0x34)
+        .map(|first| bstr(&measurement(first)))
+        .collect();
+    set(&mut recipe.realm, 44236, tstr("sha-384"));
+    set(&mut recipe.realm, 44238, bstr(&measurement(0x20)));
+    let mut policy = recipe.policy();
+    policy.rims = Some(vec![measurement(0x20)]);
+    policy.rems = [0x30, 0x31, 0x32, 0x33].map(|first| Some(measurement(first)));
+    let report = judge(&token_2_0(&recipe), &policy);
+    assert!(refusal(&report).starts_with("realm-hash-algorithm: "));
+    set(&mut recipe.realm, 44239, array(&rems));
+    let report = judge(&token_2_0(&recipe), &policy);
+    assert_eq!(report.verdict, Verdict::Verified, "{report:?}");
+}
+
+#[test]
+fn claims_of_2_0_are_unknown_in_1_0() {
+    let mut recipe = Recipe::default();
+    recipe.realm.push((44243, tstr("whatever")));
+    let report = judge(&recipe.token(), &recipe.policy());
+    assert_eq!(report.verdict, Verdict::Verified, "{report:?}");
+    let token = Token::parse(&recipe.token()).expect("a token");
+    assert_eq!(token.realm_claims.mec_policy, None);
+    assert_eq!(token.realm_claims.unknown.len(), 1);
+}

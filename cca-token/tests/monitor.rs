@@ -5,7 +5,7 @@
 mod support;
 
 use cca_token::hash::HashAlgorithm;
-use cca_token::rim::{self, Rim};
+use cca_token::rim::{self, Rim, Rmi};
 use cca_token::verify::{Policy, Verdict};
 use proptest::prelude::*;
 use rmm_abi::rmi;
@@ -38,7 +38,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 fn ours(params: &rim::RealmParams, steps: &[Step]) -> Vec<u8> {
-    let mut rim = Rim::realm_create(params).expect("an algorithm of RMM 1.0");
+    let mut rim = Rim::realm_create(Rmi::V1, params).expect("an algorithm of RMM 1.0");
     for step in steps {
         match step {
             Step::Ripas(base, top) => rim.init_ripas_entry(*base, *top),

@@ -10,6 +10,23 @@ import hashlib
 import struct
 
 
+class Realm2:
+    """Through RMI 2.0: begins with zero; parameters and RIPAS are not measured."""
+
+    def __init__(self, algorithm):
+        self.hash = lambda data: hashlib.new(algorithm, data).digest()
+        self.rim = bytes(hashlib.new(algorithm).digest_size)
+
+    def extend(self, kind, body):
+        Realm.extend(self, kind, body)
+
+    def data(self, ipa, content, measure=True):
+        Realm.data(self, ipa, content, measure)
+
+    def rec(self, pc, *gprs):
+        Realm.rec(self, pc, *gprs)
+
+
 class Realm:
     def __init__(self, algorithm, flags, s2sz, sve_vl, num_bps, num_wps, pmu_num_ctrs):
         self.hash = lambda data: hashlib.new(algorithm, data).digest()
@@ -78,6 +95,16 @@ def main():
         realm = Realm(algorithm, 0, 33, 0, 1, 1, 0)
         realm.ripas(*every(4 * KIB, 0, 4 * MIB))
         show(f"{algorithm} pages", realm)
+
+    for algorithm in ("sha256", "sha384", "sha512"):
+        realm = Realm2(algorithm)
+        show(f"{algorithm} 2.0 empty", realm)
+        for page in range(3):
+            realm.data(2 * GIB + 2 * MIB + page * 4096, KERNEL[page * 4096 : (page + 1) * 4096])
+        realm.data(2 * GIB + 4 * MIB, bytes(4096), measure=False)
+        realm.rec(2 * GIB + 2 * MIB, 0x8800_0000, 0xFFFF_FFFF_FFFF_FFFF)
+        realm.rec(0, 1, 2, 3, 4, 5, 6, 7, 8)
+        show(f"{algorithm} 2.0 usual", realm)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use cca_token::launch::{self, Expected};
+use cca_token::rim::{Rim, Rmi};
 
 const EMPTY_256: &str = "44653f9bb1c67506a91a9440910b90abc941f9783a337cf8fd64c614ba7a7b09";
 const FULL_256: &str = "1570ccfa9c753c9158ab06aa221c629f65f754b7a9b62fc5fda24853b2048462";
@@ -22,6 +23,22 @@ const DATA_FIRST_512: &str = "a9470494eda98708f1c6840a5b5dde62b82ebc0183fa9c6b20
                               765412e8758e427032beff83d1ad902768114567892d2191775d644529c27246";
 const PAGES_512: &str = "0203551e182ceaf4afcc8084b03e3f18b2f8500f9ab35b342b05f3e6305df885\
                          cb3084bd4fa0224f14e444b53a31e3051678216bb7004bec62b81faa1cbba97d";
+
+const USUAL_2_0: [(&str, &str); 3] = [
+    (
+        "sha-256",
+        "3aa17101a9996e88c03d5c63728b2ede887e0c9e35b6d5002c32ce58e0889efa",
+    ),
+    (
+        "sha-384",
+        "30b642230a42962e50f07134dcd1d63b86dd32fbb22fe04261428d7b8ed7872d647588d32a9c7da9578801749ce0401b",
+    ),
+    (
+        "sha-512",
+        "ed83ee479771254cfcc6762dad564d7f42fb6be43bdbd9de122903369b099f04\
+         14a177f70c502a818c87db5894ee870fff87be242fe8497e9a5c3f9e21c9d37b",
+    ),
+];
 
 /// A folder with the kernel of the tests: 10,000 bytes, each its own position modulo 251.
 fn folder() -> PathBuf {
@@ -192,7 +209,7 @@ fn the_readme_is_right() {
             pmu_num_ctrs: 0,
             hash: cca_token::hash::HashAlgorithm::Sha256,
         };
-        let mut rim = cca_token::rim::Rim::realm_create(&params).expect("sha-256");
+        let mut rim = Rim::realm_create(Rmi::V1, &params).expect("sha-256");
         if let Some(ipa) = first {
             rim.data_create(ipa, Some(&[0; 4096]));
         }
@@ -296,4 +313,34 @@ fn what_no_monitor_would_do_is_refused() {
     }
     assert!(measure("{").is_err());
     assert!(measure("").is_err());
+}
+
+#[test]
+fn through_rmi_2_0() {
+    for (name, expected) in USUAL_2_0 {
+        let realm = format!("rmi = \"2.0\"\nhash = \"{name}\"");
+        let text = USUAL.replace("hash = \"HASH\"", &realm);
+        let usual = measure(&text).expect(name);
+        assert_eq!(cca_token::hex::encode(usual.rim()), expected, "{name}");
+        // Neither parameters nor RIPAS are measured.
+        let before_data = [&usual.after[0], &usual.after[1]];
+        assert!(
+            before_data
+                .iter()
+                .all(|rim| rim.iter().all(|byte| *byte == 0))
+        );
+        let other = text.replace("breakpoints = 6", "breakpoints = 3");
+        assert_eq!(measure(&other).expect(name).after, usual.after);
+    }
+    // Data may come first, but a range must still be one.
+    let text = "version = 1\n[realm]\nrmi = '2.0'\nhash = 'sha-256'\nipa_bits = 40\nbreakpoints = 2\n\
+                watchpoints = 2\n[[step]]\nop = 'data'\nipa = 0\nsize = 1\n[[step]]\nop = 'init_ripas'\nbase = 0\n";
+    assert!(measure(&format!("{text}top = 0x1000")).is_ok());
+    assert!(measure(&format!("{text}top = 0x1001")).is_err());
+    for wrong in [
+        text.replace("2.0", "3.0") + "top = 0x1000",
+        text.replace("2.0", "1.0").replace("sha-256", "sha-384") + "top = 0x1000",
+    ] {
+        assert!(measure(&wrong).is_err(), "{wrong}");
+    }
 }

@@ -55,6 +55,9 @@ pub fn json(token: &Token) -> Value {
             "public-key-hash-algorithm": realm.key_hash_algorithm,
             "rim": encode(&realm.rim),
             "rem": realm.rems.iter().map(|rem| encode(rem)).collect::<Vec<_>>(),
+            "instance-id": realm.instance_id.as_deref().map(encode),
+            "mec-policy": realm.mec_policy,
+            "lfa-policy": realm.lfa_policy,
             "unknown": unknown(&realm.unknown),
         },
     })
@@ -160,6 +163,19 @@ pub fn text(token: &Token) -> String {
     page.line("RIM", &encode(&realm.rim));
     for (i, rem) in realm.rems.iter().enumerate() {
         page.line(&format!("REM[{i}]"), &encode(rem));
+    }
+    if let Some(id) = &realm.instance_id {
+        page.line("instance id", &encode(id));
+    }
+    let choice = |value: u16, names: [&str; 2]| match names.get(usize::from(value)) {
+        Some(name) => format!("{value}, {name}"),
+        None => format!("{value}, unknown"),
+    };
+    if let Some(policy) = realm.mec_policy {
+        page.line("MEC policy", &choice(policy, ["shared", "private"]));
+    }
+    if let Some(policy) = realm.lfa_policy {
+        page.line("LFA policy", &choice(policy, ["not allowed", "allowed"]));
     }
     for (key, value) in &realm.unknown {
         page.line(&format!("unknown claim {}", key), value);

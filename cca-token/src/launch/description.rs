@@ -23,7 +23,9 @@ pub struct Description {
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub struct Realm {
-    /// `sha-256` or `sha-512`.
+    /// Interface through which the Host makes the Realm: `1.0`, also if absent, or `2.0`.
+    pub rmi: Option<String>,
+    /// `sha-256` or `sha-512`; with RMI 2.0 also `sha-384`.
     pub hash: String,
     /// IPA width in bits (`s2sz`).
     pub ipa_bits: u8,

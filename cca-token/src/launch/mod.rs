@@ -13,7 +13,7 @@ use std::path::Path;
 pub use description::{Description, Number, Realm, Step};
 
 use crate::hash::HashAlgorithm;
-use crate::rim::{GRANULE, RealmParams, Rim};
+use crate::rim::{GRANULE, RealmParams, Rim, Rmi};
 use tables::Tables;
 
 const PAGE: u64 = GRANULE as u64;
@@ -68,9 +68,11 @@ pub fn measure_file(path: &Path) -> Result<Expected, Error> {
 pub fn measure(description: &Description, folder: &Path) -> Result<Expected, Error> {
     let realm = &description.realm;
     let params = realm_params(realm)?;
-    let rim = Rim::realm_create(&params)
-        .ok_or_else(|| Error::new("RMM 1.0 does not measure with sha-384"))?;
+    let rmi = rmi(realm)?;
+    let rim = Rim::realm_create(rmi, &params)
+        .ok_or_else(|| Error::new("RMI 1.0 does not measure with sha-384"))?;
     let mut host = Host {
+        rmi,
         tables: Tables::new(
             realm.ipa_bits,
             params.flags & FLAG_LPA2 != 0,
@@ -106,7 +108,17 @@ pub fn rpv(text: &str) -> Result<[u8; 64], Error> {
     Ok(rpv)
 }
 
-/// What the Host passes to RMI_REALM_CREATE, as far as it is measured.
+fn rmi(realm: &Realm) -> Result<Rmi, Error> {
+    match realm.rmi.as_deref() {
+        None | Some("1.0") => Ok(Rmi::V1),
+        Some("2.0") => Ok(Rmi::V2),
+        Some(other) => Err(Error::new(format!(
+            "RMI {other:?} is not known, 1.0 and 2.0 are"
+        ))),
+    }
+}
+
+/// What the Host passes to RMI_REALM_CREATE, as far as RMI 1.0 measures it.
 ///
 /// # Errors
 /// A value that RMM 1.0 does not know.
@@ -164,6 +176,7 @@ pub fn realm_params(realm: &Realm) -> Result<RealmParams, Error> {
 
 /// The Host at work.
 struct Host<'a> {
+    rmi: Rmi,
     tables: Tables,
     rim: Rim,
     recs: u64,
@@ -173,6 +186,10 @@ struct Host<'a> {
 impl Host<'_> {
     fn step(&mut self, step: &Step) -> Result<(), Error> {
         match step {
+            // Whatever is there already; nothing is measured.
+            Step::InitRipas { base, top } if self.rmi == Rmi::V2 => {
+                self.tables.check_range(base.0, top.0)
+            }
             Step::InitRipas { base, top } => {
                 let rim = &mut self.rim;
                 self.tables

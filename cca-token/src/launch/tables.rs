@@ -115,7 +115,11 @@ impl Tables {
         (*to > base).then_some(base.max(*from))
     }
 
-    fn check_range(&self, base: u64, top: u64) -> Result<(), Error> {
+    /// Whether [base, top) is a range of Protected IPAs, in pages.
+    ///
+    /// # Errors
+    /// It is not.
+    pub fn check_range(&self, base: u64, top: u64) -> Result<(), Error> {
         if !base.is_multiple_of(PAGE) || !top.is_multiple_of(PAGE) {
             return Err(Error::new(format!(
                 "{base:#x}..{top:#x} is not aligned to 4 KiB"
