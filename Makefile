@@ -61,7 +61,8 @@ HOST_CRATES   := --workspace $(TARGET_CRATES:%=--exclude %)
 REMAP         := "target.$(RUST_TARGET).rustflags=['--remap-path-prefix=$${CARGO_HOME:-$$HOME/.cargo}/registry/src/=']"
 TARGET_BUILD  := cargo build --release --target $(RUST_TARGET) --config Cargo.toml --config $(REMAP)
 TESTS_BOARD   := $(if $(filter sbsa fvp,$(PLAT)),--features $(PLAT))
-ON_QEMU       := --qemu $(QEMU_BIN) --flash build/qemu/flash.bin
+ON_QEMU       := --qemu $(QEMU_BIN) --board $(PLAT) --flash $(OUT)/flash.bin \
+                 $(if $(filter sbsa,$(PLAT)),--jump $(OUT)/jump.bin --host $(OUT)/test-host.bin)
 
 # The guest: Debian's kernel with the checks of guest/init, or what LINUX names. It attests itself to a
 # relying party that trusts the key of TF-A for this board, which is a test key.
@@ -81,7 +82,7 @@ ON_MACHINE := --smp "$$SMP" --ram "$$RAM" --icount "$$ICOUNT" --reset-after "$$R
 .DELETE_ON_ERROR:
 .PHONY: help setup host rust on-qemu platform image host-image flash relying-party run test test-host test-target \
         test-ci test-long test-sweep test-remedies check-image bench bench-check bench-lower cost conformance loom lint \
-        fuzz miri reproducible clean distclean check-payload FORCE
+        fuzz miri reproducible clean distclean check-payload check-board check-virt on-virt FORCE
 
 help:
 	@echo 'make setup        gets what is missing for all that follows; each target gets what it needs by itself'
@@ -143,14 +144,27 @@ host:
 rust:
 	@$(SETUP) image
 
-on-qemu:
+on-qemu: check-board
 	@$(SETUP) machine
+
+# Before anything is fetched or built.
+check-board:
+ifeq ($(PLAT),fvp)
+	@echo 'PLAT=fvp cannot be run here: QEMU has the boards qemu and sbsa.' >&2; exit 1
+else ifeq ($(PLAT)$(if $(TFA),+),sbsa)
+	@echo 'PLAT=sbsa needs TFA=folder with bl1.bin and fip.bin: TF-A 2.13 or newer, built with PLAT=qemu_sbsa ENABLE_RME=1; no package has it.' >&2; exit 1
+endif
+
+# What knows only the board virt.
+on-virt: check-virt on-qemu
+
+check-virt:
 ifneq ($(PLAT),qemu)
-	@echo 'PLAT=$(PLAT) cannot be run here: QEMU has the board qemu only.' >&2; exit 1
+	@echo '$(or $(MAKECMDGOALS),this) has PLAT=qemu only.' >&2; exit 1
 endif
 
 # With Debian's kernel.
-platform:
+platform: check-board
 	@$(SETUP) machine guest
 
 # --- Images ------------------------------------------------------------------
@@ -184,10 +198,16 @@ $(OUT)/test-realm.bin: $(OUT)/.test-realm $(TOOL_SRC)
 $(OUT)/test-host.bin: $(OUT)/.test-host $(TOOL_SRC)
 	@$(TOOL) pack $(ELF)/test-host $@
 
-flash: on-qemu build/qemu/flash.bin
+flash: on-qemu $(OUT)/flash.bin $(if $(filter sbsa,$(PLAT)),$(OUT)/jump.bin $(OUT)/test-host.bin)
 
-build/qemu/.tfa: FORCE | on-qemu
+$(OUT)/.tfa: FORCE | on-qemu
 	$(call note,$(TFA_DIR)/*.bin)
+
+build/sbsa/flash.bin: build/sbsa/.tfa build/sbsa/rmm.img tools/setup/flash.sh
+	@tools/setup/flash.sh $(TFA_DIR) build/sbsa/rmm.img '' build/sbsa sbsa
+
+build/sbsa/jump.bin: $(TOOL_SRC)
+	@$(TOOL) jump sbsa $@
 
 build/qemu/flash.bin: build/qemu/.tfa build/qemu/rmm.img build/qemu/test-host.bin tools/setup/flash.sh
 	@tools/setup/flash.sh $(TFA_DIR) build/qemu/rmm.img build/qemu/test-host.bin build/qemu
@@ -253,7 +273,7 @@ FORCE:
 # --- Runs and tests ----------------------------------------------------------
 
 ifneq ($(BL33),)
-run: check-payload on-qemu build/qemu/.tfa build/qemu/rmm.img
+run: check-payload on-virt build/qemu/.tfa build/qemu/rmm.img
 	@tools/setup/flash.sh $(TFA_DIR) build/qemu/rmm.img "$$BL33" build/qemu/payload
 	@$(TOOL) payload --qemu $(QEMU_BIN) --flash build/qemu/payload/flash.bin $(ON_MACHINE)
 
@@ -269,12 +289,15 @@ run: $(if $(LINUX),,platform) flash $(if $(OWN),,build/guest/initrd relying-part
 endif
 
 TEST := $(TOOL) test $(ON_QEMU) --folder build/guest --linux $(GUEST)/Image --initrd build/guest/initrd \
-        $(PARTY) --payload build/qemu/echo/flash.bin
+        $(PARTY) $(if $(filter sbsa,$(PLAT)),--target-only,--payload build/qemu/echo/flash.bin)
 
 check-image: build/qemu/rmm.img
 	@$(TOOL) image build/qemu/rmm.elf
 
-test test-ci test-long: setup loom check-image flash build/guest/initrd relying-party build/qemu/echo/flash.bin
+# What does not depend on the board is tested with PLAT=qemu only.
+ON_VIRT_ONLY := $(if $(filter sbsa,$(PLAT)),,loom check-image build/qemu/echo/flash.bin)
+
+test test-ci test-long: check-board setup $(ON_VIRT_ONLY) flash build/guest/initrd relying-party
 
 test:
 	@$(TEST)
@@ -304,7 +327,7 @@ loom: | host
 test-target: flash
 	@$(TOOL) test --target-only $(ON_QEMU)
 
-test-remedies: on-qemu build/qemu/remedies/flash.bin
+test-remedies: on-virt build/qemu/remedies/flash.bin
 	@$(TOOL) test --target-only --qemu $(QEMU_BIN) --flash build/qemu/remedies/flash.bin
 
 # Time limit of the two boots in seconds; they take about 5.
@@ -315,13 +338,13 @@ BENCH := timeout $(BENCH_SECONDS) $(TOOL) bench --qemu $(QEMU_BIN) --flash build
          --json "$${JSON:-build/qemu/bench.json}" $(if $(BASE),--base "$$BASE")
 BENCH_IMAGES := build/qemu/bench/flash.bin build/qemu/answering/flash.bin
 
-bench: on-qemu $(BENCH_IMAGES)
+bench: on-virt $(BENCH_IMAGES)
 	@$(BENCH)
 
-bench-check: on-qemu $(BENCH_IMAGES)
+bench-check: on-virt $(BENCH_IMAGES)
 	@$(BENCH) --check
 
-bench-lower: on-qemu $(BENCH_IMAGES)
+bench-lower: on-virt $(BENCH_IMAGES)
 	@$(BENCH) --lower
 	@$(TOOL) cost
 

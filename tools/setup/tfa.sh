@@ -11,8 +11,10 @@
 . "$ROOT/tools/setup/apt.sh"
 
 if [ -n "${TFA:-}" ]; then
+    made_by="TF-A $TFA_MIN or newer, built with PLAT=qemu"
+    [ "${PLAT:-qemu}" != sbsa ] || made_by="TF-A 2.13 or newer, built with PLAT=qemu_sbsa"
     for f in bl1.bin fip.bin; do
-        [ -f "$TFA/$f" ] || die "TFA=$TFA has no $f: TF-A $TFA_MIN or newer, built with PLAT=qemu ENABLE_RME=1, makes it."
+        [ -f "$TFA/$f" ] || die "TFA=$TFA has no $f: $made_by ENABLE_RME=1, makes it."
     done
     exit 0
 fi
