@@ -32,6 +32,14 @@ pub const DISK_SIZE: u64 = 0x200;
 /// First address of RAM.
 pub const RAM: u64 = 0x4000_0000;
 
+/// On the machine's UART, the byte before each byte to or from a guest's console that is passed on byte by
+/// byte (ASCII DLE). What has no such byte before it belongs to lines of text.
+pub const CONSOLE: u8 = 0x10;
+/// What the Host prints before a line that the guest has sent to its second serial port.
+pub const FROM_PORT: &str = "carrier> ";
+/// What the Host expects before a line that goes there.
+pub const TO_PORT: &str = "carrier< ";
+
 /// INTID of [`UART`].
 pub const UART_INTID: u32 = 33;
 /// INTID of the block device.

@@ -6,6 +6,7 @@ use core::fmt::{self, Write};
 use core::ptr::with_exposed_provenance_mut;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use spin::Mutex;
+use tests_fvp::guest::CONSOLE;
 use tests_fvp::text::Text;
 
 /// Data register, offset in bytes.
@@ -34,14 +35,14 @@ fn register(offset: u64) -> *mut u32 {
     with_exposed_provenance_mut((board::UART + offset) as usize)
 }
 
-/// Sends bytes and a line end.
-fn send(bytes: &[u8]) {
+/// Sends bytes.
+fn send(bytes: impl IntoIterator<Item = u8>) {
     let (data, flags) = (register(DR), register(FR));
-    for byte in bytes.iter().chain(b"\n") {
+    for byte in bytes {
         // SAFETY: the registers of the PL011, mapped as Device memory.
         unsafe {
             while flags.read_volatile() & TXFF != 0 {}
-            data.write_volatile(u32::from(*byte));
+            data.write_volatile(u32::from(byte));
         }
     }
 }
@@ -52,7 +53,14 @@ pub fn print(arguments: fmt::Arguments<'_>) {
     // A `Text` cuts what is too long and never fails.
     let _ = line.write_fmt(arguments);
     let _guard = UART.lock();
-    send(line.as_bytes());
+    send(line.as_bytes().iter().copied().chain(*b"\n"));
+    PRINTED.store(arch::now(), Ordering::Relaxed);
+}
+
+/// Prints a byte of a guest's console, which the runner can tell from the lines around it.
+pub fn print_byte(byte: u8) {
+    let _guard = UART.lock();
+    send([CONSOLE, byte]);
     PRINTED.store(arch::now(), Ordering::Relaxed);
 }
 
@@ -86,22 +94,57 @@ pub fn interrupted() {
     INPUT.store(true, Ordering::Release);
 }
 
-/// Reads the input that the interrupt announced, if it did. `take` gets each whole line.
-pub fn receive(mut take: impl FnMut(&[u8])) {
-    static PARTIAL: Mutex<Text<LINE>> = Mutex::new(Text::new());
+/// What the runner sends.
+pub enum Input<'a> {
+    /// A whole line.
+    Line(&'a [u8]),
+    /// A byte for the guest's console.
+    Byte(u8),
+}
+
+/// Reads the input that the interrupt announced, if it did: as long as the Host has room for `room`
+/// bytes of the guest's console. The rest waits in the UART for the next call.
+pub fn receive(mut room: usize, mut take: impl FnMut(Input<'_>)) {
+    static PARTIAL: Mutex<Partial> = Mutex::new(Partial {
+        line: Text::new(),
+        marked: false,
+    });
     if !INPUT.swap(false, Ordering::AcqRel) {
         return;
     }
-    let mut line = PARTIAL.lock();
+    let mut partial = PARTIAL.lock();
     // SAFETY: registers of the PL011, mapped as Device memory.
     while unsafe { register(FR).read_volatile() } & RXFE == 0 {
+        if room == 0 {
+            INPUT.store(true, Ordering::Release);
+            return;
+        }
         // SAFETY: likewise.
-        match unsafe { register(DR).read_volatile() } as u8 {
-            b'\n' => take(core::mem::take(&mut *line).as_bytes()),
-            byte => line.push(byte),
+        let byte = unsafe { register(DR).read_volatile() } as u8;
+        if core::mem::take(&mut partial.marked) {
+            take(Input::Byte(byte));
+            room -= 1;
+            continue;
+        }
+        match byte {
+            CONSOLE => partial.marked = true,
+            b'\n' => take(Input::Line(core::mem::take(&mut partial.line).as_bytes())),
+            byte => partial.line.push(byte),
         }
     }
     listen();
+}
+
+/// Whether input waits that [`receive`] had no room for.
+pub fn has_input() -> bool {
+    INPUT.load(Ordering::Acquire)
+}
+
+/// Input up to now.
+struct Partial {
+    line: Text<LINE>,
+    /// The last byte was [`CONSOLE`].
+    marked: bool,
 }
 
 /// Prints one line.

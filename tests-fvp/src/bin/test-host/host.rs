@@ -2,7 +2,7 @@
 //! What the Host does from start to power-off.
 
 use crate::console::{self, line};
-use crate::{arch, bench, demo, gic, params, tests, vmm};
+use crate::{arch, bench, demo, gic, isolation, params, tests, vmm};
 use core::fmt::Arguments;
 use core::sync::atomic::{AtomicBool, Ordering};
 
@@ -14,6 +14,7 @@ pub extern "C" fn host_main() -> ! {
     match parameters.mode {
         params::Mode::Test => tests::run_all(parameters),
         params::Mode::Run => demo::run(),
+        params::Mode::Isolation => isolation::run(),
         params::Mode::Guest => vmm::run(parameters),
         params::Mode::Bench => bench::run(),
         params::Mode::BenchEl3 => bench::run_el3(),

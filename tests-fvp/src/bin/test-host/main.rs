@@ -28,6 +28,8 @@ mod heap;
 #[cfg(target_os = "none")]
 mod host;
 #[cfg(target_os = "none")]
+mod isolation;
+#[cfg(target_os = "none")]
 mod params;
 #[cfg(target_os = "none")]
 mod pool;

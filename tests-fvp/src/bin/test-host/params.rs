@@ -16,8 +16,10 @@ const LIMIT: usize = 4096;
 pub enum Mode {
     /// The tests.
     Test,
-    /// The demonstration.
+    /// The demonstration of a Realm's life.
     Run,
+    /// The demonstration of isolation.
+    Isolation,
     /// A guest kernel as a Realm.
     Guest,
     /// What calls cost.
@@ -74,6 +76,8 @@ pub struct Guest {
     pub ram: u64,
     /// Line `disk ADDRESS BYTES`: the file that the guest's disk begins with; no bytes without the line.
     pub disk: (u64, u64),
+    /// Line `terminal yes`: its console is passed on byte by byte, for a terminal.
+    pub terminal: bool,
     /// Line `tamper page IPA` or `tamper NAME VALUE`: what the launch does otherwise than it should.
     pub tamper: Option<&'static str>,
     /// The page's text.
@@ -118,7 +122,7 @@ fn step(line: &str) -> Option<Step> {
 /// The runner's parameters.
 #[derive(Clone, Copy, Debug)]
 pub struct Parameters {
-    /// Line `mode test`, `mode run`, `mode guest`, `mode bench` or `mode bench-el3`.
+    /// Line `mode test`, `mode run`, `mode isolation`, `mode guest`, `mode bench` or `mode bench-el3`.
     pub mode: Mode,
     /// Line `memory BYTES`: DRAM from its first address. Without the line, the whole bank.
     pub memory: u64,
@@ -159,6 +163,7 @@ fn read() -> Parameters {
             config: Config::default(),
             ram: 0,
             disk: (0, 0),
+            terminal: false,
             tamper: None,
             text: text(),
         },
@@ -170,6 +175,7 @@ fn read() -> Parameters {
     for line in lines {
         match line.split_once(' ') {
             Some(("mode", "run")) => parameters.mode = Mode::Run,
+            Some(("mode", "isolation")) => parameters.mode = Mode::Isolation,
             Some(("mode", "test")) => parameters.mode = Mode::Test,
             Some(("mode", "guest")) => parameters.mode = Mode::Guest,
             Some(("mode", "bench")) => parameters.mode = Mode::Bench,
@@ -186,6 +192,7 @@ fn read() -> Parameters {
                 let (address, bytes) = file.split_once(' ').unwrap_or((file, ""));
                 parameters.guest.disk = (address.parse().unwrap_or(0), bytes.parse().unwrap_or(0));
             }
+            Some(("terminal", answer)) => parameters.guest.terminal = answer == "yes",
             Some(("tamper", what)) => parameters.guest.tamper = Some(what),
             Some((name, value)) => realm_parameter(&mut parameters.guest.config, name, value),
             None => {}

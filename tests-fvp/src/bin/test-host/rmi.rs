@@ -94,7 +94,7 @@ impl Answer {
 }
 
 /// Readable form of a status word.
-fn name(status: u64) -> alloc::string::String {
+pub fn name(status: u64) -> String {
     let index = rmi::status_index(status);
     match rmi::status_code(status) {
         _ if status > 0xFFFF => format!("X0 = {status:#x}"),

@@ -36,7 +36,7 @@ mod vgic;
 use crate::check::{Check, Stop, ensure_eq, skip};
 use crate::console::line;
 use crate::params::Parameters;
-use crate::{demo, pool, rmi};
+use crate::{demo, isolation, pool, rmi};
 
 /// A test: its name, `group.what`, and what it does.
 pub type Test = (&'static str, fn() -> Check);
@@ -90,6 +90,7 @@ const GROUPS: &[&[Test]] = &[
     race::TESTS,
     random::TESTS,
     demo::TESTS,
+    isolation::TESTS,
 ];
 
 /// Runs the tests that the parameters ask for.

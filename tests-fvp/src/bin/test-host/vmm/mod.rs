@@ -26,14 +26,9 @@ use rmm_abi::rmi::FeatureRegister0;
 use spin::Mutex;
 use statistics::{Span, Statistics};
 use tests_fvp::guest as machine;
-use uart::Uart;
+use uart::{Output, Uart};
 use vcpu::Vcpu;
 use vgic::{CPUS, Gic};
-
-/// What stands before a line that the Host carries from the Realm to the relying party, and before
-/// one that it carries back.
-const FROM_REALM: &str = "carrier>";
-const TO_REALM: &[u8] = b"carrier< ";
 
 /// First IPA behind the distributor, the console, the port, the disk.
 const GICD_END: u64 = machine::GICD + machine::GICD_SIZE;
@@ -50,6 +45,7 @@ pub struct Vm {
     disk: Mutex<Disk>,
     recs: Vec<Rec>,
     cpus: u64,
+    rd: u64,
     /// First address of the Unprotected half.
     unprotected: u64,
     /// Which vCPUs PSCI has switched on.
@@ -127,13 +123,19 @@ fn create(parameters: &Parameters) -> Check<Vm> {
     let mut memory = launch::launch(parameters)?;
     let unprotected = memory.realm.config.unprotected();
     Ok(Vm {
+        rd: memory.realm.rd,
         recs: memory.realm.recs.clone(),
         cpus: memory.realm.recs.len() as u64,
         uart: Mutex::new(Uart::console(
             &mut memory.realm,
             unprotected + machine::UART,
+            if parameters.guest.terminal {
+                Output::Bytes
+            } else {
+                Output::Lines("realm:")
+            },
         )?),
-        port: Mutex::new(Uart::port(FROM_REALM)?),
+        port: Mutex::new(Uart::port(Output::Lines(machine::FROM_PORT.trim_end()))?),
         memory: Mutex::new(memory),
         gic: Mutex::new(Gic::new(num_lrs)),
         disk: Mutex::new(Disk::new(unprotected, parameters.guest.disk)?),
@@ -181,10 +183,10 @@ impl Vm {
         }
     }
 
-    /// A read of a device. None where there is no device.
-    fn read(&self, address: u64, bytes: u64) -> Option<u64> {
+    /// A read of a device. `None` where there is no device.
+    fn read(&self, address: u64, bytes: u64) -> Check<Option<u64>> {
         let redistributors = machine::GICR + machine::GICR_SIZE * self.cpus;
-        match address {
+        Ok(match address {
             machine::GICD..GICD_END => {
                 let gic = self.gic.lock();
                 Some(gic.read_distributor(address - machine::GICD, bytes))
@@ -193,17 +195,27 @@ impl Vm {
                 let gic = self.gic.lock();
                 Some(gic.read_redistributor(address - machine::GICR, bytes, self.cpus))
             }
+            machine::UART..UART_END => {
+                let mut uart = self.uart.lock();
+                let value = uart.read(self.rd, address - machine::UART)?;
+                let mut gic = self.gic.lock();
+                gic.set_shared(machine::UART_INTID, uart.interrupt());
+                if uart.room() > 0 && console::has_input() {
+                    // Only the first CPU receives.
+                    vcpu::kick(0);
+                }
+                Some(value)
+            }
             machine::PORT..PORT_END => {
                 let mut port = self.port.lock();
-                let value = port.read(address - machine::PORT);
-                self.gic
-                    .lock()
-                    .set_shared(machine::PORT_INTID, port.interrupt());
+                let value = port.read(self.rd, address - machine::PORT)?;
+                let mut gic = self.gic.lock();
+                gic.set_shared(machine::PORT_INTID, port.interrupt());
                 Some(value)
             }
             machine::DISK..DISK_END => Some(self.disk.lock().read(address - machine::DISK)),
             _ => None,
-        }
+        })
     }
 
     /// A write of a device. Returns whether there is one.
@@ -242,20 +254,35 @@ impl Vm {
         Ok(true)
     }
 
-    /// Carries lines of the relying party to the Realm. Returns whether there were any.
-    fn receive(&self) -> bool {
-        let mut any = false;
-        console::receive(|line| {
-            if let Some(line) = line.strip_prefix(TO_REALM) {
-                any = true;
-                let mut port = self.port.lock();
-                port.receive(line);
-                self.gic
-                    .lock()
-                    .set_shared(machine::PORT_INTID, port.interrupt());
+    /// Passes on what the runner sends: bytes for the guest's console, lines for its second port.
+    /// Returns whether there were any.
+    fn receive(&self) -> Check<bool> {
+        let (mut bytes, mut any) = (Vec::new(), false);
+        let mut outcome = Ok(());
+        let room = self.uart.lock().room();
+        console::receive(room, |input| match input {
+            console::Input::Byte(byte) => bytes.push(byte),
+            console::Input::Line(line) => {
+                if let Some(line) = line.strip_prefix(machine::TO_PORT.as_bytes()) {
+                    any = true;
+                    let mut port = self.port.lock();
+                    let line = [line, b"\n"].concat();
+                    let received = port.receive(self.rd, &line);
+                    outcome = core::mem::replace(&mut outcome, Ok(())).and(received);
+                    let mut gic = self.gic.lock();
+                    gic.set_shared(machine::PORT_INTID, port.interrupt());
+                }
             }
         });
-        any
+        outcome?;
+        if !bytes.is_empty() {
+            any = true;
+            let mut uart = self.uart.lock();
+            uart.receive(self.rd, &bytes)?;
+            let mut gic = self.gic.lock();
+            gic.set_shared(machine::UART_INTID, uart.interrupt());
+        }
+        Ok(any)
     }
 
     /// The vCPUs, as bits, that have interrupts to take.

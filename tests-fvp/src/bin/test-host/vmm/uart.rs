@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! An emulated PL011. Its transmit FIFO is always empty; what the Realm sends goes to the Host's
-//! console, line by line with a name before each.
+//! An emulated PL011. Its transmit FIFO is always empty. What the Realm sends goes to the Host's
+//! console: line by line with a name before each, or byte by byte.
 //!
-//! The guest's console receives nothing. So its registers are a page that the Realm may read: what
-//! it reads costs no exit, which for each character sent is two of three accesses. Its writes are
-//! stage 2 permission faults, and come to the Host as accesses to emulate. The port to the relying
-//! party receives, and a read of its data register has an effect: it is not mapped.
+//! While the guest's console has no input, its registers are a page that the Realm may read: what it
+//! reads costs no exit, which for each character sent is two of three accesses. Its writes are stage 2
+//! permission faults, and reach the Host as accesses to emulate. A read of the data register takes a
+//! byte of input, so the page is unmapped while there is input. The port to the relying party is never
+//! mapped.
 
 use crate::arch;
 use crate::check::Check;
-use crate::console::{LINE, line};
+use crate::console::{self, LINE, line};
 use crate::pool;
 use crate::realm::{READ_ONLY, Realm};
 use crate::rmi;
@@ -42,12 +43,22 @@ const USER_SPACE: &[u8] = b"as init process";
 /// Bytes that wait for the Realm at most: more than the relying party sends before it gets an answer.
 const INPUT: usize = 4096;
 
+/// How the Host prints what the Realm sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Whole lines, this before each, and nothing but text.
+    Lines(&'static str),
+    /// Each byte at once, for a terminal.
+    Bytes,
+}
+
 /// The device.
 pub struct Uart {
-    /// What stands before each line.
-    name: &'static str,
+    output: Output,
     /// The registers.
     page: u64,
+    /// The IPA at which the Realm reads the page while there is no input.
+    window: Option<u64>,
     line: Text<LINE>,
     input: Input,
     /// Lines sent.
@@ -62,11 +73,11 @@ impl Uart {
     /// # Errors
     ///
     /// If the pool is empty or the monitor refuses.
-    pub fn console(realm: &mut Realm, ipa: u64) -> Check<Self> {
-        let uart = Self::port("realm:")?;
+    pub fn console(realm: &mut Realm, ipa: u64, output: Output) -> Check<Self> {
+        let mut uart = Self::port(output)?;
         realm.add_tables(ipa, 3)?;
-        rmi::rtt_map_unprotected(realm.rd, ipa, 3, uart.page | READ_ONLY)
-            .ok("RMI_RTT_MAP_UNPROTECTED")?;
+        uart.window = Some(ipa);
+        uart.map(realm.rd)?;
         Ok(uart)
     }
 
@@ -75,12 +86,13 @@ impl Uart {
     /// # Errors
     ///
     /// If the pool is empty.
-    pub fn port(name: &'static str) -> Check<Self> {
+    pub fn port(output: Output) -> Check<Self> {
         let page = pool::take_one()?;
         pool::fill(page, 1, 0);
         let uart = Self {
-            name,
+            output,
             page,
+            window: None,
             line: Text::new(),
             input: Input::new(),
             sent: 0,
@@ -91,6 +103,23 @@ impl Uart {
         }
         uart.update();
         Ok(uart)
+    }
+
+    /// Lets the Realm read the page.
+    fn map(&self, rd: u64) -> Check {
+        if let Some(ipa) = self.window {
+            rmi::rtt_map_unprotected(rd, ipa, 3, self.page | READ_ONLY)
+                .ok("RMI_RTT_MAP_UNPROTECTED")?;
+        }
+        Ok(())
+    }
+
+    /// Makes each access of the Realm exit.
+    fn unmap(&self, rd: u64) -> Check {
+        if let Some(ipa) = self.window {
+            rmi::rtt_unmap_unprotected(rd, ipa, 3).ok("RMI_RTT_UNMAP_UNPROTECTED")?;
+        }
+        Ok(())
     }
 
     /// A register of 32 bits.
@@ -115,14 +144,21 @@ impl Uart {
         self.set(MIS, raw & self.get(IMSC));
     }
 
-    /// A read of a register.
-    pub fn read(&mut self, offset: u64) -> u64 {
-        if offset != DR {
-            return self.get(offset & 0xFFC);
+    /// A read of a register by a Realm.
+    ///
+    /// # Errors
+    ///
+    /// If the monitor refuses to map the page when there is no more input.
+    pub fn read(&mut self, rd: u64, offset: u64) -> Check<u64> {
+        if offset != DR || self.input.is_empty() {
+            return Ok(self.get(offset & 0xFFC));
         }
         let byte = self.input.take();
         self.update();
-        u64::from(byte)
+        if self.input.is_empty() {
+            self.map(rd)?;
+        }
+        Ok(u64::from(byte))
     }
 
     /// A write of a register.
@@ -139,12 +175,26 @@ impl Uart {
         }
     }
 
-    /// A line for the Realm.
-    pub fn receive(&mut self, line: &[u8]) {
-        for byte in line.iter().chain(b"\n") {
+    /// How many more bytes the Realm can be sent.
+    pub fn room(&self) -> usize {
+        INPUT - self.input.count
+    }
+
+    /// Sends a Realm bytes; those without room are lost.
+    ///
+    /// # Errors
+    ///
+    /// If the monitor refuses to unmap the page.
+    pub fn receive(&mut self, rd: u64, bytes: &[u8]) -> Check {
+        // Before the flag says that there is input: a read of the data register must exit.
+        if self.input.is_empty() && !bytes.is_empty() {
+            self.unmap(rd)?;
+        }
+        for byte in bytes {
             self.input.put(*byte);
         }
         self.update();
+        Ok(())
     }
 
     /// Whether the interrupt is asserted.
@@ -153,6 +203,9 @@ impl Uart {
     }
 
     fn send(&mut self, byte: u8) {
+        if self.output == Output::Bytes {
+            console::print_byte(byte);
+        }
         match byte {
             b'\n' => self.end_line(),
             b'\r' => {}
@@ -177,8 +230,9 @@ impl Uart {
     fn end_line(&mut self) {
         let text = core::mem::take(&mut self.line);
         let bytes = text.as_bytes();
-        let text = core::str::from_utf8(bytes).unwrap_or("");
-        line!("{} {text}", self.name);
+        if let Output::Lines(name) = self.output {
+            line!("{name} {}", core::str::from_utf8(bytes).unwrap_or(""));
+        }
         self.sent += 1;
         let mut windows = bytes.windows(USER_SPACE.len());
         if self.user_space.is_none() && windows.any(|part| part == USER_SPACE) {

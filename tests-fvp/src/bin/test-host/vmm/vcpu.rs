@@ -88,7 +88,7 @@ impl<'a> Vcpu<'a> {
             // the entry exit at once.
             let _ = gic::taken();
             // The first CPU gets the interrupt of the UART.
-            if self.cpu == 0 && self.vm.receive() {
+            if self.cpu == 0 && self.vm.receive()? {
                 self.kick_others(self.vm.wanting());
             }
             if self.vm.stop.load(Ordering::Acquire) {
@@ -240,7 +240,7 @@ impl<'a> Vcpu<'a> {
             self.kick_others(targets);
             ensure!(known, "write to {address:#x}, where no device is");
         } else {
-            let value = self.vm.read(address, bytes);
+            let value = self.vm.read(address, bytes)?;
             self.value = value.ok_or_else(|| no_device(address))?;
         }
         Ok(())
