@@ -3,7 +3,7 @@
 
 # What a user may pass. These count if make itself gets them: that a shell has a variable of the same name
 # changes nothing.
-VARIABLES := PLAT TFA_DEBUG LINUX INITRD CPUS MEM APPEND TAMPER ANCHOR DEMO RMM BASE JSON FUZZ_SECONDS \
+VARIABLES := PLAT TFA_DEBUG LINUX INITRD CPUS MEM APPEND INTERACTIVE VERBOSE TAMPER ANCHOR DEMO RMM BASE JSON FUZZ_SECONDS \
              BL33 SMP RAM ICOUNT RESET_AFTER TIMEOUT QEMU_ARGS
 # These say what the machine has, and may come from the environment.
 MACHINE   := QEMU TFA RMM_CACHE DEBIAN_MIRROR
@@ -67,12 +67,15 @@ ON_QEMU       := --qemu $(QEMU_BIN) --board $(PLAT) --flash $(OUT)/flash.bin \
 # The guest: Debian's kernel with the checks of guest/init, or what LINUX names. It attests itself to a
 # relying party that trusts the key of TF-A for this board, which is a test key.
 GUEST    := "$$RMM_CACHE"/guest
-OWN      := $(LINUX)$(INITRD)
-RAMDISK  := $(if $(INITRD),"$$INITRD",$(if $(LINUX),"",build/guest/initrd))
+SHELL_IN := $(filter 1,$(INTERACTIVE))
+OWN      := $(LINUX)$(INITRD)$(SHELL_IN)
+RAMDISK  := $(if $(INITRD),"$$INITRD",$(if $(and $(LINUX),$(if $(SHELL_IN),,1)),"",build/guest/initrd))
 PARTY    := --relying-party "$$CARGO_TARGET_DIR"/debug/cca-token \
             --anchor $(if $(ANCHOR),"$$ANCHOR",guest/tfa-sample-cpak-TEST-KEY.pem)
 ON_LINUX := --folder build/guest --linux $(if $(LINUX),"$$LINUX",$(GUEST)/Image) --initrd $(RAMDISK) \
-            --cpus "$${CPUS:-2}" --ram "$${MEM:-512M}" --append "$$APPEND" $(if $(OWN),,$(PARTY)) --tamper "$$TAMPER"
+            --cpus "$${CPUS:-2}" --ram "$${MEM:-512M}" --append "$$APPEND" $(if $(OWN),,$(PARTY)) --tamper "$$TAMPER" \
+            $(if $(SHELL_IN),--interactive)
+SEEN     := $(if $(filter 1,$(VERBOSE)),--verbose)
 
 # The machine under a program of the user's own.
 ON_MACHINE := --smp "$$SMP" --ram "$$RAM" --icount "$$ICOUNT" --reset-after "$$RESET_AFTER" --timeout "$$TIMEOUT" \
@@ -117,7 +120,10 @@ help:
 	@echo 'MEM=size          its memory (512M)'
 	@echo 'APPEND="words"    words for its command line'
 	@echo 'TAMPER=page|param|token   the Host tampers with Realm or token, and the relying party notices'
+	@echo 'INTERACTIVE=1     a shell in the Realm; exit or Ctrl-A X ends it'
+	@echo 'VERBOSE=1         everything that is printed, not only phases, checks and faults'
 	@echo 'DEMO=1            in place of Linux a Realm of a few KiB that shows each kind of exit'
+	@echo 'DEMO=isolation    what a Host can try against a Realm, and what stops it'
 	@echo
 	@echo 'For make run BL33=file, a raw binary that TF-A enters at 0x60000000:'
 	@echo 'SMP=2 RAM=3G      CPUs and memory of the machine'
@@ -280,12 +286,12 @@ run: check-payload on-virt build/qemu/.tfa build/qemu/rmm.img
 # Before anything is fetched or built.
 check-payload:
 	@$(TOOL) payload --check --bl33 "$$BL33" $(ON_MACHINE)
-else ifeq ($(DEMO),1)
+else ifneq ($(DEMO),)
 run: flash
-	@$(TOOL) run $(ON_QEMU)
+	@$(TOOL) run $(ON_QEMU) $(SEEN) --demo "$$DEMO"
 else
-run: $(if $(LINUX),,platform) flash $(if $(OWN),,build/guest/initrd relying-party)
-	@$(if $(LINUX),,cat $(GUEST)/version;) $(TOOL) run $(ON_QEMU) $(ON_LINUX)
+run: $(if $(LINUX),,platform) flash $(filter build/%,$(RAMDISK)) $(if $(OWN),,relying-party)
+	@$(if $(LINUX),,cat $(GUEST)/version;) $(TOOL) run $(ON_QEMU) $(SEEN) $(ON_LINUX)
 endif
 
 TEST := $(TOOL) test $(ON_QEMU) --folder build/guest --linux $(GUEST)/Image --initrd build/guest/initrd \

@@ -20,9 +20,9 @@ use std::process::Command;
 pub const USAGE: &str = "[--relying-party CCA-TOKEN --anchor FILE [--tamper page|param|token]]";
 
 /// What the Host prints before a line from the Realm to the relying party.
-pub const FROM_REALM: &str = "carrier> ";
+pub const FROM_REALM: &str = tests_fvp::guest::FROM_PORT;
 /// What the Host expects before a line to the Realm.
-pub const TO_REALM: &str = "carrier< ";
+pub const TO_REALM: &str = tests_fvp::guest::TO_PORT;
 
 /// The relying party, and what happens on the way to it.
 #[derive(Clone, Debug, PartialEq, Eq)]

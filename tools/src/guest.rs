@@ -19,6 +19,9 @@ const MIB: u64 = 1 << 20;
 /// Bytes that the user's words for the command line may have: Linux takes 2048 in all.
 const APPEND: usize = 1900;
 
+/// The variable that makes `guest/init` start a shell.
+const SHELL: &str = "GUEST=shell";
+
 /// The arguments that [`Guest::take`] understands.
 pub const USAGE: &str =
     "[--linux IMAGE --folder FOLDER [--initrd FILE] [--cpus N] [--ram SIZE] [--append TEXT]]";
@@ -34,6 +37,8 @@ pub struct Guest {
     /// Bytes.
     ram: u64,
     append: String,
+    /// Its console is the user's terminal.
+    pub terminal: bool,
 }
 
 /// A guest that is ready to be booted.
@@ -86,6 +91,7 @@ impl Guest {
             cpus: cpu_count(cpus.as_deref().unwrap_or("2"))?,
             ram: memory(ram.as_deref().unwrap_or("512M"))?,
             append: append.unwrap_or_default(),
+            terminal: false,
         };
         if guest.append.len() > APPEND {
             return Err(format!("APPEND has more than {APPEND} characters").into());
@@ -97,6 +103,24 @@ impl Guest {
             return Err("APPEND has characters that a command line cannot have".into());
         }
         Ok(Some(guest))
+    }
+
+    /// The arguments from which [`Guest::take`] makes this guest.
+    pub fn arguments(&self) -> Vec<String> {
+        let file = |path: &Path| path.display().to_string();
+        let initrd = self.initrd.as_deref().map(file).unwrap_or_default();
+        let ram = format!("{}M", self.ram / MIB);
+        [
+            ("--linux", file(&self.kernel)),
+            ("--initrd", initrd),
+            ("--folder", file(&self.folder)),
+            ("--cpus", self.cpus.to_string()),
+            ("--ram", ram),
+            ("--append", self.append.clone()),
+        ]
+        .into_iter()
+        .flat_map(|(name, value)| [name.to_owned(), value])
+        .collect()
     }
 
     /// Where files about the guest are written.
@@ -162,8 +186,9 @@ impl Guest {
             )
             .into());
         }
+        let terminal = if self.terminal { "terminal yes\n" } else { "" };
         Ok(Prepared {
-            request: format!("{request}ram {}\n", host.end),
+            request: format!("{request}ram {}\n{terminal}", host.end),
             arguments: host.files.iter().flat_map(loader).collect(),
             command_line,
             initrd: initrd.zip(layout.initrd.map(|range| range.start)),
@@ -175,13 +200,41 @@ impl Guest {
         // Before the kernel knows that it is a Realm it needs the alias; a later console finds the
         // device tree's address. 2048 bounce buffers of 2 KiB are plenty for one disk: of the usual
         // 64 MiB each page would have to change hands twice.
-        let line = format!(
-            "earlycon=pl011,{:#x} console=ttyAMA0 panic=-1 swiotlb=2048 {}",
+        let mut line = format!(
+            "earlycon=pl011,{:#x} console=ttyAMA0 panic=-1 swiotlb=2048",
             (1 << (IPA_BITS - 1)) + UART,
-            self.append.trim()
         );
-        line.trim_end().to_owned()
+        if self.terminal {
+            // The kernel passes variables that it does not know to the first process.
+            line += &format!(" TERM={} {SHELL}", terminal_type());
+        }
+        format!("{line} {}", self.append.trim())
+            .trim_end()
+            .to_owned()
     }
+}
+
+/// Checks that a board with so many MiB has the memory that the test Host uses.
+///
+/// # Errors
+///
+/// If it has less.
+pub fn check_machine(board: &Board, memory: u64) -> Result<(), String> {
+    let least = (board.staging - board.dram) / MIB;
+    if memory < least {
+        return Err(format!("--mem {memory}M: the test Host needs {least}M"));
+    }
+    Ok(())
+}
+
+/// The user's terminal, for the guest's programs.
+fn terminal_type() -> String {
+    let plain = |name: &String| {
+        let of_word = |c: char| c.is_ascii_alphanumeric() || "-_+.".contains(c);
+        !name.is_empty() && name.len() < 64 && name.chars().all(of_word)
+    };
+    let name = std::env::var("TERM").ok().filter(plain);
+    name.unwrap_or_else(|| "vt100".into())
 }
 
 fn cpu_count(text: &str) -> Result<u64, String> {
@@ -265,8 +318,17 @@ mod tests {
         let (guest, rest) = take(&words).unwrap();
         let guest = guest.unwrap();
         assert_eq!((guest.kernel.to_str(), guest.ram), (Some("k"), 1 << 30));
-        assert_eq!((guest.cpus, guest.initrd), (2, None));
+        assert_eq!((guest.cpus, &guest.initrd), (2, &None));
         assert_eq!(rest, ["--smp", "2", "--mem", "3G"]);
+        let (again, rest) = take(
+            &guest
+                .arguments()
+                .iter()
+                .map(String::as_str)
+                .collect::<Vec<_>>(),
+        )
+        .unwrap();
+        assert_eq!((again, rest), (Some(guest), vec![]));
         assert_eq!(take(&["--smp", "2"]).unwrap().0, None);
     }
 

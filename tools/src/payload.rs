@@ -3,7 +3,7 @@
 
 mod qmp;
 mod session;
-mod terminal;
+pub mod terminal;
 
 use crate::Outcome;
 use crate::qemu::{Options, mebibytes};

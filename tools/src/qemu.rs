@@ -2,14 +2,15 @@
 //! Booting one of QEMU's boards with its flash files and parameters for the test Host.
 
 use crate::board::{self, Board};
+use crate::stream::{Part, Splitter};
 use crate::tied;
 use rustix::fs::{MemfdFlags, memfd_create};
 use std::error::Error;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 /// Bytes of a MiB.
@@ -95,14 +96,15 @@ impl Options {
                         "--flash" => options.flash.clone_from(value),
                         "--jump" => options.jump.clone_from(value),
                         "--host" => options.host.clone_from(value),
-                        "--timeout" => options.timeout = value.parse()?,
-                        "--silence" => options.silence = value.parse()?,
-                        "--smp" => options.smp = value.parse()?,
+                        "--timeout" => options.timeout = number(name, value)?,
+                        "--silence" => options.silence = number(name, value)?,
+                        "--smp" => options.smp = number(name, value)?,
                         "--mem" => {
-                            options.memory = mebibytes(value)?;
+                            options.memory = mebibytes(value)
+                                .map_err(|_| format!("--mem {value} is not a size such as 2G"))?;
                             own_memory = true;
                         }
-                        "--seed" => options.seed = value.parse()?,
+                        "--seed" => options.seed = number(name, value)?,
                         "--only" => options.only = Some(value.clone()),
                         _ => return Err(format!("{name}? usage: {USAGE}").into()),
                     }
@@ -117,6 +119,12 @@ impl Options {
         }
         Ok(options)
     }
+}
+
+/// The number that is the value of an option.
+fn number<T: std::str::FromStr>(name: &str, value: &str) -> Result<T, String> {
+    let parsed = value.parse();
+    parsed.map_err(|_| format!("{name} {value} is not a number that it can be"))
 }
 
 /// `2G` or `2048M` in MiB.
@@ -145,6 +153,10 @@ pub fn machine(options: &Options) -> Command {
 pub enum Event {
     /// A line on the UART.
     Line(String),
+    /// Bytes of a guest's console.
+    Console(Vec<u8>),
+    /// Somebody at the terminal wants something.
+    Asked(Ask),
     /// QEMU has ended; whether its status is success.
     Ended(bool),
     /// Nothing was printed for too long.
@@ -153,10 +165,39 @@ pub enum Event {
     Timeout,
 }
 
+/// What somebody at the terminal may want of a running machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// Its end.
+    Quit,
+    /// That it learns the new size of the window.
+    Resize,
+}
+
+/// What the threads around a boot report.
+enum Message {
+    Part(Part),
+    Ask(Ask),
+    /// QEMU has closed its output.
+    Closed,
+}
+
+/// How another thread reaches who waits for the next event.
+#[derive(Clone)]
+pub struct Bell(Sender<Message>);
+
+impl Bell {
+    /// Reports a wish. A boot that has ended does not need it.
+    pub fn ring(&self, ask: Ask) {
+        let _ = self.0.send(Message::Ask(ask));
+    }
+}
+
 /// A running QEMU, which is killed on drop, and when this process ends.
 pub struct Boot {
     child: Child,
-    lines: Receiver<String>,
+    messages: Receiver<Message>,
+    bell: Bell,
     end: Instant,
     silence: Duration,
 }
@@ -182,22 +223,25 @@ impl Boot {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()?;
-        let output = child.stdout.take().ok_or("QEMU has no output")?;
-        let (sender, lines) = channel();
+        let mut output = child.stdout.take().ok_or("QEMU has no output")?;
+        let (sender, messages) = channel();
+        let bell = Bell(sender.clone());
         std::thread::spawn(move || {
-            let mut output = BufReader::new(output);
-            let mut bytes = Vec::new();
-            while matches!(output.read_until(b'\n', &mut bytes), Ok(count) if count > 0) {
-                let line = String::from_utf8_lossy(&bytes).trim_end().to_owned();
-                bytes.clear();
-                if sender.send(line).is_err() {
-                    break;
-                }
+            let (mut splitter, mut bytes) = (Splitter::default(), [0; 4096]);
+            // Nobody listens once the boot is dropped.
+            let send = |message| drop(sender.send(message));
+            while let Ok(count @ 1..) = output.read(&mut bytes) {
+                splitter.push(&bytes[..count], |part| send(Message::Part(part)));
             }
+            if let Some(line) = splitter.finish() {
+                send(Message::Part(Part::Line(line)));
+            }
+            send(Message::Closed);
         });
         Ok(Self {
             child,
-            lines,
+            messages,
+            bell,
             end: Instant::now() + Duration::from_secs(options.timeout),
             silence: Duration::from_secs(options.silence),
         })
@@ -208,12 +252,21 @@ impl Boot {
         self.child.stdin.take()
     }
 
+    /// What makes [`Self::next`] return an [`Ask`].
+    pub fn bell(&self) -> Bell {
+        self.bell.clone()
+    }
+
     /// Waits for the next event. A QEMU that is silent or late is killed.
     pub fn next(&mut self) -> Event {
         let left = self.end.saturating_duration_since(Instant::now());
-        match self.lines.recv_timeout(left.min(self.silence)) {
-            Ok(line) => Event::Line(line),
-            Err(RecvTimeoutError::Disconnected) => Event::Ended(self.finish()),
+        match self.messages.recv_timeout(left.min(self.silence)) {
+            Ok(Message::Part(Part::Line(line))) => Event::Line(line),
+            Ok(Message::Part(Part::Console(bytes))) => Event::Console(bytes),
+            Ok(Message::Ask(ask)) => Event::Asked(ask),
+            Ok(Message::Closed) | Err(RecvTimeoutError::Disconnected) => {
+                Event::Ended(self.finish())
+            }
             Err(RecvTimeoutError::Timeout) => {
                 self.stop();
                 if left > self.silence {

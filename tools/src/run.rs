@@ -1,48 +1,111 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! `rmm-tools run`: boots a guest kernel as a Realm, or without `--linux` the demonstration, and
-//! shows what is printed.
+//! `rmm-tools run`: boots a guest kernel as a Realm, or without `--linux` a demonstration, shows what is
+//! printed, and judges it.
+
+mod judge;
+mod phases;
+mod session;
 
 use crate::Outcome;
 use crate::attest::{self, Attestation, Ended, Exchange, Plan, Sealed};
 use crate::guest::{self, Guest};
-use crate::qemu::{Boot, Event, Options, is_crash};
+use crate::qemu::{Ask, Boot, Event, Options, is_crash};
+use crate::show;
+use judge::Judge;
+use phases::{GUEST_OFF, Phases};
+use session::Session;
 use std::error::Error;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
+use tests_fvp::guest::FROM_PORT;
 
-/// The last line of a Host that has finished.
-const COMPLETE: &str = "host: run complete";
-/// How the verdict of a guest's own checks begins.
-const VERDICT: &str = "realm: verdict: ";
+/// Seconds that a demonstration may take.
+const DEMO_TIMEOUT: u64 = 300;
 /// Seconds that a guest may take, and seconds without a line.
 const GUEST_TIMEOUT: u64 = 600;
 const GUEST_SILENCE: u64 = 120;
+/// DRAM of the machine, in MiB.
+const MEMORY: u64 = 3072;
+/// The file with everything that a guest's run prints, in the guest's folder.
+const LOG: &str = "console.log";
+
+/// The demonstrations: how the user names them, and the test Host.
+const DEMOS: [(&str, &str); 3] = [("1", "run"), ("life", "run"), ("isolation", "isolation")];
+
+const USAGE: &str = "[--interactive] [--verbose] [--demo life|isolation]";
 
 /// Boots, prints, judges.
 pub fn main(arguments: &[String]) -> Outcome {
     let mut arguments = arguments.to_vec();
-    let guest = Guest::take(&mut arguments)?;
+    let mut guest = Guest::take(&mut arguments)?;
     let attestation = Attestation::take(&mut arguments)?;
-    let timeout = guest.as_ref().map_or(120, |_| GUEST_TIMEOUT);
-    let mut options = Options::parse(&arguments, 3072, timeout)
-        .map_err(|error| format!("{error} {} {}", guest::USAGE, attest::USAGE))?;
+    let interactive = flag(&mut arguments, "--interactive");
+    let verbose = flag(&mut arguments, "--verbose");
+    let demo = demo(&mut arguments)?;
+    let timeout = match &guest {
+        Some(_) if interactive => session::NO_LIMIT,
+        Some(_) => GUEST_TIMEOUT,
+        None => DEMO_TIMEOUT,
+    };
+    let mut options = Options::parse(&arguments, MEMORY, timeout)
+        .map_err(|error| format!("{error} {USAGE} {} {}", guest::USAGE, attest::USAGE))?;
+    guest::check_machine(options.board, options.memory)?;
+    if let Some(only) = options.only {
+        return Err(format!("--only {only} selects tests: a run has none").into());
+    }
+    if let Some(guest) = &mut guest {
+        guest.terminal = interactive;
+        std::fs::create_dir_all(guest.folder())?;
+        let log = guest.folder().join(LOG);
+        show::set(Some(&log), verbose)?;
+        let see = if verbose { "" } else { "; VERBOSE=1 shows it" };
+        let log = log.display();
+        show::run(&format!("everything that is printed is also in {log}{see}"));
+    } else if interactive {
+        return Err("INTERACTIVE=1 needs a guest: no DEMO".into());
+    } else {
+        show::set(None, verbose)?;
+    }
     let start = Instant::now();
     let why = match &guest {
         Some(guest) => self::guest(&mut options, guest, attestation.as_ref())?.why,
-        None => run(&options, "mode run\n", Judge::new(None), |_| Ok(()))?,
+        None => {
+            let request = format!("mode {demo}\n");
+            run(&options, &request, Judge::of_host(), None, |_| Ok(()))?
+        }
     };
-    println!("run: {} s", start.elapsed().as_secs());
+    show::run(&format!("{} s", start.elapsed().as_secs()));
     match why {
         None => {
-            println!("run: PASS");
+            show::run("PASS");
             Ok(ExitCode::SUCCESS)
         }
         Some(why) => {
-            println!("run: FAIL: {why}");
+            show::run(&format!("FAIL: {why}"));
             Ok(ExitCode::FAILURE)
         }
     }
+}
+
+/// Takes a flag out of the arguments. Returns whether it was there.
+fn flag(arguments: &mut Vec<String>, name: &str) -> bool {
+    let before = arguments.len();
+    arguments.retain(|word| word != name);
+    arguments.len() < before
+}
+
+/// Takes `--demo NAME` out of the arguments. Returns the test Host's name of it.
+fn demo(arguments: &mut Vec<String>) -> Result<&'static str, String> {
+    let Some(at) = arguments.iter().position(|word| word == "--demo") else {
+        return Ok("run");
+    };
+    let mut taken = arguments.drain(at..(at + 2).min(arguments.len())).skip(1);
+    let name = taken.next().unwrap_or_default();
+    let found = DEMOS.iter().find(|(known, _)| *known == name);
+    found
+        .map(|(_, mode)| *mode)
+        .ok_or_else(|| format!("DEMO={name} is not a demonstration: 1, life or isolation"))
 }
 
 /// How the run of a guest ended.
@@ -74,28 +137,35 @@ pub fn guest(
     attestation: Option<&Attestation>,
 ) -> Result<Report, Box<dyn Error>> {
     options.silence = options.silence.max(GUEST_SILENCE);
+    if guest.terminal {
+        session::unlimited(options);
+    }
     let memory = options.memory << 20;
     let Some(attestation) = attestation else {
         let prepared = guest.prepare(options.board, memory, None)?;
-        println!("run: command line: {}", prepared.command_line);
+        show::detail(&format!("command line: {}", prepared.command_line));
         options.extra.extend(prepared.arguments);
         let request = format!("mode guest\n{}", prepared.request);
-        let why = run(options, &request, Judge::new(None), |_| Ok(()))?;
+        let judge = Judge::of_guest(None);
+        let why = run(options, &request, judge, Some(guest), |_| Ok(()))?;
         return Ok(Report {
             why,
             verified: None,
         });
     };
+    if guest.terminal {
+        return Err("a guest that attests itself has no terminal".into());
+    }
 
     let plan = attestation.plan;
     let mut sealed = Sealed::new(attestation, guest.folder())?;
     let prepared = guest.prepare(options.board, memory, Some(&sealed.disk))?;
-    println!("run: command line: {}", prepared.command_line);
+    show::detail(&format!("command line: {}", prepared.command_line));
     let rim = attestation.rim(&guest.description())?;
-    println!("run: launch.toml leads to RIM {rim}");
+    show::detail(&format!("launch.toml leads to RIM {rim}"));
     let mut request = format!("mode guest\n{}", prepared.request);
     if let Plan::Tampered(tamper) = plan {
-        println!("run: TAMPER: {}", tamper.deed());
+        show::run(&format!("TAMPER: {}", tamper.deed()));
         let initrd = prepared.initrd.as_ref();
         request += &tamper.request(initrd.map(|(file, ipa)| (file.as_path(), *ipa)))?;
     }
@@ -107,7 +177,8 @@ pub fn guest(
         std::fs::remove_file(&token)?;
     }
     let mut exchange = None;
-    let why = run(options, &request, Judge::new(Some(plan.verdict())), |at| {
+    let judge = Judge::of_guest(Some(plan.verdict()));
+    let why = run(options, &request, judge, Some(guest), |at| {
         match at {
             At::Start(boot) => {
                 let host = boot.input().ok_or("QEMU has no input")?;
@@ -136,15 +207,18 @@ pub fn guest(
     let judged = plan.judge(&ended, &rim);
     let opened = sealed.judge(!matches!(plan, Plan::Tampered(_)));
     if let Ok(what) = &judged {
-        println!("run: {what}");
+        show::run(what);
     }
-    let verified = ended.into_iter().find_map(|session| match session {
-        Ended::Released { challenge, .. } => Some(challenge),
+    let verified = ended.iter().find_map(|session| match session {
+        Ended::Released { challenge, .. } => Some(challenge.clone()),
         _ => None,
     });
+    // What the relying party says comes first, because the guest's verdict follows from it; but not if the
+    // guest never got so far.
+    let late = why.clone().filter(|_| !ended.is_empty());
+    let early = why.filter(|_| ended.is_empty());
     Ok(Report {
-        // What the relying party says comes first: the guest's verdict follows from it.
-        why: judged.err().or(opened.err()).or(why),
+        why: early.or(judged.err()).or(opened.err()).or(late),
         verified: verified.map(|challenge| Verified {
             token,
             challenge,
@@ -166,27 +240,70 @@ fn run(
     options: &Options,
     request: &str,
     mut judge: Judge,
+    guest: Option<&Guest>,
     mut at: impl FnMut(At<'_>) -> Result<(), Box<dyn Error>>,
 ) -> Result<Option<String>, Box<dyn Error>> {
+    show::begin();
     let mut boot = Boot::start(options, request)?;
     at(At::Start(&mut boot))?;
-    let why = loop {
+    let mut phases = Phases::default();
+    let mut session = match guest {
+        Some(guest) if guest.terminal => Some(Session::start(&mut boot)?),
+        _ => None,
+    };
+    let ended = loop {
         match boot.next() {
             Event::Line(line) => {
-                println!("{}", shown(&line));
+                if let Some(session) = &mut session {
+                    if line.strip_prefix(FROM_PORT) == Some(session::SIZE) {
+                        session.resize();
+                    }
+                    if line.starts_with(GUEST_OFF) || line.starts_with("host: FAILED") {
+                        session.end();
+                    }
+                }
+                if guest.is_some() {
+                    phases.line(&line);
+                }
+                show::machine(&shown(&line));
                 if is_crash(&line) {
                     boot.shorten(Duration::from_secs(2));
                 }
                 at(At::Line(&line))?;
-                judge.line(line);
+                judge.line(&line);
             }
-            Event::Ended(true) => break judge.end(),
-            Event::Ended(false) => break Some("QEMU failed".into()),
-            Event::Silent => break Some(format!("no output for {} s", options.silence)),
-            Event::Timeout => break Some(format!("not done after {} s", options.timeout)),
+            Event::Console(bytes) => {
+                if let Some(session) = &mut session {
+                    session.console(&boot, &bytes, |line| {
+                        judge.guest(line);
+                        phases.line(&format!("realm: {line}"));
+                        show::machine(&format!("realm: {line}"));
+                    })?;
+                }
+            }
+            Event::Asked(Ask::Resize) => {
+                if let Some(session) = &session {
+                    session.resize();
+                }
+            }
+            Event::Asked(Ask::Quit) => {
+                drop(session);
+                println!();
+                show::run("ended by Ctrl-A X");
+                return Ok(None);
+            }
+            Event::Ended(true) => break Ok(()),
+            Event::Ended(false) => break Err("QEMU failed".to_owned()),
+            Event::Silent => break Err(format!("no output for {} s", options.silence)),
+            Event::Timeout => break Err(format!("not done after {} s", options.timeout)),
         }
     };
-    Ok(judge.failure.or(why))
+    drop(session);
+    phases.summary().for_each(|line| show::run(&line));
+    Ok(match ended {
+        Ok(()) => judge.end(),
+        Err(last) => judge.verdict(Some(last)),
+    })
 }
 
 /// A line of the UART, as people get to see it: it cannot be taken for one of the build machine.
@@ -203,83 +320,10 @@ fn shown(line: &str) -> String {
     }
 }
 
-/// What the lines of a run amount to.
-#[derive(Default)]
-struct Judge {
-    /// What the guest's own checks must end with, if it has some.
-    wanted: Option<&'static str>,
-    /// The Host has done everything.
-    complete: bool,
-    /// The guest's checks have ended as they must.
-    passed: bool,
-    /// The first line that reports a failure.
-    failure: Option<String>,
-}
-
-impl Judge {
-    fn new(wanted: Option<&'static str>) -> Self {
-        Self {
-            wanted,
-            ..Self::default()
-        }
-    }
-
-    fn line(&mut self, line: String) {
-        self.complete |= line == COMPLETE;
-        let verdict = line.strip_prefix(VERDICT);
-        self.passed |= verdict.is_some() && verdict == self.wanted;
-        if is_crash(&line)
-            || line.starts_with("host: FAILED")
-            || line.starts_with("host: crashed")
-            || verdict.is_some_and(|verdict| verdict != self.wanted.unwrap_or("PASS"))
-        {
-            self.failure.get_or_insert(line);
-        }
-    }
-
-    /// Why the run failed although QEMU ended with success, if it did.
-    fn end(&self) -> Option<String> {
-        match (self.complete, self.passed || self.wanted.is_none()) {
-            (true, true) => None,
-            (true, false) => Some("the guest gave no verdict".into()),
-            (false, _) => Some("QEMU ended before the Host was done".into()),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn judge(wanted: Option<&'static str>, lines: &[&str]) -> Option<String> {
-        let mut judge = Judge::new(wanted);
-        lines.iter().for_each(|line| judge.line((*line).into()));
-        let end = judge.end();
-        judge.failure.or(end)
-    }
-
-    #[test]
-    fn a_run_needs_its_end_and_the_guests_verdict() {
-        let pass = "realm: verdict: PASS";
-        let fail = "realm: verdict: FAIL: 2";
-        assert_eq!(judge(None, &["host: started", COMPLETE]), None);
-        assert_eq!(judge(Some("PASS"), &[pass, COMPLETE]), None);
-        assert!(judge(Some("PASS"), &[COMPLETE]).is_some());
-        assert!(judge(Some("PASS"), &[pass]).is_some());
-        assert_eq!(
-            judge(Some("PASS"), &[fail, COMPLETE]).as_deref(),
-            Some(fail)
-        );
-        assert_eq!(judge(None, &[fail, COMPLETE]).as_deref(), Some(fail));
-        assert!(judge(None, &["host: FAILED: why", COMPLETE]).is_some());
-        let tampered = Some("FAIL: 1");
-        let one = "realm: verdict: FAIL: 1";
-        assert_eq!(judge(tampered, &[one, COMPLETE]), None);
-        assert!(judge(tampered, &[pass, COMPLETE]).is_some());
-        assert!(judge(tampered, &[fail, COMPLETE]).is_some());
-        // What a Realm prints is no crash of the monitor's.
-        assert_eq!(judge(None, &["realm: Kernel panic", COMPLETE]), None);
-    }
     #[test]
     fn the_machine_cannot_speak_for_the_build_machine() {
         assert_eq!(shown("run: PASS"), "uart: run: PASS");

@@ -6,15 +6,18 @@
 //! tests after it.
 
 mod host;
+mod names;
 mod opinion;
 mod payload;
+pub mod pty;
+mod shell;
 mod target;
 mod token;
 mod variants;
 
 use crate::Outcome;
 use crate::attest::Attestation;
-use crate::guest::Guest;
+use crate::guest::{self, Guest};
 use crate::qemu::Options;
 use payload::Payload;
 use std::collections::BTreeMap;
@@ -114,6 +117,10 @@ pub fn main(arguments: &[String]) -> Outcome {
     let variants = variants::take(&mut arguments)?;
     let payload = Payload::take(&mut arguments)?;
     let options = Options::parse(&arguments, 2048, 900)?;
+    guest::check_machine(options.board, options.memory)?;
+    if let Some(only) = &options.only {
+        names::Names::all()?.check(only)?;
+    }
     let mut report = Report::default();
     if !options.target_only {
         let groups = host::run(options.long)?;
@@ -123,9 +130,19 @@ pub fn main(arguments: &[String]) -> Outcome {
         report.add(groups);
     }
     let mut target = Target::default();
-    target.run(&options)?;
+    if target::wants_host(&options) {
+        target.run(&options)?;
+    }
     if let Some(guest) = guest {
-        target.guest(&options, &guest, attestation.as_ref())?;
+        if [target::GUEST, target::SECOND_VERIFIER]
+            .iter()
+            .any(|test| target::wants(&options, test))
+        {
+            target.guest(&options, &guest, attestation.as_ref())?;
+        }
+        if target::wants(&options, target::SHELL) {
+            target.shell(&options, &guest);
+        }
         if let Some(attestation) = attestation.filter(|_| options.long) {
             target.tampered(&options, &guest, &attestation)?;
         }

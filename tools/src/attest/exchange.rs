@@ -3,6 +3,7 @@
 
 use super::tamper::flip_token;
 use super::{Attestation, Ended, Plan, TO_REALM};
+use crate::show;
 use std::error::Error;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
@@ -140,7 +141,7 @@ impl Session {
             .ok_or("the relying party has no output")?;
         std::thread::spawn(move || {
             each_line(output, |line| {
-                println!("{}", shown(&format!("{TO_REALM}{line}")));
+                show::machine(&shown(&format!("{TO_REALM}{line}")));
                 // A machine that is off needs no answer.
                 if let Ok(mut host) = host.lock() {
                     let _ = writeln!(host, "{TO_REALM}{line}").and_then(|()| host.flush());
@@ -150,7 +151,7 @@ impl Session {
         let lines = std::thread::spawn(move || {
             let mut lines = Vec::new();
             each_line(errors, |line| {
-                println!("{NAME}{line}");
+                show::relying_party(NAME, line);
                 lines.push(line.to_owned());
             });
             lines

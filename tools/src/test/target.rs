@@ -3,6 +3,7 @@
 
 use super::opinion::second_opinion;
 use super::payload::{self, Payload};
+use super::shell;
 use super::token::{self, RelyingParty};
 use super::{Count, Groups};
 use crate::attest::{Attestation, Plan, Tamper};
@@ -18,14 +19,34 @@ const LIMIT: u64 = 1500;
 /// Seconds for each boot of the guest kernel, of which it needs a tenth on an idle machine.
 const GUEST_LIMIT: u64 = 600;
 /// Its name as a test.
-const GUEST: &str = "guest.linux";
+pub const GUEST: &str = "guest.linux";
 /// The test that its token is verified by the second verifier.
-const SECOND_VERIFIER: &str = "guest.second_verifier";
+pub const SECOND_VERIFIER: &str = "guest.second_verifier";
+/// The test that uses a shell in the guest.
+pub const SHELL: &str = "guest.shell";
 /// What else a Host may do than change the token, as tests.
 const TAMPERED: [(&str, Tamper); 2] = [
     ("guest.tampered_page", Tamper::Page),
     ("guest.tampered_param", Tamper::Param),
 ];
+
+/// The tests that boot a guest.
+pub const NAMES: [&str; 5] = [GUEST, SECOND_VERIFIER, SHELL, TAMPERED[0].0, TAMPERED[1].0];
+
+/// Whether a test that boots a machine of its own is wanted.
+pub fn wants(options: &Options, test: &str) -> bool {
+    let only = options.only.as_deref();
+    only.is_none_or(|text| test.contains(text))
+}
+
+/// Whether tests of the test Host may be wanted.
+pub fn wants_host(options: &Options) -> bool {
+    let mut others = NAMES
+        .iter()
+        .chain(payload::TESTS.iter().map(|(name, _)| name));
+    let only = options.only.as_deref();
+    only.is_none_or(|text| !others.any(|name| name.starts_with(text)))
+}
 
 /// Results of the target tests.
 #[derive(Default)]
@@ -100,10 +121,20 @@ impl Target {
             qemu: options.qemu.clone(),
         };
         for (test, run) in payload::TESTS {
+            if !wants(options, test) {
+                continue;
+            }
             self.since = Some(Instant::now());
             let result = run(&payload).map_err(|error| error.to_string());
             self.done(test, result.map(|()| None));
         }
+    }
+
+    /// A shell in the guest, used as from a terminal.
+    pub fn shell(&mut self, options: &Options, guest: &Guest) {
+        self.since = Some(Instant::now());
+        let used = shell::session(options, guest);
+        self.done(SHELL, used.map(|()| None).map_err(|why| why.to_string()));
     }
 
     /// A guest whose Host tampers with its launch: there must be no secret, for the right reason.
@@ -163,6 +194,7 @@ impl Target {
                     complete |= self.line(&line);
                     continue;
                 }
+                Event::Console(_) | Event::Asked(_) => continue,
                 Event::Ended(true) if complete => return Ok(None),
                 Event::Ended(true) => "QEMU ended early".into(),
                 Event::Ended(false) => "QEMU failed".into(),
