@@ -4,7 +4,7 @@
 # What a user may pass. These count if make itself gets them: that a shell has a variable of the same name
 # changes nothing.
 VARIABLES := PLAT TFA_DEBUG LINUX INITRD CPUS MEM APPEND INTERACTIVE VERBOSE TAMPER ANCHOR DEMO RMM BASE JSON FUZZ_SECONDS \
-             BL33 SMP RAM ICOUNT RESET_AFTER TIMEOUT QEMU_ARGS
+             BL33 KERNEL SMP RAM ICOUNT RESET_AFTER TIMEOUT QEMU_ARGS
 # These say what the machine has, and may come from the environment.
 MACHINE   := QEMU TFA RMM_CACHE DEBIAN_MIRROR
 
@@ -83,9 +83,9 @@ ON_MACHINE := --smp "$$SMP" --ram "$$RAM" --icount "$$ICOUNT" --reset-after "$$R
 
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help setup host rust on-qemu platform image host-image flash relying-party run test test-host test-target \
+.PHONY: help setup build-machine rust on-qemu platform image host-image flash relying-party run test test-host test-target \
         test-ci test-long test-sweep test-remedies check-image bench bench-check bench-lower cost conformance loom lint \
-        fuzz miri reproducible clean distclean check-payload check-board check-virt on-virt FORCE
+        fuzz miri reproducible clean distclean check-payload host check-host check-board check-virt on-virt FORCE
 
 help:
 	@echo 'make setup        gets what is missing for all that follows; each target gets what it needs by itself'
@@ -93,6 +93,7 @@ help:
 	@echo 'make host-image   the bare-metal test Host with its test Realm'
 	@echo 'make run          boots TF-A, the monitor and, as a Realm, a Linux kernel on QEMU'
 	@echo 'make run BL33=file   a payload of your own in the Normal world, with the terminal as its console'
+	@echo 'make host KERNEL=Image   a Linux kernel of your own as Host, at Normal EL2, likewise'
 	@echo 'make test         all tests, on this machine and on QEMU'
 	@echo 'make test-host    the tests that need nothing but cargo'
 	@echo 'make test-target  the tests on QEMU'
@@ -125,7 +126,11 @@ help:
 	@echo 'DEMO=1            in place of Linux a Realm of a few KiB that shows each kind of exit'
 	@echo 'DEMO=isolation    what a Host can try against a Realm, and what stops it'
 	@echo
-	@echo 'For make run BL33=file, a raw binary that TF-A enters at 0x60000000:'
+	@echo 'For make host:'
+	@echo 'KERNEL=Image      an arm64 kernel (without it: of Debian, with a shell)'
+	@echo 'INITRD=file APPEND="words"   its initrd and command line'
+	@echo
+	@echo 'For make host, and for make run BL33=file, a raw binary that TF-A enters at 0x60000000:'
 	@echo 'SMP=2 RAM=3G      CPUs and memory of the machine'
 	@echo 'ICOUNT=shift      time by instructions: each takes 2^shift ns'
 	@echo 'RESET_AFTER=s     resets the machine when its console is silent for s seconds'
@@ -144,7 +149,7 @@ help:
 setup:
 	@$(SETUP)
 
-host:
+build-machine:
 	@$(SETUP) host
 
 rust:
@@ -259,6 +264,21 @@ build/qemu/echo.bin: build/qemu/.echo $(TOOL_SRC)
 build/qemu/echo/flash.bin: build/qemu/.tfa build/qemu/rmm.img build/qemu/echo.bin tools/setup/flash.sh
 	@tools/setup/flash.sh $(TFA_DIR) build/qemu/rmm.img build/qemu/echo.bin build/qemu/echo
 
+# The loader of make host.
+build/qemu/.linux-loader: FORCE | rust
+	@$(TARGET_BUILD) -p linux-loader
+	$(call note,$(ELF)/linux-loader)
+
+build/qemu/linux-loader.bin: build/qemu/.linux-loader $(TOOL_SRC)
+	@$(TOOL) pack $(ELF)/linux-loader $@
+
+build/qemu/host/flash.bin: build/qemu/.tfa build/qemu/rmm.img build/qemu/linux-loader.bin tools/setup/flash.sh
+	@tools/setup/flash.sh $(TFA_DIR) build/qemu/rmm.img build/qemu/linux-loader.bin build/qemu/host
+
+build/qemu/host/initrd: linux-loader/init build/guest/.files $(TOOL_SRC)
+	@mkdir -p $(@D)
+	@$(TOOL) cpio $@ /init=linux-loader/init /bin/busybox=$(GUEST)/bin/busybox
+
 build/guest/.cca-guest: FORCE | platform
 	@mkdir -p $(@D)
 	@tools/setup/cca-guest.sh build/guest/cca-guest
@@ -284,7 +304,7 @@ run: check-payload on-virt build/qemu/.tfa build/qemu/rmm.img
 	@$(TOOL) payload --qemu $(QEMU_BIN) --flash build/qemu/payload/flash.bin $(ON_MACHINE)
 
 # Before anything is fetched or built.
-check-payload:
+check-payload: | build-machine
 	@$(TOOL) payload --check --bl33 "$$BL33" $(ON_MACHINE)
 else ifneq ($(DEMO),)
 run: flash
@@ -294,14 +314,26 @@ run: $(if $(LINUX),,platform) flash $(filter build/%,$(RAMDISK)) $(if $(OWN),,re
 	@$(if $(LINUX),,cat $(GUEST)/version;) $(TOOL) run $(ON_QEMU) $(SEEN) $(ON_LINUX)
 endif
 
+# Without KERNEL: Debian's kernel, with a shell.
+HOST_INITRD := $(if $(INITRD),"$$INITRD",$(if $(KERNEL),"",build/qemu/host/initrd))
+
+host: check-host $(if $(KERNEL),on-qemu,platform) build/qemu/host/flash.bin $(filter build/%,$(HOST_INITRD))
+	@$(TOOL) host --qemu $(QEMU_BIN) --flash build/qemu/host/flash.bin $(ON_MACHINE) --append "$$APPEND" \
+	    --kernel $(if $(KERNEL),"$$KERNEL",$(GUEST)/Image) --initrd $(HOST_INITRD)
+
+check-host: | build-machine
+	@$(TOOL) host --check --kernel "$$KERNEL" --initrd "$$INITRD" --append "$$APPEND" $(ON_MACHINE)
+
 TEST := $(TOOL) test $(ON_QEMU) --folder build/guest --linux $(GUEST)/Image --initrd build/guest/initrd \
-        $(PARTY) $(if $(filter sbsa,$(PLAT)),--target-only,--payload build/qemu/echo/flash.bin)
+        $(PARTY) $(if $(filter sbsa,$(PLAT)),--target-only,--payload build/qemu/echo/flash.bin \
+        --host build/qemu/host/flash.bin $(GUEST)/Image build/qemu/host/initrd)
 
 check-image: build/qemu/rmm.img
 	@$(TOOL) image build/qemu/rmm.elf
 
 # What does not depend on the board is tested with PLAT=qemu only.
-ON_VIRT_ONLY := $(if $(filter sbsa,$(PLAT)),,loom check-image build/qemu/echo/flash.bin)
+ON_VIRT_ONLY := $(if $(filter sbsa,$(PLAT)),,loom check-image build/qemu/echo/flash.bin build/qemu/host/flash.bin \
+                build/qemu/host/initrd)
 
 test test-ci test-long: check-board setup $(ON_VIRT_ONLY) flash build/guest/initrd relying-party
 
@@ -326,7 +358,7 @@ LOOM_CARGO   := CARGO_TARGET_DIR="$(CURDIR)/build/loom" RUSTFLAGS='--cfg loom' \
                 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
                 CARGO_PROFILE_RELEASE_DEBUG=0 cargo test -p rmm-granule --test loom --release
 
-loom: | host
+loom: | build-machine
 	@$(LOOM_CARGO) --no-run
 	@RUST_BACKTRACE=0 timeout $(LOOM_SECONDS) env $(LOOM_CARGO) -q
 
@@ -368,12 +400,12 @@ DOC := RUSTDOCFLAGS='-D warnings' cargo doc -q --no-deps
 lint: rust
 	@cargo fmt --all --check
 	@cargo clippy -q $(HOST_CRATES) --all-targets -- -D warnings
-	@cargo clippy -q $(TARGET_CRATES:%=-p %) --release --target $(RUST_TARGET) -- -D warnings
+	@cargo clippy -q $(TARGET_CRATES:%=-p %) -p linux-loader --release --target $(RUST_TARGET) -- -D warnings
 	@$(DOC) $(HOST_CRATES)
 	@$(DOC) -p rmm-tools --document-private-items
 	@$(DOC) $(TARGET_CRATES:%=-p %) --release --target $(RUST_TARGET) --document-private-items
 	@$(TOOL) dependencies
-	@if command -v shellcheck >/dev/null; then shellcheck -x tools/*.sh tools/setup/*.sh tools/tests/setup/*.sh .ci/run guest/init; \
+	@if command -v shellcheck >/dev/null; then shellcheck -x tools/*.sh tools/setup/*.sh tools/tests/setup/*.sh .ci/run guest/init linux-loader/init; \
 	else echo 'skipped: shellcheck is not installed'; fi
 	@$(TOOL) conformance --check
 	@$(TOOL) cost --check

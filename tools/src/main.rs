@@ -38,6 +38,7 @@ const COMMANDS: &[Command] = &[
     ("dependencies", dependencies::main),
     ("image", image::main),
     ("jump", jump::main),
+    ("host", payload::host::main),
     ("pack", pack::main),
     ("payload", payload::main),
     ("run", run::main),

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! `rmm-tools payload`: boots a flash file whose BL33 is the user's, with the terminal as console.
 
+pub mod host;
 mod qmp;
 mod session;
 pub mod terminal;

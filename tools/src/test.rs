@@ -19,7 +19,7 @@ use crate::Outcome;
 use crate::attest::Attestation;
 use crate::guest::{self, Guest};
 use crate::qemu::Options;
-use payload::Payload;
+use payload::{Host, Payload};
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -116,6 +116,7 @@ pub fn main(arguments: &[String]) -> Outcome {
     let attestation = Attestation::take(&mut arguments)?;
     let variants = variants::take(&mut arguments)?;
     let payload = Payload::take(&mut arguments)?;
+    let host = Host::take(&mut arguments)?;
     let options = Options::parse(&arguments, 2048, 900)?;
     guest::check_machine(options.board, options.memory)?;
     if let Some(only) = &options.only {
@@ -149,6 +150,9 @@ pub fn main(arguments: &[String]) -> Outcome {
     }
     if let Some(flash) = payload {
         target.payloads(&options, flash);
+    }
+    if let Some(host) = host {
+        target.host(&options, &host);
     }
     report.add_target("", target);
     for variant in variants {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Tests of `rmm-tools payload`, with the payload `echo-payload` of `tests-fvp`.
+//! Tests of `rmm-tools payload`, with the payload `echo-payload` of `tests-fvp`, and of `rmm-tools host`, with
+//! a stock kernel.
 
 use crate::tied;
 use std::error::Error;
@@ -34,6 +35,66 @@ pub struct Payload {
     pub qemu: String,
 }
 
+/// A Linux kernel in the place of the Host.
+pub struct Host {
+    /// The flash file with the loader.
+    flash: String,
+    kernel: String,
+    initrd: String,
+}
+
+/// The name of its test.
+pub const HOST: &str = "host.linux";
+/// Seconds that its boot may take, of which it needs a tenth on an idle machine.
+const HOST_LIMIT: &str = "600";
+/// CPUs: more than usual.
+const HOST_CPUS: u32 = 3;
+
+impl Host {
+    /// Takes the argument `--host FLASH KERNEL INITRD` out of `arguments`.
+    pub fn take(arguments: &mut Vec<String>) -> Result<Option<Self>, String> {
+        let Some(n) = arguments.iter().position(|word| word == "--host") else {
+            return Ok(None);
+        };
+        if n + 3 >= arguments.len() {
+            return Err("--host FLASH KERNEL INITRD".into());
+        }
+        let values: Vec<String> = arguments.drain(n..n + 4).skip(1).collect();
+        let [flash, kernel, initrd] = values.try_into().map_err(|_| "--host")?;
+        Ok(Some(Self {
+            flash,
+            kernel,
+            initrd,
+        }))
+    }
+
+    /// The kernel comes up as a hypervisor, beside the monitor's memory, and powers off.
+    pub fn run(&self, qemu: &str) -> Result<(), Box<dyn Error>> {
+        let cpus = HOST_CPUS.to_string();
+        let append = format!("quiet host.check={cpus}");
+        let mut running = Running::start(&[
+            "host",
+            "--flash",
+            &self.flash,
+            "--qemu",
+            qemu,
+            "--kernel",
+            &self.kernel,
+            "--initrd",
+            &self.initrd,
+            "--append",
+            &append,
+            "--smp",
+            &cpus,
+            "--timeout",
+            HOST_LIMIT,
+        ])?;
+        running.wait_for("host: verdict: PASS")?;
+        running.wait_for("run: powered off")?;
+        running.end(true)
+    }
+}
+
 impl Payload {
     /// Takes the argument `--payload FLASH` out of `arguments`.
     pub fn take(arguments: &mut Vec<String>) -> Result<Option<String>, String> {
@@ -47,21 +108,12 @@ impl Payload {
     }
 
     fn start(&self, arguments: &[&str]) -> Result<Running, Box<dyn Error>> {
-        let mut child = tied::command("/proc/self/exe")
-            .args(["payload", "--flash", &self.flash, "--qemu", &self.qemu])
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
-        Ok(Running {
-            input: child.stdin.take().ok_or("no input")?,
-            output: BufReader::new(child.stdout.take().ok_or("no output")?),
-            child,
-        })
+        let usual = ["payload", "--flash", &self.flash, "--qemu", &self.qemu];
+        Running::start(&[&usual, arguments].concat())
     }
 }
 
-/// A running `rmm-tools payload`.
+/// A running `rmm-tools payload` or `host`.
 struct Running {
     child: Child,
     input: ChildStdin,
@@ -69,6 +121,19 @@ struct Running {
 }
 
 impl Running {
+    fn start(arguments: &[&str]) -> Result<Self, Box<dyn Error>> {
+        let mut child = tied::command("/proc/self/exe")
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        Ok(Self {
+            input: child.stdin.take().ok_or("no input")?,
+            output: BufReader::new(child.stdout.take().ok_or("no output")?),
+            child,
+        })
+    }
+
     /// Reads lines up to one with these words.
     fn wait_for(&mut self, words: &str) -> Result<(), Box<dyn Error>> {
         let mut all = String::new();

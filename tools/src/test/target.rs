@@ -2,7 +2,7 @@
 //! The tests on QEMU.
 
 use super::opinion::second_opinion;
-use super::payload::{self, Payload};
+use super::payload::{self, Host, Payload};
 use super::shell;
 use super::token::{self, RelyingParty};
 use super::{Count, Groups};
@@ -135,6 +135,13 @@ impl Target {
         self.since = Some(Instant::now());
         let used = shell::session(options, guest);
         self.done(SHELL, used.map(|()| None).map_err(|why| why.to_string()));
+    }
+
+    /// A Linux kernel as Host.
+    pub fn host(&mut self, options: &Options, host: &Host) {
+        self.since = Some(Instant::now());
+        let result = host.run(&options.qemu).map_err(|error| error.to_string());
+        self.done(payload::HOST, result.map(|()| None));
     }
 
     /// A guest whose Host tampers with its launch: there must be no secret, for the right reason.
