@@ -258,7 +258,7 @@ fn granule_protection_faults_are_the_realms_own() {
                     panic!("{status:#x} is not taken by the Realm");
                 };
                 // The same abort without a change of Exception level.
-                assert_eq!(taken.esr, class + (1 << 26) | esr::IL | status);
+                assert_eq!(taken.esr, (class + (1 << 26)) | esr::IL | status);
                 assert_eq!(taken.far, LINEAR_MAP | 0x18);
             }
         }
