@@ -317,7 +317,7 @@ endif
 # Without KERNEL: Debian's kernel, with a shell.
 HOST_INITRD := $(if $(INITRD),"$$INITRD",$(if $(KERNEL),"",build/qemu/host/initrd))
 
-host: check-host $(if $(KERNEL),on-qemu,platform) build/qemu/host/flash.bin $(filter build/%,$(HOST_INITRD))
+host: check-host $(if $(KERNEL),,platform) on-virt build/qemu/host/flash.bin $(filter build/%,$(HOST_INITRD))
 	@$(TOOL) host --qemu $(QEMU_BIN) --flash build/qemu/host/flash.bin $(ON_MACHINE) --append "$$APPEND" \
 	    --kernel $(if $(KERNEL),"$$KERNEL",$(GUEST)/Image) --initrd $(HOST_INITRD)
 
