@@ -147,6 +147,10 @@ apt_update() {
     logged "package-lists-$1" apt-get "${OPTIONS[@]}" -o APT::Update::Error-Mode=any update
 }
 
+# lists LIST: brings the package lists up to date. What an earlier set-up left of them may be what stands in
+# the way.
+lists() { apt_update "$1" || lists_anew "$1"; }
+
 # apt_versions LIST PACKAGE: the versions to be had, newest first.
 apt_versions() {
     local OPTIONS

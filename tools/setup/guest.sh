@@ -49,7 +49,7 @@ fi
 if [ ${#files[@]} != 3 ]; then
     say "gets the guest's kernel, 100 MB ..."
     apt_list guest "the guest's kernel" "$own"
-    apt_update guest ||
+    lists guest ||
         die "the guest's kernel: no package lists of $LINUX_SUITE: $(reason package-lists-guest). $own"
     OPTIONS=()
     apt_options guest

@@ -161,7 +161,7 @@ done
 if [ -z "$VERSION" ]; then
     say "gets Debian's sources of the Rust library ..."
     apt_list rust "$what"
-    apt_update rust || die "$what could not be downloaded, and neither could the package lists of $RUST_SRC_SUITE: $(reason package-lists-rust)"
+    lists rust || die "$what could not be downloaded, and neither could the package lists of $RUST_SRC_SUITE: $(reason package-lists-rust)"
     version_of rust rust-src "$RUST_SRC_VERSION" ""
     [ "$(upstream "$VERSION")" = "$pinned" ] ||
         die "$what could not be downloaded, and $RUST_SRC_SUITE has no library sources of Rust $pinned (package rust-src)."

@@ -72,7 +72,7 @@ VERSION=$TFA_VERSION
 if ! orig "$VERSION"; then
     say "gets the source of TF-A $VERSION ..."
     apt_list tfa "the source of TF-A" "$own"
-    apt_update tfa || die "the source of TF-A: no package lists of $TFA_SUITE: $(reason package-lists-tfa). $own"
+    lists tfa || die "the source of TF-A: no package lists of $TFA_SUITE: $(reason package-lists-tfa). $own"
     version_of tfa arm-trusted-firmware "$TFA_VERSION" "$TFA_MIN"
     [ -n "$VERSION" ] || die "$TFA_SUITE has no TF-A $TFA_MIN or newer. $own"
     moved_on TF-A "$TFA_VERSION" "$VERSION"
