@@ -62,7 +62,7 @@ REMAP         := "target.$(RUST_TARGET).rustflags=['--remap-path-prefix=$${CARGO
 TARGET_BUILD  := cargo build --release --target $(RUST_TARGET) --config Cargo.toml --config $(REMAP)
 TESTS_BOARD   := $(if $(filter sbsa fvp,$(PLAT)),--features $(PLAT))
 ON_QEMU       := --qemu $(QEMU_BIN) --board $(PLAT) --flash $(OUT)/flash.bin \
-                 $(if $(filter sbsa,$(PLAT)),--jump $(OUT)/jump.bin --host $(OUT)/test-host.bin)
+                 $(if $(filter sbsa,$(PLAT)),--jump $(OUT)/jump.bin --test-host $(OUT)/test-host.bin)
 
 # The guest: Debian's kernel with the checks of guest/init, or what LINUX names. It attests itself to a
 # relying party that trusts the key of TF-A for this board, which is a test key.
@@ -317,7 +317,7 @@ endif
 # Without KERNEL: Debian's kernel, with a shell.
 HOST_INITRD := $(if $(INITRD),"$$INITRD",$(if $(KERNEL),"",build/qemu/host/initrd))
 
-host: check-host $(if $(KERNEL),,platform) on-virt build/qemu/host/flash.bin $(filter build/%,$(HOST_INITRD))
+host: check-virt check-host $(if $(KERNEL),,platform) on-virt build/qemu/host/flash.bin $(filter build/%,$(HOST_INITRD))
 	@$(TOOL) host --qemu $(QEMU_BIN) --flash build/qemu/host/flash.bin $(ON_MACHINE) --append "$$APPEND" \
 	    --kernel $(if $(KERNEL),"$$KERNEL",$(GUEST)/Image) --initrd $(HOST_INITRD)
 

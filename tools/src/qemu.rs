@@ -52,7 +52,7 @@ pub struct Options {
 }
 
 /// The arguments that [`Options::parse`] understands.
-pub const USAGE: &str = "--qemu PATH [--board NAME] --flash FILE [--jump FILE --host FILE] [--timeout SECONDS] [--silence SECONDS] \
+pub const USAGE: &str = "--qemu PATH [--board NAME] --flash FILE [--jump FILE --test-host FILE] [--timeout SECONDS] [--silence SECONDS] \
      [--smp N] [--mem 2G] [--only TEXT] [--seed N] [--long] [--target-only|--host-tests] [-- QEMU ARGUMENTS]";
 
 impl Options {
@@ -95,7 +95,7 @@ impl Options {
                         "--board" => options.board = Board::find(value)?,
                         "--flash" => options.flash.clone_from(value),
                         "--jump" => options.jump.clone_from(value),
-                        "--host" => options.host.clone_from(value),
+                        "--test-host" => options.host.clone_from(value),
                         "--timeout" => options.timeout = number(name, value)?,
                         "--silence" => options.silence = number(name, value)?,
                         "--smp" => options.smp = number(name, value)?,

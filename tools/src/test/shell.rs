@@ -26,7 +26,7 @@ pub fn session(options: &Options, guest: &Guest) -> Result<(), Box<dyn Error>> {
     let mut command = Command::new("/proc/self/exe");
     command.args(["run", "--qemu", &options.qemu, "--flash", &options.flash]);
     command.args(["--board", options.board.name]);
-    command.args(["--jump", &options.jump, "--host", &options.host]);
+    command.args(["--jump", &options.jump, "--test-host", &options.host]);
     command.args(guest.arguments()).arg("--interactive");
     command.env("TERM", "xterm");
     let mut terminal = Terminal::start(command, (31, 97))?;
