@@ -15,6 +15,7 @@ use crate::encoding::stage1::{self, descriptor};
 use crate::encoding::stage2;
 use crate::machine::{CpuFeatures, Delegations};
 use core::arch::asm;
+use core::cell::Cell;
 use core::marker::PhantomData;
 use core::mem::MaybeUninit;
 use core::num::NonZeroUsize;
@@ -111,38 +112,56 @@ impl ArchCpu {
         granule: Pa,
         copy: impl FnOnce(NonNull<Page>) -> Result<(), NsFault>,
     ) -> Result<(), NsFault> {
-        let page = self.open::<{ private::NS_WINDOWS }, { private::NS_WINDOW_COUNT }>(
-            granule,
-            descriptor::NS_DATA,
-        );
+        let page = self.open::<{ private::NS_WINDOWS }>(granule, descriptor::NS_DATA);
         let result = copy(page.cast());
         // SAFETY: the window was opened above, and `copy` has returned.
         unsafe { close(page) };
         result
     }
 
-    /// Opens a window, of `COUNT` from private page `FIRST` on, that the TLB knows nothing of.
+    /// Opens a window, of those from private page `FIRST` on, that the TLB knows nothing of.
     #[inline]
-    fn open<const FIRST: usize, const COUNT: usize>(&self, pa: Pa, attributes: u64) -> NonNull<u8> {
-        let used = &self.data().used_windows;
-        let index = match space::fresh_window(used.get(), FIRST, COUNT) {
-            Some(index) => index,
-            None => self.recycle_windows(FIRST, COUNT),
+    fn open<const FIRST: usize>(&self, pa: Pa, attributes: u64) -> NonNull<u8> {
+        let fresh = self.fresh_windows::<FIRST>();
+        let (window, rest) = match space::take_window(fresh.get()) {
+            Some(taken) => taken,
+            None => self.recycle_windows(fresh),
         };
-        used.set(used.get() | 1 << space::window_bit(index));
+        fresh.set(rest);
+        let index = FIRST + window;
         // SAFETY: it is the entry of a window that is closed.
         unsafe { set_entry(index, stage1::page(pa, attributes)) };
         // The table walker must see the entry before anything accesses the window.
         barrier::dsb(barrier::NSHST);
         isb();
-        NonNull::with_exposed_provenance(PRIVATE | (index * space::PAGE))
+        const { assert!(private::va(FIRST).is_multiple_of(space::PAGE * 32)) }
+        let first = const { NonZeroUsize::new(private::va(FIRST)).unwrap() };
+        NonNull::with_exposed_provenance(first | (window * space::PAGE))
+    }
+
+    /// The windows from private page `FIRST` on that the TLB knows nothing of, as in
+    /// [`space::take_window`].
+    #[inline]
+    fn fresh_windows<const FIRST: usize>(&self) -> &'static Cell<u64> {
+        if FIRST == private::WINDOWS {
+            &self.data().fresh_windows
+        } else {
+            &self.data().fresh_ns_windows
+        }
+    }
+
+    /// Whether all windows are as if they had never been opened.
+    #[inline]
+    fn are_windows_fresh(&self) -> bool {
+        let data = self.data();
+        data.fresh_windows.get() & data.fresh_ns_windows.get() == space::ALL_FRESH
     }
 
     /// Makes this CPU's TLB forget the windows that have been closed. Comes before the CPU leaves
     /// for EL3, which may move their Granules to another PAS.
     #[inline]
     pub(super) fn forget_windows(&self) {
-        if self.data().used_windows.get() != 0 {
+        if !self.are_windows_fresh() {
             forget_windows();
         }
     }
@@ -150,22 +169,28 @@ impl ArchCpu {
     /// As [`Self::forget_windows`], when all windows are closed.
     #[inline]
     pub(super) fn forget_all_windows(&self) {
-        if self.data().used_windows.get() != 0 {
+        if !self.are_windows_fresh() {
             forget_windows();
-            self.data().used_windows.set(0);
+            self.data().fresh_windows.set(space::ALL_FRESH);
+            self.data().fresh_ns_windows.set(space::ALL_FRESH);
         }
     }
 
-    /// As [`Self::forget_windows`]; returns the first of the windows that is closed.
+    /// As [`Self::forget_windows`]; takes the first of the windows of the kind of `wanted` that is closed.
+    // The first window after each boot, too: the data of a CPU is zero then.
     #[cold]
     #[inline(never)]
-    fn recycle_windows(&self, first: usize, count: usize) -> usize {
+    fn recycle_windows(&self, wanted: &Cell<u64>) -> (usize, u64) {
         forget_windows();
-        let open = |used: u64, n: usize| used | u64::from(entry(private::WINDOWS + n) != 0) << n;
-        let used = (0..private::ALL_WINDOWS).fold(0, open);
-        self.data().used_windows.set(used);
-        match space::fresh_window(used, first, count) {
-            Some(index) => index,
+        let closed = |first: usize| {
+            let is_closed = |n: usize| u64::from(entry(first + n) == 0) << n;
+            (0..private::WINDOW_COUNT).fold(0, |closed, n| closed | is_closed(n))
+        };
+        let data = self.data();
+        data.fresh_windows.set(closed(private::WINDOWS));
+        data.fresh_ns_windows.set(closed(private::NS_WINDOWS));
+        match space::take_window(wanted.get()) {
+            Some(taken) => taken,
             None => bug!("out of windows"),
         }
     }
@@ -212,10 +237,6 @@ fn forget_windows() {
     }
 }
 
-/// [`space::PRIVATE`], where page n is at offset n * [`space::PAGE`] of an aligned block.
-const PRIVATE: NonZeroUsize = NonZeroUsize::new(space::PRIVATE).unwrap();
-const _: () = assert!(space::PRIVATE.is_multiple_of(space::BLOCK));
-
 /// The private table.
 fn table() -> *mut u64 {
     ptr::with_exposed_provenance_mut(private::va(private::TABLE))
@@ -237,11 +258,12 @@ unsafe fn set_entry(index: usize, entry: u64) {
 }
 
 // SAFETY: a window is a private page of this CPU, whole and aligned, and open at most once: an open
-// one is marked in `used_windows`, and no marked one is opened. Its entry maps the Realm PAS Granule.
+// one is in no set of fresh windows, and only members of these are opened. Its entry maps the Realm
+// PAS Granule.
 unsafe impl Memory for ArchCpu {
     #[inline]
     fn map(&self, pa: Pa) -> NonNull<Page> {
-        self.open::<{ private::WINDOWS }, { private::WINDOW_COUNT }>(pa, descriptor::DATA)
+        self.open::<{ private::WINDOWS }>(pa, descriptor::DATA)
             .cast()
     }
 

@@ -32,9 +32,11 @@ pub struct CpuBlock {
 pub struct CpuData {
     /// Linear index of the CPU.
     pub index: Cell<usize>,
-    /// Windows that have been opened since this CPU's TLB last forgot all closed ones, as in
-    /// [`fresh_window`](crate::encoding::space::fresh_window).
-    pub used_windows: Cell<u64>,
+    /// Windows onto Realm memory that are closed, and that this CPU's TLB knows nothing of, as in
+    /// [`take_window`](crate::encoding::space::take_window).
+    pub fresh_windows: Cell<u64>,
+    /// The same of windows onto Non-secure memory.
+    pub fresh_ns_windows: Cell<u64>,
     /// Taken branches that overwrite the branch history of this CPU; zero if there is no need, or if
     /// CLRBHB does it.
     pub history_loop: Cell<u64>,

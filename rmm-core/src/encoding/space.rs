@@ -38,15 +38,13 @@ pub const fn root_index(va: usize) -> usize {
 pub mod private {
     use super::PAGE;
 
-    /// First window onto Realm memory.
-    pub const WINDOWS: usize = 16;
-    /// Number of windows onto Realm memory.
-    pub const WINDOW_COUNT: usize = 31;
     /// First window onto Non-secure memory.
-    pub const NS_WINDOWS: usize = WINDOWS + 32;
-    /// Number of windows onto Non-secure memory.
-    pub const NS_WINDOW_COUNT: usize = 31;
-    /// Pages from [`WINDOWS`] that one TLBI forgets: windows of both kinds.
+    pub const NS_WINDOWS: usize = WINDOWS - 32;
+    /// First window onto Realm memory. Its address is a run of ones, which one instruction loads.
+    pub const WINDOWS: usize = 384;
+    /// Number of windows of each kind.
+    pub const WINDOW_COUNT: usize = 31;
+    /// Pages from [`NS_WINDOWS`] that one TLBI forgets: windows of both kinds.
     pub const ALL_WINDOWS: usize = 64;
     /// First page of the stack.
     pub const STACK: usize = 472;
@@ -67,14 +65,13 @@ pub mod private {
 
     // Unmapped pages keep the kinds apart.
     const _: () = {
-        assert!(WINDOWS + WINDOW_COUNT < NS_WINDOWS);
-        assert!(NS_WINDOWS + NS_WINDOW_COUNT < WINDOWS + ALL_WINDOWS);
-        assert!(WINDOWS + ALL_WINDOWS < STACK);
+        assert!(NS_WINDOWS + WINDOW_COUNT < WINDOWS);
+        assert!(WINDOWS + WINDOW_COUNT < NS_WINDOWS + ALL_WINDOWS);
+        assert!(NS_WINDOWS + ALL_WINDOWS < STACK);
         assert!(STACK + super::STACK_PAGES < EXCEPTION_STACK);
         assert!(EXCEPTION_STACK + super::EXCEPTION_STACK_PAGES < TABLE);
         assert!(TABLE + 1 < DATA);
         assert!(va(LAST) == usize::MAX - (PAGE - 1));
-        assert!(ALL_WINDOWS <= u64::BITS as usize);
     };
 }
 
@@ -91,32 +88,30 @@ pub const EXCEPTION_STACK_TOP: usize =
 
 const _: () = assert!(EXCEPTION_STACK_TOP == 0xFFFF_FFFF_FFFF_0000);
 
-/// The private page of a window that the TLB knows nothing of: one of `count` from page `first` on.
-/// Bit n of `used` says that page [`private::WINDOWS`] + n has been opened. `None` if all have been.
-pub const fn fresh_window(used: u64, first: usize, count: usize) -> Option<usize> {
-    let window = (used >> window_bit(first)).trailing_ones() as usize;
-    if window < count {
-        Some(first + window)
-    } else {
-        None
-    }
-}
+/// All windows of a kind in the form of [`take_window`].
+pub const ALL_FRESH: u64 = (1 << private::WINDOW_COUNT) - 1;
 
-/// The bit of a private page in the `used` of [`fresh_window`].
-pub const fn window_bit(page: usize) -> usize {
-    page - private::WINDOWS
+/// The first of the windows in `fresh`, and the others. Bit n of `fresh` says that window n of its kind
+/// is closed, and that the TLB knows nothing of it. `None` if there is none.
+#[inline]
+pub const fn take_window(fresh: u64) -> Option<(usize, u64)> {
+    if fresh == 0 {
+        None
+    } else {
+        Some((fresh.trailing_zeros() as usize, fresh & (fresh - 1)))
+    }
 }
 
 /// Whether an address lies in a window onto Non-secure memory.
 pub const fn is_in_ns_window(va: u64) -> bool {
     const START: u64 = private::va(private::NS_WINDOWS) as u64;
-    const END: u64 = private::va(private::NS_WINDOWS + private::NS_WINDOW_COUNT) as u64;
+    const END: u64 = private::va(private::NS_WINDOWS + private::WINDOW_COUNT) as u64;
     START <= va && va < END
 }
 
 #[cfg(test)]
 mod tests {
-    use super::private::{NS_WINDOW_COUNT, NS_WINDOWS, WINDOW_COUNT, WINDOWS};
+    use super::private::{NS_WINDOWS, WINDOW_COUNT, WINDOWS};
     use super::*;
 
     #[test]
@@ -134,30 +129,17 @@ mod tests {
 
     #[test]
     fn windows_are_used_in_turn_until_none_is_fresh() {
-        for (first, count) in [(WINDOWS, WINDOW_COUNT), (NS_WINDOWS, NS_WINDOW_COUNT)] {
-            let mut used = 0;
-            for n in 0..count {
-                let page = fresh_window(used, first, count).unwrap();
-                assert_eq!(page, first + n);
-                used |= 1 << window_bit(page);
-            }
-            assert_eq!(fresh_window(used, first, count), None);
-            // One that is closed after all the others.
-            let hole = first + count / 2;
-            used &= !(1 << window_bit(hole));
-            assert_eq!(fresh_window(used, first, count), Some(hole));
+        let mut fresh = ALL_FRESH;
+        for n in 0..WINDOW_COUNT {
+            let (window, rest) = take_window(fresh).unwrap();
+            assert_eq!(window, n);
+            assert_eq!(rest, fresh & !(1 << n));
+            fresh = rest;
         }
-    }
-
-    #[test]
-    fn windows_of_one_kind_do_not_use_up_the_other() {
-        let realm = (1 << WINDOW_COUNT) - 1;
-        assert_eq!(fresh_window(realm, WINDOWS, WINDOW_COUNT), None);
-        let ns = fresh_window(realm, NS_WINDOWS, NS_WINDOW_COUNT);
-        assert_eq!(ns, Some(NS_WINDOWS));
-        let used = ((1 << NS_WINDOW_COUNT) - 1) << 32;
-        assert_eq!(fresh_window(used, NS_WINDOWS, NS_WINDOW_COUNT), None);
-        assert_eq!(fresh_window(used, WINDOWS, WINDOW_COUNT), Some(WINDOWS));
+        assert_eq!(take_window(fresh), None);
+        // One that is closed after all the others.
+        assert_eq!(take_window(1 << 15), Some((15, 0)));
+        assert_eq!(take_window(1 << 15 | 1 << 30), Some((15, 1 << 30)));
     }
 
     #[test]
@@ -169,8 +151,8 @@ mod tests {
             (va(WINDOWS + WINDOW_COUNT - 1), false),
             (va(NS_WINDOWS) - 1, false),
             (va(NS_WINDOWS), true),
-            (va(NS_WINDOWS + NS_WINDOW_COUNT) - 1, true),
-            (va(NS_WINDOWS + NS_WINDOW_COUNT), false),
+            (va(NS_WINDOWS + WINDOW_COUNT) - 1, true),
+            (va(NS_WINDOWS + WINDOW_COUNT), false),
             (u64::MAX, false),
         ] {
             assert_eq!(is_in_ns_window(address), expected, "{address:#x}");

@@ -49,7 +49,7 @@ pub const fn page(pa: Pa, attributes: u64) -> u64 {
 /// Operand of TLBI RVAE2 for the windows of a CPU: 4 KiB granules, SCALE 0 (two pages a unit), and
 /// NUM units minus one.
 pub const WINDOWS_RANGE: u64 = {
-    let first = private::va(private::WINDOWS) as u64 >> 12 & ((1 << 37) - 1);
+    let first = private::va(private::NS_WINDOWS) as u64 >> 12 & ((1 << 37) - 1);
     let (tg, num) = (1, private::ALL_WINDOWS as u64 / 2 - 1);
     tg << 46 | num << 39 | first
 };
@@ -133,7 +133,7 @@ mod tests {
         let pages = (field(39, 5) + 1) << (5 * field(44, 2) + 1);
         assert_eq!(pages, private::ALL_WINDOWS as u64);
         assert_eq!(field(37, 2), 0);
-        let base = (private::va(private::WINDOWS) / 4096) as u64;
+        let base = (private::va(private::NS_WINDOWS) / 4096) as u64;
         assert_eq!(field(0, 37), base & 0x1F_FFFF_FFFF);
         assert_eq!(WINDOWS_RANGE >> 48, 0);
     }
