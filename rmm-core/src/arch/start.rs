@@ -238,11 +238,11 @@ fn serve_calls<const SHARED_RECORDS: bool, const CLEAR_HISTORY: bool>(
             BRBCR_EL2.clear();
             isb();
         }
-        let results = rmi::handle(monitor, cpu, call);
+        rmi::handle(monitor, cpu, &mut call);
         cpu.forget_all_windows();
         if SHARED_RECORDS {
             BRBCR_EL2.set(brbcr);
         }
-        call = el3::request_complete(results);
+        call = el3::request_complete(call);
     }
 }

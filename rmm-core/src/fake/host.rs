@@ -113,7 +113,8 @@ impl Host {
         let mut call = core::array::from_fn(|n| UNUSED | n as u64);
         call[0] = function;
         call[1..=args.len()].copy_from_slice(args);
-        let x = rmi::handle(&self.board.monitor, &self.cpu, call);
+        let mut x = call;
+        rmi::handle(&self.board.monitor, &self.cpu, &mut x);
         self.cpu.assert_quiet();
 
         for n in outputs(function) + 1..8 {

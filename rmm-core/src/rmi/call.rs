@@ -15,12 +15,13 @@ pub struct Outputs {
 }
 
 impl Outputs {
-    /// X0 to X7 on return. Registers from X4 on that are no output come back as the caller had them:
-    /// SMCCC lets Hosts rely on it.
-    pub fn registers(&self, x0: u64, call: [u64; 8]) -> [u64; 8] {
-        let [_, _, _, _, x4, x5, x6, x7] = call;
-        let x4 = self.x4.unwrap_or(x4);
-        [x0, self.x1, self.x2, self.x3, x4, x5, x6, x7]
+    /// Makes X0 to X7 of a call those on return. Registers from X4 on that are no output come back as the
+    /// caller had them: SMCCC lets Hosts rely on it.
+    pub fn write(&self, x0: u64, regs: &mut [u64; 8]) {
+        [regs[0], regs[1], regs[2], regs[3]] = [x0, self.x1, self.x2, self.x3];
+        if let Some(x4) = self.x4 {
+            regs[4] = x4;
+        }
     }
 }
 

@@ -19,27 +19,27 @@ use crate::mode::Mode;
 use crate::monitor::{Monitor, ThisCpu};
 use rmm_abi::{rmi::v2::fid, smccc};
 
-/// Serves one RMI call on this CPU: X0 to X7 in, X0 to X7 out.
+/// Serves one RMI call on this CPU: `regs` are X0 to X7 of the call, and then those on return.
 ///
 /// X1 to X3 are zero unless the command declares them as outputs; X4 up come back as they were
 /// unless it does.
 #[inline]
-pub fn handle<M: Machine>(monitor: &Monitor, machine: &M, call: [u64; 8]) -> [u64; 8] {
+pub fn handle<M: Machine>(monitor: &Monitor, machine: &M, regs: &mut [u64; 8]) {
     let cpu = ThisCpu { monitor, machine };
     if monitor.modes.is_v1() {
-        v1::dispatch(&cpu, call)
+        v1::dispatch(&cpu, regs);
     } else {
-        handle_other(&cpu, call)
+        handle_other(&cpu, regs);
     }
 }
 
 /// As [`handle`], in another mode than 1.0.
 // Out of line: inlined, its frame would be that of each call of 1.0, too.
 #[inline(never)]
-fn handle_other<M: Machine>(cpu: &ThisCpu<'_, M>, call: [u64; 8]) -> [u64; 8] {
-    match decide(cpu.monitor, call[0]) {
-        Mode::V1 | Mode::Undecided => v1::shared(cpu, call),
-        mode => v2::dispatch(cpu, mode, call),
+fn handle_other<M: Machine>(cpu: &ThisCpu<'_, M>, regs: &mut [u64; 8]) {
+    *regs = match decide(cpu.monitor, regs[0]) {
+        Mode::V1 | Mode::Undecided => v1::shared(cpu, *regs),
+        mode => v2::dispatch(cpu, mode, *regs),
     }
 }
 

@@ -101,8 +101,9 @@ fn require(condition: bool) -> Result {
 
 /// Serves one call in another mode: commands whose page is the same in both interfaces.
 #[inline(never)]
-pub fn shared<M: Machine>(cpu: &ThisCpu<'_, M>, call: [u64; 8]) -> [u64; 8] {
-    dispatch(cpu, call)
+pub fn shared<M: Machine>(cpu: &ThisCpu<'_, M>, mut regs: [u64; 8]) -> [u64; 8] {
+    dispatch(cpu, &mut regs);
+    regs
 }
 
 /// Whether the command with one input succeeds.
@@ -110,11 +111,11 @@ pub fn succeeds<M: Machine>(cpu: &ThisCpu<'_, M>, function: u64, input: u64) -> 
     shared(cpu, [function, input, 0, 0, 0, 0, 0, 0])[0] == RMI_SUCCESS
 }
 
-/// Serves one call.
+/// Serves one call: `regs` are X0 to X7.
 // Always: as a function of its own it would cost each call another frame.
 #[inline(always)]
-pub fn dispatch<M: Machine>(cpu: &ThisCpu<'_, M>, call: [u64; 8]) -> [u64; 8] {
-    let [x0, x1, x2, x3, x4, x5, ..] = call;
+pub fn dispatch<M: Machine>(cpu: &ThisCpu<'_, M>, regs: &mut [u64; 8]) {
+    let [x0, x1, x2, x3, x4, x5, ..] = *regs;
     let mut out = Outputs::default();
     let result = match smccc::without_sve_hint(x0) {
         fid::RMI_VERSION => version(cpu, x1, &mut out).map_err(Error::from),
@@ -142,10 +143,10 @@ pub fn dispatch<M: Machine>(cpu: &ThisCpu<'_, M>, call: [u64; 8]) -> [u64; 8] {
         }
         fid::RMI_RTT_INIT_RIPAS => outlined(|| ripas::init(cpu, x1, x2, x3, &mut out)),
         fid::RMI_RTT_SET_RIPAS => outlined(|| ripas::set(cpu, x1, x2, x3, x4, &mut out)),
-        _ => return out.registers(SMCCC_NOT_SUPPORTED, call),
+        _ => return out.write(SMCCC_NOT_SUPPORTED, regs),
     };
     let status = result.map_or_else(Error::status, |()| RMI_SUCCESS);
-    out.registers(status, call)
+    out.write(status, regs);
 }
 
 /// Whether a Host that makes this call speaks RMI 1.0, unless it has asked for another version: every

@@ -126,7 +126,7 @@ fn require(condition: bool) -> Result {
 }
 
 /// Serves one call in a mode of RMI 2.0.
-pub fn dispatch<M: Machine>(cpu: &ThisCpu<'_, M>, mode: Mode, call: [u64; 8]) -> [u64; 8] {
+pub fn dispatch<M: Machine>(cpu: &ThisCpu<'_, M>, mode: Mode, mut call: [u64; 8]) -> [u64; 8] {
     let mut out = Outputs::default();
     let function = smccc::without_sve_hint(call[0]);
     let x0 = if mode != Mode::V2Active && needs_active(function) {
@@ -146,7 +146,8 @@ pub fn dispatch<M: Machine>(cpu: &ThisCpu<'_, M>, mode: Mode, call: [u64; 8]) ->
             None => SMCCC_NOT_SUPPORTED,
         }
     };
-    out.registers(x0, call)
+    out.write(x0, &mut call);
+    call
 }
 
 /// Whether the command has the same page in RMI 1.0: inputs, outputs, conditions and effects.
