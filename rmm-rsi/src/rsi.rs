@@ -210,14 +210,11 @@ pub(crate) fn host_call(
     let ipa = regs[1];
     require(is_aligned(ipa, HOST_CALL_SIZE))?; // addr_align
     require(is_protected(ctx, ipa))?; // addr_bound
-    let mut imm = 0u16;
-    let mut reserved = [0u8; 6];
+    // The immediate, in the low bits, and reserved bytes.
+    let mut head = 0u64;
     let gprs = exit.insert([0; 31]);
-    match ctx.read(
-        ipa,
-        &mut [imm.as_mut_bytes(), &mut reserved, gprs.as_mut_bytes()],
-    ) {
-        Ok(()) => Ok(Outcome::Exit(Exit::HostCall { imm })),
+    match ctx.read(ipa, &mut [head.as_mut_bytes(), gprs.as_mut_bytes()]) {
+        Ok(()) => Ok(Outcome::Exit(Exit::HostCall { imm: head as u16 })),
         Err(error) => {
             *exit = None;
             no_access(ipa, error)
