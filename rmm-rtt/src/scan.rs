@@ -52,13 +52,18 @@ pub(crate) fn are_equal(table: &[u64; RTT_ENTRIES]) -> bool {
 #[inline]
 pub(crate) fn is_progression(table: &[u64; RTT_ENTRIES], step: u64) -> bool {
     const STRIDE: usize = 16;
+    // Compared with zero once in so many groups: after each group the compiler compares entry by entry.
+    const GROUPS: usize = 8;
     let (groups, _) = table.as_chunks::<STRIDE>();
+    let (runs, _) = groups.as_chunks::<GROUPS>();
     let mut expected = table[0];
-    groups.iter().all(|group| {
+    runs.iter().all(|groups| {
         let mut difference = 0;
-        for entry in group {
-            difference |= entry ^ expected;
-            expected = next_leaf(expected, step);
+        for group in groups {
+            for entry in group {
+                difference |= entry ^ expected;
+                expected = next_leaf(expected, step);
+            }
         }
         difference == 0
     })
