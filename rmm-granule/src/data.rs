@@ -72,24 +72,41 @@ impl Locked<'_, Data> {
     /// # Panics
     /// If the bytes do not lie within the Granule. This is a bug of the caller.
     pub fn write<M: Memory>(&self, mem: &M, offset: usize, src: &[u8]) {
-        check_within(offset, src.len());
+        store(&self.open(mem), offset, src);
+    }
+
+    /// Writes the whole Granule: the parts, each from its offset on, and zero bytes. The Realm may see zero
+    /// bytes before it sees the parts.
+    ///
+    /// # Panics
+    /// As [`Locked::write`].
+    pub fn write_whole<M: Memory>(&self, mem: &M, parts: &[(usize, &[u8])]) {
         let raw = self.open(mem);
-        // SAFETY: as just checked.
-        let to = unsafe { parts(&raw, offset, src.len()) };
-        let (head, rest) = src.split_at(to.0.len());
-        let (words, tail) = rest.split_at(size_of_val(to.1));
-        store_bytes(to.0, head);
-        match <[u64]>::ref_from_bytes(words) {
-            Ok(words) => store_words(to.1, words),
-            // Rare. The compiler loads each word byte by byte.
-            Err(_) => {
-                for (to, from) in to.1.iter().zip(words.as_chunks().0) {
-                    to.store(u64::from_ne_bytes(*from), Ordering::Relaxed);
-                }
+        raw.wipe_shared();
+        for (offset, src) in parts {
+            store(&raw, *offset, src);
+        }
+    }
+}
+
+/// Copies `src` to a Granule of Realm memory, from `offset` on.
+fn store<M: Memory>(raw: &RawWindow<'_, M>, offset: usize, src: &[u8]) {
+    check_within(offset, src.len());
+    // SAFETY: as just checked.
+    let to = unsafe { parts(raw, offset, src.len()) };
+    let (head, rest) = src.split_at(to.0.len());
+    let (words, tail) = rest.split_at(size_of_val(to.1));
+    store_bytes(to.0, head);
+    match <[u64]>::ref_from_bytes(words) {
+        Ok(words) => store_words(to.1, words),
+        // Rare. The compiler loads each word byte by byte.
+        Err(_) => {
+            for (to, from) in to.1.iter().zip(words.as_chunks().0) {
+                to.store(u64::from_ne_bytes(*from), Ordering::Relaxed);
             }
         }
-        store_bytes(to.2, tail);
     }
+    store_bytes(to.2, tail);
 }
 
 /// Words copied together.

@@ -5,6 +5,7 @@ use crate::addr::{GRANULE_SIZE, Ipa, Pa};
 use core::mem::MaybeUninit;
 use core::ops::Range;
 use core::ptr::NonNull;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 /// An access to Non-secure memory failed: the Granule is not in Non-secure PAS, or nothing answers
 /// at its address. An ordinary event: the Host may change the PAS of its memory at any time.
@@ -70,6 +71,18 @@ pub unsafe trait Memory {
     /// Fills a Granule with zero bytes, visible to all observers on return.
     fn zero(&self, granule: &mut [u8; GRANULE_SIZE]) {
         granule.fill(0);
+    }
+
+    /// As [`Memory::zero`], of the Granule of an open window that a Realm may access meanwhile.
+    ///
+    /// # Safety
+    /// [`Memory::map`] returned `window`, it is open, and there is no reference to its content.
+    unsafe fn zero_shared(&self, window: NonNull<[u8; GRANULE_SIZE]>) {
+        // SAFETY: the window is open, and any bytes are words; atomics may be shared with the Realm.
+        let words = unsafe { window.cast::<[AtomicU64; GRANULE_SIZE / 8]>().as_ref() };
+        for word in words {
+            word.store(0, Ordering::Relaxed);
+        }
     }
 
     /// Makes earlier writes to translation tables visible to the table walkers of all CPUs.

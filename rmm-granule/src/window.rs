@@ -48,6 +48,13 @@ impl<'a, M: Memory> RawWindow<'a, M> {
         self.window.cast()
     }
 
+    /// Fills the Granule with zero bytes. Others access it by atomics alone.
+    #[inline]
+    pub(crate) fn wipe_shared(&self) {
+        // SAFETY: the window is open; of shared memory nobody makes a reference but to atomics.
+        unsafe { self.mem.zero_shared(self.window) };
+    }
+
     /// Fills the Granule with zero bytes.
     ///
     /// # Safety

@@ -39,6 +39,10 @@ pub trait Context {
     /// and lies in one Granule. On an error the memory has not changed.
     fn write(&mut self, ipa: u64, parts: &[&[u8]]) -> Result<(), AccessError>;
 
+    /// Writes a whole Granule of Realm memory, which is Protected: the parts, each from its offset on, and
+    /// zero bytes. On an error the memory has not changed.
+    fn write_whole(&mut self, ipa: u64, parts: &[(usize, &[u8])]) -> Result<(), AccessError>;
+
     /// Index of the calling REC, which its MPIDR encodes.
     fn rec_index(&self) -> u64;
 

@@ -11,6 +11,7 @@ use crate::{
     Abort, AccessError, Context, Exit, Failure, Gprs, Outcome, TokenPiece, TokenStep, done,
     is_aligned, is_protected, set_results,
 };
+use core::mem::offset_of;
 use rmm_abi::rmi::Ripas;
 use rmm_abi::rsi::*;
 use zerocopy::{IntoBytes, transmute};
@@ -20,9 +21,6 @@ const GRANULE: u64 = rmm_abi::GRANULE_SIZE as u64;
 
 /// Size of `RsiHostCall` in bytes, and its alignment in Realm memory.
 const HOST_CALL_SIZE: u64 = size_of::<HostCall>() as u64;
-
-/// Zeroes for the reserved parts of structures; words, so that they are copied as words.
-static ZERO_WORDS: [u64; 0x370 / 8] = [0; 0x370 / 8];
 
 /// The command fails with RSI_ERROR_INPUT unless `condition` holds.
 fn require(condition: bool) -> Result<(), Failure> {
@@ -142,26 +140,17 @@ pub(crate) fn realm_config(ctx: &mut impl Context, regs: &mut Gprs) -> Result<Ou
 
 /// Writes `RsiRealmConfig`: a whole Granule, with zeroes in the reserved bytes.
 fn write_realm_config(ctx: &mut impl Context, ipa: u64) -> Result<(), AccessError> {
-    const RPV: usize = core::mem::offset_of!(RealmConfig, rpv);
-    const {
-        assert!(RPV + 64 + 4 * size_of_val(&ZERO_WORDS) == rmm_abi::GRANULE_SIZE);
-    }
     let ipa_width = u64::from(ctx.ipa_width());
     let hash_algo = u64::from(ctx.hash_algorithm());
-    let zeroes = ZERO_WORDS.as_bytes();
-    let (to_rpv, _) = zeroes.split_at(RPV - 16);
     let rpv = ctx.rpv();
-    let page: [&[u8]; 8] = [
-        ipa_width.as_bytes(),
-        hash_algo.as_bytes(),
-        to_rpv,
-        &rpv,
-        zeroes,
-        zeroes,
-        zeroes,
-        zeroes,
-    ];
-    ctx.write(ipa, &page)
+    ctx.write_whole(
+        ipa,
+        &[
+            (offset_of!(RealmConfig, ipa_width), ipa_width.as_bytes()),
+            (offset_of!(RealmConfig, hash_algo), hash_algo.as_bytes()),
+            (offset_of!(RealmConfig, rpv), &rpv),
+        ],
+    )
 }
 
 /// RSI_IPA_STATE_SET (specification B5.3.6).
@@ -214,7 +203,9 @@ pub(crate) fn host_call(
     let mut head = 0u64;
     let gprs = exit.insert([0; 31]);
     match ctx.read(ipa, &mut [head.as_mut_bytes(), gprs.as_mut_bytes()]) {
-        Ok(()) => Ok(Outcome::Exit(Exit::HostCall { imm: head as u16 })),
+        Ok(()) => Ok(Outcome::Exit(Exit::HostCall {
+            imm: (head & 0xFFFF) as u16,
+        })),
         Err(error) => {
             *exit = None;
             no_access(ipa, error)
@@ -233,7 +224,7 @@ pub fn complete_host_call(
     regs: &mut Gprs,
     gprs: &Gprs,
 ) -> Result<(), Abort> {
-    const GPRS: u64 = core::mem::offset_of!(HostCall, gprs) as u64;
+    const GPRS: u64 = offset_of!(HostCall, gprs) as u64;
     let ipa = regs[1];
     ctx.write(ipa | GPRS, &[gprs.as_bytes()])
         .map_err(|error| error.abort(ipa))?;

@@ -74,4 +74,12 @@ impl RealmGranule<'_> {
     pub fn write<M: Memory>(&self, mem: &M, offset: usize, src: &[u8]) {
         self.data.write(mem, offset, src);
     }
+
+    /// Writes the whole Granule: the parts, each from its offset on, and zero bytes.
+    ///
+    /// # Panics
+    /// If a part does not lie within the Granule. This is a bug of the caller.
+    pub fn write_whole<M: Memory>(&self, mem: &M, parts: &[(usize, &[u8])]) {
+        self.data.write_whole(mem, parts);
+    }
 }

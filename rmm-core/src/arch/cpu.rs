@@ -316,28 +316,14 @@ unsafe impl Memory for ArchCpu {
 
     #[inline]
     fn zero(&self, granule: &mut Page) {
-        match zero_block(DCZID_EL0.get()) {
-            None => granule.fill(0),
-            // SAFETY: zeroes the Granule, aligned and borrowed for writing, in blocks that divide
-            // it; eight blocks of at most 512 bytes a turn.
-            Some(block) => unsafe {
-                let start = granule.as_mut_ptr();
-                asm!(
-                    "2: .rept 8",
-                    "dc zva, {at}",
-                    "add {at}, {at}, {block}",
-                    ".endr",
-                    "cmp {at}, {end}",
-                    "b.lo 2b",
-                    at = inout(reg) start => _,
-                    block = in(reg) block,
-                    end = in(reg) start.add(GRANULE_SIZE),
-                    options(nostack)
-                );
-            },
-        }
-        // Every observer must see the zeroes before what follows.
-        barrier::dsb(barrier::ISH);
+        // SAFETY: borrowed for writing.
+        unsafe { zero(NonNull::from(granule)) };
+    }
+
+    #[inline]
+    unsafe fn zero_shared(&self, window: NonNull<Page>) {
+        // SAFETY: the window is open, and there is no reference to its content.
+        unsafe { zero(window) };
     }
 
     #[inline]
@@ -397,4 +383,35 @@ unsafe impl Memory for ArchCpu {
         }
         isb();
     }
+}
+
+/// Fills a page with zero bytes, visible to all observers on return.
+///
+/// # Safety
+/// The page is valid for writes. If there is a reference to it, the page is borrowed for writing.
+#[inline]
+unsafe fn zero(page: NonNull<Page>) {
+    let start = page.cast::<u8>().as_ptr();
+    match zero_block(DCZID_EL0.get()) {
+        // SAFETY: the caller's promise.
+        None => unsafe { start.write_bytes(0, GRANULE_SIZE) },
+        // SAFETY: zeroes the page, which is aligned, in blocks that divide it; eight blocks of at most
+        // 512 bytes a turn. The rest is the caller's promise.
+        Some(block) => unsafe {
+            asm!(
+                "2: .rept 8",
+                "dc zva, {at}",
+                "add {at}, {at}, {block}",
+                ".endr",
+                "cmp {at}, {end}",
+                "b.lo 2b",
+                at = inout(reg) start => _,
+                block = in(reg) block,
+                end = in(reg) start.add(GRANULE_SIZE),
+                options(nostack)
+            );
+        },
+    }
+    // Every observer must see the zeroes before what follows.
+    barrier::dsb(barrier::ISH);
 }

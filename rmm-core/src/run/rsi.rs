@@ -103,6 +103,11 @@ impl<M: Machine> Context for RsiContext<'_, M> {
         write_realm(self.cpu, self.head, Ipa(ipa), parts)
     }
 
+    fn write_whole(&mut self, ipa: u64, parts: &[(usize, &[u8])]) -> Result<(), AccessError> {
+        granule(self.cpu, self.head, Ipa(ipa))?.write_whole(self.cpu.machine, parts);
+        Ok(())
+    }
+
     fn rec_index(&self) -> u64 {
         self.head.index
     }

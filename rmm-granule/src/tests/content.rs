@@ -184,6 +184,20 @@ fn auxiliary_granules_belong_to_the_holder_of_the_pin() {
 }
 
 #[test]
+fn a_page_of_realm_memory_is_written_with_zeroes_around_the_parts() {
+    let m = machine();
+    let cpu = m.cpu();
+    let data = m.delegated(0).transition::<Data>();
+    data.write(&cpu, 0, &[9; GRANULE_SIZE]);
+    data.write_whole(&cpu, &[(0, &[1; 8]), (100, &[2; 3]), (4088, &[3; 8])]);
+    let mut expected = [0; GRANULE_SIZE];
+    expected[..8].fill(1);
+    expected[100..103].fill(2);
+    expected[4088..].fill(3);
+    assert_eq!(m.memory.peek(Pa(page(0))), expected);
+}
+
+#[test]
 fn the_hosts_memory_faults_instead_of_failing() {
     let m = machine();
     let cpu = m.cpu();

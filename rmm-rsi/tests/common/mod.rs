@@ -148,6 +148,15 @@ impl Context for Realm {
         Ok(())
     }
 
+    fn write_whole(&mut self, ipa: u64, parts: &[(usize, &[u8])]) -> Result<(), AccessError> {
+        let page = self.bytes(ipa, 4096)?;
+        page.fill(0);
+        for (offset, part) in parts {
+            page[*offset..][..part.len()].copy_from_slice(part);
+        }
+        Ok(())
+    }
+
     fn rec_index(&self) -> u64 {
         self.index
     }
