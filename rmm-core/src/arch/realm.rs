@@ -115,8 +115,10 @@ const _: () = {
     assert!(offset_of!(RecContext, pstate) == offset_of!(RecContext, pc) + 8);
 };
 
-/// For so many VMIDs, by their lowest bits, a CPU remembers the REC that ran last.
-const LAST_RECS: usize = 16;
+/// For so many VMIDs, by their lowest bits, a CPU remembers the REC that ran last. Of two Realms with the
+/// same bits that take turns on a CPU each entry forgets translations and instructions. Hosts take the
+/// lowest VMIDs that are free, so no two of their first 1,024 Realms meet.
+const LAST_RECS: usize = 1024;
 
 /// The Host's registers on this CPU that EL3 does not bank, while a REC is entered; and what the
 /// switch has to know about the CPU. Lives in the CPU's own memory, zero at boot.
@@ -140,8 +142,6 @@ pub struct HostState {
     vtcr: u64,
     /// `ID_AA64MMFR0_EL1.PARange`.
     pa_range: u64,
-    /// For each VMID, by its lowest bits, the serial number of the REC that ran here last with it.
-    last_recs: [u64; LAST_RECS],
     /// Realms have pointer authentication.
     has_keys: bool,
     /// The CPU has branch records.
@@ -151,6 +151,8 @@ pub struct HostState {
     pub(super) pmu: HostPmu,
     pub(super) debug: HostDebug,
     pub(super) simd: HostSimd,
+    /// For each VMID, by its lowest bits, the serial number of the REC that ran here last with it.
+    last_recs: [u64; LAST_RECS],
 }
 
 impl HostState {
