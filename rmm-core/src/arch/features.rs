@@ -6,7 +6,7 @@ use super::realm_gic::SRE_ON;
 use super::registers::*;
 use super::{realm_pmu, simd};
 use crate::boot::El3Interface;
-use crate::encoding::features::{INSTRUCTION_CACHES, addresses, hide_pauth};
+use crate::encoding::features::{INSTRUCTION_CACHES, addresses, cache_selector, hide_pauth};
 use crate::machine::{CpuFeatures, IdRegisters};
 
 /// Reads the features of this CPU; `open` are the optional ones that it may use.
@@ -36,7 +36,7 @@ pub fn read(el3: El3Interface, open: &Optional) -> CpuFeatures {
         mmfr2: ID_AA64MMFR2_EL1.get(),
         mmfr3: ID_AA64MMFR3_EL1.get(),
     };
-    if !el3.banks_pauth_keys() {
+    if !open.pauth {
         hide_pauth(&mut id);
     }
     let (pa_bits, lpa2) = addresses(id.mmfr0);
@@ -53,6 +53,25 @@ pub fn read(el3: El3Interface, open: &Optional) -> CpuFeatures {
         gic_pri_bits: field(vtr, ICH_VTR_EL2::PRIbits) + 1,
         gic_id_24: field(vtr, ICH_VTR_EL2::IDbits) == 1,
         gic_ext_range,
+        caches: caches(),
         id,
     }
+}
+
+/// What a Realm reads of the caches, which nothing traps: `CLIDR_EL1`, and `CCSIDR_EL1` of each cache.
+fn caches() -> [u64; 15] {
+    let selected = CSSELR_EL1.get();
+    let clidr = CLIDR_EL1.get();
+    let ccsidr = |select: u64| {
+        CSSELR_EL1.set(select);
+        isb();
+        CCSIDR_EL1.get()
+    };
+    let caches = core::array::from_fn(|n| match cache_selector(clidr, n) {
+        Some(select) => ccsidr(select),
+        None if n == 0 => clidr,
+        None => 0,
+    });
+    CSSELR_EL1.set(selected);
+    caches
 }

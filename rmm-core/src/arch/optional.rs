@@ -7,6 +7,7 @@
 
 use super::registers::*;
 use crate::boot::{BootError, El3Interface};
+use crate::encoding::features::has_pauth;
 use crate::encoding::traps::{CPTR_FP, CPTR_SME, CPTR_SVE, has_pmu};
 
 /// Features of this CPU that EL3 leaves open to Realm world.
@@ -34,6 +35,8 @@ pub struct Optional {
     pub brbe: bool,
     /// MPAM.
     pub mpam: bool,
+    /// The keys of pointer authentication, and with them its instructions.
+    pub pauth: bool,
 }
 
 impl Optional {
@@ -70,6 +73,10 @@ impl Optional {
             brbe: ID_AA64DFR0_EL1::BRBE.is_set(dfr0) && is_open!(BRBCR_EL12),
             // An older EL3 keeps MPAM closed, and may not survive the trap.
             mpam: has_mpam && el3.opens_mpam() && is_open!(MPAM2_EL2),
+            // An older EL3 does not bank the keys, and may not survive the trap.
+            pauth: has_pauth(ID_AA64ISAR1_EL1.get(), ID_AA64ISAR2_EL1.get())
+                && el3.banks_pauth_keys()
+                && is_open!(APIAKEYLO_EL1),
         };
         CPTR_EL2.set(monitor_cptr);
         isb();

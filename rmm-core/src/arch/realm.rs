@@ -50,9 +50,8 @@ use super::realm_timers;
 use super::registers::*;
 use super::simd::HostSimd;
 use crate::boot::El3Interface;
-use crate::encoding::features::has_pauth;
 use crate::encoding::traps::{
-    CPTR_ALL_TRAPPED, HCR_VSE, HDFGRTR, HDFGWTR, MPAM2, MPAMHCR, hcr, mdcr,
+    CPTR_ALL_TRAPPED, HCR_VSE, HDFGRTR, HDFGWTR, MPAM2, MPAMHCR, hcr, hcrx, mdcr,
 };
 use crate::encoding::{fixup, stage2 as encode, syndrome};
 use crate::machine::{El1State, EntryControls, Exception, OnCpu, RecContext, TimerState};
@@ -167,9 +166,7 @@ impl HostState {
         let pfr1 = ID_AA64PFR1_EL1.get();
         let has_fgt = ID_AA64MMFR0_EL1::FGT.is_set(mmfr0);
 
-        // Before interface 0.2 EL3 neither banks the keys nor lets Realm world use them.
-        let has_pauth = has_pauth(ID_AA64ISAR1_EL1.get(), ID_AA64ISAR2_EL1.get());
-        self.has_keys = has_pauth && el3.banks_pauth_keys();
+        self.has_keys = open.pauth;
         self.has_brbe = open.brbe;
         if open.brbe {
             BRBCR_EL2.clear();
@@ -195,7 +192,7 @@ impl HostState {
         VPIDR_EL2.set(MIDR_EL1.get());
         HSTR_EL2.clear();
         if open.hcx {
-            HCRX_EL2.clear();
+            HCRX_EL2.set(hcrx(pfr1));
         }
         // Zero traps the registers that are newer than the traps themselves, and no older ones.
         if open.fgt {

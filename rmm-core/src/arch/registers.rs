@@ -138,6 +138,8 @@ macro_rules! registers {
 registers! {
     BRBCR_EL12 [read write];
     BRBCR_EL2 [read write];
+    CCSIDR_EL1 [read];
+    CLIDR_EL1 [read];
     CNTHCTL_EL2: CNTHCTL_EL2 [read write];
     CNTKCTL_EL12 [read write];
     CNTP_CTL_EL02: CNTP_CTL_EL0 [read write];
@@ -148,6 +150,7 @@ registers! {
     CNTV_CVAL_EL02 [read write];
     CNTV_TVAL_EL02 [read write];
     CPTR_EL2: CPTR_EL2 [read write];
+    CSSELR_EL1 [read write];
     CTR_EL0: CTR_EL0 [read];
     DCZID_EL0: DCZID_EL0 [read];
     DISR_EL1: DISR_EL1 [read write];
@@ -157,7 +160,7 @@ registers! {
     FPMR [read write];
     FPSR [read write];
     GCSCR_EL12 [read write];
-    HCRX_EL2 [write];
+    HCRX_EL2: HCRX_EL2 [write];
     HCR_EL2: HCR_EL2 [read unsafe_write];
     HDFGRTR2_EL2 [write];
     HDFGRTR_EL2: HDFGRTR_EL2 [write];

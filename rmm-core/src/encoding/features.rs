@@ -56,6 +56,21 @@ pub fn data_line(ctr: u64) -> usize {
     4 << CTR_EL0::DminLine.read(ctr)
 }
 
+/// `CSSELR_EL1` for the cache of number `n`, by `CLIDR_EL1`: 1 and 2 are the data or unified cache and the
+/// instruction cache of level 1, and so on to 14 of level 7. `None` if it does not exist.
+pub fn cache_selector(clidr: u64, n: usize) -> Option<u64> {
+    let index = n.checked_sub(1)? as u64;
+    let (level, is_instruction) = (index / 2, index % 2);
+    // Ctype of the level: 1 instruction cache, 2 data cache, 3 both, 4 unified.
+    let exists = match clidr >> (3 * level) & 7 {
+        1 => is_instruction == 1,
+        2 | 4 => is_instruction == 0,
+        3 => true,
+        _ => false,
+    };
+    (level < 7 && exists).then_some(level << 1 | is_instruction)
+}
+
 /// The number of the last register in each group of active priorities of the GIC's virtual interface,
 /// by `ICH_VTR_EL2`.
 pub fn last_priority_register(vtr: u64) -> u64 {
@@ -83,7 +98,7 @@ pub fn keeps(promised: &CpuFeatures, here: &CpuFeatures) -> bool {
             id.ctr, id.pfr0, id.pfr1, id.zfr0, id.dfr0, id.dfr1, id.isar0, id.isar1, id.isar2,
             id.mmfr0, id.mmfr1, id.mmfr2, id.mmfr3,
         ];
-        (id, gic, features.sve_vl)
+        (id, gic, features.sve_vl, features.caches)
     };
     // More event counters do no harm.
     must_be_same(promised) == must_be_same(here) && here.pmu_counters >= promised.pmu_counters
@@ -171,6 +186,21 @@ mod tests {
         assert!(!has_pauth(id.isar1, id.isar2));
     }
 
+    /// CLIDR_EL1: Ctype<n> 3n-1:3n-3. CSSELR_EL1: InD 0, Level 3:1.
+    #[test]
+    fn selectors_of_caches() {
+        // Split, unified, then each kind alone, and what is reserved.
+        let clidr = 3 | 4 << 3 | 1 << 6 | 2 << 9 | 7 << 12;
+        let found: Vec<_> = (0..20).map(|n| cache_selector(clidr, n)).collect();
+        let mut expected = vec![None; 20];
+        for (n, select) in [(1, 0), (2, 1), (3, 2), (6, 5), (7, 6)] {
+            expected[n] = Some(select);
+        }
+        assert_eq!(found, expected);
+        assert_eq!(cache_selector(4 << 18, 13), Some(12));
+        assert_eq!(cache_selector(u64::MAX / 7 * 3, 15), None);
+    }
+
     /// GICv3 12.4: ICH_VTR_EL2.PREbits 28:26. 5 preemption bits need one register, 6 two, 7 four.
     #[test]
     fn active_priorities() {
@@ -193,7 +223,7 @@ mod tests {
     fn a_cpu_that_differs_is_found() {
         let promised = features();
         assert!(keeps(&promised, &features()));
-        let differs: [fn(&mut CpuFeatures); 18] = [
+        let differs: [fn(&mut CpuFeatures); 20] = [
             |f| f.id.ctr = 1,
             |f| f.id.pfr0 = 1,
             |f| f.id.pfr1 = 1,
@@ -212,6 +242,8 @@ mod tests {
             |f| f.gic_pri_bits = 6,
             |f| f.gic_id_24 = true,
             |f| f.gic_ext_range = true,
+            |f| f.caches[0] = 1,
+            |f| f.caches[14] = 1,
         ];
         for (n, change) in differs.into_iter().enumerate() {
             let mut here = features();

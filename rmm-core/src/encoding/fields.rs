@@ -44,7 +44,7 @@ fields! {
     ID_AA64MMFR0_EL1 from ID_AA64MMFR0_EL1 { FGT 56 4 TGran4_2 40 4 }
     ID_AA64MMFR1_EL1 from ID_AA64MMFR1_EL1 { ECBHB 60 4 HCX 40 4 }
     ID_AA64PFR0_EL1 from ID_AA64PFR0_EL1 { CSV2 56 4 MPAM 40 4 }
-    ID_AA64PFR1_EL1 from ID_AA64PFR1_EL1 { GCS 44 4 SME 24 4 MPAM_frac 16 4 }
+    ID_AA64PFR1_EL1 from ID_AA64PFR1_EL1 { GCS 44 4 NMI 36 4 SME 24 4 MPAM_frac 16 4 }
     MAIR_EL2 from MAIR_EL2 {}
     MDCR_EL2 from MDCR_EL2 {}
     MIDR_EL1 from MIDR_EL1 {}
@@ -103,6 +103,9 @@ register_bitfields! {u64,
         DFSC OFFSET(0) NUMBITS(6) [
             Asynchronous = 0x11
         ]
+    ],
+    pub HCRX_EL2 [
+        TALLINT OFFSET(6) NUMBITS(1) []
     ],
     pub ISR_EL1 [
         /// A physical IRQ is pending.

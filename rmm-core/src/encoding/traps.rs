@@ -41,6 +41,16 @@ pub fn hcr(pauth: bool, mmfr1: u64, pfr1: u64) -> u64 {
     hcr
 }
 
+/// `HCRX_EL2` on a CPU with this `ID_AA64PFR1_EL1`. Nothing is enabled that Realms do not have. With FEAT_NMI
+/// a Realm's writes of ALLINT trap; reads cannot.
+pub fn hcrx(pfr1: u64) -> u64 {
+    if ID_AA64PFR1_EL1::NMI.is_set(pfr1) {
+        set!(HCRX_EL2: TALLINT)
+    } else {
+        0
+    }
+}
+
 /// `CPTR_EL2`: TAM and TTA, the activity monitors and trace registers, which no Realm has; FP/SIMD,
 /// SVE and SME trapped too.
 pub const CPTR_ALL_TRAPPED: u64 = set!(CPTR_EL2: TAM | TTA);
@@ -135,6 +145,14 @@ mod tests {
         assert_eq!(hcr(false, 0, 2 << 8), base | bits([58]));
         assert_eq!(hcr(false, !0xF_0000, !0xF00), base);
         assert_eq!(HCR_VSE, bits([8]));
+    }
+
+    /// D24.2.63: TALLINT 6. ID_AA64PFR1_EL1: NMI 39:36.
+    #[test]
+    fn hcrx_of_a_rec() {
+        assert_eq!(hcrx(0), 0);
+        assert_eq!(hcrx(!(0xF << 36)), 0);
+        assert_eq!(hcrx(1 << 36), bits([6]));
     }
 
     /// D24.2.38 with E2H: ZEN 17:16, FPEN 21:20, SMEN 25:24, TTA 28, TAM 30.

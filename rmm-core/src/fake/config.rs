@@ -55,6 +55,7 @@ pub fn features() -> CpuFeatures {
         gic_pri_bits: 5,
         gic_id_24: false,
         gic_ext_range: false,
+        caches: [0; 15],
         id: IdRegisters {
             midr: 0x410F_D0F0,
             // CSV3, CSV2, RME, DIT, RAS, GIC, SIMD with half precision; EL0 to EL3 AArch64 only.

@@ -26,6 +26,9 @@ pub struct CpuFeatures {
     pub gic_id_24: bool,
     /// The GIC has the extended SPI and PPI ranges.
     pub gic_ext_range: bool,
+    /// `CLIDR_EL1`, then `CCSIDR_EL1` of the data or unified cache and of the instruction cache of each of
+    /// seven levels; zero for a cache that does not exist.
+    pub caches: [u64; 15],
     /// FEAT_RAS, FEAT_SSBS and friends decide how an exception to EL1 changes PSTATE.
     pub id: IdRegisters,
 }

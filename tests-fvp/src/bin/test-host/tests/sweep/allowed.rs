@@ -98,9 +98,8 @@ const RULES: &[Rule] = rules! {
     RW 3 0 4: [1, 6], [0];
     RW 3 0 4: [2], [0, 3, 4];
     R 3 0 4: [2], [2];
-    // ALLINT: a bit of PSTATE, of which HCRX_EL2 could trap no more than the setting. It has no
-    // effect without SCTLR_EL1.NMI.
-    RW 3 0 4: [3], [0];
+    // ALLINT: a bit of PSTATE, of which HCRX_EL2 traps no more than the setting.
+    R 3 0 4: [3], [0];
     // AFSR0, AFSR1, ESR, FAR, PAR, MAIR, AMAIR.
     RW 3 0 5: [1], [0, 1];
     RW 3 0 5: [2], [0];
