@@ -14,7 +14,7 @@
 //! there is a bug, but the monitor's memory stays as it is.
 //!
 //! `TTBR0_EL2`, `TTBR1_EL2`, `TCR_EL2`, `MAIR_EL2`, `SCTLR_EL2` and `VBAR_EL2` cannot be written here
-//! at all: `entry.S` sets them once.
+//! at all: `entry.S` sets them once, and `remedies` chooses the vectors of a CPU.
 #![allow(missing_docs, reason = "names are the architecture's")]
 #![allow(non_camel_case_types, clippy::upper_case_acronyms)]
 
