@@ -252,6 +252,7 @@ pub unsafe fn enter(
         host.gcscr = GCSCR_EL12.get();
         GCSCR_EL12.clear();
     }
+    host.simd.keep_q_alone(controls.no_sve_state);
     host.monitor_hcr = HCR_EL2.get();
     host.monitor_cptr = CPTR_EL2.get();
 

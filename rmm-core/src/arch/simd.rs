@@ -8,7 +8,8 @@
 //!
 //! | state | while lent |
 //! |---|---|
-//! | Z0 to Z31 | saved at the Host's vector length (`ZCR_EL2.LEN`, or `SMCR_EL2.LEN` in streaming mode): a write to Qn clears the rest of Zn |
+//! | Z0 to Z31, P0 to P15, FFR | if the Host says that it keeps no SVE state (the SVE hint of SMCCC) and is not in streaming mode, Q0 to Q31 are saved alone, and the rest is zero afterwards |
+//! | Z0 to Z31 | else saved at the Host's vector length (`ZCR_EL2.LEN`, or `SMCR_EL2.LEN` in streaming mode): a write to Qn clears the rest of Zn |
 //! | Q0 to Q31 | saved if the CPU has no SVE |
 //! | P0 to P15, FFR | saved if the Realm has SVE; else in place, or saved if the Host is in streaming mode, whose end clears them. FFR of streaming mode only where it exists (`SMCR_EL2.FA64`) |
 //! | FPSR, FPCR | saved |
@@ -71,6 +72,8 @@ pub(super) struct HostSimd {
     fpcr: u64,
     /// `FPMR`, of a Host in streaming mode.
     fpmr: u64,
+    /// The Host keeps no SVE state but Q0 to Q31.
+    q_alone: bool,
     /// The Host was in streaming mode.
     streaming: bool,
     /// P0 to P15 are saved.
@@ -126,6 +129,12 @@ impl HostSimd {
         self.has_fa64 = self.has_sme && ID_AA64SMFR0_EL1.is_set(ID_AA64SMFR0_EL1::FA64);
     }
 
+    /// Decides what is saved when the registers are lent: Q0 to Q31 alone, or all that the Host has.
+    #[inline]
+    pub(super) fn keep_q_alone(&mut self, alone: bool) {
+        self.q_alone = alone;
+    }
+
     /// Opens all vector registers to EL2, and to the Realm if it ran before `CPTR_EL2` is set again.
     #[inline]
     fn open(&self) {
@@ -146,10 +155,15 @@ impl HostSimd {
         self.fpsr = FPSR.get();
         self.fpcr = FPCR.get();
         self.streaming = self.has_sme && SVCR.is_set(SVCR::SM);
+        // What the hint says concerns the state outside streaming mode.
+        self.q_alone &= self.has_sve && !self.streaming;
+        let predicates = predicates && !self.q_alone;
         self.predicates = self.streaming || predicates;
         self.ffr_saved =
             predicates && !self.streaming || self.streaming && self.has_streaming_ffr();
-        if self.has_sve || self.streaming {
+        if self.q_alone {
+            simd_save_q(&mut self.z.q);
+        } else if self.has_sve || self.streaming {
             simd_save_z(&mut self.z);
         } else {
             simd_save_q(&mut self.z.q);
@@ -183,7 +197,11 @@ impl HostSimd {
         if self.predicates {
             simd_load_p(&self.p);
         }
-        if self.has_sve || self.streaming {
+        if self.q_alone {
+            // At the Host's vector length, which may be longer than the Realm's.
+            simd_clear();
+            simd_load_q(&self.z.q);
+        } else if self.has_sve || self.streaming {
             simd_load_z(&self.z);
         } else {
             simd_load_q(&self.z.q);

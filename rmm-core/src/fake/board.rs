@@ -76,6 +76,8 @@ pub struct Board {
     published: Mutex<HashSet<u64>>,
     /// Whether the Host left the CPUs in streaming SVE mode.
     pub(super) is_streaming: AtomicBool,
+    /// How often the Host got back vector registers without the SVE state that it does not keep.
+    pub(super) sve_cleared: AtomicU64,
     pub(super) scripts: Scripts,
     pub(super) lines: Vec<CpuLines>,
     look_hook: Mutex<Option<LookHook>>,
@@ -131,6 +133,7 @@ impl Board {
             clock: AtomicU64::new(1000),
             published: Mutex::default(),
             is_streaming: AtomicBool::new(false),
+            sve_cleared: AtomicU64::new(0),
             scripts: Scripts::default(),
             lines: (0..config.cpus).map(|_| CpuLines::default()).collect(),
             look_hook: Mutex::default(),
@@ -211,6 +214,11 @@ impl Board {
         if hook.as_mut().is_some_and(|hook| hook(self, cpu)) {
             self.lines[cpu].irq.store(true, Ordering::SeqCst);
         }
+    }
+
+    /// How often the Host got back vector registers without the SVE state that it does not keep.
+    pub fn sve_cleared(&self) -> u64 {
+        self.sve_cleared.load(Ordering::SeqCst)
     }
 
     /// Puts all CPUs into streaming SVE mode, or out of it.

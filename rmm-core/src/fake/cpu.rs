@@ -12,6 +12,7 @@ use crate::machine::{
 use core::mem::MaybeUninit;
 use core::ops::Range;
 use core::ptr::NonNull;
+use rmm_abi::smccc;
 use rmm_attest::Hash;
 use rmm_granule::fake::{FakeCpuMemory, Stage2Regs};
 use rmm_granule::{GRANULE_SIZE, Ipa, Memory, NsFault, Pa};
@@ -69,11 +70,14 @@ impl FakeCpu {
     }
 
     /// Asserts that no RMI call left anything behind on this CPU: no window is open, no REC is
-    /// entered, and the registers are those of the Host.
-    pub(super) fn assert_quiet(&self) {
+    /// entered, and the registers are those of the Host, but for SVE state after a call with the SVE hint.
+    pub(super) fn assert_quiet(&self, function: u64) {
         self.memory.assert_quiet();
         assert!(self.entered.borrow().is_none(), "a REC is still entered");
-        let registers = self.registers.borrow();
+        let mut registers = self.registers.borrow_mut();
+        if smccc::has_sve_hint(function) {
+            registers.renew_sve(&self.registers_of_host);
+        }
         registers.assert_host(&self.registers_of_host);
     }
 
@@ -316,6 +320,10 @@ impl Machine for FakeCpu {
             entered.lent.reclaim_simd(None);
             *simd = registers.simd.clone();
             registers.simd = entered.host.simd.clone();
+            if entered.controls.no_sve_state {
+                registers.clear_sve();
+                self.board.sve_cleared.fetch_add(1, Ordering::SeqCst);
+            }
         });
     }
 
@@ -342,6 +350,10 @@ impl Machine for FakeCpu {
             registers.z = entered.host.z.clone();
             registers.sve = entered.host.sve.clone();
             registers.simd = entered.host.simd.clone();
+            if entered.controls.no_sve_state {
+                registers.clear_sve();
+                self.board.sve_cleared.fetch_add(1, Ordering::SeqCst);
+            }
         });
     }
 

@@ -75,6 +75,35 @@ impl Registers {
         );
     }
 
+    /// What the CPU does to SVE state that the Host does not keep, after it was lent: it is zero.
+    pub(super) fn clear_sve(&mut self) {
+        self.z.iter_mut().for_each(|half| half.0.fill(0));
+        self.sve.p.fill(0);
+        self.sve.ffr.fill(0);
+    }
+
+    /// After a call with the SVE hint: SVE state, which the Host does not keep, is zero or unchanged. The
+    /// Host has new values in it from now on.
+    pub(super) fn renew_sve(&mut self, own: &Self) {
+        let mut zero = own.clone();
+        zero.clear_sve();
+        let is = |now: &[u8], own: &[u8], zero: &[u8]| now == own || now == zero;
+        for n in 0..2 {
+            let [now, own, zero] = [&*self, own, &zero].map(|registers| registers.z[n].as_bytes());
+            assert!(is(now, own, zero), "Z registers of somebody else");
+        }
+        assert!(
+            is(&self.sve.p, &own.sve.p, &zero.sve.p),
+            "P registers of somebody else"
+        );
+        assert!(
+            is(&self.sve.ffr, &own.sve.ffr, &zero.sve.ffr),
+            "FFR of somebody else"
+        );
+        self.z = own.z.clone();
+        (self.sve.p, self.sve.ffr) = (own.sve.p, own.sve.ffr);
+    }
+
     /// Loads the registers of a REC, without those that are lent later.
     pub(super) fn load(&mut self, rec: &RecContext) {
         self.el1 = rec.el1.clone();

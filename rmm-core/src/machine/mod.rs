@@ -180,6 +180,9 @@ pub struct EntryControls {
     pub trap_wfi: bool,
     /// WFE and WFET leave the Realm.
     pub trap_wfe: bool,
+    /// The Host keeps no SVE state but Q0 to Q31: the rest need not be saved, and is zero after it was
+    /// lent.
+    pub no_sve_state: bool,
 }
 
 /// Why control came back from a Realm. Syndromes are the registers' raw values, for the monitor's

@@ -5,7 +5,8 @@
 
 use super::{full_host, full_realm, set_vectors};
 use rmm_abi::rmi::RecExitReason;
-use rmm_core::fake::{After, Host, RealmCpu, TestRealm, assert_reason, esr};
+use rmm_abi::rmi::fid::RMI_REC_ENTER;
+use rmm_core::fake::{After, Host, RealmCpu, Status, TestRealm, assert_reason, esr};
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
@@ -290,6 +291,44 @@ fn a_host_in_streaming_mode() {
         },
         2,
     );
+}
+
+/// A Host that says by the SVE hint that it keeps no SVE state gets back its Q registers, and zero for the
+/// rest if the Realm has used it. The next call without the hint restores everything.
+#[test]
+fn a_host_without_sve_state() {
+    const HINT: u64 = rmm_abi::smccc::SVE_HINT;
+    for has_sve in [false, true] {
+        let host = full_host();
+        let builder = if has_sve {
+            full_realm(&host)
+        } else {
+            host.realm()
+        };
+        let realm = builder.with_page(1);
+        realm.script(0, move |cpu| async move {
+            for n in 0..4 {
+                if has_sve {
+                    let used = cpu.sve(|z, rest| {
+                        z.iter_mut().for_each(|half| fill(half, n));
+                        fill(rest, n);
+                    });
+                    used.await.expect("SVE");
+                } else {
+                    cpu.simd(|simd| fill(simd, n)).await.expect("FP/SIMD");
+                }
+                cpu.irq().await;
+            }
+            cpu.irq().await;
+        });
+        let (rec, run) = (realm.rec_of(0).rec, realm.rec_of(0).run);
+        for (hint, cleared) in [(0, 0), (HINT, 1), (0, 1), (HINT, 2), (HINT, 2)] {
+            realm.prepare(run, |_| ());
+            let reply = host.call_unchecked(RMI_REC_ENTER | hint, &[rec, run]);
+            assert_eq!(reply.status, Status::Success);
+            assert_eq!(host.board().sve_cleared(), cleared, "SVE {has_sve}");
+        }
+    }
 }
 
 // Conformance: Exceptions and accesses that do not exit pmu

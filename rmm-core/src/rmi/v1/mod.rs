@@ -128,7 +128,7 @@ pub fn dispatch<M: Machine>(cpu: &ThisCpu<'_, M>, regs: &mut [u64; 8]) {
         fid::RMI_REC_AUX_COUNT => outlined(|| rec::aux_count(cpu, x1, &mut out)),
         fid::RMI_REC_CREATE => outlined(|| rec::create(cpu, x1, x2, x3)),
         fid::RMI_REC_DESTROY => outlined(|| rec::destroy(cpu, x1)),
-        fid::RMI_REC_ENTER => outlined(|| rec_enter::enter(cpu, x1, x2)),
+        fid::RMI_REC_ENTER => outlined(|| rec_enter::enter(cpu, x0, x1, x2)),
         fid::RMI_PSCI_COMPLETE => outlined(|| psci::complete(cpu, x1, x2, x3)),
         fid::RMI_DATA_CREATE => outlined(|| data::create(cpu, x1, x2, x3, x4, x5)),
         fid::RMI_DATA_CREATE_UNKNOWN => outlined(|| data::create_unknown(cpu, x1, x2, x3)),

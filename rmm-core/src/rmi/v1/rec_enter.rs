@@ -12,12 +12,13 @@ use crate::rec::{LastExit, Rec};
 use crate::run::{self, HostResponse};
 use core::mem::{MaybeUninit, offset_of};
 use rmm_abi::rmi::{MAX_GIC_LRS, REC_EXIT_NR_GPRS, RecEnter, RecEnterFlags, RecRun};
+use rmm_abi::smccc;
 use rmm_granule::{Locked, Memory, NsFault, NsGranule};
 use zerocopy::{FromBytes, IntoBytes, KnownLayout};
 
-/// RMI_REC_ENTER.
+/// RMI_REC_ENTER; `fid` is X0, with the SVE hint or without.
 #[inline(never)]
-pub fn enter<M: Machine>(cpu: &ThisCpu<'_, M>, rec: u64, run_ptr: u64) -> Result {
+pub fn enter<M: Machine>(cpu: &ThisCpu<'_, M>, fid: u64, rec: u64, run_ptr: u64) -> Result {
     let page = cpu.granules().ns_granule(run_ptr)?; // run_align, run_bound
     let mut buffer = (MaybeUninit::uninit(), MaybeUninit::uninit());
     let entry = EntryRecord::read(&page, cpu.machine, &mut buffer)?; // run_pas
@@ -35,7 +36,7 @@ pub fn enter<M: Machine>(cpu: &ThisCpu<'_, M>, rec: u64, run_ptr: u64) -> Result
             &mut rec.context.gic,
         );
         let exit = match run::resume(cpu, head, rec, aux, entry.response()) {
-            Ok(()) => run::run(cpu, head, rec, aux, entry.controls(), &mut gprs),
+            Ok(()) => run::run(cpu, head, rec, aux, entry.controls(fid), &mut gprs),
             Err(exit) => exit,
         };
         // Too late to fail without an effect: the Realm has run. The specification wants an error all
@@ -141,10 +142,11 @@ impl<'a> EntryRecord<'a> {
         }
     }
 
-    fn controls(&self) -> EntryControls {
+    fn controls(&self, fid: u64) -> EntryControls {
         EntryControls {
             trap_wfi: self.has(RecEnterFlags::TRAP_WFI),
             trap_wfe: self.has(RecEnterFlags::TRAP_WFE),
+            no_sve_state: smccc::has_sve_hint(fid),
         }
     }
 }

@@ -66,12 +66,23 @@ pub fn command(op: Op, arguments: &[u64]) -> RecEnter {
 impl Rec {
     /// RMI_REC_ENTER.
     pub fn try_enter(&self, enter: &RecEnter) -> Answer {
+        self.prepare(enter);
+        rmi::rec_enter(self.pa, self.run)
+    }
+
+    /// RMI_REC_ENTER with the SVE hint.
+    pub fn try_enter_without_sve(&self, enter: &RecEnter) -> Answer {
+        self.prepare(enter);
+        rmi::rec_enter_without_sve(self.pa, self.run)
+    }
+
+    /// Writes RmiRecRun.
+    fn prepare(&self, enter: &RecEnter) {
         pool::write_bytes(self.run, enter.as_bytes());
         // Shows what the monitor does not write.
         for word in (self.run + HALF..self.run + GRANULE).step_by(8) {
             pool::write(word, u64::MAX);
         }
-        rmi::rec_enter(self.pa, self.run)
     }
 
     /// The exit half of RmiRecRun.

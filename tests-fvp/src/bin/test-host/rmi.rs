@@ -230,6 +230,12 @@ pub fn calls_by_command() -> String {
     text + &format!("{} others", calls() - named)
 }
 
+/// RMI_REC_ENTER of a Host that keeps no SVE state but Q0 to Q31 (the SVE hint of SMCCC).
+pub fn rec_enter_without_sve(rec: u64, run: u64) -> Answer {
+    // SAFETY: as for the commands below.
+    unsafe { call(fid::RMI_REC_ENTER | smccc::SVE_HINT, &[rec, run]) }
+}
+
 /// Defines a safe function for each command: an address that the Host passes is in its granule pool,
 /// to which no reference exists, or not in memory that the Host uses.
 macro_rules! commands {

@@ -19,6 +19,7 @@ pub const TESTS: &[Test] = &[
     ("context.vectors_of_two_realms", vectors_of_two_realms),
     ("context.first_entry", first_entry),
     ("context.host_sve", host_sve),
+    ("context.host_without_sve_state", host_without_sve_state),
     ("context.host_pmu", host_pmu),
 ];
 
@@ -190,6 +191,43 @@ fn host_sve() -> Check {
             "the Realm's vector registers"
         );
     }
+    realm.finish()
+}
+
+/// A Host that keeps no SVE state gets back Q0 to Q31, and zero for the rest, once the Realm has used vectors.
+fn host_without_sve_state() -> Check {
+    needs::host_sve()?;
+    let realm = running()?;
+    let rec = &realm.recs[0];
+    // ZCR_EL2: the longest vectors.
+    msr!("s3_4_c1_c2_0", 0xF);
+    isb();
+    let enter = || {
+        let answer = rec.try_enter_without_sve(&command(Op::FpSet, &[20]));
+        answer.ok("RMI_REC_ENTER with the SVE hint")
+    };
+    // SAFETY: the Host is built without vectors, which CPTR_EL2 does not trap.
+    unsafe { registers::sve_set(7) };
+    enter()?;
+    // SAFETY: as above.
+    let used = unsafe { registers::sve_used() };
+    ensure_eq!(
+        used,
+        64,
+        "words of SVE registers that are not zero: two of each Q register"
+    );
+    // SAFETY: as above.
+    unsafe { registers::vectors_set(8) };
+    enter()?;
+    // SAFETY: as above.
+    let different = unsafe { registers::vectors_check(8) };
+    ensure_eq!(different, 0, "the Host's vector registers");
+    ensure_eq!(mrs!("s3_4_c1_c2_0") & 0xF, 0xF, "ZCR_EL2.LEN");
+    ensure_eq!(
+        rec.value_of(Op::FpCheck, &[20])?,
+        0,
+        "the Realm's vector registers"
+    );
     realm.finish()
 }
 
