@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Realm Services Interface 1.0 (specification B5).
+//! Realm Services Interface 1.0 (specification B5), and 1.1 as far as it needs neither planes nor devices.
 
 use crate::{GRANULE_SIZE, assert_layout};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -41,6 +41,8 @@ pub const RSI_ERROR_UNKNOWN: u64 = 4;
 
 /// `RsiInterfaceVersion` 1.0: minor in `[15:0]`, major in `[30:16]`.
 pub const RSI_VERSION_1_0: u64 = 0x1_0000;
+/// `RsiInterfaceVersion` 1.1.
+pub const RSI_VERSION_1_1: u64 = 0x1_0001;
 
 /// `RsiResponse`: the Host accepted the request.
 pub const RSI_ACCEPT: u64 = 0;
@@ -108,7 +110,7 @@ assert_layout!(HostCall, 0x100, { imm: 0, gprs: 8 });
 pub struct RealmConfig {
     /// IPA width of the Realm in bits, including the Unprotected half.
     pub ipa_width: u64,
-    /// `RsiHashAlgorithm`: 0 is SHA-256, 1 is SHA-512.
+    /// `RsiHashAlgorithm`: 0 is SHA-256, 1 is SHA-512, 2 is SHA-384 (RSI 1.1).
     pub hash_algo: u8,
     /// Must be zero.
     pub _reserved0: [u8; 0x1F7],

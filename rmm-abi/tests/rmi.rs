@@ -91,10 +91,10 @@ fn enumerations_refuse_reserved_encodings() {
     assert_eq!(values::<RttEntryState>(), [0, 1, 2]);
     assert_eq!(values::<Ripas>(), [0, 1, 2]);
     assert_eq!(values::<RecExitReason>(), [0, 1, 2, 3, 4, 5, 6]);
-    assert_eq!(values::<HashAlgorithm>(), [0, 1]);
+    assert_eq!(values::<HashAlgorithm>(), [0, 1, 2]);
     assert_eq!(Ripas::try_from(2), Ok(Ripas::Destroyed));
     assert_eq!(RecExitReason::try_from(4), Ok(RecExitReason::RipasChange));
-    assert_eq!(HashAlgorithm::try_from(2), Err(2));
+    assert_eq!(HashAlgorithm::try_from(3), Err(3));
     assert_eq!(RttEntryState::Table as u8, 2);
 }
 

@@ -81,7 +81,7 @@ fn numbers() {
         [0, 0, 2]
     );
     assert_eq!(gpt::PLATFORM, 1);
-    assert_eq!(RMI_HASH_SHA_384, 2);
+    assert_eq!(rmm_abi::rmi::HashAlgorithm::Sha384 as u8, 2);
 }
 
 #[test]

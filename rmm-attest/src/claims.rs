@@ -37,6 +37,26 @@ impl Form {
             Claim::ExtensibleMeasurements,
         ],
     };
+
+    /// RMM specification 2.0-bet3, for a Realm without devices.
+    pub const RMM_2_0: Self = Self {
+        tag: 907,
+        content_format: Some(263),
+        profile: "tag:arm.com,2024:realm#2.0.0",
+        claims: &[
+            Claim::Challenge,
+            Claim::InstanceId,
+            Claim::Profile,
+            Claim::PersonalizationValue,
+            Claim::HashAlgorithm,
+            Claim::PublicKey,
+            Claim::InitialMeasurement,
+            Claim::ExtensibleMeasurements,
+            Claim::PublicKeyHashAlgorithm,
+            Claim::MecPolicy,
+            Claim::LfaPolicy,
+        ],
+    };
 }
 
 /// A claim of a Realm token.
@@ -50,7 +70,18 @@ enum Claim {
     Profile,
     InitialMeasurement,
     ExtensibleMeasurements,
+    /// Since 2.0: identifies the Realm.
+    InstanceId,
+    /// Since 2.0: memory encryption contexts.
+    MecPolicy,
+    /// Since 2.0: live activation of firmware.
+    LfaPolicy,
 }
+
+/// First byte of an instance identifier: the rest is random.
+const RANDOM_UEID: u8 = 0x01;
+/// MEC policy: the Realm shares a memory encryption context.
+const MEC_SHARED: u64 = 0;
 
 /// Key of the platform token in the map of the whole.
 const PLATFORM_TOKEN: u64 = 44234;
@@ -79,6 +110,10 @@ pub struct RealmClaims<'a> {
     pub algorithm: HashAlgorithm,
     /// RIM, then REM 0 to 3.
     pub measurements: &'a [Measurement; 5],
+    /// Random number that identifies the Realm. Not in tokens of 1.0.
+    pub instance: &'a [u8; 32],
+    /// Whether firmware may be activated live: 0 or 1. Not in tokens of 1.0.
+    pub lfa_policy: u8,
 }
 
 /// Where the parts of a token stand in the buffer that [`write`] has written. The signature is at the
@@ -170,6 +205,13 @@ impl Form {
                         cbor.bytes(rem.digest(claims.algorithm));
                     }
                 }
+                Claim::InstanceId => {
+                    cbor.bytes_head(1 + claims.instance.len());
+                    cbor.raw(&[RANDOM_UEID]);
+                    cbor.raw(claims.instance);
+                }
+                Claim::MecPolicy => cbor.unsigned(MEC_SHARED),
+                Claim::LfaPolicy => cbor.unsigned(claims.lfa_policy.into()),
             }
         }
     }
@@ -180,6 +222,7 @@ impl Claim {
     const fn key(self) -> u64 {
         match self {
             Self::Challenge => 10,
+            Self::InstanceId => 256,
             Self::Profile => 265,
             Self::PersonalizationValue => 44235,
             Self::HashAlgorithm => 44236,
@@ -187,6 +230,8 @@ impl Claim {
             Self::InitialMeasurement => 44238,
             Self::ExtensibleMeasurements => 44239,
             Self::PublicKeyHashAlgorithm => 44240,
+            Self::MecPolicy => 44243,
+            Self::LfaPolicy => 44244,
         }
     }
 }
@@ -195,6 +240,7 @@ impl Claim {
 const fn name(algorithm: HashAlgorithm) -> &'static str {
     match algorithm {
         HashAlgorithm::Sha256 => "sha-256",
+        HashAlgorithm::Sha384 => "sha-384",
         HashAlgorithm::Sha512 => "sha-512",
     }
 }
@@ -219,6 +265,8 @@ mod tests {
             rpv: &[0; 64],
             algorithm: HashAlgorithm::Sha512,
             measurements: &[Measurement::ZERO; 5],
+            instance: &[0; 32],
+            lfa_policy: 0,
         };
         write(buffer, form, &claims, key.public(), 0x1234)
     }
@@ -249,5 +297,21 @@ mod tests {
             assert!(write_form(&mut buffer[..size], &Form::RMM_1_0).is_none());
         }
         assert!(write_form(&mut buffer[..len], &Form::RMM_1_0).is_some());
+    }
+    #[test]
+    fn a_token_of_2_0_fits() {
+        let mut buffer = [0; crate::token::BUFFER_SIZE];
+        // The largest head of a platform token.
+        let key = RealmAttestationKey::new(&[1; 48]).unwrap();
+        let claims = RealmClaims {
+            challenge: &[0; 64],
+            rpv: &[0; 64],
+            algorithm: HashAlgorithm::Sha512,
+            measurements: &[Measurement::ZERO; 5],
+            instance: &[0; 32],
+            lfa_policy: 1,
+        };
+        let layout = write(&mut buffer, &Form::RMM_2_0, &claims, key.public(), 1 << 20).unwrap();
+        assert_eq!(layout.len, 822);
     }
 }

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The hash algorithms of Realm measurements: SHA-256 and SHA-512 (FIPS 180-4).
+//! The hash algorithms of Realm measurements: SHA-256, SHA-384 and SHA-512 (FIPS 180-4).
 //!
 //! A machine provides the compression functions ([`Compress`]) and prepares itself for them
 //! ([`Hash`]); messages are cut into blocks and padded here.
 
 mod message;
 
-pub(crate) use message::{Part, Sha256, Sha512, digest};
+pub(crate) use message::{Part, Sha256, Sha512, digest, digest_384};
 use sha2::block_api::{compress256, compress512};
 
 /// The compression functions.

@@ -2,7 +2,7 @@
 //! The value of a measurement.
 
 use crate::Hash;
-use crate::hash::{Part, Sha256, Sha512, digest};
+use crate::hash::{Part, Sha256, Sha512, digest, digest_384};
 use rmm_abi::rmi::HashAlgorithm;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
@@ -33,11 +33,17 @@ impl Measurement {
                 low.copy_from_slice(&digest(hasher, Sha256, parts));
                 value
             }
+            HashAlgorithm::Sha384 => {
+                let mut value = Self::ZERO;
+                let (low, _) = value.0.split_at_mut(digest_size(algorithm));
+                low.copy_from_slice(&digest_384(hasher, parts));
+                value
+            }
             HashAlgorithm::Sha512 => Self(digest(hasher, Sha512, parts)),
         })
     }
 
-    /// The digest: the first 32 bytes for SHA-256, all 64 for SHA-512.
+    /// The digest: the first 32 bytes for SHA-256, 48 for SHA-384, all 64 for SHA-512.
     #[must_use]
     pub fn digest(&self, algorithm: HashAlgorithm) -> &[u8] {
         self.0.split_at(digest_size(algorithm)).0
@@ -48,6 +54,7 @@ impl Measurement {
 const fn digest_size(algorithm: HashAlgorithm) -> usize {
     match algorithm {
         HashAlgorithm::Sha256 => 32,
+        HashAlgorithm::Sha384 => 48,
         HashAlgorithm::Sha512 => 64,
     }
 }

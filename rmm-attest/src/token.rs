@@ -107,8 +107,8 @@ pub struct Piece<'a> {
     pub size: usize,
 }
 
-/// Room for all of a token but the platform token, in bytes.
-const BUFFER_SIZE: usize = 1024;
+/// Room for all of a token but the platform token, in bytes; a multiple of 8.
+pub(crate) const BUFFER_SIZE: usize = 832;
 
 /// Values of [`TokenContext::phase`].
 mod phase {

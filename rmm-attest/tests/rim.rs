@@ -91,6 +91,51 @@ fn sha_512_sequence() {
     check_sequence(HashAlgorithm::Sha512, SHA_512);
 }
 
+/// RIM of RMI 2.0, which begins with zero, after RTT_DATA_MAP_INIT measured and unmeasured, and
+/// REC_CREATE; by another program.
+const V2: [(HashAlgorithm, [&str; 3]); 3] = [
+    (
+        HashAlgorithm::Sha256,
+        [
+            "a9dba817d8743b575625362988bd7921f574d3ac385d816bfe4385b4e3aabe72",
+            "78263e749070aa7ee10c6db27b21c588f9e23dc6fd12e3832113f5be417d2908",
+            "c485ab86830983d0dded73b4b913a6fbb2230394d056da9cf6c8d9eda06f1ba5",
+        ],
+    ),
+    (
+        HashAlgorithm::Sha384,
+        [
+            "95e875575b27dd5f288ac00ac566bbc2dfd96310719c2bb4345475938a8b280765587035c08aff426eb375e026a651c4",
+            "a03c55aa878d093e5a03d67a8d088ac5c023c940b61e0888a337cd0c9447f2d2c6f8b493f8ecfe75a2b2d431807419b8",
+            "6e58a0553ae767767b19b8156f66438885c2f43d36f6810a3cc66e7b1732dc87f65271e41889a76a8bd0a663c7674f11",
+        ],
+    ),
+    (
+        HashAlgorithm::Sha512,
+        [
+            "6a20495486fbefcaa3eda65fc1914e94299489031764995fb046c040a370da5bcc3b1e07fbe6a6ae7301972fc74ccf4a1c32c62ba8908eb4cbaba67bd6bc3776",
+            "57642386481448d54dc2fb82c931c60421f696e5eebeaea6f6f35f6aea6ae31512b51381f88c12e46947aaa386fb99bf3ccb9c6f1af8a32b12afaa9625ec16da",
+            "1ed7adb09c0a10d24f396ce7138ca5591337aaa3ba1e5aeec137dfc67493af6757b7b2e7820bcf6179492826490b322d05681f0b96b692160decd6256ab9f6b9",
+        ],
+    ),
+];
+
+#[test]
+fn sequences_of_rmi_2_0() {
+    for (algorithm, expected) in V2 {
+        let page: [u8; 4096] = core::array::from_fn(|i| i.to_le_bytes()[0]);
+        let content = Measurement::of(&SoftHash, algorithm, &page);
+        let zero = Measurement::ZERO;
+        let measured = rim::data_create(&SoftHash, algorithm, &zero, 0x1000, 1, &content);
+        let unmeasured = rim::data_create(&SoftHash, algorithm, &measured, 0x2000, 0, &zero);
+        let rec = rim::rec_create(&SoftHash, algorithm, &unmeasured, &rec_params());
+        for (value, expected) in [measured, unmeasured, rec].iter().zip(expected) {
+            assert_eq!(hex(value.digest(algorithm)), expected);
+            assert_eq!(hex(&value.0), format!("{expected:0<128}"));
+        }
+    }
+}
+
 /// Offsets of the bytes of RmiRealmParams that are measured.
 fn realm_byte_is_measured(offset: usize) -> bool {
     offset < 9 || [0x10, 0x18, 0x20, 0x28, 0x30].contains(&offset)

@@ -11,7 +11,7 @@ pub const HCR_FORCED: u64 = 1 << 0 | 1 << 8 | 1 << 15;
 /// State, bits 63:62; zero is invalid.
 const LR_STATE: u64 = 3 << 62;
 /// HW: the virtual interrupt is backed by a physical one.
-const LR_HW: u64 = 1 << 61;
+pub const LR_HW: u64 = 1 << 61;
 /// Bits the architecture reserves, and pINTID except its EOI bit (41): without HW it has no other
 /// meaning.
 const LR_RES0: u64 = 0xF << 56 | 0x7 << 45 | 0x1FFF << 32 & !(1 << 41);

@@ -7,7 +7,7 @@ use crate::stored::{Stored, stored_as_byte};
 use crate::vmid::Vmid;
 use rmm_abi::rmi::HashAlgorithm;
 use rmm_attest::Measurement;
-use rmm_granule::{Delegated, DelegatedSet, GRANULE_SIZE, Locked, Pa};
+use rmm_granule::{Delegated, DelegatedSet, GRANULE_SHIFT, GRANULE_SIZE, Locked, Pa, bug};
 use rmm_rtt::{MAX_START_TABLES, MIN_IPA_WIDTH, Stage2};
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
 
@@ -131,12 +131,30 @@ pub struct Realm {
     state: Stored<RealmState>,
     hash_algorithm: Stored<HashAlgorithm>,
     dialect: Stored<Dialect>,
-    _zero: u8,
+    /// Of a Realm of RMI 2.0: whether firmware may be activated live, 0 or 1.
+    pub lfa_policy: u8,
     /// What each REC has.
     pub resources: Resources,
-    /// RECs that are RUNNING, of a Realm that RMI 2.0 made.
+    /// Of a Realm of RMI 2.0: RECs that are RUNNING.
     pub running: u64,
+    /// Of a Realm of RMI 2.0: random number that identifies it.
+    pub instance: [u8; 32],
+    /// Of a Realm of RMI 2.0: RECs by index.
+    recs: [RecAddress; MAX_INDEXED_RECS as usize],
 }
+
+/// Most RECs that a Realm of RMI 2.0 can create, and log2 of it (`MAX_RECS_ORDER`). The monitor has to
+/// find a REC by its index there.
+pub const MAX_INDEXED_RECS: u16 = 1 << MAX_INDEXED_RECS_ORDER;
+
+/// See [`MAX_INDEXED_RECS`].
+pub const MAX_INDEXED_RECS_ORDER: u64 = 9;
+
+/// Number of the Granule of a REC: its address in units of [`GRANULE_SIZE`], below 2^40; 0 if no REC of
+/// this index was ever created.
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct RecAddress([u8; 5]);
 
 /// What a new Realm is made of.
 pub struct NewRealm {
@@ -152,9 +170,37 @@ pub struct NewRealm {
     pub rpv: [u8; 64],
     /// What each REC has.
     pub resources: Resources,
+    /// Random number that identifies the Realm; zero in RMI 1.0.
+    pub instance: [u8; 32],
+    /// Whether firmware may be activated live, 0 or 1; 0 in RMI 1.0.
+    pub lfa_policy: u8,
 }
 
 impl Realm {
+    /// The Granule in which the REC with this index was created; it may be destroyed meanwhile. For a
+    /// Realm of RMI 2.0.
+    #[must_use]
+    pub fn rec(&self, index: u64) -> Option<Pa> {
+        let address = self.recs.get(usize::try_from(index).ok()?)?;
+        let mut bytes = [0; 8];
+        let (low, _) = bytes.split_at_mut(address.0.len());
+        low.copy_from_slice(&address.0);
+        let number = u64::from_le_bytes(bytes);
+        (number != 0).then_some(Pa(number << GRANULE_SHIFT))
+    }
+
+    /// The REC with this index, less than [`MAX_INDEXED_RECS`], is created in this Granule.
+    pub fn set_rec(&mut self, index: u64, rec: Pa) {
+        let number = (rec.as_u64() >> GRANULE_SHIFT).to_le_bytes();
+        let address = usize::try_from(index)
+            .ok()
+            .and_then(|n| self.recs.get_mut(n));
+        match (address, number.first_chunk()) {
+            (Some(address), Some(low)) => address.0 = *low,
+            _ => bug!("a REC with too high an index"),
+        }
+    }
+
     /// Lifecycle state.
     #[must_use]
     pub fn state(&self) -> RealmState {
@@ -170,6 +216,20 @@ impl Realm {
     #[must_use]
     pub fn hash_algorithm(&self) -> HashAlgorithm {
         self.hash_algorithm.get()
+    }
+
+    /// A REC of the Realm is about to be RUNNING.
+    pub fn count_entry(&mut self) {
+        // Wrapping: a Realm has far fewer RECs.
+        self.running = self.running.wrapping_add(1);
+    }
+
+    /// A REC of the Realm is not RUNNING any more.
+    pub fn count_exit(&mut self) {
+        self.running = match self.running.checked_sub(1) {
+            Some(running) => running,
+            None => bug!("more RECs have left than were entered"),
+        };
     }
 
     /// The interface that made the Realm.
@@ -291,6 +351,8 @@ pub fn create<M: Machine>(
     realm.rpv = new.rpv;
     realm.hash_algorithm = Stored::new(new.hash_algorithm);
     realm.dialect = Stored::new(new.dialect);
+    realm.instance = new.instance;
+    realm.lfa_policy = new.lfa_policy;
     realm.resources = new.resources;
     let _rd = realm.commit();
 }

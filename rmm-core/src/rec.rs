@@ -4,7 +4,7 @@
 use crate::gic;
 use crate::machine::{Machine, RecContext};
 use crate::monitor::ThisCpu;
-use crate::realm::{Realm, Resources};
+use crate::realm::{Dialect, Rd, Realm, Resources};
 use crate::stored::{Stored, stored_as_byte};
 use rmm_abi::mpidr::index_to_mpidr_el1;
 use rmm_abi::rmi::{HashAlgorithm, MAX_REC_AUX, REC_CREATE_NR_GPRS, Ripas};
@@ -25,10 +25,11 @@ pub struct RecHead {
     pub stage2: Stage2,
     /// Index of the REC within its Realm.
     pub index: u64,
-    /// Physical addresses of the auxiliary Granules.
+    /// Physical addresses of the auxiliary Granules; of a Realm of RMI 2.0, of this very REC.
     aux: [u64; MAX_REC_AUX],
     hash_algorithm: Stored<HashAlgorithm>,
-    _zero: [u8; 3],
+    dialect: Stored<Dialect>,
+    _zero: [u8; 2],
     /// The optional CPU resources of the REC.
     pub resources: Resources,
 }
@@ -45,10 +46,14 @@ impl RecHead {
     /// The auxiliary Granules.
     #[must_use]
     pub fn aux(&self) -> &[u64] {
-        self.aux.split_at(self.resources.aux_count()).0
+        let count = match self.dialect() {
+            Dialect::V1 => self.resources.aux_count(),
+            Dialect::V2 => 0,
+        };
+        self.aux.split_at(count).0
     }
 
-    /// Auxiliary Granule `n`, less than [`Resources::aux_count`].
+    /// The Granule that holds what `aux.rs` assigns to number `n`, less than [`Resources::aux_count`].
     #[must_use]
     pub fn aux_granule(&self, n: usize) -> Pa {
         match self.aux.get(n) {
@@ -62,6 +67,12 @@ impl RecHead {
     pub fn hash_algorithm(&self) -> HashAlgorithm {
         self.hash_algorithm.get()
     }
+
+    /// The interface that made the Realm.
+    #[must_use]
+    pub fn dialect(&self) -> Dialect {
+        self.dialect.get()
+    }
 }
 
 /// The last exit of a REC, as far as it decides what the next entry may do (specification A4.2.3).
@@ -74,12 +85,15 @@ pub enum LastExit {
     UnprotectedAbort = 1,
     /// An Emulatable Data Abort.
     EmulatableAbort = 2,
+    /// A read of a system register, which the Host answers with its value.
+    RegisterRead = 3,
 }
 
 stored_as_byte!(LastExit {
     Other,
     UnprotectedAbort,
-    EmulatableAbort
+    EmulatableAbort,
+    RegisterRead
 });
 
 /// A RIPAS change that the Realm has requested (`ripas_addr` and its siblings); all zero if none
@@ -268,7 +282,8 @@ pub struct NewRec<'a> {
 }
 
 /// Creates the next REC of the Realm at `rd`, READY. `aux` are its auxiliary Granules, as many as
-/// [`Resources::aux_count`] demands. The caller counts the REC as one of the Realm's.
+/// [`Resources::aux_count`] demands, or none for a Realm of RMI 2.0. The caller counts the REC as one of
+/// the Realm's.
 pub fn create<'t, M: Machine>(
     cpu: &ThisCpu<'_, M>,
     rd: Pa,
@@ -282,6 +297,10 @@ pub fn create<'t, M: Machine>(
         *slot = granule.pa().as_u64();
         let _aux = granule.transition::<RecAux>();
     }
+    if realm.dialect() == Dialect::V2 {
+        aux_granules = [rec.pa().as_u64(); MAX_REC_AUX];
+        realm.set_rec(realm.rec_index, rec.pa());
+    }
     let mut content = rec.new_content::<_, Rec>(cpu.machine);
     let (head, body) = content.split();
     *head = RecHead {
@@ -290,7 +309,8 @@ pub fn create<'t, M: Machine>(
         index: realm.rec_index,
         aux: aux_granules,
         hash_algorithm: Stored::new(realm.hash_algorithm()),
-        _zero: [0; 3],
+        dialect: Stored::new(realm.dialect()),
+        _zero: [0; 2],
         resources: realm.resources,
     };
     body.context.serial = cpu.monitor.next_rec();
@@ -301,6 +321,26 @@ pub fn create<'t, M: Machine>(
     body.attributes.set_runnable(new.is_runnable);
     let _rec = content.commit();
     realm.rec_index += 1;
+}
+
+/// Finds and locks the REC with this index of the Realm at `rd`, which RMI 2.0 made. The caller has
+/// locked nothing.
+pub fn find<'a, M: Machine>(
+    cpu: &'a ThisCpu<'_, M>,
+    rd: Pa,
+    index: u64,
+) -> Option<Locked<'a, Rec>> {
+    let rec = {
+        let mut rd = cpu.granules().lock::<Rd>(rd.as_u64()).ok()?;
+        rd.map(cpu.machine).rec(index)?
+    };
+    let rec = cpu.granules().lock::<Rec>(rec.as_u64()).ok()?;
+    // It may have been destroyed, and another one made of the same Granule.
+    let is_it = {
+        let head = rec.head(cpu.machine);
+        head.rd() == rd && head.index == index
+    };
+    is_it.then_some(rec)
 }
 
 /// Destroys a REC that is not RUNNING: it and its auxiliary Granules become DELEGATED.

@@ -22,7 +22,7 @@ pub struct NsFault;
 /// implementer therefore promises that such a pointer is aligned to [`GRANULE_SIZE`], refers to
 /// exactly the `GRANULE_SIZE` bytes of that Granule in Realm PAS, and stays valid for reads and
 /// writes until [`Memory::unmap`] is called with it; that no two open windows overlap in virtual
-/// address; and that [`Memory::read_ns`] writes to its target only bytes that are initialised, and
+/// address, unless [`Memory::map_part`] opened one of them; and that [`Memory::read_ns`] writes to its target only bytes that are initialised, and
 /// all of them if it returns `Ok`.
 pub unsafe trait Memory {
     /// Opens a window onto the Granule at `pa`, which is in Realm PAS.
@@ -31,11 +31,17 @@ pub unsafe trait Memory {
     /// it.
     fn map(&self, pa: Pa) -> NonNull<[u8; GRANULE_SIZE]>;
 
+    /// As [`Memory::map`], for a Granule onto another part of which a window may be open. The address
+    /// may be that of the other window.
+    fn map_part(&self, pa: Pa) -> NonNull<[u8; GRANULE_SIZE]> {
+        self.map(pa)
+    }
+
     /// Closes a window. The stage 1 TLB of this CPU forgets it before its virtual address is used
     /// again, and before the CPU leaves the monitor for EL3.
     ///
     /// # Safety
-    /// [`Memory::map`] of this very value returned `window`, it has not been closed since, and no
+    /// [`Memory::map`] or [`Memory::map_part`] of this very value returned `window`, it has not been closed since, and no
     /// access through it follows.
     unsafe fn unmap(&self, window: NonNull<[u8; GRANULE_SIZE]>);
 

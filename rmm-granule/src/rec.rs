@@ -100,16 +100,19 @@ pub struct AuxGranules<'a, M: Memory> {
 }
 
 impl<M: Memory> AuxGranules<'_, M> {
-    /// Opens the auxiliary Granule at `aux` for reading and writing.
+    /// Opens what lies from `OFFSET` bytes on in `granule` for reading and writing.
     ///
     /// # Safety
-    /// `aux` is a REC_AUX Granule of the REC that this value came from, and no other window onto it
-    /// is open.
+    /// `granule` is a REC_AUX Granule of the REC that this value came from, or that REC itself, whose head
+    /// and body then end at or before `OFFSET`; and no other window onto these bytes is open.
     #[inline]
-    pub unsafe fn map<T: Content>(&self, aux: Pa) -> Window<'_, M, T> {
-        // SAFETY: the auxiliary Granules belong to the holder of `Pinned`, and the caller opens
-        // this one once.
-        unsafe { Window::new(RawWindow::new(self.mem, aux)) }
+    pub unsafe fn map<T: Content, const OFFSET: usize>(
+        &self,
+        granule: Pa,
+    ) -> Window<'_, M, T, OFFSET> {
+        // SAFETY: the REC and its auxiliary Granules belong to the holder of `Pinned`, and the caller
+        // opens these bytes once.
+        unsafe { Window::new(RawWindow::of_part(self.mem, granule)) }
     }
 }
 

@@ -31,6 +31,15 @@ impl<'a, M: Memory> RawWindow<'a, M> {
         }
     }
 
+    /// Opens a window onto a part of the Granule at `pa`, of which another part may have a window.
+    #[inline]
+    pub(crate) fn of_part(mem: &'a M, pa: Pa) -> Self {
+        Self {
+            mem,
+            window: mem.map_part(pa),
+        }
+    }
+
     /// The content from `OFFSET` bytes on as a `T`, valid as long as the window is open.
     #[inline]
     pub(crate) fn at<T: Content, const OFFSET: usize>(&self) -> NonNull<T> {
@@ -76,13 +85,14 @@ impl<M: Memory> Drop for RawWindow<'_, M> {
     }
 }
 
-/// The content of a Granule as a `T`, for its holder alone; the drop closes the window.
-pub struct Window<'a, M: Memory, T: Content> {
+/// The content of a Granule, from `OFFSET` bytes on, as a `T`, for its holder alone; the drop closes the
+/// window.
+pub struct Window<'a, M: Memory, T: Content, const OFFSET: usize = 0> {
     raw: RawWindow<'a, M>,
     content: PhantomData<&'a mut T>,
 }
 
-impl<'a, M: Memory, T: Content> Window<'a, M, T> {
+impl<'a, M: Memory, T: Content, const OFFSET: usize> Window<'a, M, T, OFFSET> {
     /// # Safety
     /// During `'a` nobody else accesses the content.
     #[inline]
@@ -94,22 +104,22 @@ impl<'a, M: Memory, T: Content> Window<'a, M, T> {
     }
 }
 
-impl<M: Memory, T: Content> Deref for Window<'_, M, T> {
+impl<M: Memory, T: Content, const OFFSET: usize> Deref for Window<'_, M, T, OFFSET> {
     type Target = T;
 
     #[inline]
     fn deref(&self) -> &T {
         // SAFETY: the window is open, any bytes are a `T`, and nobody else accesses the content, as
         // `new` demands.
-        unsafe { self.raw.at::<T, 0>().as_ref() }
+        unsafe { self.raw.at::<T, OFFSET>().as_ref() }
     }
 }
 
-impl<M: Memory, T: Content> DerefMut for Window<'_, M, T> {
+impl<M: Memory, T: Content, const OFFSET: usize> DerefMut for Window<'_, M, T, OFFSET> {
     #[inline]
     fn deref_mut(&mut self) -> &mut T {
         // SAFETY: as for `deref`; the window is borrowed mutably, so this is the only reference.
-        unsafe { self.raw.at::<T, 0>().as_mut() }
+        unsafe { self.raw.at::<T, OFFSET>().as_mut() }
     }
 }
 

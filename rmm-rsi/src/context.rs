@@ -16,6 +16,9 @@ pub trait Context {
     /// Realm Personalization Value.
     fn rpv(&self) -> [u8; 64];
 
+    /// Whether the Realm may use RSI 1.1 besides 1.0.
+    fn has_rsi_1_1(&self) -> bool;
+
     /// `SMCCC_VERSION` of this platform: at least 1.2, 1.3 with FEAT_SVE, 1.4 with FEAT_SME.
     fn smccc_version(&self) -> u64;
 
@@ -48,6 +51,10 @@ pub trait Context {
 
     /// Whether the Realm has a REC with this index.
     fn rec_exists(&self, index: u64) -> bool;
+
+    /// Whether the REC with this index, which is not the calling one, is on; `None` if only the Host can
+    /// tell.
+    fn rec_is_on(&self, index: u64) -> Option<bool>;
 
     /// Begins the generation of a token with this challenge, and ends the one in progress on this REC.
     /// The token has the measurements of this moment. Returns an upper bound on its size, in bytes.

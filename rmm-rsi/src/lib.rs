@@ -39,7 +39,7 @@ pub type Gprs = [u64; 31];
 /// calls leave it.
 pub fn handle(ctx: &mut impl Context, regs: &mut Gprs, exit: &mut Option<Gprs>) -> Outcome {
     let result = match function(regs) {
-        rsi_fid::RSI_VERSION => Ok(rsi::version(regs)),
+        rsi_fid::RSI_VERSION => Ok(rsi::version(ctx, regs)),
         rsi_fid::RSI_FEATURES => Ok(rsi::features(regs)),
         rsi_fid::RSI_MEASUREMENT_READ => rsi::measurement_read(ctx, regs),
         rsi_fid::RSI_MEASUREMENT_EXTEND => rsi::measurement_extend(ctx, regs),

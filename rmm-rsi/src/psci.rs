@@ -81,6 +81,11 @@ fn affinity_info(
     if index == ctx.rec_index() {
         return Ok(done(regs, &[psci::AFFINITY_ON]));
     }
+    match ctx.rec_is_on(index) {
+        Some(true) => return Ok(done(regs, &[psci::AFFINITY_ON])),
+        Some(false) => return Ok(done(regs, &[psci::AFFINITY_OFF])),
+        None => {}
+    }
     let args = [target & MPIDR_EL1_MASK, lowest_level, 0];
     Ok(request(regs, exit, args))
 }

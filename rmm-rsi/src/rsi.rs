@@ -35,18 +35,27 @@ fn no_access(ipa: u64, error: AccessError) -> Result<Outcome, Failure> {
     }
 }
 
-/// RSI_VERSION (specification B5.3.10, B2). There is one revision, so `lower` and `higher` are that
+/// RSI_VERSION (specification B5.3.10, B2). Where 1.0 is the only revision, `lower` and `higher` are that
 /// revision for every request. Reserved bits of the request are ignored.
-pub(crate) fn version(regs: &mut Gprs) -> Outcome {
+pub(crate) fn version(ctx: &impl Context, regs: &mut Gprs) -> Outcome {
     const REVISION: u64 = 0x7FFF_FFFF;
-    let status = match regs[1] & REVISION {
-        RSI_VERSION_1_0 => RSI_SUCCESS,
-        _ => RSI_ERROR_INPUT,
+    let requested = regs[1] & REVISION;
+    let higher = if ctx.has_rsi_1_1() {
+        RSI_VERSION_1_1
+    } else {
+        RSI_VERSION_1_0
     };
-    done(regs, &[status, RSI_VERSION_1_0, RSI_VERSION_1_0])
+    let (status, lower) = match requested {
+        RSI_VERSION_1_0 => (RSI_SUCCESS, RSI_VERSION_1_0),
+        // A request for less than 1.0 gets the highest revision.
+        requested if requested == higher => (RSI_SUCCESS, higher),
+        _ => (RSI_ERROR_INPUT, higher),
+    };
+    done(regs, &[status, lower, higher])
 }
 
-/// RSI_FEATURES (specification B5.3.3). Every feature register of RSI 1.0 is zero.
+/// RSI_FEATURES (specification B5.3.3). Every feature register is zero: of RSI 1.0 by definition, of 1.1
+/// because there are no devices.
 pub(crate) fn features(regs: &mut Gprs) -> Outcome {
     done(regs, &[RSI_SUCCESS, 0])
 }

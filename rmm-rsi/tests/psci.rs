@@ -235,6 +235,18 @@ fn affinity_info() {
     assert_fails(&realm, info, &[1, 0], AFFINITY_ON);
 }
 
+#[test]
+fn affinity_info_that_the_monitor_answers() {
+    let mut realm = Realm::new();
+    for (is_on, answer) in [(true, AFFINITY_ON), (false, AFFINITY_OFF)] {
+        realm.answer = Some(is_on);
+        assert_fails(&realm, PSCI_AFFINITY_INFO, &[2, 0], answer);
+        // Of itself, and of nobody.
+        assert_fails(&realm, PSCI_AFFINITY_INFO, &[1, 0], AFFINITY_ON);
+        assert_fails(&realm, PSCI_AFFINITY_INFO, &[0x104, 0], INVALID_PARAMETERS);
+    }
+}
+
 const EVERY_STATUS: [u64; 12] = [
     SUCCESS,
     1,

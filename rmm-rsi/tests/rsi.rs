@@ -37,6 +37,21 @@ fn version_supports_1_0_alone() {
     );
 }
 
+#[test]
+fn version_supports_1_1_in_a_realm_of_rmi_2_0() {
+    let realm = &mut Realm::new();
+    realm.rsi_1_1 = true;
+    let (old, new) = (0x1_0000, 0x1_0001);
+    for revision in [old, new] {
+        let results = [RSI_SUCCESS, revision, new];
+        assert_returns(realm, RSI_VERSION, &[revision], &results);
+    }
+    for request in [0, 1, 0xFFFF, 0x1_0002, 0x1_FFFF, 0x2_0000, 0x7FFF_FFFF] {
+        let results = [RSI_ERROR_INPUT, new, new];
+        assert_returns(realm, RSI_VERSION, &[request], &results);
+    }
+}
+
 // Conformance: RSI_FEATURES zero
 // Conformance: RSI calls unused_outputs
 #[test]

@@ -91,6 +91,8 @@ enum8! {
         Sha256 = 0,
         /// SHA-512, 64 bytes.
         Sha512 = 1,
+        /// SHA-384, 48 bytes; reserved in RMI 1.0.
+        Sha384 = 2,
     }
 }
 

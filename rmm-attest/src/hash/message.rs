@@ -104,17 +104,49 @@ const INITIAL: [u64; 8] = [
     0x5BE0_CD19_137E_2179,
 ];
 
+/// The first 64 bits of the fractional parts of the square roots of the ninth to the sixteenth prime
+/// (5.3.4): SHA-384 is SHA-512 with this initial state, and without the last 16 bytes of the digest.
+const INITIAL_384: [u64; 8] = [
+    0xCBBB_9D5D_C105_9ED8,
+    0x629A_292A_367C_D507,
+    0x9159_015A_3070_DD17,
+    0x152F_ECD8_F70E_5939,
+    0x6733_2667_FFC0_0B31,
+    0x8EB4_4A87_6858_1511,
+    0xDB0C_2E0D_64F9_8FA7,
+    0x47B5_481D_BEFA_4FA4,
+];
+
+/// The digest of the concatenated parts by SHA-384.
+pub fn digest_384(hasher: &Hasher<'_>, parts: &[Part<'_>]) -> [u8; 48] {
+    let digest = digest_from(hasher, Sha512, INITIAL_384, parts);
+    let (long, _) = digest.as_chunks();
+    long[0]
+}
+
 /// The digest of the concatenated parts.
 pub fn digest<A, const BLOCK: usize, const DIGEST: usize>(
     hasher: &Hasher<'_>,
+    algorithm: A,
+    parts: &[Part<'_>],
+) -> [u8; DIGEST]
+where
+    A: Algorithm<BLOCK, DIGEST>,
+{
+    digest_from(hasher, algorithm, A::INITIAL, parts)
+}
+
+/// As [`digest`], with another initial state.
+fn digest_from<A, const BLOCK: usize, const DIGEST: usize>(
+    hasher: &Hasher<'_>,
     _: A,
+    mut state: A::State,
     parts: &[Part<'_>],
 ) -> [u8; DIGEST]
 where
     A: Algorithm<BLOCK, DIGEST>,
 {
     let compress = hasher.compress;
-    let mut state = A::INITIAL;
     let mut length = 0;
     // Nothing is copied as long as parts end where a block ends.
     for (n, part) in parts.iter().enumerate() {
@@ -278,6 +310,8 @@ mod tests {
         assert_eq!(digest(&hasher, Sha256, parts), expected, "{parts:?}");
         let expected: [u8; 64] = sha2::Sha512::digest(&message).into();
         assert_eq!(digest(&hasher, Sha512, parts), expected, "{parts:?}");
+        let expected: [u8; 48] = sha2::Sha384::digest(&message).into();
+        assert_eq!(digest_384(&hasher, parts), expected, "{parts:?}");
     }
 
     /// Bytes that are not zero.

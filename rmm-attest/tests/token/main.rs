@@ -17,6 +17,9 @@ use zerocopy::{FromBytes, FromZeros, IntoBytes};
 const SECRET: &str = "6b9d3dad2e1b8c1c05b19875b6659f4de23c3b667bf297ba9aa47740787137d8\
                       96d5724e4c70a825f872c9ea60d2edf5";
 
+/// The random part of the instance identifier.
+const INSTANCE: [u8; 32] = [0x1D; 32];
+
 /// Steps of a signature.
 const STEPS: usize = 133;
 
@@ -55,6 +58,7 @@ impl Realm {
     fn new(algorithm: HashAlgorithm) -> Self {
         let size = match algorithm {
             HashAlgorithm::Sha256 => 32,
+            HashAlgorithm::Sha384 => 48,
             HashAlgorithm::Sha512 => 64,
         };
         Self {
@@ -75,14 +79,21 @@ impl Realm {
             rpv: &self.rpv,
             algorithm: self.algorithm,
             measurements: &self.measurements,
+            instance: &INSTANCE,
+            lfa_policy: 1,
         }
     }
 }
 
 /// A context whose token has begun, and the upper bound on its size.
 fn begun(attestation: &Attestation, realm: &Realm) -> (TokenContext, usize) {
+    begun_in(&Form::RMM_1_0, attestation, realm)
+}
+
+/// As [`begun`], in this form.
+fn begun_in(form: &Form, attestation: &Attestation, realm: &Realm) -> (TokenContext, usize) {
     let mut context = TokenContext::new_zeroed();
-    let bound = context.init(attestation, &Form::RMM_1_0, &realm.claims(), 1);
+    let bound = context.init(attestation, form, &realm.claims(), 1);
     (context, bound)
 }
 

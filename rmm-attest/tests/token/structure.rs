@@ -77,6 +77,7 @@ fn check(algorithm: HashAlgorithm, platform_size: usize) {
     let (size, name, overhead) = match algorithm {
         HashAlgorithm::Sha256 => (32, "sha-256", 606),
         HashAlgorithm::Sha512 => (64, "sha-512", 766),
+        HashAlgorithm::Sha384 => panic!("not in RMI 1.0"),
     };
     let token = token(&attestation, &realm);
     if (256..65536).contains(&platform_size) {
@@ -107,7 +108,12 @@ fn check(algorithm: HashAlgorithm, platform_size: usize) {
 
     // The key of the claim, whose hash binds the platform token, verifies the signature.
     assert_eq!(bytes(44237), key().public().cose_key());
-    let cose_key = decode(&bytes(44237));
+    verify(&bytes(44237), &realm_token, &signature);
+}
+
+/// Verifies the signature of a Realm token with the key of its claim.
+fn verify(cose_key: &[u8], realm_token: &[u8], signature: &[u8]) {
+    let cose_key = decode(cose_key);
     assert_eq!(entry(&cose_key, 1), &2.into());
     assert_eq!(entry(&cose_key, -1), &2.into());
     let [x, y] = [-2, -3].map(|key| entry(&cose_key, key).as_bytes().unwrap().clone());
@@ -115,8 +121,8 @@ fn check(algorithm: HashAlgorithm, platform_size: usize) {
     VerifyingKey::from_sec1_bytes(&point)
         .unwrap()
         .verify_prehash(
-            &signed_digest(&realm_token),
-            &Signature::from_slice(&signature).unwrap(),
+            &signed_digest(realm_token),
+            &Signature::from_slice(signature).unwrap(),
         )
         .unwrap();
 }
@@ -129,6 +135,58 @@ fn every_claim_is_where_the_specification_has_it() {
         for platform_size in [0, 1, 23, 24, 255, 256, 2000, 16384] {
             check(algorithm, platform_size);
         }
+    }
+}
+
+#[test]
+fn a_token_of_2_0() {
+    let platform_token = fill(0, 2000);
+    let attestation = Attestation::new(Signer::Monitor(key()), &platform_token);
+    let algorithms = [
+        HashAlgorithm::Sha256,
+        HashAlgorithm::Sha384,
+        HashAlgorithm::Sha512,
+    ];
+    for (algorithm, size, name) in [(0, 32, "sha-256"), (1, 48, "sha-384"), (2, 64, "sha-512")] {
+        let realm = Realm::new(algorithms[algorithm]);
+        let (mut context, bound) = begun_in(&Form::RMM_2_0, &attestation, &realm);
+        sign(&mut context, &attestation);
+        let token = read(&mut context, &attestation, 4096);
+        assert_eq!(token.len(), bound);
+
+        let value = decode(&token);
+        assert_eq!(encode(&value), token, "definite lengths, shortest heads");
+        let (tag, map) = value.as_tag().unwrap();
+        assert_eq!((tag, map.as_map().unwrap().len()), (907, 2));
+        let part = |key| {
+            let [format, bytes] = &entry(map, key).as_array().unwrap()[..] else {
+                panic!("not two items");
+            };
+            assert_eq!(format, &263.into(), "the content format of a CWT in COSE");
+            bytes.as_bytes().unwrap().clone()
+        };
+        assert_eq!(part(44234), platform_token);
+        let realm_token = part(44241);
+        let [_, payload, signature] = sign1(&realm_token);
+        let claims = decode(&payload);
+        assert_eq!(claims.as_map().unwrap().len(), 11);
+        let bytes = |key| entry(&claims, key).as_bytes().unwrap().clone();
+        assert_eq!(bytes(10), realm.challenge);
+        assert_eq!(bytes(256), [&[1][..], &INSTANCE].concat());
+        assert_eq!(entry(&claims, 265), &"tag:arm.com,2024:realm#2.0.0".into());
+        assert_eq!(bytes(44235), realm.rpv);
+        assert_eq!(entry(&claims, 44236), &name.into());
+        assert_eq!(entry(&claims, 44240), &"sha-256".into());
+        assert_eq!(bytes(44237), key().public().cose_key());
+        assert_eq!(bytes(44238), realm.measurements[0].0[..size]);
+        let rems = entry(&claims, 44239).as_array().unwrap();
+        for (rem, value) in rems.iter().zip(&realm.measurements[1..]) {
+            assert_eq!(rem.as_bytes().unwrap(), &value.0[..size]);
+        }
+        assert_eq!(entry(&claims, 44243), &0.into(), "MEC policy: shared");
+        assert_eq!(entry(&claims, 44244), &1.into(), "LFA policy: allowed");
+
+        verify(&bytes(44237), &realm_token, &signature);
     }
 }
 

@@ -2,6 +2,7 @@
 //! This CPU as the monitor sees it.
 
 use super::cpu::{ArchCpu, DELEGATIONS};
+use super::random;
 use super::realm;
 use super::realm_timers;
 use super::registers::*;
@@ -46,6 +47,14 @@ impl Machine for ArchCpu {
     fn begin_independent_timing(&self) {
         // SAFETY: sets PSTATE.DIT, which every CPU with RME has and which changes no result.
         unsafe { asm!(".arch armv8.4-a", "msr dit, #1", "isb", options(nostack)) };
+    }
+
+    fn random(&self) -> Option<[u8; 32]> {
+        random::number(&self.features.id)
+    }
+
+    fn list_registers(&self) -> u64 {
+        self.with_host(|host| host.list_registers())
     }
 
     fn interrupt_pending(&self) -> bool {

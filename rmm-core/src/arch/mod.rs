@@ -8,6 +8,7 @@
 //! * `cpu`, `machine`: `ArchCpu`, this CPU as `Memory` and as `Machine`.
 //! * `realm` and its neighbours: the world switch.
 //! * `sha`: SHA-256 and SHA-512 by the CPU's instructions.
+//! * `random`: random numbers by the CPU's generator.
 //! * `ns`: copies from and to Non-secure memory that survive a fault.
 //! * `el3`: calls to EL3.
 //! * `exception`, `console`: exceptions of the monitor itself, and where it reports them.
@@ -29,6 +30,7 @@ mod ns;
 mod optional;
 mod paging;
 mod percpu;
+mod random;
 mod realm;
 mod realm_debug;
 mod realm_gic;

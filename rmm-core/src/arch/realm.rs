@@ -15,6 +15,7 @@
 //! | `TimerState` (CNTKCTL_EL1, CNTP_*, CNTV_*) | [`enter`], [`leave`] | [`enter`], [`leave`] |
 //! | ICH_LR*, ICH_AP*, ICH_VMCR, ICH_HCR | `realm_gic` | the Host itself; it finds ICH_HCR_EL2.En = 0 |
 //! | ICC_SRE_EL2, ICH_HCR_EL2, ICH_VMCR_EL2 from interface 2.0 on | `realm_gic` | `realm_gic` |
+//! | ICH_* of a Realm of RMI 2.0 | the Host | the Host |
 //! | Z, Q, P, FFR, FPSR, FPCR, PSTATE.SM | `simd`, when the Realm uses them | `simd` |
 //! | VMPIDR_EL2, VTTBR_EL2, VTCR_EL2 | [`enter`] loads; VTCR_EL2.VS always fits the CPU | EL3 |
 //! | HCR_EL2 | [`enter`] loads; the REC keeps VSE | EL3; [`leave`] for the monitor's own value |
@@ -219,6 +220,13 @@ impl HostState {
     }
 }
 
+impl HostState {
+    /// The bits that are set in any list register.
+    pub fn list_registers(&self) -> u64 {
+        self.gic.list_registers()
+    }
+}
+
 /// Saves the Host's state and loads the REC's. FP/SIMD stays the Host's and traps.
 ///
 /// # Safety
@@ -273,7 +281,7 @@ pub unsafe fn enter(
         realm_load_keys(&rec.pauth);
     }
     realm_timers::load(&rec.timers);
-    host.gic.enter(&rec.gic);
+    host.gic.enter(&rec.gic, controls.host_gic);
     // The timers must run with what was loaded before the monitor first looks at them.
     isb();
     let last = &mut host.last_recs[usize::from(stage2.vmid) % LAST_RECS];

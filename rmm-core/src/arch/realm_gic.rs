@@ -5,6 +5,9 @@
 //! afterwards. List registers keep the REC's values, which the exit record contains anyway. Active
 //! priorities, which it does not contain, are cleared. `ICC_PMR_EL1` keeps the Host's value: a
 //! physical interrupt that it masks does not end a Realm's run.
+//!
+//! A Host of RMI 2.0 has all `ICH_*` for itself: it loads and saves those of the Realm. The monitor then
+//! changes nothing but `ICH_HCR_EL2.En`.
 
 use super::registers::*;
 use crate::encoding::features::last_priority_register;
@@ -23,6 +26,8 @@ pub(super) struct GicInterface {
     /// EL3 leaves `ICC_SRE_EL2`, `ICH_HCR_EL2` and `ICH_VMCR_EL2` as the Host has them: these are
     /// its values while a REC is entered.
     shared: bool,
+    /// The REC that is entered has the Host's values in the virtual interface.
+    host_owned: bool,
     sre: u64,
     hcr: u64,
     vmcr: u64,
@@ -62,9 +67,24 @@ impl GicInterface {
         }
     }
 
-    /// Loads the REC's registers. `gic.hcr` has only bits that are harmless to the Host.
+    /// The bits that are set in any list register, as the Host has left them.
+    pub(super) fn list_registers(&self) -> u64 {
+        let mut all = 0;
+        macro_rules! add_list {
+            ($n:literal) => {
+                all |= ICH_LR_EL2::<$n>.get()
+            };
+        }
+        let sre = turn_on();
+        for_list_registers!(self.last_list, add_list);
+        ICC_SRE_EL2.set(sre);
+        all
+    }
+
+    /// Loads the REC's registers, unless the virtual interface has those of the Host. `gic.hcr` has only
+    /// bits that are harmless to the Host.
     #[inline]
-    pub(super) fn enter(&mut self, gic: &GicState) {
+    pub(super) fn enter(&mut self, gic: &GicState, host_owned: bool) {
         macro_rules! load_list {
             ($n:literal) => {
                 ICH_LR_EL2::<$n>.set(gic.lrs[$n])
@@ -76,15 +96,14 @@ impl GicInterface {
                 ICH_AP1R_EL2::<$n>.set(gic.ap1r[$n]);
             }};
         }
+        self.host_owned = host_owned;
         if self.shared {
-            self.sre = ICC_SRE_EL2.get();
+            self.sre = turn_on();
+            if host_owned {
+                return;
+            }
             self.hcr = ICH_HCR_EL2.get();
             self.vmcr = ICH_VMCR_EL2.get();
-            if self.sre & SRE_ON != SRE_ON {
-                ICC_SRE_EL2.set(SRE_ON);
-                // Only from here on do the other registers exist.
-                isb();
-            }
         }
         ICH_VMCR_EL2.set(gic.vmcr);
         for_list_registers!(self.last_list, load_list);
@@ -108,6 +127,11 @@ impl GicInterface {
                 ICH_AP1R_EL2::<$n>.clear();
             }};
         }
+        if self.host_owned {
+            ICH_HCR_EL2.set(ICH_HCR_EL2.get() & !set!(ICH_HCR_EL2: En));
+            ICC_SRE_EL2.set(self.sre);
+            return;
+        }
         gic.hcr = ICH_HCR_EL2.get();
         gic.vmcr = ICH_VMCR_EL2.get();
         gic.misr = ICH_MISR_EL2.get();
@@ -121,4 +145,16 @@ impl GicInterface {
             ICH_HCR_EL2.clear();
         }
     }
+}
+
+/// Makes the system registers of the interface accessible, and returns the old `ICC_SRE_EL2`.
+#[inline]
+fn turn_on() -> u64 {
+    let sre = ICC_SRE_EL2.get();
+    if sre & SRE_ON != SRE_ON {
+        ICC_SRE_EL2.set(SRE_ON);
+        // Only from here on do the other registers exist.
+        isb();
+    }
+    sre
 }

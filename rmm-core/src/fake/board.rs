@@ -78,6 +78,7 @@ pub struct Board {
     pub(super) is_streaming: AtomicBool,
     /// How often the Host got back vector registers without the SVE state that it does not keep.
     pub(super) sve_cleared: AtomicU64,
+    has_entropy: AtomicBool,
     pub(super) scripts: Scripts,
     pub(super) lines: Vec<CpuLines>,
     look_hook: Mutex<Option<LookHook>>,
@@ -134,6 +135,7 @@ impl Board {
             published: Mutex::default(),
             is_streaming: AtomicBool::new(false),
             sve_cleared: AtomicU64::new(0),
+            has_entropy: AtomicBool::new(true),
             scripts: Scripts::default(),
             lines: (0..config.cpus).map(|_| CpuLines::default()).collect(),
             look_hook: Mutex::default(),
@@ -224,6 +226,19 @@ impl Board {
     /// Puts all CPUs into streaming SVE mode, or out of it.
     pub fn set_streaming(&self, is_streaming: bool) {
         self.is_streaming.store(is_streaming, Ordering::SeqCst);
+    }
+
+    /// Gives the machine a source of entropy, or takes it away. It has one at first.
+    pub fn set_entropy(&self, has_entropy: bool) {
+        self.has_entropy.store(has_entropy, Ordering::SeqCst);
+    }
+
+    /// A number that differs from call to call, if there is a source of entropy.
+    pub(super) fn random(&self) -> Option<[u8; 32]> {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let next = NEXT.fetch_add(1, Ordering::SeqCst).to_le_bytes();
+        let has_entropy = self.has_entropy.load(Ordering::SeqCst);
+        has_entropy.then(|| std::array::from_fn(|n| next[n % 8]))
     }
 
     /// The counter.

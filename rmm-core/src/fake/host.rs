@@ -10,7 +10,7 @@ use super::reply::{Reply, Status, command_name};
 use super::running::RecSlot;
 use super::script::Script;
 use super::snapshot::Snapshot;
-use crate::machine::{CpuFeatures, Machine};
+use crate::machine::{CpuFeatures, GicState, Machine};
 use crate::rmi;
 use rmm_abi::mpidr::index_to_mpidr_el1;
 use rmm_abi::rmi::{fid, v2};
@@ -213,6 +213,11 @@ impl Host {
     /// Moves a granule to a PAS without the monitor, as Secure world or EL3 can.
     pub fn move_to(&self, pa: u64, pas: Pas) {
         self.board.memory.set_pas(Pa(pa), pas);
+    }
+
+    /// Calls `work` with the virtual GIC interface of this CPU.
+    pub fn gic<R>(&self, work: impl FnOnce(&mut GicState) -> R) -> R {
+        self.cpu.with_gic(work)
     }
 
     /// Sets the physical IRQ signal of this CPU.

@@ -105,22 +105,30 @@ impl Registers {
     }
 
     /// Loads the registers of a REC, without those that are lent later.
-    pub(super) fn load(&mut self, rec: &RecContext) {
+    /// With `host_gic` the virtual GIC interface keeps the values of the Host.
+    pub(super) fn load(&mut self, rec: &RecContext, host_gic: bool) {
         self.el1 = rec.el1.clone();
         self.timers = rec.timers.clone();
-        self.gic = rec.gic.clone();
+        if !host_gic {
+            self.gic = rec.gic.clone();
+        }
         self.sp_el0 = rec.sp_el0;
         self.pauth = rec.pauth;
         self.vsesr = rec.vsesr;
     }
 
     /// Saves the registers of a REC as they read at `now`, without those that are lent.
-    pub(super) fn save(&self, rec: &mut RecContext, now: u64) {
+    pub(super) fn save(&self, rec: &mut RecContext, now: u64, host_gic: bool) {
         rec.el1 = self.el1.clone();
         rec.timers = self.timers.clone();
         rec.timers.cntp_ctl = timer_control(rec.timers.cntp_ctl, rec.timers.cntp_cval, now);
         rec.timers.cntv_ctl = timer_control(rec.timers.cntv_ctl, rec.timers.cntv_cval, now);
-        rec.gic = self.gic.clone();
+        rec.gic = if host_gic {
+            // Not part of the REC then.
+            GicState::new_zeroed()
+        } else {
+            self.gic.clone()
+        };
         rec.gic.misr = misr(&rec.gic);
         rec.sp_el0 = self.sp_el0;
         rec.pauth = self.pauth;

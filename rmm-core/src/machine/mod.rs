@@ -49,6 +49,13 @@ pub trait Machine: Memory + Hash + CallEl3 {
     /// the architecture promises it (FEAT_DIT), until the CPU leaves the monitor.
     fn begin_independent_timing(&self);
 
+    /// A random number; `None` if the machine has no source of entropy, or gets none now.
+    fn random(&self) -> Option<[u8; 32]>;
+
+    /// The bits that are set in any list register of this CPU, which a Host that has the virtual GIC
+    /// interface for itself has written.
+    fn list_registers(&self) -> u64;
+
     /// Whether a physical interrupt, which the Host waits for, is pending on this CPU.
     fn interrupt_pending(&self) -> bool;
 
@@ -183,6 +190,9 @@ pub struct EntryControls {
     /// The Host keeps no SVE state but Q0 to Q31: the rest need not be saved, and is zero after it was
     /// lent.
     pub no_sve_state: bool,
+    /// The virtual GIC interface has the values of the Host, who reads those of the Realm from it
+    /// afterwards.
+    pub host_gic: bool,
 }
 
 /// Why control came back from a Realm. Syndromes are the registers' raw values, for the monitor's

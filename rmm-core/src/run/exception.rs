@@ -6,8 +6,8 @@ use super::rsi::{RsiContext, with_realm};
 use super::sysreg::{Action, Trap};
 use super::{Exit, Next, PSTATE_AARCH32, Running, idreg};
 use crate::machine::{Machine, SErrorClass};
-use crate::realm::RealmState;
-use crate::rec::PendingRipasChange;
+use crate::realm::{Dialect, RealmState};
+use crate::rec::{LastExit, PendingRipasChange};
 use rmm_granule::bug;
 use rmm_rsi::{Outcome, PsciEffect};
 
@@ -90,6 +90,10 @@ impl<M: Machine> Running<'_, M> {
                     .with_el1(|context| inject::unimplemented_id(context, hardware, esr));
                 return Next::Resume;
             }
+            // The Host of a Realm of RMI 2.0 sets these traps, and emulates the access.
+            Action::Undefined if trap.is_gic() && self.head.dialect() == Dialect::V2 => {
+                return self.gic_register(trap, esr);
+            }
             Action::Undefined => return self.undefined(),
             Action::Exit(value) => {
                 self.entered.step_over();
@@ -125,6 +129,18 @@ impl<M: Machine> Running<'_, M> {
         }
         self.entered.step_over();
         Next::Resume
+    }
+
+    /// A register of the GIC CPU interface for which the Host has set a trap.
+    fn gic_register(&mut self, trap: Trap, esr: u64) -> Next {
+        let value = if trap.is_read() {
+            self.attributes.record_exit(LastExit::RegisterRead, esr, 0);
+            0
+        } else {
+            trap.source(&self.entered)
+        };
+        self.entered.step_over();
+        Next::Leave(Exit::SystemRegister { esr, value })
     }
 
     /// SMC: an RSI or PSCI call, or nobody's.

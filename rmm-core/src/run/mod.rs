@@ -17,6 +17,7 @@ mod stage1;
 mod sysreg;
 
 pub use resume::{HostResponse, resume};
+pub use rsi::with_realm;
 
 use crate::aux::{RecAux, TokenAux};
 use crate::machine::{EntryControls, Exception, Machine};

@@ -5,6 +5,7 @@ use super::Exit;
 use super::inject;
 use super::mmio::EmulatedAccess;
 use super::rsi::RsiContext;
+use super::sysreg::Trap;
 use crate::aux::RecAux;
 use crate::machine::Machine;
 use crate::monitor::ThisCpu;
@@ -15,7 +16,8 @@ use zerocopy::FromZeros;
 /// The response of a Host to the last exit.
 #[derive(Clone, Copy, Debug)]
 pub struct HostResponse<'a> {
-    /// The result of an emulated read in X0, or the registers of a host call.
+    /// The result of an emulated access or of a read of a system register in X0, or the registers of a
+    /// host call.
     pub gprs: &'a Gprs,
     /// The Host has emulated the access of an Emulatable Data Abort. Ignored with `inject_sea`.
     pub emulated: bool,
@@ -44,7 +46,10 @@ pub fn resume<M: Machine>(
         attributes,
     } = rec;
     let (esr, far) = attributes.last_syndrome();
-    if response.inject_sea && attributes.last_exit() != LastExit::Other {
+    let last = attributes.last_exit();
+    if last == LastExit::RegisterRead {
+        Trap::new(esr).set_target(context, response.gprs[0]);
+    } else if response.inject_sea && last != LastExit::Other {
         inject::sea(context, &cpu.features().id, esr, far);
     } else if response.emulated {
         EmulatedAccess::new(esr).complete(context, response.gprs[0]);

@@ -4,14 +4,14 @@
 use crate::aux::TokenAux;
 use crate::machine::Machine;
 use crate::monitor::ThisCpu;
-use crate::realm::{Rd, Realm};
-use crate::rec::RecHead;
+use crate::realm::{Dialect, Rd, Realm};
+use crate::rec::{self, RecHead};
 use crate::signature;
 use rmm_abi::rmi::{HashAlgorithm, Ripas};
 use rmm_abi::rsi::CHALLENGE_SIZE;
 use rmm_abi::smccc;
 use rmm_attest::{Form, Progress, RealmClaims, rem};
-use rmm_granule::{GRANULE_SIZE, Ipa, bug};
+use rmm_granule::{GRANULE_SIZE, Ipa, Pa, bug};
 use rmm_rsi::{AccessError, Context, TokenPiece, TokenStep};
 use rmm_rtt::{NotMapped, RealmGranule};
 
@@ -32,6 +32,16 @@ impl<'a, M: Machine> RsiContext<'a, M> {
     fn realm<R>(&self, work: impl FnOnce(&mut Realm) -> R) -> R {
         with_realm(self.cpu, self.head, work)
     }
+}
+
+/// Whether the REC with this index of the Realm at `rd`, which RMI 2.0 made, is on at this moment.
+fn rec_is_on<M: Machine>(cpu: &ThisCpu<'_, M>, rd: Pa, index: u64) -> bool {
+    let Some(mut rec) = rec::find(cpu, rd, index) else {
+        return false;
+    };
+    // A RUNNING REC is on.
+    rec.map(cpu.machine)
+        .is_none_or(|rec| rec.attributes.is_runnable())
 }
 
 /// Calls `work` with the Realm of the REC of `head`, locked.
@@ -57,6 +67,10 @@ impl<M: Machine> Context for RsiContext<'_, M> {
 
     fn rpv(&self) -> [u8; 64] {
         self.realm(|realm| realm.rpv)
+    }
+
+    fn has_rsi_1_1(&self) -> bool {
+        self.head.dialect() == Dialect::V2
     }
 
     fn smccc_version(&self) -> u64 {
@@ -116,21 +130,35 @@ impl<M: Machine> Context for RsiContext<'_, M> {
         self.realm(|realm| index < realm.rec_index)
     }
 
+    fn rec_is_on(&self, index: u64) -> Option<bool> {
+        // A Host of RMI 2.0 cannot tell: its RMI_PSCI_COMPLETE completes PSCI_CPU_ON alone.
+        (self.head.dialect() == Dialect::V2).then(|| rec_is_on(self.cpu, self.head.rd(), index))
+    }
+
     fn token_init(&mut self, challenge: &[u8; CHALLENGE_SIZE]) -> u64 {
         // The token shows the measurements of one moment: all of them are read under one lock.
-        let (measurements, rpv) = self.realm(|realm| (realm.measurements, realm.rpv));
+        let (measurements, rpv, instance, lfa_policy) = self.realm(|realm| {
+            let Realm { rpv, instance, .. } = *realm;
+            (realm.measurements, rpv, instance, realm.lfa_policy)
+        });
+        let form = match self.head.dialect() {
+            Dialect::V1 => &Form::RMM_1_0,
+            Dialect::V2 => &Form::RMM_2_0,
+        };
         let claims = RealmClaims {
             challenge,
             rpv: &rpv,
             algorithm: self.head.hash_algorithm(),
             measurements: &measurements,
+            instance: &instance,
+            lfa_policy,
         };
         let monitor = self.cpu.monitor;
         let ticket = monitor.signatures.next_ticket();
         let size = self
             .token
             .token()
-            .init(monitor.attestation, &Form::RMM_1_0, &claims, ticket);
+            .init(monitor.attestation, form, &claims, ticket);
         size as u64
     }
 

@@ -151,6 +151,13 @@ impl Trap {
         self.op0() == 1 && self.op1() == 0 && crn == 7 && matches!(crm, 6 | 10 | 14) && op2 == 2
     }
 
+    /// A register of the GIC CPU interface: op0 3, op1 0, and CRn 12, CRm 8 to 12, or CRn 4, CRm 6.
+    #[must_use]
+    pub const fn is_gic(self) -> bool {
+        let (crn, (crm, _)) = (self.0 >> 10 & 0xF, self.id());
+        self.op0() == 3 && self.op1() == 0 && matches!((crn, crm), (12, 8..=12) | (4, 6))
+    }
+
     /// The value of the source register; XZR is zero.
     #[must_use]
     pub fn source(self, rec: &RecContext) -> u64 {

@@ -158,6 +158,7 @@ impl Expected {
     pub async fn of(cpu: &RealmCpu, first: u8, rpv: u8, algorithm: HashAlgorithm) -> Self {
         let size = match algorithm {
             HashAlgorithm::Sha256 => 32,
+            HashAlgorithm::Sha384 => 48,
             HashAlgorithm::Sha512 => 64,
         };
         let mut measurements = [const { Vec::new() }; 5];
@@ -204,6 +205,7 @@ impl Expected {
         let token = Token::parse(token).expect("a well-formed token");
         let name = match self.algorithm {
             HashAlgorithm::Sha256 => "sha-256",
+            HashAlgorithm::Sha384 => "sha-384",
             HashAlgorithm::Sha512 => "sha-512",
         };
         assert_eq!(token.realm_claims.hash_algorithm, name);

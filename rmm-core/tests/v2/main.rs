@@ -5,10 +5,14 @@
 //! registers which are not outputs are zero or as before, and that no lock, window or register is left
 //! behind.
 
+mod attestation;
 mod data;
 mod granule;
 mod mode;
+mod model;
+mod races;
 mod realm;
+mod rec;
 mod ripas;
 mod rmm;
 mod unprotected;

@@ -143,7 +143,7 @@ fn feature_registers() {
     );
     let (_, register) = host.features(1);
     assert_eq!(register & 7, 1, "granules of 4 KiB alone");
-    assert_eq!(register >> 3 & 5, 5, "SHA-256, SHA-512");
-    assert_eq!(register >> 6 & 0xF, 10, "2^10 - 1 RECs");
+    assert_eq!(register >> 3 & 7, 7, "SHA-256, SHA-384, SHA-512");
+    assert_eq!(register >> 6 & 0xF, 9, "2^9 - 1 RECs");
     assert_eq!(register >> 10, 6 << 4, "L0GPTSZ 1 GiB, PPS 52 bits");
 }

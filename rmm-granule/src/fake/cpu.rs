@@ -49,6 +49,29 @@ impl FakeCpuMemory {
         &self.memory
     }
 
+    /// The content of the Granule at `pa`, which is in Realm PAS.
+    fn window(&self, pa: Pa) -> NonNull<[u8; GRANULE_SIZE]> {
+        assert_eq!(pa.granule_offset(), 0, "unaligned window");
+        self.memory
+            .dram()
+            .with(pa, |granule| {
+                let page = granule
+                    .in_pas(Pas::Realm)
+                    .expect("granule protection fault in the monitor");
+                // The page consists of atomics, so the pointer permits writes.
+                NonNull::from(&*page).cast()
+            })
+            .expect("window where there is no DRAM")
+    }
+
+    /// Records that this window is open.
+    fn open(&self, window: NonNull<[u8; GRANULE_SIZE]>, pa: Pa) -> NonNull<[u8; GRANULE_SIZE]> {
+        let mut windows = self.windows.borrow_mut();
+        assert!(windows.len() < MAX_WINDOWS, "too many windows");
+        windows.push((window, pa));
+        window
+    }
+
     /// Asserts that this CPU has no window open.
     ///
     /// # Panics
@@ -68,30 +91,22 @@ impl Drop for FakeCpuMemory {
 }
 
 // SAFETY: the pointer is to a page-aligned page, which lives as long as the memory does, and the
-// memory lives as long as this value. One CPU opens each Granule at most once at a time, as
-// asserted, so its windows do not overlap.
+// memory lives as long as this value. One CPU opens each Granule at most once at a time by `map`,
+// as asserted, so these windows do not overlap.
 unsafe impl Memory for FakeCpuMemory {
     fn map(&self, pa: Pa) -> NonNull<[u8; GRANULE_SIZE]> {
-        assert_eq!(pa.granule_offset(), 0, "unaligned window");
-        let window = self
-            .memory
-            .dram()
-            .with(pa, |granule| {
-                let page = granule
-                    .in_pas(Pas::Realm)
-                    .expect("granule protection fault in the monitor");
-                // The page consists of atomics, so the pointer permits writes.
-                NonNull::from(&*page).cast()
-            })
-            .expect("window where there is no DRAM");
-        let mut windows = self.windows.borrow_mut();
-        assert!(windows.len() < MAX_WINDOWS, "too many windows");
+        let window = self.window(pa);
+        let windows = self.windows.borrow();
         assert!(
             windows.iter().all(|(open, _)| *open != window),
             "window onto {pa:?} open twice"
         );
-        windows.push((window, pa));
-        window
+        drop(windows);
+        self.open(window, pa)
+    }
+
+    fn map_part(&self, pa: Pa) -> NonNull<[u8; GRANULE_SIZE]> {
+        self.open(self.window(pa), pa)
     }
 
     unsafe fn unmap(&self, window: NonNull<[u8; GRANULE_SIZE]>) {

@@ -177,7 +177,7 @@ fn auxiliary_granules_belong_to_the_holder_of_the_pin() {
     let mut pinned = m.table.lock::<Rec>(page(0)).unwrap().pin().unwrap();
     let (rec, auxiliary) = pinned.map_with_aux(&cpu);
     // SAFETY: the test made page 1 for this REC and opens it once.
-    let mut aux = unsafe { auxiliary.map::<[u8; 4096]>(Pa(page(1))) };
+    let mut aux = unsafe { auxiliary.map::<[u8; 4096], 0>(Pa(page(1))) };
     aux[0] = 9;
     drop((aux, rec));
     assert_eq!(m.memory.peek(Pa(page(1)))[0], 9);

@@ -32,6 +32,10 @@ pub struct Realm {
     pub algorithm: HashAlgorithm,
     pub rpv: [u8; 64],
     pub smccc: u64,
+    /// Whether the Realm may use RSI 1.1.
+    pub rsi_1_1: bool,
+    /// Whether another REC is on, if the monitor answers that itself.
+    pub answer: Option<bool>,
     pub measurements: [[u8; 64]; 5],
     /// Every extension: index and value.
     pub extensions: Vec<(usize, Vec<u8>)>,
@@ -58,6 +62,8 @@ impl Realm {
             algorithm: HashAlgorithm::Sha256,
             rpv: [0xAB; 64],
             smccc: 0x10003,
+            rsi_1_1: false,
+            answer: None,
             measurements: core::array::from_fn(|i| core::array::from_fn(|b| byte(i * 64 + b))),
             extensions: Vec::new(),
             ripas: Ripas::Ram,
@@ -111,6 +117,14 @@ impl Context for Realm {
 
     fn rpv(&self) -> [u8; 64] {
         self.rpv
+    }
+
+    fn has_rsi_1_1(&self) -> bool {
+        self.rsi_1_1
+    }
+
+    fn rec_is_on(&self, _: u64) -> Option<bool> {
+        self.answer
     }
 
     fn smccc_version(&self) -> u64 {

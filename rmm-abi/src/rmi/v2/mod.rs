@@ -101,9 +101,6 @@ pub mod gpt {
     pub const PLATFORM: u64 = 1;
 }
 
-/// `RmiHashAlgorithm` of 2.0, in `RmiRealmParams`: SHA-256, SHA-512 and SHA-384 are 0, 1 and 2.
-pub const RMI_HASH_SHA_384: u8 = 2;
-
 bitflags! {
     /// `RmiRealmFlags0`, in [`RealmParams`].
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]

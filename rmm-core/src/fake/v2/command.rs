@@ -227,6 +227,12 @@ impl Host2 {
         self.unmap(fid::RMI_RTT_UNPROT_UNMAP, rd, range, flags, oaddr)
     }
 
+    /// RMI_PSCI_COMPLETE in the form from 2.0-bet2 on.
+    pub fn psci_complete_2(&self, calling_rec: u64, status: i64) -> Status {
+        let args = [calling_rec, status.cast_unsigned()];
+        self.status(fid::RMI_PSCI_COMPLETE, &args)
+    }
+
     fn unmap(
         &self,
         function: u64,

@@ -5,4 +5,4 @@ mod command;
 mod realm;
 
 pub use command::{Host2, UnmapReply};
-pub use realm::{RealmBuilder2, TestRealm2};
+pub use realm::{RealmBuilder2, TestRealm2, realm_params, rec_params, sweep};

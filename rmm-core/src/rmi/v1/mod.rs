@@ -22,11 +22,15 @@ mod rtt;
 mod unprotected;
 
 pub use args::start_rtt;
+pub use psci::complete as psci_complete;
+pub use rec::create as rec_create;
+pub use rec_enter::enter as rec_enter;
 
 use super::call::{Outputs, outlined};
 use super::version::{NotImplemented, version};
 use crate::machine::Machine;
 use crate::monitor::ThisCpu;
+use crate::realm::Dialect;
 use rmm_abi::rmi::{
     RMI_ERROR_INPUT, RMI_ERROR_REALM, RMI_ERROR_REC, RMI_ERROR_RTT, RMI_SUCCESS,
     SMCCC_NOT_SUPPORTED, fid, status,
@@ -126,9 +130,9 @@ pub fn dispatch<M: Machine>(cpu: &ThisCpu<'_, M>, regs: &mut [u64; 8]) {
         fid::RMI_REALM_ACTIVATE => outlined(|| realm::activate(cpu, x1)),
         fid::RMI_REALM_DESTROY => outlined(|| realm::destroy(cpu, x1)),
         fid::RMI_REC_AUX_COUNT => outlined(|| rec::aux_count(cpu, x1, &mut out)),
-        fid::RMI_REC_CREATE => outlined(|| rec::create(cpu, x1, x2, x3)),
+        fid::RMI_REC_CREATE => outlined(|| rec::create(cpu, x1, x2, x3, Dialect::V1)),
         fid::RMI_REC_DESTROY => outlined(|| rec::destroy(cpu, x1)),
-        fid::RMI_REC_ENTER => outlined(|| rec_enter::enter(cpu, x0, x1, x2)),
+        fid::RMI_REC_ENTER => outlined(|| rec_enter::enter(cpu, x0, x1, x2, Dialect::V1)),
         fid::RMI_PSCI_COMPLETE => outlined(|| psci::complete(cpu, x1, x2, x3)),
         fid::RMI_DATA_CREATE => outlined(|| data::create(cpu, x1, x2, x3, x4, x5)),
         fid::RMI_DATA_CREATE_UNKNOWN => outlined(|| data::create_unknown(cpu, x1, x2, x3)),

@@ -23,6 +23,7 @@ pub fn create<M: Machine>(cpu: &ThisCpu<'_, M>, rd: u64, params_ptr: u64) -> Res
 
     let hash_algorithm =
         HashAlgorithm::try_from(params.hash_algo).map_err(|_reserved| Error::Input)?; // params_valid
+    require(hash_algorithm != HashAlgorithm::Sha384)?; // params_valid
     require(params.num_bps != 0 && params.num_wps != 0)?; // params_valid
     let request = request(params);
     require(request.is_supported(features))?; // params_supp
@@ -45,6 +46,8 @@ pub fn create<M: Machine>(cpu: &ThisCpu<'_, M>, rd: u64, params_ptr: u64) -> Res
         rim: rim::realm_create(cpu.machine, hash_algorithm, params),
         rpv: params.rpv,
         resources: request.resources(),
+        instance: [0; 32],
+        lfa_policy: 0,
     };
     realm::create(cpu, rd, tables, vmid, &new);
     Ok(())

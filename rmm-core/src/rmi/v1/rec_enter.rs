@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! RMI_REC_ENTER (B4.3.14).
+//! RMI_REC_ENTER of both interfaces (B4.3.14; 2.0-bet3 B4.5.51).
+//!
+//! RMI 2.0 has the same page without the fields for the GIC, which are zero and ignored: the virtual
+//! GIC interface of the CPU has the values of the Host. Its `ERROR_REALM` has no index, and a Realm knows
+//! how many of its RECs are RUNNING.
 
 use super::rec_exit;
 use super::{Error, Result};
@@ -7,7 +11,7 @@ use crate::aux;
 use crate::gic;
 use crate::machine::{EntryControls, Machine};
 use crate::monitor::ThisCpu;
-use crate::realm::{Rd, RealmState};
+use crate::realm::{Dialect, Rd, Realm, RealmState};
 use crate::rec::{LastExit, Rec};
 use crate::run::{self, HostResponse};
 use core::mem::{MaybeUninit, offset_of};
@@ -18,27 +22,39 @@ use zerocopy::{FromBytes, IntoBytes, KnownLayout};
 
 /// RMI_REC_ENTER; `fid` is X0, with the SVE hint or without.
 #[inline(never)]
-pub fn enter<M: Machine>(cpu: &ThisCpu<'_, M>, fid: u64, rec: u64, run_ptr: u64) -> Result {
+pub fn enter<M: Machine>(
+    cpu: &ThisCpu<'_, M>,
+    fid: u64,
+    rec: u64,
+    run_ptr: u64,
+    dialect: Dialect,
+) -> Result {
     let page = cpu.granules().ns_granule(run_ptr)?; // run_align, run_bound
     let mut buffer = (MaybeUninit::uninit(), MaybeUninit::uninit());
     let entry = EntryRecord::read(&page, cpu.machine, &mut buffer)?; // run_pas
-    let rec = check(cpu, rec, &entry)?;
+    let rec = check(cpu, rec, &entry, dialect)?;
     let mut rec = rec.pin().map_err(|_running| Error::Rec)?;
 
     let mut gprs = None;
     aux::with_rec(cpu, &mut rec, |head, rec, aux| {
         let features = cpu.features();
         let body = entry.body;
-        gic::accept(
-            body.gicv3_hcr,
-            &body.gicv3_lrs,
-            features,
-            &mut rec.context.gic,
-        );
+        if dialect == Dialect::V1 {
+            gic::accept(
+                body.gicv3_hcr,
+                &body.gicv3_lrs,
+                features,
+                &mut rec.context.gic,
+            );
+        }
+        let controls = entry.controls(fid, dialect);
         let exit = match run::resume(cpu, head, rec, aux, entry.response()) {
-            Ok(()) => run::run(cpu, head, rec, aux, entry.controls(fid), &mut gprs),
+            Ok(()) => run::run(cpu, head, rec, aux, controls, &mut gprs),
             Err(exit) => exit,
         };
+        if dialect == Dialect::V2 {
+            run::with_realm(cpu, head, Realm::count_exit);
+        }
         // Too late to fail without an effect: the Realm has run. The specification wants an error all
         // the same if the Host has taken the page away meanwhile (A4.3.3).
         rec_exit::write(cpu, &page, &exit, gprs.as_ref(), head, &rec.context)
@@ -52,6 +68,7 @@ fn check<'a, M: Machine>(
     cpu: &'a ThisCpu<'_, M>,
     rec: u64,
     entry: &EntryRecord<'_>,
+    dialect: Dialect,
 ) -> Result<Locked<'a, Rec>> {
     let rd = {
         let rec = cpu.granules().lock::<Rec>(rec)?; // rec_align, rec_bound, rec_gran_state
@@ -65,25 +82,34 @@ fn check<'a, M: Machine>(
     if open.head().rd() != rd_pa {
         return Err(Error::Input); // rec_gran_state
     }
-    match rd.map(cpu.machine).state() {
-        RealmState::New => return Err(Error::Realm(0)), // realm_new
-        RealmState::Active => {}
-        RealmState::SystemOff | RealmState::Zombie => return Err(Error::Realm(1)), // system_off
+    let mut realm = rd.map(cpu.machine);
+    match (realm.state(), dialect) {
+        (RealmState::Active, _) => {}
+        (RealmState::New, _) | (_, Dialect::V2) => return Err(Error::Realm(0)), // realm_new; realm_state
+        (_, Dialect::V1) => return Err(Error::Realm(1)),                        // system_off
     }
     let attributes = &open.attributes;
     if !attributes.is_runnable() {
         return Err(Error::Rec); // rec_runnable
     }
     if attributes.is_psci_pending() {
-        return Err(Error::Rec); // rec_psci
+        return Err(Error::Rec); // rec_psci; rec_pending
     }
-    if !gic::is_valid(entry.body.gicv3_hcr, &entry.body.gicv3_lrs, cpu.features()) {
+    let gic_is_valid = match dialect {
+        Dialect::V1 => gic::is_valid(entry.body.gicv3_hcr, &entry.body.gicv3_lrs, cpu.features()),
+        Dialect::V2 => cpu.machine.list_registers() & gic::LR_HW == 0,
+    };
+    if !gic_is_valid {
         return Err(Error::Rec); // rec_gicv3
     }
     if entry.has(RecEnterFlags::EMUL_MMIO) && attributes.last_exit() != LastExit::EmulatableAbort {
         return Err(Error::Rec); // rec_mmio
     }
     drop(open);
+    // Nothing fails from here on.
+    if dialect == Dialect::V2 {
+        realm.count_entry();
+    }
     Ok(rec)
 }
 
@@ -142,8 +168,9 @@ impl<'a> EntryRecord<'a> {
         }
     }
 
-    fn controls(&self, fid: u64) -> EntryControls {
+    fn controls(&self, fid: u64, dialect: Dialect) -> EntryControls {
         EntryControls {
+            host_gic: dialect == Dialect::V2,
             trap_wfi: self.has(RecEnterFlags::TRAP_WFI),
             trap_wfe: self.has(RecEnterFlags::TRAP_WFE),
             no_sve_state: smccc::has_sve_hint(fid),

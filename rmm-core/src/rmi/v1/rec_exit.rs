@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The exit record of RMI_REC_ENTER: all that the Host sees of a REC exit (A4.3, B4.4.16).
+//! The exit record of RMI_REC_ENTER of both interfaces: all that the Host sees of a REC exit (A4.3,
+//! B4.4.16).
 //!
 //! The record is zero but for the fields that this file writes, and for the registers of a host call
 //! or a PSCI call, which the Realm passes to the Host on purpose. The masks below are allow-lists.
@@ -7,6 +8,7 @@
 use crate::gic;
 use crate::machine::{GicState, Machine, RecContext, TimerState};
 use crate::monitor::ThisCpu;
+use crate::realm::Dialect;
 use crate::rec::RecHead;
 use crate::run::Exit;
 use core::mem::offset_of;
@@ -117,7 +119,18 @@ pub fn write<M: Machine>(
         (Reason::Sync, _) => fields.x0.as_bytes(),
         _ => &[],
     };
-    let lrs = &context.gic.lrs[..gic::num_lrs(cpu.features())];
+    // A Host of RMI 2.0 reads the registers themselves: its record has no such fields.
+    let (hcr, lrs, rest): (_, &[u64], &[u8]) = match head.dialect() {
+        Dialect::V1 => (
+            context.gic.hcr & GICV3_HCR,
+            &context.gic.lrs[..gic::num_lrs(cpu.features())],
+            &context.gic.as_bytes()[GIC],
+        ),
+        Dialect::V2 => {
+            fields.syndrome.esr |= wait_register_valid(exit);
+            (0, &[], &[])
+        }
+    };
     // Only of a Realm with a PMU.
     let pmu_overflow = head.resources.pmu_counters().is_some() && context.pmu.asserts_interrupt();
     page.write(
@@ -127,9 +140,9 @@ pub fn write<M: Machine>(
             (at!(exit_reason), (reason as u64).as_bytes()),
             (at!(gprs), gprs),
             // Valid at every exit (A6.1, A6.2, A8.1).
-            (at!(gicv3_hcr), (context.gic.hcr & GICV3_HCR).as_bytes()),
+            (at!(gicv3_hcr), hcr.as_bytes()),
             (at!(gicv3_lrs), lrs.as_bytes()),
-            (at!(gicv3_misr), &context.gic.as_bytes()[GIC]),
+            (at!(gicv3_misr), rest),
             (at!(cntp_ctl), &context.timers.as_bytes()[TIMERS]),
             only(pmu_overflow, at!(pmu_ovf_status), PMU_OVERFLOW.as_bytes()),
             only(
@@ -150,6 +163,15 @@ pub fn write<M: Machine>(
 /// A part of the record that has a meaning only on a condition.
 fn only(condition: bool, offset: usize, bytes: &[u8]) -> (usize, &[u8]) {
     (offset, if condition { bytes } else { &[] })
+}
+
+/// RV of a trapped WFIT or WFET, which says that there is a register; the record has its value, and RN is
+/// 0. RMI 2.0-bet3 shows it.
+fn wait_register_valid(exit: &Exit) -> u64 {
+    match *exit {
+        Exit::Wait { esr, .. } => (esr & 2) << 1,
+        _ => 0,
+    }
 }
 
 /// Fills the fields that depend on the exit reason, and returns the reason.

@@ -4,7 +4,7 @@
 use super::Result;
 use crate::machine::{CpuFeatures, Machine};
 use crate::monitor::ThisCpu;
-use crate::realm::MAX_RECS_ORDER;
+use crate::realm::MAX_INDEXED_RECS_ORDER;
 use crate::rmi::call::Outputs;
 use rmm_abi::rmi::v2::{FeatureRegister0, FeatureRegister1};
 
@@ -36,8 +36,9 @@ fn feature_register_1(features: &CpuFeatures) -> FeatureRegister1 {
     FeatureRegister1::new()
         .with_granule_4kb(true)
         .with_hash_sha_256(true)
+        .with_hash_sha_384(true)
         .with_hash_sha_512(true)
-        .with_max_recs_order(MAX_RECS_ORDER)
+        .with_max_recs_order(MAX_INDEXED_RECS_ORDER)
         .with_l0gptsz(0)
         .with_pps(pps(features.pa_bits))
 }

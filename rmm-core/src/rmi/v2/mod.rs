@@ -12,6 +12,8 @@ mod args;
 mod data;
 mod features;
 mod granule;
+mod op;
+mod psci;
 mod realm;
 mod ripas;
 mod rmm;
@@ -23,6 +25,7 @@ use super::version::{NotImplemented, version};
 use crate::machine::Machine;
 use crate::mode::Mode;
 use crate::monitor::ThisCpu;
+use crate::realm::Dialect;
 use rmm_abi::rmi::v2::{RMI_BUSY, RMI_ERROR_GLOBAL, RMI_ERROR_GPT, fid};
 use rmm_abi::rmi::{
     DataFlags, RMI_ERROR_INPUT, RMI_ERROR_REALM, RMI_ERROR_REC, RMI_ERROR_RTT, RMI_SUCCESS,
@@ -156,6 +159,7 @@ fn is_shared(function: u64) -> bool {
         function,
         fid::RMI_REALM_ACTIVATE
             | fid::RMI_REALM_DESTROY
+            | fid::RMI_REC_DESTROY
             | fid::RMI_RTT_CREATE
             | fid::RMI_RTT_DESTROY
             | fid::RMI_RTT_FOLD
@@ -196,6 +200,13 @@ fn serve<M: Machine>(
             outlined(|| unprotected::unmap(cpu, x1, (x2, x3), x4, x5, out))
         }
         fid::RMI_RTT_INIT_RIPAS => outlined(|| ripas::init(cpu, x1, x2, x3, out)),
+        fid::RMI_REC_CREATE => outlined(|| Ok(v1::rec_create(cpu, x1, x2, x3, Dialect::V2)?)),
+        fid::RMI_REC_ENTER => outlined(|| Ok(v1::rec_enter(cpu, x0, x1, x2, Dialect::V2)?)),
+        fid::RMI_PSCI_COMPLETE => outlined(|| psci::complete(cpu, x1, x2, x3)),
+        fid::RMI_OP_CONTINUE
+        | fid::RMI_OP_MEM_DONATE
+        | fid::RMI_OP_MEM_RECLAIM
+        | fid::RMI_OP_CANCEL => op::any(),
         _ => return None,
     })
 }
@@ -224,5 +235,13 @@ fn needs_active(function: u64) -> bool {
             | fid::RMI_RTT_UNPROT_UNMAP
             | fid::RMI_RTT_INIT_RIPAS
             | fid::RMI_RTT_SET_RIPAS
+            | fid::RMI_REC_CREATE
+            | fid::RMI_REC_DESTROY
+            | fid::RMI_REC_ENTER
+            | fid::RMI_PSCI_COMPLETE
+            | fid::RMI_OP_CONTINUE
+            | fid::RMI_OP_MEM_DONATE
+            | fid::RMI_OP_MEM_RECLAIM
+            | fid::RMI_OP_CANCEL
     )
 }

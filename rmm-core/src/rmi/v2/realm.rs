@@ -43,6 +43,7 @@ pub fn create<M: Machine>(cpu: &ThisCpu<'_, M>, rd: u64, params_ptr: u64) -> Res
     if !cpu.monitor.modes.confirm(Mode::V2Active) {
         return Err(Error::Global); // the state of the RMM, which another CPU may be changing
     }
+    let instance = cpu.machine.random().ok_or(Error::Global)?; // No entropy.
     let last_vmid = if features.vmid16 { u16::MAX } else { 0xFF };
     let vmid = cpu
         .monitor
@@ -58,11 +59,15 @@ pub fn create<M: Machine>(cpu: &ThisCpu<'_, M>, rd: u64, params_ptr: u64) -> Res
         rim: Measurement::ZERO,
         rpv: params.rpv,
         resources: request.resources(),
+        instance,
+        lfa_policy: u8::from(flags.lfa_policy() == LFA_ALLOWED),
     };
     realm::create(cpu, rd, tables, vmid, &new);
     Ok(())
 }
 
+/// LFA policy: allowed.
+const LFA_ALLOWED: u64 = 1;
 /// MEC policy: a memory encryption context of its own.
 const PRIVATE_MEC: u64 = 1;
 

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Several CPUs at once.
+
+use rmm_abi::rmi::v2::fid;
+use rmm_core::fake::v2::{Host2, rec_params};
+use rmm_core::fake::{Config, Host, PAGE, Status, audit};
+use rmm_granule::GranuleState::{Data, Delegated};
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use zerocopy::IntoBytes;
+
+const CPUS: usize = 4;
+const ROUNDS: usize = if cfg!(miri) { 2 } else { 200 };
+const V1_0: u64 = 0x1_0000;
+const V2_0: u64 = 0x2_0000;
+
+/// In each round all CPUs call `work` at the same time, and then one of them calls `check`.
+fn rounds(host: &Host, work: impl Fn(&Host, usize) + Sync, check: impl Fn(&Host) + Sync) {
+    let (start, end) = (Barrier::new(CPUS), Barrier::new(CPUS));
+    let board = host.board();
+    let run = |cpu: usize, host: &Host| {
+        for _ in 0..ROUNDS {
+            start.wait();
+            work(host, cpu);
+            if end.wait().is_leader() {
+                check(host);
+            }
+        }
+    };
+    host.leniently(|| {
+        thread::scope(|scope| {
+            for cpu in 1..CPUS {
+                let run = &run;
+                scope.spawn(move || run(cpu, &Host::of_board(board, cpu)));
+            }
+            run(0, host);
+        });
+    });
+}
+
+/// Retries while the monitor is BUSY, as a Host does.
+fn call(host: &Host, function: u64, args: &[u64]) -> (Status, [u64; 8]) {
+    loop {
+        let reply = host.call(function, args);
+        if reply.status != Status::Busy {
+            return (reply.status, reply.x);
+        }
+        thread::yield_now();
+    }
+}
+
+#[test]
+fn one_page_mapped_by_several_cpus() {
+    let host = Host2::new();
+    let realm = host.realm().create();
+    realm.tables(0, 3);
+    let (rd, pa) = (realm.rd, realm.granules(2, PAGE));
+    let oaddr = pa | 2 << 2;
+    rounds(
+        &host,
+        |host, _| {
+            let args = [rd, 0, 2 * PAGE, 1, oaddr];
+            let (status, x) = call(host, fid::RMI_RTT_DATA_MAP, &args);
+            // Another CPU may be between the two pages: then this one stops there.
+            assert_eq!(status, Status::Success);
+            assert!([PAGE, 2 * PAGE].contains(&x[1]));
+        },
+        |host| {
+            let (status, x) = call(host, fid::RMI_RTT_DATA_MAP, &[rd, 0, 2 * PAGE, 1, oaddr]);
+            assert_eq!((status, x[1]), (Status::Success, 2 * PAGE));
+            assert_eq!([pa, pa + PAGE].map(|pa| host.state(pa)), [Data, Data]);
+            let (status, x) = call(host, fid::RMI_RTT_DATA_UNMAP, &[rd, 0, 2 * PAGE, 1, 0]);
+            assert_eq!((status, x[1], x[2]), (Status::Success, 2 * PAGE, oaddr));
+            assert_eq!(
+                [pa, pa + PAGE].map(|pa| host.state(pa)),
+                [Delegated, Delegated]
+            );
+        },
+    );
+}
+
+#[test]
+fn one_granule_mapped_at_several_addresses() {
+    let host = Host2::new();
+    let realm = host.realm().create();
+    realm.tables(0, 3);
+    let (rd, pa) = (realm.rd, realm.granule());
+    let winners = AtomicUsize::new(0);
+    rounds(
+        &host,
+        |host, cpu| {
+            let base = cpu as u64 * PAGE;
+            let args = [rd, base, base + PAGE, 1, pa | 1 << 2];
+            match call(host, fid::RMI_RTT_DATA_MAP, &args).0 {
+                Status::Success => drop(winners.fetch_add(1, Ordering::SeqCst)),
+                status => assert_eq!(status, Status::Input),
+            }
+        },
+        |host| {
+            assert_eq!(winners.swap(0, Ordering::SeqCst), 1);
+            let mut next = 0;
+            while next < CPUS as u64 * PAGE {
+                let args = [rd, next, CPUS as u64 * PAGE, 0, 0];
+                next = call(host, fid::RMI_RTT_DATA_UNMAP, &args).1[1];
+            }
+        },
+    );
+}
+
+#[test]
+fn a_rec_is_entered_or_its_realm_terminated() {
+    let host = Host2::new();
+    for _ in 0..ROUNDS / 4 {
+        let realm = host.leniently(|| host.realm().create().with_recs(1));
+        let (rd, rec) = (realm.rd, realm.rec_pa(0));
+        let run = host.page();
+        let board = host.board();
+        host.leniently(|| {
+            let start = Barrier::new(2);
+            let (entered, terminated) = thread::scope(|scope| {
+                let start = &start;
+                let enter = scope.spawn(move || {
+                    let host = Host::of_board(board, 1);
+                    start.wait();
+                    host.rec_enter(rec, run)
+                });
+                start.wait();
+                let terminated = host.realm_terminate(rd);
+                (enter.join().expect("no panic"), terminated)
+            });
+            // In turn both may succeed. Neither fails for another reason than the other.
+            assert!(matches!(entered, Status::Success | Status::Realm(0)));
+            assert!(matches!(terminated, Status::Success | Status::Realm(0)));
+            assert!(entered == Status::Success || terminated == Status::Success);
+        });
+    }
+}
+
+#[test]
+fn the_dialect_changes_only_without_delegated_granules() {
+    let host = Host::with(Config::v2());
+    let page = [host.page(), host.page()];
+    let params = {
+        let params = rec_params(0, true);
+        host.page_with(params.as_bytes())
+    };
+    rounds(
+        &host,
+        |host, cpu| match cpu {
+            0 => drop(host.version(V1_0)),
+            1 => drop(host.version(V2_0)),
+            // Delegates and undelegates in whichever dialect there is.
+            cpu => {
+                let pa = page[cpu - 2];
+                let by_1_0 = host.granule_delegate(pa);
+                let _ = call(host, fid::RMI_RMM_ACTIVATE, &[]);
+                let by_2_0 = call(host, fid::RMI_GRANULE_RANGE_DELEGATE, &[pa, pa + PAGE]).0;
+                if by_1_0 == Status::Success && by_2_0 != Status::Success {
+                    // The dialect was 1.0 when this began, and no other began a Realm meanwhile.
+                    assert_eq!(host.realm_create(pa, params), Status::Input);
+                }
+            }
+        },
+        |host| {
+            // Whatever the dialect is: the granules come back by it, and then it can be chosen.
+            for pa in page {
+                let _ = host.granule_undelegate(pa);
+                let _ = call(host, fid::RMI_RMM_ACTIVATE, &[]);
+                let _ = call(host, fid::RMI_GRANULE_RANGE_UNDELEGATE, &[pa, pa + PAGE]);
+                assert_eq!(host.state(pa), rmm_granule::GranuleState::Undelegated);
+            }
+            assert_eq!(host.version(V1_0).0, Status::Success);
+            assert_eq!(host.granule_delegate(page[0]), Status::Success, "1.0");
+            assert_eq!(host.granule_undelegate(page[0]), Status::Success);
+        },
+    );
+    let _counts = audit(&host);
+}
