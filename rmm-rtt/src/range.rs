@@ -96,7 +96,7 @@ pub fn map_data_range<M: Memory>(
     publish: impl Fn(&[u8; GRANULE_SIZE]),
     mut stop: impl FnMut() -> bool,
 ) -> Result<Ipa, MapError> {
-    let at = start.walk(mem, level);
+    let at = start.walk_outlined(mem, level);
     if at.level != level || !at.is_protected() {
         return Err(at.error().into());
     }
@@ -192,7 +192,7 @@ pub fn unmap_data_range<M: Memory>(
     mut report: impl FnMut(Pa, i8) -> bool,
     mut stop: impl FnMut() -> bool,
 ) -> Result<Ipa, RttError> {
-    let mut at = start.walk(mem, PAGE_LEVEL);
+    let mut at = start.walk_outlined(mem, PAGE_LEVEL);
     if !at.is_protected() {
         return Err(at.error());
     }
@@ -277,7 +277,7 @@ pub fn map_unprotected_range<M: Memory>(
     top: Ipa,
     blocks: impl Iterator<Item = NsDesc>,
 ) -> Result<Ipa, RttError> {
-    let at = start.walk(mem, level);
+    let at = start.walk_outlined(mem, level);
     if at.level != level || at.is_protected() {
         return Err(at.error());
     }
@@ -311,7 +311,7 @@ pub fn unmap_unprotected_range<M: Memory>(
     top: Ipa,
     mut report: impl FnMut(Pa, i8) -> bool,
 ) -> Result<Ipa, RttError> {
-    let mut at = start.walk(mem, PAGE_LEVEL);
+    let mut at = start.walk_outlined(mem, PAGE_LEVEL);
     if at.is_protected() {
         return Err(at.error());
     }

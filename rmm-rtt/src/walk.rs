@@ -70,6 +70,12 @@ impl<'t> StartRtt<'t> {
         self.walk_until(mem, |level| level >= target)
     }
 
+    /// As [`StartRtt::walk`], for commands that do much at the end of it: they share one copy.
+    #[inline(never)]
+    pub(crate) fn walk_outlined<'m, M: Memory>(self, mem: &'m M, target: i8) -> WalkEnd<'t, 'm, M> {
+        self.walk(mem, target)
+    }
+
     /// Walks down to the entry that refers to the RTT of `level`, or would; or to the first entry
     /// above it that is not TABLE. `level` is below the start level.
     #[inline]

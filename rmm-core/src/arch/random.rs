@@ -20,7 +20,9 @@ pub fn number(id: &IdRegisters) -> Option<[u8; 32]> {
     Some(number)
 }
 
+// Out of line, or the loops above unroll.
 /// Reads `RNDR`, which says by NZCV whether it had a number.
+#[inline(never)]
 fn word() -> Option<u64> {
     let (word, valid): (u64, u64);
     // SAFETY: reads a register that the CPU has.
