@@ -14,6 +14,7 @@ mod faults;
 mod gic;
 mod host_call;
 mod isolation;
+mod locks;
 mod measurement;
 mod mmio;
 mod psci;

@@ -5,6 +5,8 @@
 mod record;
 
 #[cfg(any(test, feature = "fake"))]
+pub use record::locked_while;
+#[cfg(any(test, feature = "fake"))]
 pub(crate) use record::{locked, state_changed, unlocking, waiting};
 
 #[cfg(not(any(test, feature = "fake")))]

@@ -7,7 +7,7 @@ use crate::addr::Pa;
 use crate::state::GranuleState;
 use crate::sync::Word;
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::format;
 use std::string::String;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -70,6 +70,15 @@ impl Held {
 
 std::thread_local! {
     static HELD: RefCell<Vec<Held>> = const { RefCell::new(Vec::new()) };
+    /// What this thread has locked since [`locked_while`] began.
+    static LOCKED: RefCell<Option<BTreeSet<Pa>>> = const { RefCell::new(None) };
+}
+
+/// Does `work`, and returns the Granules that it has locked on this thread.
+pub fn locked_while<R>(work: impl FnOnce() -> R) -> (R, BTreeSet<Pa>) {
+    LOCKED.set(Some(BTreeSet::new()));
+    let result = work();
+    (result, LOCKED.take().unwrap_or_default())
 }
 
 /// Position of an RTT in the tree of its Realm. It does not change as long as it is an RTT.
@@ -148,6 +157,7 @@ pub(crate) fn waiting(word: &Word, pa: Pa, claim: GranuleState) {
 
 /// This CPU has locked the Granule and found it in state `found`.
 pub(crate) fn locked(word: &Word, pa: Pa, claim: GranuleState, found: GranuleState) {
+    LOCKED.with_borrow_mut(|locked| locked.as_mut().map(|locked| locked.insert(pa)));
     let id = id(word);
     let new = Held {
         id,
