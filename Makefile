@@ -3,8 +3,8 @@
 
 # What a user may pass. These count if make itself gets them: that a shell has a variable of the same name
 # changes nothing.
-VARIABLES := PLAT TFA_DEBUG LINUX INITRD CPUS MEM APPEND INTERACTIVE VERBOSE TAMPER ANCHOR DEMO RMM BASE JSON FUZZ_SECONDS \
-             BL33 KERNEL SMP RAM ICOUNT RESET_AFTER TIMEOUT QEMU_ARGS
+VARIABLES := PLAT TFA_DEBUG LINUX INITRD CPUS MEM APPEND INTERACTIVE VERBOSE TAMPER ANCHOR DEMO RMM BASE JSON QUICK PROFILE \
+             FUZZ_SECONDS BL33 KERNEL SMP RAM ICOUNT RESET_AFTER TIMEOUT QEMU_ARGS
 # These say what the machine has, and may come from the environment.
 MACHINE   := QEMU TFA RMM_CACHE DEBIAN_MIRROR
 
@@ -84,7 +84,7 @@ ON_MACHINE := --smp "$$SMP" --ram "$$RAM" --icount "$$ICOUNT" --reset-after "$$R
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 .PHONY: help setup build-machine rust on-qemu platform image host-image flash relying-party run test test-host test-target \
-        test-ci test-long test-sweep test-remedies check-image bench bench-check bench-lower cost conformance loom lint \
+        test-ci test-long test-sweep test-remedies check-image bench bench-check bench-lower plugin cost size conformance loom lint \
         fuzz miri reproducible clean distclean check-payload host check-host check-board check-virt on-virt FORCE
 
 help:
@@ -104,6 +104,8 @@ help:
 	@echo 'make check-image  barriers, branches, vector registers and panics in the machine code; part of test'
 	@echo 'make bench        what calls cost, in instructions; RMM=file: of another monitor'
 	@echo 'make bench-check  fails if a call costs more than docs/cost.json says; bench-lower: lowers figures there'
+	@echo '    PROFILE="row"  in which functions the instructions of a call lie; QUICK=1: only the table'
+	@echo 'make size         the memory that the monitor needs, and how deep its stacks are used'
 	@echo 'make loom         the granule lock in all interleavings of CPUs; part of test, test-host'
 	@echo 'make lint         format, clippy, documentation, unused dependencies, generated pages'
 	@echo 'make conformance  makes docs/conformance.md from the tests; cost: docs/cost.md from docs/cost.json'
@@ -368,13 +370,20 @@ test-target: flash
 test-remedies: on-virt build/qemu/remedies/flash.bin
 	@$(TOOL) test --target-only --qemu $(QEMU_BIN) --flash build/qemu/remedies/flash.bin
 
-# Time limit of the two boots in seconds; they take about 5.
-BENCH_SECONDS := 600
+# Time limit of all boots in seconds; on an idle machine they take about 120.
+BENCH_SECONDS := 1500
+
+# Records what the monitor executes.
+PLUGIN := "$$CARGO_TARGET_DIR"/debug/libqemu_trace.so
 
 BENCH := timeout $(BENCH_SECONDS) $(TOOL) bench --qemu $(QEMU_BIN) --flash build/qemu/bench/flash.bin \
          --answering build/qemu/answering/flash.bin --image $(BENCH_RMM) --figures docs/cost.json \
-         --json "$${JSON:-build/qemu/bench.json}" $(if $(BASE),--base "$$BASE")
-BENCH_IMAGES := build/qemu/bench/flash.bin build/qemu/answering/flash.bin
+         --plugin $(PLUGIN) --remedies build/qemu/remedies/flash.bin --json "$${JSON:-build/qemu/bench.json}" $(if $(BASE),--base "$$BASE") \
+         $(if $(RMM),--other) $(if $(QUICK),--quick) $(if $(PROFILE),--profile "$$PROFILE")
+BENCH_IMAGES := plugin build/qemu/bench/flash.bin build/qemu/answering/flash.bin build/qemu/remedies/flash.bin
+
+plugin: FORCE | rust
+	@cargo build -q -p qemu-trace
 
 bench: on-virt $(BENCH_IMAGES)
 	@$(BENCH)
@@ -388,6 +397,9 @@ bench-lower: on-virt $(BENCH_IMAGES)
 
 cost:
 	@$(TOOL) cost
+
+size: on-qemu flash plugin
+	@$(TOOL) size $(ON_QEMU) --elf build/qemu/rmm.elf --plugin $(PLUGIN) --figures docs/cost.json
 
 conformance:
 	@$(TOOL) conformance

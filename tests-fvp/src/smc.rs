@@ -65,6 +65,23 @@ pub unsafe fn timed_smc(input: &Registers) -> (Registers, Ticks) {
     (r, ticks)
 }
 
+/// As [`timed_smc`], between the two marks of the plugin `qemu-trace`, which records what is executed
+/// between them. The marks are instructions without effect.
+///
+/// # Safety
+///
+/// As for [`smc`].
+#[must_use]
+pub unsafe fn marked_smc(input: &Registers) -> (Registers, Ticks) {
+    // SAFETY: `orr xzr, xzr, x7, lsl #17`.
+    unsafe { asm!(".inst 0xAA0747FF", options(nostack)) };
+    // SAFETY: as the caller promises.
+    let result = unsafe { timed_smc(input) };
+    // SAFETY: `orr xzr, xzr, x7, lsl #18`.
+    unsafe { asm!(".inst 0xAA074BFF", options(nostack)) };
+    result
+}
+
 /// Ticks that pass between the two readings of [`timed_smc`] besides the call.
 #[must_use]
 pub fn overhead() -> u64 {

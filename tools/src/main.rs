@@ -15,9 +15,13 @@ mod pack;
 mod payload;
 mod qemu;
 mod run;
+<<<<<<< HEAD
 mod show;
 mod stream;
 mod terminal;
+=======
+mod size;
+>>>>>>> 0ba2e3a (tests, tools: bench measures boot, both halves of an entry, waiting interrupts, a whole life, and cost that does not grow)
 mod test;
 mod tied;
 mod whole;
@@ -42,6 +46,7 @@ const COMMANDS: &[Command] = &[
     ("pack", pack::main),
     ("payload", payload::main),
     ("run", run::main),
+    ("size", size::main),
     ("test", test::main),
     (tied::NAME, tied::main),
 ];

@@ -34,6 +34,40 @@ impl Row {
         })
     }
 
+    /// A row of one value, which is the monitor's alone.
+    pub fn of(name: &str, ticks: u64) -> Self {
+        Self {
+            share: NO_SHARE.to_owned(),
+            name: name.to_owned(),
+            ticks: vec![ticks],
+        }
+    }
+
+    /// The same row with words before its name.
+    pub fn renamed(&self, before: &str) -> Self {
+        Self {
+            name: format!("{before}{}", self.name),
+            ..self.clone()
+        }
+    }
+
+    /// What EL3 takes, as a row of the table: a row of the boot with the monitor that only answers.
+    pub fn as_call(&self) -> Self {
+        let name = match self.name.as_str() {
+            "call" => "EL3: an RMI call, there and back",
+            "forward" => "EL3: the way of an RMI call to the monitor",
+            "return" => "EL3: the way back of an RMI call",
+            "delegate" => "EL3: an RMI call and RMM_GTSI_DELEGATE",
+            "undelegate" => "EL3: an RMI call and RMM_GTSI_UNDELEGATE",
+            "enter" => "EL3: RMI_REC_ENTER, there and back",
+            other => other,
+        };
+        Self {
+            name: name.to_owned(),
+            ..self.clone()
+        }
+    }
+
     /// A row of the boot with the monitor that only answers: a share's name and ticks.
     pub fn as_share(&self) -> (String, u64) {
         (self.name.clone(), self.statistics().min)
@@ -87,6 +121,7 @@ pub fn grouped(number: u64) -> String {
 }
 
 /// A run.
+#[derive(Clone)]
 pub struct Report {
     /// The monitor's file, and its bytes.
     pub image: String,

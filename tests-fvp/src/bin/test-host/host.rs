@@ -16,7 +16,7 @@ pub extern "C" fn host_main() -> ! {
         params::Mode::Run => demo::run(),
         params::Mode::Isolation => isolation::run(),
         params::Mode::Guest => vmm::run(parameters),
-        params::Mode::Bench => bench::run(),
+        params::Mode::Bench => bench::run(parameters),
         params::Mode::BenchEl3 => bench::run_el3(),
     }
     arch::power_off()

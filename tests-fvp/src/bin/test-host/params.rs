@@ -134,8 +134,25 @@ pub struct Parameters {
     pub seed: u64,
     /// Line `long yes`: all of what the tests else take a sample of.
     pub long: bool,
+    /// How [`Mode::Bench`] measures.
+    pub bench: Bench,
     /// What [`Mode::Guest`] runs.
     pub guest: Guest,
+}
+
+/// How [`Mode::Bench`] measures.
+#[derive(Clone, Copy, Debug)]
+pub struct Bench {
+    /// Line `realms NUMBER`: how many live, the measured one included.
+    pub realms: u64,
+    /// Line `recs NUMBER`: how many each measured Realm has.
+    pub recs: u64,
+    /// Line `fill yes`: all memory that EL3 reports is in use.
+    pub fill: bool,
+    /// Line `profile NAME`: the row whose last call's number is printed.
+    pub profile: Option<&'static str>,
+    /// Line `mark NUMBER`: the call of the group that is marked for the plugin `qemu-trace`; 0 is none.
+    pub mark: u64,
 }
 
 impl Parameters {
@@ -159,6 +176,13 @@ fn read() -> Parameters {
         only: None,
         seed: 1,
         long: false,
+        bench: Bench {
+            realms: 1,
+            recs: 1,
+            fill: false,
+            profile: None,
+            mark: 0,
+        },
         guest: Guest {
             config: Config::default(),
             ram: 0,
@@ -187,6 +211,11 @@ fn read() -> Parameters {
             Some(("only", text)) => parameters.only = Some(text),
             Some(("seed", number)) => parameters.seed = number.parse().unwrap_or(1),
             Some(("long", answer)) => parameters.long = answer == "yes",
+            Some(("realms", number)) => parameters.bench.realms = number.parse().unwrap_or(1),
+            Some(("recs", number)) => parameters.bench.recs = number.parse().unwrap_or(1),
+            Some(("fill", answer)) => parameters.bench.fill = answer == "yes",
+            Some(("profile", name)) => parameters.bench.profile = Some(name),
+            Some(("mark", number)) => parameters.bench.mark = number.parse().unwrap_or(0),
             Some(("ram", address)) => parameters.guest.ram = address.parse().unwrap_or(0),
             Some(("disk", file)) => {
                 let (address, bytes) = file.split_once(' ').unwrap_or((file, ""));

@@ -5,6 +5,7 @@ use crate::arch::{self, try_read};
 use crate::check::{Check, ensure, ensure_eq, fail};
 use crate::{board, rmi};
 use core::ptr::with_exposed_provenance_mut;
+use core::sync::atomic::{AtomicUsize, Ordering};
 use rmm_abi::GRANULE_SIZE;
 use spin::Mutex;
 
@@ -15,6 +16,8 @@ const COUNT: usize = ((board::POOL.end - board::POOL.start) / GRANULE) as usize;
 
 /// Which granules are in use.
 static TAKEN: Mutex<[bool; COUNT]> = Mutex::new([false; COUNT]);
+/// No granule below this one is free: where a search begins.
+static FREE_FROM: AtomicUsize = AtomicUsize::new(0);
 
 fn index(address: u64) -> usize {
     ((address - board::POOL.start) / GRANULE) as usize
@@ -28,13 +31,17 @@ fn index(address: u64) -> usize {
 /// If the pool has none left.
 pub fn take(count: u64, align: u64) -> Check<u64> {
     let mut taken = TAKEN.lock();
-    let mut base = board::POOL.start.next_multiple_of(align);
+    let first = FREE_FROM.load(Ordering::Relaxed);
+    let mut base = (board::POOL.start + first as u64 * GRANULE).next_multiple_of(align);
     while base + count * GRANULE <= board::POOL.end {
         let range = index(base)..index(base) + count as usize;
         if let Some(slots) = taken.get_mut(range)
             && !slots.contains(&true)
         {
             slots.fill(true);
+            if index(base) == first || (count == 1 && align <= GRANULE) {
+                FREE_FROM.store(index(base) + count as usize, Ordering::Relaxed);
+            }
             fill(base, count, MARK);
             return Ok(base);
         }
@@ -57,11 +64,10 @@ pub fn take_one() -> Check<u64> {
 
 /// Frees granules, which must be Non-secure.
 pub fn give(address: u64, count: u64) {
-    if let Some(slots) = TAKEN
-        .lock()
-        .get_mut(index(address)..index(address) + count as usize)
-    {
+    let mut taken = TAKEN.lock();
+    if let Some(slots) = taken.get_mut(index(address)..index(address) + count as usize) {
         slots.fill(false);
+        FREE_FROM.fetch_min(index(address), Ordering::Relaxed);
     }
 }
 

@@ -333,7 +333,8 @@ impl Realm {
     /// Destroys a page; its granule stays delegated. Returns its address and `top`.
     pub fn destroy_page(&mut self, ipa: u64) -> Check<(u64, u64)> {
         let out = rmi::data_destroy(self.rd, ipa).ok("RMI_DATA_DESTROY")?;
-        let found = self.pages.iter().position(|page| page.0 == ipa);
+        // From the end: a Realm is taken down from there.
+        let found = self.pages.iter().rposition(|page| page.0 == ipa);
         let (_, data) = self.pages.swap_remove(found.ok_or("no such page")?);
         ensure_eq!(out[0], data, "DATA given back");
         Ok((data, out[1]))

@@ -9,7 +9,7 @@ use alloc::string::String;
 use core::sync::atomic::{AtomicU64, Ordering};
 use rmm_abi::rmi::{self, fid};
 use rmm_abi::smccc;
-use tests_fvp::smc::{Registers, Ticks, timed_smc};
+use tests_fvp::smc::{Registers, Ticks, marked_smc, timed_smc};
 
 /// Number of the first function identifier, and how many there are.
 const FIRST: u64 = 0xC400_0150;
@@ -19,8 +19,18 @@ const COUNT: usize = 0x20;
 static CALLS: [AtomicU64; COUNT] = [const { AtomicU64::new(0) }; COUNT];
 /// Ticks that the last call with each function identifier took.
 static TICKS: [AtomicU64; COUNT] = [const { AtomicU64::new(0) }; COUNT];
-/// Counter reading right after the last call.
+/// Number of the last call with each function identifier, from 1.
+static NUMBERS: [AtomicU64; COUNT] = [const { AtomicU64::new(0) }; COUNT];
+/// Counter reading right before the last call, and right after it.
+static CALLED: AtomicU64 = AtomicU64::new(0);
 static RETURNED: AtomicU64 = AtomicU64::new(0);
+/// Calls made so far, and ticks that all of them took.
+static MADE: AtomicU64 = AtomicU64::new(0);
+static SPENT: AtomicU64 = AtomicU64::new(0);
+/// Ticks of the longest call but RMI_REC_ENTER.
+static LONGEST: AtomicU64 = AtomicU64::new(0);
+/// Number of the call that a profile is made of; 0 is none.
+static MARKED: AtomicU64 = AtomicU64::new(0);
 /// The first breach of the calling convention since the last check: FID and register.
 static BREACH: AtomicU64 = AtomicU64::new(0);
 
@@ -131,9 +141,12 @@ pub unsafe fn call(fid: u64, arguments: &[u64]) -> Answer {
     let mut input: Registers = core::array::from_fn(|n| 0x5150_0000_0000_0000 + n as u64);
     input[0] = fid;
     input[1..=arguments.len()].copy_from_slice(arguments);
+    let number = MADE.fetch_add(1, Ordering::Relaxed) + 1;
+    let marked = MARKED.load(Ordering::Relaxed) == number;
+    let smc = if marked { marked_smc } else { timed_smc };
     // SAFETY: as the caller promises.
-    let (output, ticks) = unsafe { timed_smc(&input) };
-    note(fid, ticks);
+    let (output, ticks) = unsafe { smc(&input) };
+    note(fid, number, ticks);
     let results = results(smccc::without_sve_hint(fid));
     let implemented = output[0] != rmi::SMCCC_NOT_SUPPORTED;
     for n in 1 + results..input.len() {
@@ -151,12 +164,18 @@ pub unsafe fn call(fid: u64, arguments: &[u64]) -> Answer {
 }
 
 /// Counts a call, and keeps how long it took.
-fn note(fid: u64, ticks: Ticks) {
+fn note(fid: u64, number: u64, ticks: Ticks) {
     let n = fid.wrapping_sub(FIRST) as usize;
-    if let (Some(calls), Some(slot)) = (CALLS.get(n), TICKS.get(n)) {
+    if let (Some(calls), Some(slot), Some(last)) = (CALLS.get(n), TICKS.get(n), NUMBERS.get(n)) {
         calls.fetch_add(1, Ordering::Relaxed);
         slot.store(ticks.passed(), Ordering::Relaxed);
+        last.store(number, Ordering::Relaxed);
     }
+    if fid != fid::RMI_REC_ENTER {
+        LONGEST.fetch_max(ticks.passed(), Ordering::Relaxed);
+    }
+    SPENT.fetch_add(ticks.passed(), Ordering::Relaxed);
+    CALLED.store(ticks.before, Ordering::Relaxed);
     RETURNED.store(ticks.after, Ordering::Relaxed);
     // The runner takes silence for a hang.
     console::sign_of_life(ticks.after, calls);
@@ -168,6 +187,33 @@ pub fn ticks(fid: u64) -> u64 {
     TICKS
         .get(fid.wrapping_sub(FIRST) as usize)
         .map_or(0, |ticks| ticks.load(Ordering::Relaxed))
+}
+
+/// Number of the last call with a function identifier; of the last call at all if there is none.
+pub fn number(fid: u64) -> u64 {
+    NUMBERS
+        .get(fid.wrapping_sub(FIRST) as usize)
+        .map_or_else(calls, |number| number.load(Ordering::Relaxed))
+}
+
+/// Marks a call for the profile, by its number.
+pub fn mark(number: u64) {
+    MARKED.store(number, Ordering::Relaxed);
+}
+
+/// Ticks of the longest call but RMI_REC_ENTER.
+pub fn longest() -> u64 {
+    LONGEST.load(Ordering::Relaxed)
+}
+
+/// Ticks that all calls so far took.
+pub fn spent() -> u64 {
+    SPENT.load(Ordering::Relaxed)
+}
+
+/// The counter right before the last call.
+pub fn called() -> u64 {
+    CALLED.load(Ordering::Relaxed)
 }
 
 /// The counter right after the last call.
@@ -193,10 +239,7 @@ pub fn check_convention() -> Check {
 
 /// Calls made so far.
 pub fn calls() -> u64 {
-    CALLS
-        .iter()
-        .map(|count| count.load(Ordering::Relaxed))
-        .sum()
+    MADE.load(Ordering::Relaxed)
 }
 
 /// Names of the commands that are called most.

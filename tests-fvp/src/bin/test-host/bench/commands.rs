@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! RMI commands that enter no REC.
 
+use super::around::add_recs;
 use super::{REPEAT, Share, Table};
 use crate::check::Check;
 use crate::pool::{self, GRANULE};
@@ -17,9 +18,11 @@ const PAGES: u64 = MIB_2 / GRANULE;
 const BLOCK: u64 = layout::BASE + MIB_2;
 
 /// The names of the rows that depend on a Realm's hash algorithm.
-struct Hashed {
+pub struct Hashed {
     /// RmiHashAlgorithm.
-    hash: u8,
+    pub hash: u8,
+    pub waits: &'static str,
+    pub portable: &'static str,
     create: &'static str,
     init_ripas: &'static str,
     init_table: &'static str,
@@ -29,9 +32,11 @@ struct Hashed {
     rec_create: &'static str,
 }
 
-const HASHED: [Hashed; 2] = [
+pub const HASHED: [Hashed; 2] = [
     Hashed {
         hash: 0,
+        waits: "Host interrupt waits during RMI_RTT_INIT_RIPAS 512 pages, SHA-256",
+        portable: "RMI_RTT_INIT_RIPAS 512 pages, SHA-256, portable code",
         create: "RMI_REALM_CREATE, SHA-256",
         init_ripas: "RMI_RTT_INIT_RIPAS 1 page, SHA-256",
         init_table: "RMI_RTT_INIT_RIPAS 512 pages, SHA-256",
@@ -42,6 +47,8 @@ const HASHED: [Hashed; 2] = [
     },
     Hashed {
         hash: 1,
+        waits: "Host interrupt waits during RMI_RTT_INIT_RIPAS 512 pages, SHA-512",
+        portable: "RMI_RTT_INIT_RIPAS 512 pages, SHA-512, portable code",
         create: "RMI_REALM_CREATE, SHA-512",
         init_ripas: "RMI_RTT_INIT_RIPAS 1 page, SHA-512",
         init_table: "RMI_RTT_INIT_RIPAS 512 pages, SHA-512",
@@ -76,17 +83,27 @@ pub fn version_and_granules(table: &mut Table) -> Check {
             rmi::ticks(fid::RMI_GRANULE_DELEGATE) + rmi::ticks(fid::RMI_GRANULE_UNDELEGATE),
         );
     }
-    pool::give(granule, 1);
-    pool::give_delegated(neighbour)
+    rmi::undelegate(neighbour).ok("RMI_GRANULE_UNDELEGATE")?;
+    give_group(granule);
+    Ok(())
 }
 
-/// A granule to delegate, and a delegated one behind it: EL3 does more for the first delegated
-/// granule and the last of a block.
+/// Granules that one entry of EL3's table of granule protection describes.
+const GROUP: u64 = 16;
+
+/// A granule to delegate, and a delegated one behind it: EL3 does more for the first delegated granule
+/// and the last of a block. The rest of its group is not delegated: EL3 also does more when a group
+/// becomes uniform. [`give_group`] frees them.
 pub fn granules() -> Check<(u64, u64)> {
-    let granule = pool::take(2, 2 * GRANULE)?;
+    let granule = pool::take(GROUP, GROUP * GRANULE)?;
     let neighbour = granule + GRANULE;
     rmi::delegate(neighbour).ok("RMI_GRANULE_DELEGATE")?;
     Ok((granule, neighbour))
+}
+
+/// Frees what [`granules`] took, once all of it is undelegated.
+pub fn give_group(granule: u64) {
+    pool::give(granule, GROUP);
 }
 
 /// The life of a Realm with one of each kind in it.
@@ -128,6 +145,7 @@ fn one_life(table: &mut Table, names: &Hashed, config: &Config) -> Check {
     table.note_call(names.unmeasured, fid::RMI_DATA_CREATE);
     realm.add_unknown(base + 2 * GRANULE)?;
     table.note_call("RMI_DATA_CREATE_UNKNOWN", fid::RMI_DATA_CREATE_UNKNOWN);
+    add_recs(&mut realm, &table.bench, 1)?;
     realm.add_rec(true, &[])?;
     table.note_call(names.rec_create, fid::RMI_REC_CREATE);
     realm.activate()?;
@@ -137,6 +155,8 @@ fn one_life(table: &mut Table, names: &Hashed, config: &Config) -> Check {
         rec.destroy()?;
         table.note_call("RMI_REC_DESTROY", fid::RMI_REC_DESTROY);
     }
+    rmi::rec_aux_count(realm.rd).ok("RMI_REC_AUX_COUNT")?;
+    table.note_call("RMI_REC_AUX_COUNT", fid::RMI_REC_AUX_COUNT);
     realm.remove_page(base)?;
     table.note_call("RMI_DATA_DESTROY", fid::RMI_DATA_DESTROY);
     realm.finish()?;

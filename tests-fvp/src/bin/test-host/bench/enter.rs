@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! RMI_REC_ENTER by what ends it. The Realm's part of each is a loop of a few instructions.
 
+use super::around::add_recs;
 use super::{REPEAT, Share, Table};
 use crate::arch::mrs;
 use crate::check::{Check, ensure_eq};
@@ -83,7 +84,7 @@ pub fn exits(table: &mut Table) -> Check {
         },
     ];
     for case in &cases {
-        let realm = realm_of(case.code, &case.gprs)?;
+        let realm = realm_of(table, case.code, &case.gprs)?;
         let rec = &realm.recs[0];
         // Until the first exit the Realm runs more than its loop.
         let mut first = enter();
@@ -101,7 +102,7 @@ pub fn exits(table: &mut Table) -> Check {
 
 /// Interrupts of the Host: one that is pending already, and one that the Realm's run meets.
 fn interrupts(table: &mut Table) -> Check {
-    let realm = realm_of(SPIN, &[])?;
+    let realm = realm_of(table, SPIN, &[])?;
     let rec = &realm.recs[0];
     for _ in 0..REPEAT {
         gic::send_sgi(mrs!("mpidr_el1"));
@@ -128,9 +129,10 @@ fn interrupts(table: &mut Table) -> Check {
 }
 
 /// A Realm of one loop; the page behind its code is RAM without memory.
-fn realm_of(code: &[u32], gprs: &[u64]) -> Check<Realm> {
+fn realm_of(table: &Table, code: &[u32], gprs: &[u64]) -> Check<Realm> {
     let config = Config::default();
-    let realm = Realm::of_code(&config, code, gprs)?;
+    let mut realm = Realm::of_code(&config, code, gprs)?;
+    add_recs(&mut realm, &table.bench, 0)?;
     realm.init_ripas(layout::BASE + GRANULE, layout::BASE + 2 * GRANULE)?;
     realm.activate()?;
     Ok(realm)

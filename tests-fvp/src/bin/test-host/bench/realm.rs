@@ -21,8 +21,8 @@ const BLOCK: u64 = layout::BASE + MIB_2;
 /// RMI_RTT_SET_RIPAS and RMI_PSCI_COMPLETE.
 pub fn requests(table: &mut Table) -> Check {
     for _ in 0..REPEAT / 2 {
-        let realm = commanded(&Config::DEFAULT, 2)?;
-        let [rec, other] = &realm.recs[..] else {
+        let realm = commanded(table, &Config::DEFAULT, 2)?;
+        let [rec, other, ..] = &realm.recs[..] else {
             return Err("not two RECs".into());
         };
         for ripas in [RsiRipas::Ram, RsiRipas::Empty] {
@@ -52,7 +52,7 @@ fn set_ripas(realm: &Realm, rec: &Rec, base: u64, top: u64, ripas: RsiRipas) -> 
 
 /// Calls from the first instruction of the SMC to the one after it.
 pub fn calls(table: &mut Table) -> Check {
-    let mut realm = commanded(&Config::DEFAULT, 1)?;
+    let mut realm = commanded(table, &Config::DEFAULT, 1)?;
     realm.add_unknown(PAGE)?;
     let rec = realm.recs.first().ok_or("no REC")?;
     // Private memory for the answer of RSI_REALM_CONFIG.
@@ -63,6 +63,9 @@ pub fn calls(table: &mut Table) -> Check {
         timed(table, rec, "RSI_VERSION", &version)?;
         let config = [rsi::fid::RSI_REALM_CONFIG, PAGE];
         timed(table, rec, "RSI_REALM_CONFIG", &config)?;
+        timed(table, rec, "RSI_FEATURES", &[rsi::fid::RSI_FEATURES, 0])?;
+        let read = [rsi::fid::RSI_MEASUREMENT_READ, 0];
+        timed(table, rec, "RSI_MEASUREMENT_READ", &read)?;
         let one = [get, PAGE, PAGE + GRANULE];
         timed(table, rec, "RSI_IPA_STATE_GET 1 page", &one)?;
         let all = [get, BLOCK, BLOCK + MIB_2];
@@ -77,7 +80,7 @@ pub fn calls(table: &mut Table) -> Check {
             hash,
             ..Config::DEFAULT
         };
-        let realm = commanded(&config, 1)?;
+        let realm = commanded(table, &config, 1)?;
         let extend = [
             rsi::fid::RSI_MEASUREMENT_EXTEND,
             1,
@@ -108,7 +111,8 @@ fn timed(table: &mut Table, rec: &Rec, name: &'static str, arguments: &[u64]) ->
 }
 
 /// A Realm whose first REC waits for commands, and with an empty table behind the image.
-fn commanded(config: &Config, recs: u64) -> Check<Realm> {
+fn commanded(table: &Table, config: &Config, recs: u64) -> Check<Realm> {
+    let recs = recs.max(table.bench.recs);
     let mut realm = Realm::running(config, recs, MODE_COMMANDS)?;
     realm.add_tables(BLOCK, 3)?;
     realm.boot()?;

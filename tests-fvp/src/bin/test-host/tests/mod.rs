@@ -7,7 +7,7 @@ mod debug;
 mod exit;
 mod features;
 mod granule;
-mod hash;
+pub mod hash;
 mod hidden;
 mod identity;
 mod instruct;

@@ -16,7 +16,7 @@ use expected::{Measured, Measurement};
 use rmm_abi::rmi::{DataFlags, RealmFlags};
 use rmm_abi::rsi::{RSI_SUCCESS, fid};
 use tests_fvp::protocol::{MODE_COMMANDS, Op, SysReg, layout, pattern};
-use watch::Watch;
+pub use watch::Watch;
 
 pub const TESTS: &[Test] = &[
     ("hash.rim", rim),

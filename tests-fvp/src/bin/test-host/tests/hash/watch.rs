@@ -31,6 +31,11 @@ impl Watch {
             .chain(sme.map(Self::Streaming))
     }
 
+    /// Streaming mode, in which the monitor must not use the CPU's instructions for hashing.
+    pub fn streaming() -> Check<Self> {
+        streaming().map(|()| Self::Streaming(1))
+    }
+
     /// Does `call` with the pattern of a seed in the registers, which must still be there afterwards.
     pub fn around<T>(self, seed: u64, what: &str, call: impl FnOnce() -> Check<T>) -> Check<T> {
         // SAFETY: the Host is built without vectors, which CPTR_EL2 does not trap; the CPU has what is
