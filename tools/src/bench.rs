@@ -211,60 +211,6 @@ pub fn main(arguments: &[String]) -> Outcome {
     })
 }
 
-<<<<<<< HEAD
-/// What one boot printed.
-#[derive(Default)]
-struct Lines {
-    rows: Vec<Row>,
-    /// EL3's version and build.
-    el3: Vec<String>,
-    failures: Vec<String>,
-    complete: bool,
-}
-
-impl Lines {
-    fn line(&mut self, line: &str) {
-        if let Some(row) = line.strip_prefix(ROW) {
-            match Row::parse(row) {
-                Some(row) => self.rows.push(row),
-                None => self.failures.push(format!("a line that is no row: {line}")),
-            }
-        } else if let Some(why) = line.strip_prefix(FAILED) {
-            self.failures.push(why.to_owned());
-        } else if is_crash(line) || line.starts_with("host: crashed") {
-            self.failures.push(line.to_owned());
-        } else if let Some((_, text)) = line.split_once(EL3) {
-            self.el3.push(text.to_owned());
-        }
-        self.complete |= line == COMPLETE;
-    }
-}
-
-/// One boot, to its end.
-fn boot(options: &Options, mode: &str) -> Result<Lines, Box<dyn Error>> {
-    let mut boot = Boot::start(options, &format!("mode {mode}\n"))?;
-    let mut lines = Lines::default();
-    let why = loop {
-        match boot.next() {
-            Event::Line(line) => {
-                if is_crash(&line) {
-                    boot.shorten(Duration::from_secs(2));
-                }
-                lines.line(&line);
-            }
-            Event::Console(_) | Event::Asked(_) => {}
-            Event::Ended(true) if lines.complete => return Ok(lines),
-            Event::Ended(_) => break "QEMU ended early".into(),
-            Event::Silent => break format!("no output for {} s", options.silence),
-            Event::Timeout => break format!("not done after {} s", options.timeout),
-        }
-    };
-    lines.failures.push(format!("{mode}: {why}"));
-    Ok(lines)
-}
-
-=======
->>>>>>> 0ba2e3a (tests, tools: bench measures boot, both halves of an entry, waiting interrupts, a whole life, and cost that does not grow)
 /// The emulator's first line about itself.
 fn version(qemu: &str) -> Result<String, Box<dyn Error>> {
     let output = Command::new(qemu).arg("--version").output()?;

@@ -15,13 +15,10 @@ mod pack;
 mod payload;
 mod qemu;
 mod run;
-<<<<<<< HEAD
 mod show;
+mod size;
 mod stream;
 mod terminal;
-=======
-mod size;
->>>>>>> 0ba2e3a (tests, tools: bench measures boot, both halves of an entry, waiting interrupts, a whole life, and cost that does not grow)
 mod test;
 mod tied;
 mod whole;

@@ -92,6 +92,7 @@ fn boot(options: &Options, request: &str) -> Result<Lines, Box<dyn Error>> {
                 }
                 lines.line(&line);
             }
+            Event::Console(_) | Event::Asked(_) => {}
             Event::Ended(true) if lines.complete => return Ok(lines),
             Event::Ended(_) => break "QEMU ended early".into(),
             Event::Silent => break format!("no output for {} s", options.silence),
