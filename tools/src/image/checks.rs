@@ -25,6 +25,10 @@ const INDIRECT_BRANCHES: &[(&str, &str)] = &[
         "rmm_attest::hash::message::",
         "the hash functions, by instructions or not",
     ),
+    (
+        "rmm_attest::claims::",
+        "jump table of claims; branch history is discarded before",
+    ),
     ("ciborium_ll::", "decodes the platform token at boot"),
 ];
 
