@@ -85,7 +85,7 @@ ON_MACHINE := --smp "$$SMP" --ram "$$RAM" --icount "$$ICOUNT" --reset-after "$$R
 .DELETE_ON_ERROR:
 .PHONY: help setup build-machine rust on-qemu platform image host-image flash relying-party run test test-host test-target \
         test-ci test-long test-sweep test-remedies check-image bench bench-check bench-lower plugin cost size conformance loom lint \
-        fuzz miri reproducible clean distclean check-payload host check-host check-board check-virt on-virt FORCE
+        fuzz miri reproducible clean distclean check-payload check-run host check-host check-board check-virt on-virt FORCE
 
 help:
 	@echo 'make setup        gets what is missing for all that follows; each target gets what it needs by itself'
@@ -309,10 +309,18 @@ run: check-payload on-virt build/qemu/.tfa build/qemu/rmm.img
 check-payload: | build-machine
 	@$(TOOL) payload --check --bl33 "$$BL33" $(ON_MACHINE)
 else ifneq ($(DEMO),)
-run: flash
+run: check-run flash
 	@$(TOOL) run $(ON_QEMU) $(SEEN) --demo "$$DEMO"
+
+check-run: | build-machine
+	@$(TOOL) run --check --demo "$$DEMO"
 else
-run: $(if $(LINUX),,platform) flash $(filter build/%,$(RAMDISK)) $(if $(OWN),,relying-party)
+# Before anything is fetched or built.
+check-run: | build-machine
+	@$(TOOL) run --check --linux "$${LINUX:--}" --initrd "$${INITRD:--}" --folder build/guest --cpus "$${CPUS:-2}" \
+	    --ram "$${MEM:-512M}" --append "$$APPEND"
+
+run: check-run $(if $(LINUX),,platform) flash $(filter build/%,$(RAMDISK)) $(if $(OWN),,relying-party)
 	@$(if $(LINUX),,cat $(GUEST)/version;) $(TOOL) run $(ON_QEMU) $(SEEN) $(ON_LINUX)
 endif
 

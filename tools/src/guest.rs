@@ -22,6 +22,9 @@ const APPEND: usize = 1900;
 /// The variable that makes `guest/init` start a shell.
 const SHELL: &str = "GUEST=shell";
 
+/// The name of a file that is still to be made, for [`Guest::check_files`].
+const MADE: &str = "-";
+
 /// The arguments that [`Guest::take`] understands.
 pub const USAGE: &str =
     "[--linux IMAGE --folder FOLDER [--initrd FILE] [--cpus N] [--ram SIZE] [--append TEXT]]";
@@ -131,6 +134,22 @@ impl Guest {
     /// Where the launch description is written.
     pub fn description(&self) -> PathBuf {
         self.folder.join("launch.toml")
+    }
+
+    /// Checks the files that the user has chosen; [`MADE`] stands for one that is still to be made.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel is not one, or there is no such initrd.
+    pub fn check_files(&self) -> Result<(), Box<dyn Error>> {
+        let chosen = |file: &Path| file.as_os_str() != MADE;
+        if chosen(&self.kernel) {
+            check_kernel(&self.kernel)?;
+        }
+        if let Some(initrd) = self.initrd.as_deref().filter(|file| chosen(file)) {
+            open("INITRD", initrd)?;
+        }
+        Ok(())
     }
 
     /// Writes device tree and launch description, for a machine with `memory` bytes of DRAM. The guest's
@@ -401,6 +420,10 @@ mod tests {
             guest("512M").prepare(&VIRT, 3 << 30, None).is_err(),
             "no file"
         );
+        assert!(guest("512M").check_files().is_err(), "no file");
+        let made = ["--linux", MADE, "--initrd", MADE, "--folder", "f"];
+        let made = take(&made).unwrap().0.unwrap();
+        assert!(made.check_files().is_ok());
         std::fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -33,7 +33,7 @@ const LOG: &str = "console.log";
 /// The demonstrations: how the user names them, and the test Host.
 const DEMOS: [(&str, &str); 3] = [("1", "run"), ("life", "run"), ("isolation", "isolation")];
 
-const USAGE: &str = "[--interactive] [--verbose] [--demo life|isolation]";
+const USAGE: &str = "[--check] [--interactive] [--verbose] [--demo life|isolation]";
 
 /// Boots, prints, judges.
 pub fn main(arguments: &[String]) -> Outcome {
@@ -42,7 +42,15 @@ pub fn main(arguments: &[String]) -> Outcome {
     let attestation = Attestation::take(&mut arguments)?;
     let interactive = flag(&mut arguments, "--interactive");
     let verbose = flag(&mut arguments, "--verbose");
+    let check = flag(&mut arguments, "--check");
     let demo = demo(&mut arguments)?;
+    if check {
+        // Before anything is fetched or built: no flash file is there yet.
+        return match guest {
+            Some(guest) => guest.check_files().map(|()| ExitCode::SUCCESS),
+            None => Ok(ExitCode::SUCCESS),
+        };
+    }
     let timeout = match &guest {
         Some(_) if interactive => session::NO_LIMIT,
         Some(_) => GUEST_TIMEOUT,
