@@ -319,7 +319,6 @@ fn a_host_without_sve_state() {
                 }
                 cpu.irq().await;
             }
-            cpu.irq().await;
         });
         let (rec, run) = (realm.rec_of(0).rec, realm.rec_of(0).run);
         for (hint, cleared) in [(0, 0), (HINT, 1), (0, 1), (HINT, 2), (HINT, 2)] {
