@@ -345,7 +345,7 @@ pub fn find<'a, M: Machine>(
 
 /// Destroys a REC that is not RUNNING: it and its auxiliary Granules become DELEGATED.
 pub fn destroy<M: Machine>(cpu: &ThisCpu<'_, M>, rec: Locked<'_, Rec>) {
-    let head = rec.head(cpu.machine).clone();
+    let head = rec.head(cpu.machine);
     for &aux in head.aux() {
         // Only the owner of this REC knows the Granule as REC_AUX, and no other command takes it
         // out of that state.
@@ -355,6 +355,8 @@ pub fn destroy<M: Machine>(cpu: &ThisCpu<'_, M>, rec: Locked<'_, Rec>) {
             Err(_) => bug!("a REC without its auxiliary Granules"),
         }
     }
+    let rd = head.rd();
+    drop(head);
     let _delegated = rec.wipe_into_delegated(cpu.machine);
-    cpu.granules().remove_rd_ref(head.rd());
+    cpu.granules().remove_rd_ref(rd);
 }

@@ -22,14 +22,16 @@ pub fn complete<M: Machine>(
     let mut calling = calling.map(cpu.machine).ok_or(Error::Input)?; // pending
     let (calling_head, calling) = calling.split();
     require(calling.attributes.is_psci_pending())?; // pending
-    let target_head = target.head(cpu.machine).clone();
-    require(calling_head.rd() == target_head.rd())?; // owner
+    let (target_rd, index) = {
+        let head = target.head(cpu.machine);
+        (head.rd(), head.index)
+    };
+    require(calling_head.rd() == target_rd)?; // owner
     // A RUNNING target is runnable.
     let mut target = target.map(cpu.machine);
     let off = target
         .as_deref_mut()
         .filter(|target| !target.attributes.is_runnable());
-    let index = target_head.index;
     let gprs = &mut calling.context.gprs;
     let completion = rmm_rsi::psci::complete(gprs, index, off.is_none(), status)
         .map_err(|_refused| Error::Input)?; // target, status
