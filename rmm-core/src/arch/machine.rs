@@ -108,6 +108,10 @@ impl Machine for ArchCpu {
         realm_timers::mask()
     }
 
+    fn lists_pending_interrupt(&self, _: &OnCpu<'_>) -> bool {
+        self.with_host(|host| host.gic.lists_pending())
+    }
+
     fn timer_register(&self, _: &OnCpu<'_>, timer: Timer, register: TimerRegister) -> u64 {
         realm_timers::read(timer, register)
     }

@@ -127,7 +127,7 @@ const LAST_RECS: usize = 1024;
 pub struct HostState {
     el1: El1State,
     timers: TimerState,
-    gic: GicInterface,
+    pub(super) gic: GicInterface,
     vsesr: u64,
     disr: u64,
     brbcr: u64,

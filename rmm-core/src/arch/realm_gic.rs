@@ -111,6 +111,19 @@ impl GicInterface {
         ICH_HCR_EL2.set(gic.hcr);
     }
 
+    /// Whether a list register holds an interrupt that is pending, active or not.
+    pub(super) fn lists_pending(&self) -> bool {
+        const PENDING: u64 = 1 << 62;
+        let mut all = 0;
+        macro_rules! add {
+            ($n:literal) => {
+                all |= ICH_LR_EL2::<$n>.get()
+            };
+        }
+        for_list_registers!(self.last_list, add);
+        all & PENDING != 0
+    }
+
     /// Saves the REC's registers and closes the interface.
     #[inline]
     pub(super) fn leave(&mut self, gic: &mut GicState) {

@@ -311,6 +311,10 @@ impl Machine for FakeCpu {
         })
     }
 
+    fn lists_pending_interrupt(&self, _: &OnCpu<'_>) -> bool {
+        self.with_entered(|registers, _| registers.gic.lrs.iter().any(|lr| lr >> 62 & 1 != 0))
+    }
+
     fn timer_register(&self, _: &OnCpu<'_>, timer: Timer, register: TimerRegister) -> u64 {
         let now = self.board.now();
         self.with_entered(|registers, _| registers.read_timer(timer, register, now))

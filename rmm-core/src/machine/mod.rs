@@ -101,6 +101,9 @@ pub trait Machine: Memory + Hash + CallEl3 {
     /// timer whose signal is masked trap.
     fn mask_timers(&self, rec: &OnCpu<'_>) -> TimerLines;
 
+    /// Whether a list register holds an interrupt that is pending for the Realm.
+    fn lists_pending_interrupt(&self, rec: &OnCpu<'_>) -> bool;
+
     /// Reads a register of one of the Realm's EL1 timers.
     fn timer_register(&self, rec: &OnCpu<'_>, timer: Timer, register: TimerRegister) -> u64;
 
@@ -246,6 +249,14 @@ pub struct TimerLines {
     pub virt: bool,
     /// The physical timer.
     pub phys: bool,
+}
+
+impl TimerLines {
+    /// Whether an output is asserted here that was not `before`.
+    #[must_use]
+    pub const fn rise_from(&self, before: &Self) -> bool {
+        self.virt && !before.virt || self.phys && !before.phys
+    }
 }
 
 impl PartialEq for TimerLines {

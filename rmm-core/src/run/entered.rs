@@ -89,6 +89,11 @@ impl<'a, M: Machine> Entered<'a, M> {
         self.machine.mask_timers(&self.rec)
     }
 
+    /// Whether a list register holds an interrupt that is pending for the Realm.
+    pub fn lists_pending_interrupt(&self) -> bool {
+        self.machine.lists_pending_interrupt(&self.rec)
+    }
+
     /// Reads a register of an EL1 timer.
     pub fn timer_register(&self, timer: Timer, register: TimerRegister) -> u64 {
         self.machine.timer_register(&self.rec, timer, register)

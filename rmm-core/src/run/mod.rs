@@ -20,7 +20,7 @@ pub use resume::{HostResponse, resume};
 pub use rsi::with_realm;
 
 use crate::aux::{RecAux, TokenAux};
-use crate::machine::{EntryControls, Exception, Machine};
+use crate::machine::{EntryControls, Exception, Machine, TimerLines};
 use crate::monitor::ThisCpu;
 use crate::rec::{RecAttributes, RecBody, RecHead};
 use entered::Entered;
@@ -115,7 +115,7 @@ pub fn run<M: Machine>(
     controls: EntryControls,
     to_host: &mut Option<Gprs>,
 ) -> Exit {
-    let reported = rec.context.timers.asserted();
+    let mut known = rec.context.timers.asserted();
     let RecBody {
         context,
         attributes,
@@ -134,9 +134,12 @@ pub fn run<M: Machine>(
     };
     running.entered.lend_active();
     loop {
-        // The Host acts on a change of a timer's output that it has not seen yet.
-        if running.entered.mask_timers() != reported {
-            return Exit::Irq;
+        let lines = running.entered.mask_timers();
+        if lines != known {
+            if running.must_report(known, lines) {
+                return Exit::Irq;
+            }
+            known = lines;
         }
         let next = match running.entered.run() {
             Exception::Irq => return Exit::Irq,
@@ -161,6 +164,17 @@ struct Running<'a, M: Machine> {
     attributes: &'a mut RecAttributes,
     token: TokenAux<'a, M>,
     to_host: &'a mut Option<Gprs>,
+}
+
+impl<M: Machine> Running<'_, M> {
+    /// Whether the Host has to act on this change of the timers' outputs (A6.2): it makes an interrupt
+    /// pending when an output rises, and takes a pending one back when it falls. If none is pending, a
+    /// fall changes nothing that the Realm sees, and the Host learns it from the record of the next exit.
+    // Out of line: most runs see no change.
+    #[inline(never)]
+    fn must_report(&self, known: TimerLines, lines: TimerLines) -> bool {
+        lines.rise_from(&known) || self.entered.lists_pending_interrupt()
+    }
 }
 
 /// `PSTATE.M[4]`: AArch32.

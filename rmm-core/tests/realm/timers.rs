@@ -3,12 +3,23 @@
 
 use rmm_abi::rmi::{RecExit, RecExitReason};
 use rmm_core::fake::{Host, RealmCpu, Timer, TimerRegister, assert_record};
+use std::cell::Cell;
 
 const ENABLE: u64 = 1;
 const IMASK: u64 = 2;
 const ISTATUS: u64 = 4;
 
 const BOTH: [Timer; 2] = [Timer::Virtual, Timer::Physical];
+
+/// A list register with an interrupt that is pending.
+const PENDING: u64 = 1 << 62 | 27;
+/// A list register with an interrupt that is active.
+const ACTIVE: u64 = 2 << 62 | 27;
+
+/// Sets the first list register in an exit record.
+fn set_list(exit: &mut RecExit, lr: u64) {
+    exit.gicv3_lrs[0] = lr;
+}
 
 /// Sets the fields of one timer in an exit record.
 fn set_timer(exit: &mut RecExit, which: Timer, ctl: u64, cval: u64) {
@@ -60,10 +71,52 @@ fn exit_when_a_timer_is_quiet_again() {
         assert_record(&fired, RecExitReason::Irq, |exit| {
             set_timer(exit, which, ENABLE | ISTATUS, due);
         });
-        for _ in 0..3 {
-            assert_record(&realm.enter(0), RecExitReason::Irq, |exit| {
+        // The Host has made the timer's interrupt pending: it takes it back at the first exit.
+        for lr in [PENDING, 0, 0] {
+            let exit = realm.enter_with(0, |entry| entry.gicv3_lrs[0] = lr);
+            assert_record(&exit, RecExitReason::Irq, |exit| {
                 set_timer(exit, which, ENABLE | IMASK | ISTATUS, due);
+                set_list(exit, lr);
             });
+        }
+    }
+}
+
+// Conformance: REC exits timer
+#[test]
+fn no_exit_when_a_timer_is_quiet_again_unless_an_interrupt_is_pending() {
+    // No interrupt, an active one, and one that is active and pending.
+    for (lr, exits) in [(0, false), (ACTIVE, false), (ACTIVE | PENDING, true)] {
+        for which in BOTH {
+            let host = Host::new();
+            let realm = host.realm().with_page(1);
+            let due = host.board().now();
+            realm.script(0, move |cpu| async move {
+                cpu.set_timer(which, ENABLE, due).await;
+                cpu.read(0).await.expect("RAM");
+                cpu.write_timer(which, TimerRegister::Cval, due + 50).await;
+                cpu.read(0).await.expect("not due yet");
+                cpu.meanwhile(|host| host.board().advance(50));
+                // It fires again: an exit, whether or not the Host has seen it quiet.
+                cpu.read(0).await.expect("RAM");
+                cpu.fiq().await;
+            });
+            assert_record(&realm.enter(0), RecExitReason::Irq, |exit| {
+                set_timer(exit, which, ENABLE | ISTATUS, due);
+            });
+            let enter = || realm.enter_with(0, |entry| entry.gicv3_lrs[0] = lr);
+            if exits {
+                assert_record(&enter(), RecExitReason::Irq, |exit| {
+                    set_timer(exit, which, ENABLE, due + 50);
+                    set_list(exit, lr);
+                });
+            }
+            for reason in [RecExitReason::Irq, RecExitReason::Fiq, RecExitReason::Irq] {
+                assert_record(&enter(), reason, |exit| {
+                    set_timer(exit, which, ENABLE | ISTATUS, due + 50);
+                    set_list(exit, lr);
+                });
+            }
         }
     }
 }
@@ -178,10 +231,15 @@ fn exit_when_a_timer_fires_again_while_its_signal_is_masked() {
                 cpu.set_timer(which, 0, 0).await;
                 cpu.irq().await;
             });
+            // The Host makes an interrupt pending when the timer fires, which the Realm does not take.
+            let lr = Cell::new(0);
             let expect = |ctl, cval| {
-                assert_record(&realm.enter(0), RecExitReason::Irq, |exit| {
+                let exit = realm.enter_with(0, |entry| entry.gicv3_lrs[0] = lr.get());
+                assert_record(&exit, RecExitReason::Irq, |exit| {
                     set_timer(exit, which, ctl, cval);
+                    set_list(exit, lr.get());
                 });
+                lr.set(if ctl & ISTATUS != 0 { PENDING } else { 0 });
             };
             expect(ENABLE | ISTATUS, due);
             // The output falls: the Host sees that, too.
