@@ -37,8 +37,8 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-fn ours(params: &rim::RealmParams, steps: &[Step]) -> Vec<u8> {
-    let mut rim = Rim::realm_create(Rmi::V1, params).expect("an algorithm of RMM 1.0");
+fn ours(rmi: Rmi, params: &rim::RealmParams, steps: &[Step]) -> Vec<u8> {
+    let mut rim = Rim::realm_create(rmi, params).expect("an algorithm of the interface");
     for step in steps {
         match step {
             Step::Ripas(base, top) => rim.init_ripas_entry(*base, *top),
@@ -52,11 +52,16 @@ fn ours(params: &rim::RealmParams, steps: &[Step]) -> Vec<u8> {
     rim.value().to_vec()
 }
 
-fn the_monitors(hash: &impl Hash, params: &rim::RealmParams, steps: &[Step]) -> Vec<u8> {
-    let algorithm = match params.hash {
+fn algorithm_of(params: &rim::RealmParams) -> rmi::HashAlgorithm {
+    match params.hash {
         HashAlgorithm::Sha256 => rmi::HashAlgorithm::Sha256,
-        _ => rmi::HashAlgorithm::Sha512,
-    };
+        HashAlgorithm::Sha384 => rmi::HashAlgorithm::Sha384,
+        HashAlgorithm::Sha512 => rmi::HashAlgorithm::Sha512,
+    }
+}
+
+fn the_monitors(hash: &impl Hash, params: &rim::RealmParams, steps: &[Step]) -> Vec<u8> {
+    let algorithm = algorithm_of(params);
     let mut realm = rmi::RealmParams::new_zeroed();
     realm.flags = params.flags;
     realm.s2sz = params.s2sz;
@@ -64,11 +69,17 @@ fn the_monitors(hash: &impl Hash, params: &rim::RealmParams, steps: &[Step]) -> 
     realm.num_bps = params.num_bps;
     realm.num_wps = params.num_wps;
     realm.pmu_num_ctrs = params.pmu_num_ctrs;
-    realm.hash_algo = match algorithm {
-        rmi::HashAlgorithm::Sha256 => 0,
-        rmi::HashAlgorithm::Sha512 => 1,
-    };
-    let mut rim = rmm_attest::rim::realm_create(hash, algorithm, &realm);
+    realm.hash_algo = algorithm as u8;
+    let created = rmm_attest::rim::realm_create(hash, algorithm, &realm);
+    the_monitors_from(hash, algorithm, created, steps)
+}
+
+fn the_monitors_from(
+    hash: &impl Hash,
+    algorithm: rmi::HashAlgorithm,
+    mut rim: Measurement,
+    steps: &[Step],
+) -> Vec<u8> {
     for step in steps {
         rim = match step {
             Step::Ripas(base, top) => {
@@ -103,7 +114,30 @@ proptest! {
     ) {
         let [s2sz, sve_vl, num_bps, num_wps, pmu_num_ctrs] = numbers;
         let params = rim::RealmParams { flags, s2sz, sve_vl, num_bps, num_wps, pmu_num_ctrs, hash };
-        prop_assert_eq!(ours(&params, &steps), the_monitors(&SoftHash, &params, &steps));
+        prop_assert_eq!(ours(Rmi::V1, &params, &steps), the_monitors(&SoftHash, &params, &steps));
+    }
+
+    #[test]
+    fn both_measure_alike_in_2_0(
+        flags in any::<u64>(),
+        numbers in any::<[u8; 5]>(),
+        hash in prop::sample::select(
+            &[HashAlgorithm::Sha256, HashAlgorithm::Sha384, HashAlgorithm::Sha512][..]
+        ),
+        steps in prop::collection::vec(step(), 0..8),
+    ) {
+        let [s2sz, sve_vl, num_bps, num_wps, pmu_num_ctrs] = numbers;
+        let params = rim::RealmParams { flags, s2sz, sve_vl, num_bps, num_wps, pmu_num_ctrs, hash };
+        // RMI_RTT_INIT_RIPAS is not measured there.
+        let measured = |step: &&Step| !matches!(step, Step::Ripas(..));
+        let steps: Vec<_> = steps.iter().filter(measured).cloned().collect();
+        let monitors = the_monitors_from(
+            &SoftHash,
+            algorithm_of(&params),
+            Measurement::ZERO,
+            &steps,
+        );
+        prop_assert_eq!(ours(Rmi::V2, &params, &steps), monitors);
     }
 }
 
@@ -114,9 +148,12 @@ fn the_monitors_tokens_verify() {
     let key = RealmAttestationKey::new(&secret.into()).expect("a key");
     let platform = sign1(&recipe.cpak, &recipe.platform);
     let attestation = Attestation::new(Signer::Monitor(key), &platform);
-    for (algorithm, size) in [
-        (rmi::HashAlgorithm::Sha256, 32),
-        (rmi::HashAlgorithm::Sha512, 64),
+    for (form, algorithm, size) in [
+        (&Form::RMM_1_0, rmi::HashAlgorithm::Sha256, 32),
+        (&Form::RMM_1_0, rmi::HashAlgorithm::Sha512, 64),
+        (&Form::RMM_2_0, rmi::HashAlgorithm::Sha256, 32),
+        (&Form::RMM_2_0, rmi::HashAlgorithm::Sha384, 48),
+        (&Form::RMM_2_0, rmi::HashAlgorithm::Sha512, 64),
     ] {
         let measurements = [0x20, 0x30, 0x31, 0x32, 0x33].map(|first| {
             let mut value = Measurement::ZERO;
@@ -128,9 +165,11 @@ fn the_monitors_tokens_verify() {
             rpv: &patterned(0x80),
             algorithm,
             measurements: &measurements,
+            instance: &patterned(0x60),
+            lfa_policy: 0,
         };
         let mut context = TokenContext::new_zeroed();
-        context.init(&attestation, &Form::RMM_1_0, &claims, 1);
+        context.init(&attestation, form, &claims, 1);
         while context.step(&attestation) != Progress::Ready {
             assert!(context.in_progress());
         }

@@ -130,7 +130,8 @@ pub struct Realm {
     pub rpv: [u8; 64],
     state: Stored<RealmState>,
     hash_algorithm: Stored<HashAlgorithm>,
-    dialect: Stored<Dialect>,
+    /// The interface that made it.
+    pub dialect: Stored<Dialect>,
     /// Of a Realm of RMI 2.0: whether firmware may be activated live, 0 or 1.
     pub lfa_policy: u8,
     /// What each REC has.
@@ -232,10 +233,10 @@ impl Realm {
         };
     }
 
-    /// The interface that made the Realm.
+    /// Whether RMI 2.0 made the Realm.
     #[must_use]
-    pub fn dialect(&self) -> Dialect {
-        self.dialect.get()
+    pub fn is_v2(&self) -> bool {
+        self.dialect.is(Dialect::V2)
     }
 
     /// The Realm Initial Measurement.
@@ -369,7 +370,7 @@ pub struct LiveRealm;
 pub fn destroy<M: Machine>(cpu: &ThisCpu<'_, M>, mut rd: Locked<'_, Rd>) -> Result<(), LiveRealm> {
     let realm = rd.map(cpu.machine);
     let stage2 = realm.stage2;
-    if realm.dialect() == Dialect::V2 && realm.state() != RealmState::Zombie {
+    if realm.is_v2() && realm.state() != RealmState::Zombie {
         return Err(LiveRealm);
     }
     drop(realm);

@@ -46,9 +46,10 @@ impl RecHead {
     /// The auxiliary Granules.
     #[must_use]
     pub fn aux(&self) -> &[u64] {
-        let count = match self.dialect() {
-            Dialect::V1 => self.resources.aux_count(),
-            Dialect::V2 => 0,
+        let count = if self.is_v2() {
+            0
+        } else {
+            self.resources.aux_count()
         };
         self.aux.split_at(count).0
     }
@@ -68,10 +69,10 @@ impl RecHead {
         self.hash_algorithm.get()
     }
 
-    /// The interface that made the Realm.
+    /// Whether RMI 2.0 made the Realm.
     #[must_use]
-    pub fn dialect(&self) -> Dialect {
-        self.dialect.get()
+    pub fn is_v2(&self) -> bool {
+        self.dialect.is(Dialect::V2)
     }
 }
 
@@ -297,7 +298,7 @@ pub fn create<'t, M: Machine>(
         *slot = granule.pa().as_u64();
         let _aux = granule.transition::<RecAux>();
     }
-    if realm.dialect() == Dialect::V2 {
+    if realm.is_v2() {
         aux_granules = [rec.pa().as_u64(); MAX_REC_AUX];
         realm.set_rec(realm.rec_index, rec.pa());
     }
@@ -309,7 +310,7 @@ pub fn create<'t, M: Machine>(
         index: realm.rec_index,
         aux: aux_granules,
         hash_algorithm: Stored::new(realm.hash_algorithm()),
-        dialect: Stored::new(realm.dialect()),
+        dialect: realm.dialect,
         _zero: [0; 2],
         resources: realm.resources,
     };

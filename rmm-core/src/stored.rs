@@ -25,6 +25,12 @@ impl<T: TryFrom<u8> + Into<u8>> Stored<T> {
         }
     }
 
+    /// Whether this is `value`: one comparison.
+    #[must_use]
+    pub fn is(&self, value: T) -> bool {
+        self.byte == value.into()
+    }
+
     /// The value.
     #[must_use]
     pub fn get(&self) -> T {

@@ -6,7 +6,7 @@ use super::rsi::{RsiContext, with_realm};
 use super::sysreg::{Action, Trap};
 use super::{Exit, Next, PSTATE_AARCH32, Running, idreg};
 use crate::machine::{Machine, SErrorClass};
-use crate::realm::{Dialect, RealmState};
+use crate::realm::RealmState;
 use crate::rec::{LastExit, PendingRipasChange};
 use rmm_granule::bug;
 use rmm_rsi::{Outcome, PsciEffect};
@@ -91,7 +91,7 @@ impl<M: Machine> Running<'_, M> {
                 return Next::Resume;
             }
             // The Host of a Realm of RMI 2.0 sets these traps, and emulates the access.
-            Action::Undefined if trap.is_gic() && self.head.dialect() == Dialect::V2 => {
+            Action::Undefined if trap.is_gic() && self.head.is_v2() => {
                 return self.gic_register(trap, esr);
             }
             Action::Undefined => return self.undefined(),

@@ -46,13 +46,16 @@ pub fn resume<M: Machine>(
         attributes,
     } = rec;
     let (esr, far) = attributes.last_syndrome();
-    let last = attributes.last_exit();
-    if last == LastExit::RegisterRead {
-        Trap::new(esr).set_target(context, response.gprs[0]);
-    } else if response.inject_sea && last != LastExit::Other {
-        inject::sea(context, &cpu.features().id, esr, far);
-    } else if response.emulated {
-        EmulatedAccess::new(esr).complete(context, response.gprs[0]);
+    // Zero unless the last exit was one that the Host may answer.
+    if esr != 0 {
+        match attributes.last_exit() {
+            LastExit::RegisterRead => Trap::new(esr).set_target(context, response.gprs[0]),
+            _ if response.inject_sea => inject::sea(context, &cpu.features().id, esr, far),
+            LastExit::EmulatableAbort if response.emulated => {
+                EmulatedAccess::new(esr).complete(context, response.gprs[0]);
+            }
+            _ => {}
+        }
     }
     attributes.forget_exit();
 

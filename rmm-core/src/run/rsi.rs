@@ -4,7 +4,7 @@
 use crate::aux::TokenAux;
 use crate::machine::Machine;
 use crate::monitor::ThisCpu;
-use crate::realm::{Dialect, Rd, Realm};
+use crate::realm::{Rd, Realm};
 use crate::rec::{self, RecHead};
 use crate::signature;
 use rmm_abi::rmi::{HashAlgorithm, Ripas};
@@ -70,7 +70,7 @@ impl<M: Machine> Context for RsiContext<'_, M> {
     }
 
     fn has_rsi_1_1(&self) -> bool {
-        self.head.dialect() == Dialect::V2
+        self.head.is_v2()
     }
 
     fn smccc_version(&self) -> u64 {
@@ -132,7 +132,9 @@ impl<M: Machine> Context for RsiContext<'_, M> {
 
     fn rec_is_on(&self, index: u64) -> Option<bool> {
         // A Host of RMI 2.0 cannot tell: its RMI_PSCI_COMPLETE completes PSCI_CPU_ON alone.
-        (self.head.dialect() == Dialect::V2).then(|| rec_is_on(self.cpu, self.head.rd(), index))
+        self.head
+            .is_v2()
+            .then(|| rec_is_on(self.cpu, self.head.rd(), index))
     }
 
     fn token_init(&mut self, challenge: &[u8; CHALLENGE_SIZE]) -> u64 {
@@ -141,9 +143,10 @@ impl<M: Machine> Context for RsiContext<'_, M> {
             let Realm { rpv, instance, .. } = *realm;
             (realm.measurements, rpv, instance, realm.lfa_policy)
         });
-        let form = match self.head.dialect() {
-            Dialect::V1 => &Form::RMM_1_0,
-            Dialect::V2 => &Form::RMM_2_0,
+        let form = if self.head.is_v2() {
+            &Form::RMM_2_0
+        } else {
+            &Form::RMM_1_0
         };
         let claims = RealmClaims {
             challenge,

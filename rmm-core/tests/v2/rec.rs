@@ -339,7 +339,7 @@ fn host_calls_and_ripas_changes() {
         let changed = cpu
             .call(&[rsi::fid::RSI_IPA_STATE_SET, PAGE, 3 * PAGE, 1, 0], 2)
             .await;
-        assert_eq!(changed, [rsi::RSI_SUCCESS, 3 * PAGE, rsi::RSI_ACCEPT]);
+        assert_eq!(changed, [rsi::RSI_SUCCESS, 3 * PAGE, rsi::RSI_ACCEPT, 0]);
     });
     assert_exit(&realm.enter(rec), RecExitReason::HostCall, |exit| {
         exit.imm = 0x77
@@ -399,7 +399,7 @@ fn rsi_versions() {
             (0xFFFF, rsi::RSI_ERROR_INPUT, V1_1),
         ] {
             let found = cpu.call(&[rsi::fid::RSI_VERSION, req], 2).await;
-            assert_eq!(found, [status, lower, V1_1], "{req:#x}");
+            assert_eq!(found, [status, lower, V1_1, 0], "{req:#x}");
         }
         cpu.call_returns(&[rsi::fid::RSI_FEATURES, 0], rsi::RSI_SUCCESS)
             .await;

@@ -83,10 +83,11 @@ fn check<'a, M: Machine>(
         return Err(Error::Input); // rec_gran_state
     }
     let mut realm = rd.map(cpu.machine);
-    match (realm.state(), dialect) {
-        (RealmState::Active, _) => {}
-        (RealmState::New, _) | (_, Dialect::V2) => return Err(Error::Realm(0)), // realm_new; realm_state
-        (_, Dialect::V1) => return Err(Error::Realm(1)),                        // system_off
+    match realm.state() {
+        RealmState::Active => {}
+        RealmState::New => return Err(Error::Realm(0)), // realm_new; realm_state
+        // system_off; realm_state
+        _ => return Err(Error::Realm(u8::from(dialect == Dialect::V1))),
     }
     let attributes = &open.attributes;
     if !attributes.is_runnable() {

@@ -8,7 +8,6 @@
 use crate::gic;
 use crate::machine::{GicState, Machine, RecContext, TimerState};
 use crate::monitor::ThisCpu;
-use crate::realm::Dialect;
 use crate::rec::RecHead;
 use crate::run::Exit;
 use core::mem::offset_of;
@@ -120,16 +119,15 @@ pub fn write<M: Machine>(
         _ => &[],
     };
     // A Host of RMI 2.0 reads the registers themselves: its record has no such fields.
-    let (hcr, lrs, rest): (_, &[u64], &[u8]) = match head.dialect() {
-        Dialect::V1 => (
+    let (hcr, lrs, rest): (_, &[u64], &[u8]) = if head.is_v2() {
+        fields.syndrome.esr |= wait_register_valid(exit);
+        (0, &[], &[])
+    } else {
+        (
             context.gic.hcr & GICV3_HCR,
             &context.gic.lrs[..gic::num_lrs(cpu.features())],
             &context.gic.as_bytes()[GIC],
-        ),
-        Dialect::V2 => {
-            fields.syndrome.esr |= wait_register_valid(exit);
-            (0, &[], &[])
-        }
+        )
     };
     // Only of a Realm with a PMU.
     let pmu_overflow = head.resources.pmu_counters().is_some() && context.pmu.asserts_interrupt();
