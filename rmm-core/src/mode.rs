@@ -72,15 +72,12 @@ pub struct Modes {
     offers_v2: bool,
 }
 
-/// Whether RMI 2.0 is complete. Until then only tests have it.
-const V2_IS_COMPLETE: bool = cfg!(feature = "fake");
-
 impl Modes {
     /// The mode at boot under EL3 with this interface: undecided if EL3 can carry RMI 2.0, else 1.0 for
     /// ever.
     #[must_use]
     pub const fn new(el3: El3Interface) -> Self {
-        let offers_v2 = V2_IS_COMPLETE && el3.carries_rmi_2();
+        let offers_v2 = el3.carries_rmi_2();
         Self {
             code: AtomicU8::new(if offers_v2 { UNDECIDED } else { V1 }),
             offers_v2,
