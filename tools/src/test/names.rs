@@ -23,6 +23,7 @@ impl Names {
         folder(&root.join(SOURCES), &mut names)?;
         names.extend(target::NAMES.iter().map(ToString::to_string));
         names.extend(payload::TESTS.iter().map(|(name, _)| (*name).to_owned()));
+        names.insert(payload::HOST.to_owned());
         Ok(Self(names))
     }
 

@@ -43,7 +43,8 @@ pub fn wants(options: &Options, test: &str) -> bool {
 pub fn wants_host(options: &Options) -> bool {
     let mut others = NAMES
         .iter()
-        .chain(payload::TESTS.iter().map(|(name, _)| name));
+        .chain(payload::TESTS.iter().map(|(name, _)| name))
+        .chain([&payload::HOST]);
     let only = options.only.as_deref();
     only.is_none_or(|text| !others.any(|name| name.starts_with(text)))
 }
@@ -139,6 +140,9 @@ impl Target {
 
     /// A Linux kernel as Host.
     pub fn host(&mut self, options: &Options, host: &Host) {
+        if !wants(options, payload::HOST) {
+            return;
+        }
         self.since = Some(Instant::now());
         let result = host.run(&options.qemu).map_err(|error| error.to_string());
         self.done(payload::HOST, result.map(|()| None));
