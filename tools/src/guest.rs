@@ -22,6 +22,9 @@ const APPEND: usize = 1900;
 /// The variable that makes `guest/init` start a shell.
 const SHELL: &str = "GUEST=shell";
 
+/// Bytes of RAM below which the kernel must not reserve memory by its own rules.
+const LITTLE: u64 = 256 * MIB;
+
 /// The name of a file that is still to be made, for [`Guest::check_files`].
 const MADE: &str = "-";
 
@@ -223,6 +226,11 @@ impl Guest {
             "earlycon=pl011,{:#x} console=ttyAMA0 panic=-1 swiotlb=2048",
             (1 << (IPA_BITS - 1)) + UART,
         );
+        if self.ram < LITTLE {
+            // Debian's kernel reserves 64 MiB for contiguous buffers, which nothing here needs, and of 128 MiB
+            // it would not have enough left to start.
+            line += " cma=4M";
+        }
         if self.terminal {
             // The kernel passes variables that it does not know to the first process.
             line += &format!(" TERM={} {SHELL}", terminal_type());
@@ -349,6 +357,19 @@ mod tests {
         .unwrap();
         assert_eq!((again, rest), (Some(guest), vec![]));
         assert_eq!(take(&["--smp", "2"]).unwrap().0, None);
+    }
+
+    #[test]
+    fn a_small_guest_keeps_its_memory() {
+        let line = |ram, append| {
+            let words = [
+                "--linux", "k", "--folder", "f", "--ram", ram, "--append", append,
+            ];
+            take(&words).unwrap().0.unwrap().command_line()
+        };
+        assert!(line("128M", "").contains(" cma=4M"));
+        assert!(line("254M", "cma=1M").ends_with(" cma=4M cma=1M"));
+        assert!(!line("256M", "").contains("cma"));
     }
 
     #[test]

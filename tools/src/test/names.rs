@@ -92,6 +92,7 @@ mod tests {
             "demo.life",
             "sweep.",
             "guest.shell",
+            "host.linux",
             "payload.",
             "realm.thousand",
         ] {
