@@ -7,7 +7,7 @@
 //! - `out=FILE`
 //! - `from=ADDRESS`, `to=ADDRESS`: only instructions in this range, or at addresses that TTBR1_ELx
 //!   translates, are recorded. Without them all are.
-//! - `armed=on`: records from the start. Otherwise it records between the two [`MARKS`], which the
+//! - `armed=on`: records from the start. Otherwise it records between the two `MARKS`, which the
 //!   test Host executes.
 //!
 //! A trace is for machines with one CPU. Besides, or instead:

@@ -2,7 +2,7 @@
 //! RMI 2.0 (2.0-bet3): dispatch, status codes, and the commands.
 //!
 //! Each command reads from top to bottom as its page of the specification (B4.5); labels are as in
-//! [`v1`](super::v1). A command whose page is that of 1.0 is the one of `v1`.
+//! [`v1`]. A command whose page is that of 1.0 is the one of `v1`.
 //!
 //! A command that works on a range stops where it has to, or where it has done enough for one call, and
 //! succeeds with the range that it has done: it is never INCOMPLETE.
