@@ -398,6 +398,8 @@ fn make(environment: &[(&str, &str)], arguments: &[&str], recipe: &str) -> Strin
         // Cargo runs tests with a toolchain that it has chosen.
         .env_remove("RUSTUP_TOOLCHAIN")
         .env_remove("MAKEFLAGS")
+        // What the make that runs the tests has decided.
+        .env_remove("CARGO_TARGET_DIR")
         .envs(environment.iter().copied());
     let output = command.output().unwrap();
     let error = String::from_utf8_lossy(&output.stderr);
