@@ -11,6 +11,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 const SECONDS: u64 = 60;
 
@@ -84,11 +85,16 @@ fn every_key_reaches_the_guest_and_the_size_follows() {
     let machine = Machine::new("size", "while read -r line; do echo \"$line\"; done");
     let mut terminal = machine.start();
     terminal.resize((33, 99)).unwrap();
+    // The echo of the machine comes some time later.
+    let start = Instant::now();
+    while !machine.log().contains("carrier< 33 99\n") {
+        let log = machine.log();
+        assert!(start.elapsed().as_secs() < SECONDS, "{log}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
     terminal.send("\x01x").unwrap();
     terminal.expect("ended by Ctrl-A X", SECONDS).unwrap();
     assert!(terminal.wait(SECONDS).unwrap().success());
-    let log = machine.log();
-    assert!(log.contains("carrier< 33 99\n"), "{log}");
 }
 
 #[test]
