@@ -270,9 +270,16 @@ async fn execute(cpu: &RealmCpu, instruction: Instruction) {
             context.pstate = pstate.map_or(context.pstate, state);
         }),
         Instruction::SError(iss) => {
-            // An error that is not contained to the Realm ends the monitor (architecture.md).
-            let contained = [1, 2, 3, 6][iss as usize % 4] << 10 | 0x11;
-            cpu.serror(esr::SERROR | contained).await;
+            let iss = u64::from(iss) & 0x1FF_FFFF;
+            // An uncontainable error ends the monitor: AET of an asynchronous one is none of these.
+            let contained = [1, 2, 3, 6][iss as usize >> 10 & 3] << 10;
+            let is_asynchronous = iss & (1 << 24 | 0x3F) == 0x11;
+            let iss = if is_asynchronous {
+                iss & !(7 << 10) | contained
+            } else {
+                iss
+            };
+            cpu.serror(esr::SERROR | iss).await;
         }
         Instruction::Irq => cpu.irq().await,
         Instruction::Fiq => cpu.fiq().await,

@@ -3,7 +3,7 @@
 //! 1.0.
 
 use super::address_set::{Report, Sources};
-use super::args::{Half, range};
+use super::args::{Half, holds_a_block, lock_range, range};
 use super::{Error, Result, require};
 use crate::machine::Machine;
 use crate::monitor::ThisCpu;
@@ -11,7 +11,7 @@ use crate::realm::{Rd, RealmState};
 use crate::rmi::call::Outputs;
 use crate::rmi::v1;
 use rmm_abi::rmi::v2::{MapFlags, MemoryState, UnmapFlags};
-use rmm_rtt::{MAX_DATA_BLOCK, entry_size};
+use rmm_rtt::MAX_DATA_BLOCK;
 
 /// RMI_RTT_DATA_MAP.
 pub fn map<M: Machine>(
@@ -39,10 +39,7 @@ pub fn map<M: Machine>(
     drop(realm);
     // base_align, top_align, size_valid, ipa_bound
     let (base, top) = range(&stage2, Half::Protected, base, top)?;
-    require(base.is_aligned_to(entry_size(level)))?; // base_align
-    if top.as_u64() - base.as_u64() < entry_size(level) {
-        return Err(Error::Rtt(level)); // rtte_size
-    }
+    holds_a_block(base, top, level)?; // base_align, rtte_size
     let start = v1::start_rtt(cpu, &stage2, base)?;
     drop(rd);
 
@@ -64,19 +61,15 @@ pub fn map<M: Machine>(
 pub fn unmap<M: Machine>(
     cpu: &ThisCpu<'_, M>,
     rd: u64,
-    (base, top): (u64, u64),
+    range: (u64, u64),
     flags: u64,
     oaddr: u64,
     out: &mut Outputs,
 ) -> Result {
     // oaddr_align, oaddr_list_pas
     let mut report = Report::new(cpu, UnmapFlags(flags), oaddr, MemoryState::Delegated)?;
-    let mut rd = cpu.granules().lock::<Rd>(rd)?; // rd_align, rd_bound, rd_state
-    let stage2 = rd.map(cpu.machine).stage2;
-    // base_align, top_align, size_valid, ipa_bound
-    let (base, top) = range(&stage2, Half::Protected, base, top)?;
-    let start = v1::start_rtt(cpu, &stage2, base)?;
-    drop(rd);
+    // rd_align, rd_bound, rd_state, base_align, top_align, size_valid, ipa_bound
+    let (start, top) = lock_range(cpu, rd, Half::Protected, range)?;
 
     // rtte_size
     let out_top = rmm_rtt::unmap_data_range(

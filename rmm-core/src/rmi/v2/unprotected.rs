@@ -2,15 +2,15 @@
 //! RMI_RTT_UNPROT_MAP and RMI_RTT_UNPROT_UNMAP (B4.5.77, B4.5.78).
 
 use super::address_set::{Report, Sources};
-use super::args::{Half, range};
-use super::{Error, Result, require};
+use super::args::{Half, holds_a_block, lock_range, range};
+use super::{Result, require};
 use crate::machine::Machine;
 use crate::monitor::ThisCpu;
 use crate::realm::Rd;
 use crate::rmi::call::Outputs;
 use crate::rmi::v1;
 use rmm_abi::rmi::v2::{MapFlags, MemoryState, UnmapFlags};
-use rmm_rtt::{NsDesc, entry_size};
+use rmm_rtt::NsDesc;
 
 /// Permissions in the direct encoding.
 const WRITE: u64 = 1 << 0;
@@ -40,10 +40,7 @@ pub fn map<M: Machine>(
     let stage2 = rd.map(cpu.machine).stage2;
     // base_align, top_align, size_valid, ipa_bound
     let (base, top) = range(&stage2, Half::Unprotected, base, top)?;
-    require(base.is_aligned_to(entry_size(level)))?; // base_align
-    if top.as_u64() - base.as_u64() < entry_size(level) {
-        return Err(Error::Rtt(level)); // rtte_size
-    }
+    holds_a_block(base, top, level)?; // base_align, rtte_size
     let mut descs = sources
         .blocks()
         .map_while(|pa| {
@@ -71,19 +68,15 @@ pub fn map<M: Machine>(
 pub fn unmap<M: Machine>(
     cpu: &ThisCpu<'_, M>,
     rd: u64,
-    (base, top): (u64, u64),
+    range: (u64, u64),
     flags: u64,
     oaddr: u64,
     out: &mut Outputs,
 ) -> Result {
     // oaddr_align, oaddr_list_pas
     let mut report = Report::new(cpu, UnmapFlags(flags), oaddr, MemoryState::Undelegated)?;
-    let mut rd = cpu.granules().lock::<Rd>(rd)?; // rd_align, rd_bound, rd_state
-    let stage2 = rd.map(cpu.machine).stage2;
-    // base_align, top_align, size_valid, ipa_bound
-    let (base, top) = range(&stage2, Half::Unprotected, base, top)?;
-    let start = v1::start_rtt(cpu, &stage2, base)?;
-    drop(rd);
+    // rd_align, rd_bound, rd_state, base_align, top_align, size_valid, ipa_bound
+    let (start, top) = lock_range(cpu, rd, Half::Unprotected, range)?;
 
     // rtte_size
     let out_top = rmm_rtt::unmap_unprotected_range(start, cpu.machine, top, |pa, level| {
