@@ -5,7 +5,9 @@
 use crate::payload::terminal::Escape;
 use crate::qemu::{Ask, Bell};
 use rustix::process::getpgrp;
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetpgrp, tcgetwinsize, tcsetattr};
+use rustix::termios::{
+    OptionalActions, OutputModes, Termios, tcgetattr, tcgetpgrp, tcgetwinsize, tcsetattr,
+};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGWINCH};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level::emulate_default_handler;
@@ -20,6 +22,15 @@ const END_OF_INPUT: u8 = 0x04;
 /// The terminal's settings before it became raw, while it is raw.
 static SAVED: Mutex<Option<Termios>> = Mutex::new(None);
 
+/// What a raw terminal does with what is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Nothing: what prints sends carriage returns, too.
+    Raw,
+    /// A line feed alone begins a line, as it does in a file.
+    Lines,
+}
+
 /// A raw terminal.
 pub struct Raw(());
 
@@ -30,7 +41,7 @@ impl Raw {
     /// # Errors
     ///
     /// If the terminal refuses.
-    pub fn enter() -> io::Result<Option<Self>> {
+    pub fn enter(output: Output) -> io::Result<Option<Self>> {
         if !stdin().is_terminal() || in_background() {
             return Ok(None);
         }
@@ -38,6 +49,9 @@ impl Raw {
         let before = tcgetattr(stdin())?;
         let mut raw = before.clone();
         raw.make_raw();
+        if output == Output::Lines {
+            raw.output_modes |= before.output_modes & (OutputModes::OPOST | OutputModes::ONLCR);
+        }
         *SAVED.lock().unwrap_or_else(PoisonError::into_inner) = Some(before);
         let entered = Self(());
         tcsetattr(stdin(), OptionalActions::Now, &raw)?;
@@ -155,7 +169,7 @@ mod tests {
     #[test]
     #[ignore = "makes its terminal raw"]
     fn panics_with_a_raw_terminal() {
-        let raw = Raw::enter().unwrap();
+        let raw = Raw::enter(Output::Raw).unwrap();
         assert!(raw.is_some(), "no terminal");
         let (rows, columns) = size();
         println!("raw {rows} {columns}");

@@ -3,8 +3,9 @@
 //! to it.
 
 use super::qmp::Pair;
-use super::terminal::{Escape, Raw, readable};
+use super::terminal::{Escape, readable};
 use crate::qemu::{Options, machine};
+use crate::terminal::{Output, Raw};
 use rustix::io::Errno;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -68,7 +69,10 @@ pub fn run(options: &Options, watch: Watch) -> Result<End, Box<dyn Error>> {
     let mut qmp = pair.open()?;
     let (sender, events) = channel();
 
-    let raw = Raw::enter();
+    let raw = match readable() {
+        true => Raw::enter(Output::Lines).ok().flatten(),
+        false => None,
+    };
     if raw.is_some() {
         println!("run: Ctrl-A X ends");
     }

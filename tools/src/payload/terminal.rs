@@ -1,38 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The terminal as a machine's console: what is typed goes there unchanged, Ctrl-C included.
+//! What is typed for a machine's console: whether it may be read, and the way out.
 
 use rustix::process::getpgrp;
-use rustix::termios::{OptionalActions, OutputModes, Termios, tcgetattr, tcgetpgrp, tcsetattr};
+use rustix::termios::tcgetpgrp;
 use std::io::{IsTerminal, stdin};
-
-/// The terminal's raw mode; the mode before comes back on drop.
-pub struct Raw {
-    before: Termios,
-}
-
-impl Raw {
-    /// Enters raw mode. `None` if there is no terminal to read from, or if another job has it.
-    pub fn enter() -> Option<Self> {
-        let input = stdin();
-        if !input.is_terminal() || tcgetpgrp(&input).ok()? != getpgrp() {
-            return None;
-        }
-        let before = tcgetattr(&input).ok()?;
-        let mut raw = before.clone();
-        raw.make_raw();
-        // A line feed alone begins a line, as it does in a file.
-        raw.output_modes |= before.output_modes & (OutputModes::OPOST | OutputModes::ONLCR);
-        tcsetattr(&input, OptionalActions::Now, &raw).ok()?;
-        Some(Self { before })
-    }
-}
-
-impl Drop for Raw {
-    fn drop(&mut self) {
-        // Without a terminal there is nothing to set right.
-        let _ = tcsetattr(stdin(), OptionalActions::Now, &self.before);
-    }
-}
 
 /// Whether input may be read: a job in the background that reads the terminal is stopped.
 pub fn readable() -> bool {

@@ -4,7 +4,7 @@
 
 use crate::qemu::{Boot, Options};
 use crate::show;
-use crate::terminal::{self, Raw};
+use crate::terminal::{self, Output, Raw};
 use std::error::Error;
 use std::sync::mpsc::Sender;
 use tests_fvp::guest::TO_PORT;
@@ -77,7 +77,7 @@ impl Session {
     fn enter(&mut self, boot: &Boot) -> Result<(), Box<dyn Error>> {
         if matches!(self.state, State::Boots) {
             terminal::watch_signals(boot.bell())?;
-            self.state = State::Raw(Raw::enter()?);
+            self.state = State::Raw(Raw::enter(Output::Raw)?);
             terminal::listen(boot.bell(), self.machine.clone());
             show::raw(true);
         }
