@@ -57,6 +57,10 @@ impl Machine for ArchCpu {
         self.with_host(|host| host.list_registers())
     }
 
+    fn close_host_gic(&self) {
+        self.with_host(|host| host.close_gic());
+    }
+
     fn interrupt_pending(&self) -> bool {
         ISR_EL1.get() & set!(ISR_EL1: I | F) != 0
     }

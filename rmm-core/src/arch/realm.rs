@@ -225,6 +225,11 @@ impl HostState {
     pub fn list_registers(&self) -> u64 {
         self.gic.list_registers()
     }
+
+    /// Closes the virtual GIC interface of the Host.
+    pub fn close_gic(&self) {
+        self.gic.close();
+    }
 }
 
 /// Saves the Host's state and loads the REC's. FP/SIMD stays the Host's and traps.

@@ -81,6 +81,13 @@ impl GicInterface {
         all
     }
 
+    /// Closes the virtual interface, which has the Host's registers.
+    pub(super) fn close(&self) {
+        let sre = turn_on();
+        close();
+        ICC_SRE_EL2.set(sre);
+    }
+
     /// Loads the REC's registers, unless the virtual interface has those of the Host. `gic.hcr` has only
     /// bits that are harmless to the Host.
     #[inline]
@@ -141,7 +148,7 @@ impl GicInterface {
             }};
         }
         if self.host_owned {
-            ICH_HCR_EL2.set(ICH_HCR_EL2.get() & !set!(ICH_HCR_EL2: En));
+            close();
             ICC_SRE_EL2.set(self.sre);
             return;
         }
@@ -158,6 +165,12 @@ impl GicInterface {
             ICH_HCR_EL2.clear();
         }
     }
+}
+
+/// Closes the virtual interface, and changes nothing else of it.
+#[inline]
+fn close() {
+    ICH_HCR_EL2.set(ICH_HCR_EL2.get() & !set!(ICH_HCR_EL2: En));
 }
 
 /// Makes the system registers of the interface accessible, and returns the old `ICC_SRE_EL2`.

@@ -183,6 +183,10 @@ impl Machine for FakeCpu {
         registers.gic.lrs.iter().fold(0, |all, lr| all | lr)
     }
 
+    fn close_host_gic(&self) {
+        self.registers.borrow_mut().close_gic();
+    }
+
     fn interrupt_pending(&self) -> bool {
         self.board.look(self.index);
         let lines = &self.board.lines[self.index];

@@ -56,6 +56,10 @@ pub trait Machine: Memory + Hash + CallEl3 {
     /// interface for itself has written.
     fn list_registers(&self) -> u64;
 
+    /// Closes the virtual GIC interface (`ICH_HCR_EL2.En` = 0), which has the registers of the Host, after an
+    /// entry that has not run the REC.
+    fn close_host_gic(&self);
+
     /// Whether a physical interrupt, which the Host waits for, is pending on this CPU.
     fn interrupt_pending(&self) -> bool;
 

@@ -247,6 +247,34 @@ fn a_list_register_with_a_physical_interrupt_is_refused() {
 }
 
 #[test]
+fn the_virtual_gic_interface_is_closed_although_the_rec_has_not_run() {
+    let host = Host2::new();
+    let realm = host.realm().create();
+    let rec = realm.rec(true);
+    realm.data(0, &[]);
+    realm.activate();
+    realm.script(rec, |cpu| async move {
+        let _never = cpu.smc(&[rsi::fid::RSI_HOST_CALL, 0]).await;
+    });
+    assert_exit(&realm.enter(rec), RecExitReason::HostCall, |_| ());
+    // The answer has no place, and the call stays pending.
+    let reply = host.rtt_data_unmap(realm.rd, 0..PAGE, 1, 0);
+    assert_eq!(reply.status, Status::Success);
+    let before = host.gic(|gic| {
+        gic.hcr = HCR;
+        gic.clone()
+    });
+    let exit = realm.enter(rec);
+    assert_exit(&exit, RecExitReason::Sync, |exit| {
+        exit.esr = esr::DATA_ABORT | esr::translation_fault(3);
+    });
+    host.gic(|gic| {
+        assert_eq!(gic.hcr, HCR & !1, "closed, and nothing else");
+        assert_eq!((gic.lrs, gic.vmcr), (before.lrs, before.vmcr));
+    });
+}
+
+#[test]
 fn a_host_of_1_0_gets_nothing_of_that() {
     // On the same machine, the registers come from the page and go back there.
     let host = rmm_core::fake::Host::with(Config::v2());

@@ -50,7 +50,12 @@ pub fn enter<M: Machine>(
         let controls = entry.controls(fid, dialect);
         let exit = match run::resume(cpu, head, rec, aux, entry.response()) {
             Ok(()) => run::run(cpu, head, rec, aux, controls, &mut gprs),
-            Err(exit) => exit,
+            Err(exit) => {
+                if dialect == Dialect::V2 {
+                    cpu.machine.close_host_gic();
+                }
+                exit
+            }
         };
         if dialect == Dialect::V2 {
             run::with_realm(cpu, head, Realm::count_exit);
