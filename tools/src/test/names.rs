@@ -33,7 +33,9 @@ impl Names {
     ///
     /// If none has.
     pub fn check(&self, text: &str) -> Result<(), String> {
-        if self.0.iter().any(|name| name.contains(text)) {
+        // Tests that run in RMI 2.0 again have the name of the table behind this.
+        let table = text.strip_prefix("v2.").unwrap_or(text);
+        if self.0.iter().any(|name| name.contains(table)) {
             return Ok(());
         }
         let groups = self.0.iter().filter_map(|name| name.split_once('.'));
@@ -95,6 +97,8 @@ mod tests {
             "host.linux",
             "payload.",
             "realm.thousand",
+            "v2.blocks",
+            "v2.exit.",
         ] {
             assert_eq!(names.check(known), Ok(()), "{known}");
         }

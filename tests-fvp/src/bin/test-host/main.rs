@@ -22,6 +22,8 @@ mod cpu1;
 #[cfg(target_os = "none")]
 mod demo;
 #[cfg(target_os = "none")]
+mod dialect;
+#[cfg(target_os = "none")]
 mod gic;
 #[cfg(target_os = "none")]
 mod heap;
@@ -41,6 +43,8 @@ mod rec;
 mod rmi;
 #[cfg(target_os = "none")]
 mod tests;
+#[cfg(target_os = "none")]
+mod virtual_gic;
 #[cfg(target_os = "none")]
 mod vmm;
 

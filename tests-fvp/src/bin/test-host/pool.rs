@@ -3,7 +3,7 @@
 
 use crate::arch::{self, try_read};
 use crate::check::{Check, ensure, ensure_eq, fail};
-use crate::{board, rmi};
+use crate::{board, dialect};
 use core::ptr::with_exposed_provenance_mut;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use rmm_abi::GRANULE_SIZE;
@@ -122,9 +122,7 @@ pub fn take_delegated() -> Check<u64> {
 /// If there are none, or the monitor refuses.
 pub fn take_delegated_row(count: u64, align: u64) -> Check<u64> {
     let base = take(count, align)?;
-    for n in 0..count {
-        rmi::delegate(base + n * GRANULE).ok("RMI_GRANULE_DELEGATE")?;
-    }
+    dialect::spoken().delegate(base, count)?;
     Ok(base)
 }
 
@@ -134,10 +132,7 @@ pub fn take_delegated_row(count: u64, align: u64) -> Check<u64> {
 ///
 /// If the monitor refuses, or the granule is not zero.
 pub fn give_delegated(address: u64) -> Check {
-    rmi::undelegate(address).ok("RMI_GRANULE_UNDELEGATE")?;
-    check_zero(address)?;
-    give(address, 1);
-    Ok(())
+    give_delegated_row(address, 1)
 }
 
 /// As [`give_delegated`], for granules in a row.
@@ -146,7 +141,12 @@ pub fn give_delegated(address: u64) -> Check {
 ///
 /// As for [`give_delegated`].
 pub fn give_delegated_row(address: u64, count: u64) -> Check {
-    (0..count).try_for_each(|n| give_delegated(address + n * GRANULE))
+    dialect::spoken().undelegate(address, count)?;
+    (0..count).try_for_each(|n| {
+        check_zero(address + n * GRANULE)?;
+        give(address + n * GRANULE, 1);
+        Ok(())
+    })
 }
 
 /// Checks that the Host can read a granule, and finds only zeroes.

@@ -2,12 +2,13 @@
 //! A Realm: created step by step, and destroyed with a look at every granule that comes back.
 
 use crate::check::{Check, ensure, ensure_eq};
+use crate::dialect;
 use crate::pool::{self, GRANULE};
 use crate::rec::Rec;
 use crate::rmi;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU16, Ordering};
-use rmm_abi::rmi::{DataFlags, RealmParams, RecCreateFlags, RecParams, index_to_mpidr};
+use rmm_abi::rmi::{DataFlags, RealmParams, RecCreateFlags, RecParams, index_to_mpidr, v2};
 use tests_fvp::protocol::layout;
 use zerocopy::{FromZeros, IntoBytes};
 
@@ -85,6 +86,24 @@ impl Config {
         params
     }
 
+    /// As [`Self::params`], for RMI 2.0: the monitor chooses the VMID.
+    pub fn params_2(&self, rtt_base: u64) -> v2::RealmParams {
+        let mut params = v2::RealmParams::new_zeroed();
+        // LPA2, SVE and PMU are the same bits.
+        params.flags0 = self.flags;
+        params.s2sz = self.s2sz;
+        params.sve_vl = self.sve_vl;
+        params.num_bps = self.num_bps;
+        params.num_wps = self.num_wps;
+        params.pmu_num_ctrs = self.pmu_num_ctrs;
+        params.hash_algo = self.hash;
+        params.rpv = self.rpv;
+        params.rtt_base = rtt_base;
+        params.rtt_level_start = self.level;
+        params.rtt_num_start = self.tables;
+        params
+    }
+
     /// First address of the Unprotected half.
     pub fn unprotected(&self) -> u64 {
         1 << (self.s2sz - 1)
@@ -131,11 +150,7 @@ impl Realm {
         let tables = u64::from(config.tables);
         let rd = pool::take_delegated()?;
         let rtt_base = pool::take_delegated_row(tables, tables * GRANULE)?;
-        let params = pool::take_one()?;
-        pool::write_bytes(params, config.params(rtt_base).as_bytes());
-        let created = rmi::realm_create(rd, params).ok("RMI_REALM_CREATE");
-        pool::give(params, 1);
-        if let Err(why) = created {
+        if let Err(why) = dialect::spoken().create_realm(config, rd, rtt_base) {
             pool::give_delegated(rd)?;
             pool::give_delegated_row(rtt_base, tables)?;
             return Err(why);
@@ -166,7 +181,9 @@ impl Realm {
         let mut realm = Self::new(config)?;
         let top = layout::BASE + layout::SIZE;
         realm.add_tables(layout::BASE, 3)?;
-        realm.init_ripas(layout::BASE, top)?;
+        if !dialect::is_v2() {
+            realm.init_ripas(layout::BASE, top)?;
+        }
         let pages = (layout::BASE..top).step_by(GRANULE as usize);
         let mut image = IMAGE.chunks(GRANULE as usize);
         for ipa in pages {
@@ -176,6 +193,10 @@ impl Realm {
             };
         }
         ensure!(image.next().is_none(), "the image is larger than the Realm");
+        if dialect::is_v2() {
+            // As Linux: when the content is there.
+            realm.init_ripas(layout::BASE, top)?;
+        }
         Ok(realm)
     }
 
@@ -207,8 +228,7 @@ impl Realm {
     pub fn share(&mut self, ipa: u64, attributes: u64) -> Check<u64> {
         let memory = pool::take_one()?;
         self.add_tables(ipa, 3)?;
-        rmi::rtt_map_unprotected(self.rd, ipa, 3, memory | attributes)
-            .ok("RMI_RTT_MAP_UNPROTECTED")?;
+        dialect::spoken().map_unprotected(self.rd, ipa, 3, memory | attributes)?;
         Ok(memory)
     }
 
@@ -260,9 +280,10 @@ impl Realm {
     /// address.
     pub fn add_block(&mut self, ipa: u64) -> Check<u64> {
         let block = pool::take_delegated_row(512, entry_size(2))?;
-        for offset in (0..entry_size(2)).step_by(GRANULE as usize) {
-            let answer = rmi::data_create_unknown(self.rd, block + offset, ipa + offset);
-            answer.ok("RMI_DATA_CREATE_UNKNOWN")?;
+        let mut done = 0;
+        while done < 512 {
+            let offset = done * GRANULE;
+            done += dialect::spoken().map(self.rd, ipa + offset, block + offset, 512 - done)?;
         }
         self.fold(ipa, 3)?;
         Ok(block)
@@ -272,8 +293,8 @@ impl Realm {
     pub fn remove_block(&mut self, ipa: u64, block: u64) -> Check {
         self.add_table(ipa, 3)?;
         for offset in (0..entry_size(2)).step_by(GRANULE as usize) {
-            let out = rmi::data_destroy(self.rd, ipa + offset).ok("RMI_DATA_DESTROY")?;
-            ensure_eq!(out[0], block + offset, "data");
+            let (data, _) = dialect::spoken().unmap(self.rd, ipa + offset)?;
+            ensure_eq!(data, block + offset, "data");
             pool::give_delegated(block + offset)?;
         }
         self.remove_table(ipa, 3).map(drop)
@@ -300,19 +321,19 @@ impl Realm {
         let data = pool::take_delegated()?;
         let answer = rmi::data_create(self.rd, data, ipa, source, flags);
         pool::give(source, 1);
-        self.page_added(ipa, data, answer.ok("RMI_DATA_CREATE"))
+        self.page_added(ipa, data, answer.ok("RMI_DATA_CREATE").map(drop))
     }
 
     /// Adds a page without content. Returns its address.
     pub fn add_unknown(&mut self, ipa: u64) -> Check<u64> {
         let data = pool::take_delegated()?;
-        let answer = rmi::data_create_unknown(self.rd, data, ipa);
-        self.page_added(ipa, data, answer.ok("RMI_DATA_CREATE_UNKNOWN"))
+        let mapped = dialect::spoken().map(self.rd, ipa, data, 1);
+        self.page_added(ipa, data, mapped.map(drop))
     }
 
-    fn page_added(&mut self, ipa: u64, data: u64, result: Check<[u64; 4]>) -> Check<u64> {
+    fn page_added(&mut self, ipa: u64, data: u64, result: Check) -> Check<u64> {
         match result {
-            Ok(_) => {
+            Ok(()) => {
                 self.pages.push((ipa, data));
                 Ok(data)
             }
@@ -332,12 +353,12 @@ impl Realm {
 
     /// Destroys a page; its granule stays delegated. Returns its address and `top`.
     pub fn destroy_page(&mut self, ipa: u64) -> Check<(u64, u64)> {
-        let out = rmi::data_destroy(self.rd, ipa).ok("RMI_DATA_DESTROY")?;
+        let (destroyed, top) = dialect::spoken().unmap(self.rd, ipa)?;
         // From the end: a Realm is taken down from there.
         let found = self.pages.iter().rposition(|page| page.0 == ipa);
         let (_, data) = self.pages.swap_remove(found.ok_or("no such page")?);
-        ensure_eq!(out[0], data, "DATA given back");
-        Ok((data, out[1]))
+        ensure_eq!(destroyed, data, "DATA given back");
+        Ok((data, top))
     }
 
     /// Creates the next REC, which starts at the test image.
@@ -347,7 +368,7 @@ impl Realm {
 
     /// Creates the next REC, which starts at an IPA.
     pub fn add_rec_at(&mut self, pc: u64, runnable: bool, gprs: &[u64]) -> Check<usize> {
-        let count = rmi::rec_aux_count(self.rd).ok("RMI_REC_AUX_COUNT")?[0];
+        let count = dialect::spoken().aux_count(self.rd)?;
         ensure!(count <= 16, "RMI_REC_AUX_COUNT: {count}");
         let rec = pool::take_delegated()?;
         let mut aux = Vec::new();
@@ -368,7 +389,12 @@ impl Realm {
         }
         let run = pool::take_one()?;
         pool::fill(run, 1, 0);
-        self.recs.push(Rec { pa: rec, run, aux });
+        self.recs.push(Rec {
+            pa: rec,
+            run,
+            aux,
+            gic: Default::default(),
+        });
         Ok(index)
     }
 
@@ -410,6 +436,7 @@ impl Realm {
             }
             note(step);
         }
+        note(dialect::spoken().end_realm(self.rd));
         self.tables.sort_unstable_by_key(|table| table.0);
         while let Some((level, ipa, _)) = self.tables.last().copied() {
             let step = self.remove_table(ipa, level).map(drop);

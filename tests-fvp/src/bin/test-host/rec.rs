@@ -3,11 +3,15 @@
 
 use crate::check::{Check, ensure, ensure_eq, fail};
 use crate::console::line;
+use crate::dialect;
 use crate::pool::{self, GRANULE};
 use crate::rmi::{self, Answer};
+use crate::virtual_gic::{EN, VirtualGic};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering};
-use rmm_abi::rmi::{RecEnter, RecEnterFlags, RecExit, RecExitReason};
+use rmm_abi::rmi::{RecEnter, RecEnterFlags, RecExit, RecExitReason, v2};
+use spin::Mutex;
 use tests_fvp::protocol::{Access, IMM_NEXT, IMM_PANIC, IMM_PRINT, Op, PRINT_BYTES, Reply};
 use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
@@ -29,8 +33,10 @@ pub struct Rec {
     pub pa: u64,
     /// RmiRecRun.
     pub run: u64,
-    /// Auxiliary granules.
+    /// Auxiliary granules; none with RMI 2.0.
     pub aux: Vec<u64>,
+    /// What it has in the virtual CPU interface between two entries, with RMI 2.0.
+    pub gic: Arc<Mutex<VirtualGic>>,
 }
 
 /// What an entry led to.
@@ -66,14 +72,28 @@ pub fn command(op: Op, arguments: &[u64]) -> RecEnter {
 impl Rec {
     /// RMI_REC_ENTER.
     pub fn try_enter(&self, enter: &RecEnter) -> Answer {
-        self.prepare(enter);
-        rmi::rec_enter(self.pa, self.run)
+        self.enter_by(enter, rmi::rec_enter)
     }
 
     /// RMI_REC_ENTER with the SVE hint.
     pub fn try_enter_without_sve(&self, enter: &RecEnter) -> Answer {
-        self.prepare(enter);
-        rmi::rec_enter_without_sve(self.pa, self.run)
+        self.enter_by(enter, rmi::rec_enter_without_sve)
+    }
+
+    /// RMI_REC_ENTER. With RMI 2.0, the fields of the GIC are in registers.
+    fn enter_by(&self, enter: &RecEnter, command: fn(u64, u64) -> Answer) -> Answer {
+        if !dialect::is_v2() {
+            self.prepare(enter);
+            return command(self.pa, self.run);
+        }
+        let mut without = *enter;
+        (without.gicv3_hcr, without.gicv3_lrs) = (0, Default::default());
+        self.prepare(&without);
+        let mut gic = self.gic.lock();
+        gic.load(&enter.gicv3_lrs, enter.gicv3_hcr);
+        let answer = command(self.pa, self.run);
+        *gic = VirtualGic::save();
+        answer
     }
 
     /// Writes RmiRecRun.
@@ -85,15 +105,38 @@ impl Rec {
         }
     }
 
-    /// The exit half of RmiRecRun.
+    /// The exit half of RmiRecRun. With RMI 2.0, the fields of the GIC are what the registers held after the
+    /// exit.
     pub fn last_exit(&self) -> RecExit {
-        read_structure(self.run + HALF)
+        let mut exit: RecExit = read_structure(self.run + HALF);
+        if dialect::is_v2() {
+            let gic = self.gic.lock();
+            exit.gicv3_hcr = gic.hcr;
+            exit.gicv3_lrs = gic.lrs;
+            exit.gicv3_misr = gic.misr;
+            exit.gicv3_vmcr = gic.vmcr;
+        }
+        exit
+    }
+
+    /// Checks that no byte of the exit record is set where RMI 1.0 has fields of the GIC.
+    fn check_no_gic(&self) -> Check {
+        let exit: v2::RecExit = read_structure(self.run + HALF);
+        ensure!(
+            exit._reserved2.iter().all(|byte| *byte == 0),
+            "reserved bytes of the exit record are set"
+        );
+        Ok(())
     }
 
     /// Enters, and returns the exit.
     pub fn enter(&self, enter: &RecEnter) -> Check<RecExit> {
         self.try_enter(enter).ok("RMI_REC_ENTER")?;
         let exit = self.last_exit();
+        if dialect::is_v2() {
+            self.check_no_gic()?;
+            ensure_eq!(exit.gicv3_hcr & EN, 0, "ICH_HCR_EL2.En after the exit");
+        }
         match EXITS.get(usize::from(exit.exit_reason)) {
             Some(count) => count.fetch_add(1, Ordering::Relaxed),
             None => fail!("exit reason {}", exit.exit_reason),

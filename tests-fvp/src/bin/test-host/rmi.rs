@@ -1,19 +1,23 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! RMI calls. Each is checked against the calling convention: SMCCC's preserved registers are
-//! unchanged, and result registers that the command does not declare are zero.
+//! RMI calls: those of 1.0, and in [`v2`] those that only 2.0 has. Each is checked against the calling
+//! convention: SMCCC's preserved registers are unchanged, and result registers that the command does
+//! not declare are zero.
+
+pub mod v2;
 
 use crate::check::{Check, fail};
 use crate::console;
 use alloc::format;
 use alloc::string::String;
 use core::sync::atomic::{AtomicU64, Ordering};
+use rmm_abi::rmi::v2::{RMI_BUSY, RMI_ERROR_GLOBAL, RMI_ERROR_GPT, RMI_INCOMPLETE, fid as fid_2};
 use rmm_abi::rmi::{self, fid};
 use rmm_abi::smccc;
 use tests_fvp::smc::{Registers, Ticks, marked_smc, timed_smc};
 
 /// Number of the first function identifier, and how many there are.
 const FIRST: u64 = 0xC400_0150;
-const COUNT: usize = 0x20;
+const COUNT: usize = 0xD0;
 
 /// Calls made, by function identifier.
 static CALLS: [AtomicU64; COUNT] = [const { AtomicU64::new(0) }; COUNT];
@@ -113,6 +117,10 @@ pub fn name(status: u64) -> String {
         rmi::RMI_ERROR_REALM => format!("RMI_ERROR_REALM({index})"),
         rmi::RMI_ERROR_REC => format!("RMI_ERROR_REC({index})"),
         rmi::RMI_ERROR_RTT => format!("RMI_ERROR_RTT({index})"),
+        RMI_BUSY => format!("RMI_BUSY({index})"),
+        RMI_ERROR_GLOBAL => format!("RMI_ERROR_GLOBAL({index})"),
+        RMI_INCOMPLETE => format!("RMI_INCOMPLETE({index})"),
+        RMI_ERROR_GPT => format!("RMI_ERROR_GPT({index})"),
         _ => format!("X0 = {status:#x}"),
     }
 }
@@ -127,7 +135,16 @@ fn results(fid: u64) -> usize {
         | fid::RMI_RTT_FOLD
         | fid::RMI_REC_AUX_COUNT
         | fid::RMI_RTT_INIT_RIPAS
-        | fid::RMI_RTT_SET_RIPAS => 1,
+        | fid::RMI_RTT_SET_RIPAS
+        | fid_2::RMI_RMM_STATE_GET
+        | fid_2::RMI_GRANULE_RANGE_DELEGATE
+        | fid_2::RMI_GRANULE_RANGE_UNDELEGATE
+        | fid_2::RMI_RTT_DATA_MAP
+        | fid_2::RMI_RTT_UNPROT_MAP => 1,
+        fid_2::RMI_GPT_INFO => 2,
+        fid_2::RMI_GRANULE_TRACKING_GET
+        | fid_2::RMI_RTT_DATA_UNMAP
+        | fid_2::RMI_RTT_UNPROT_UNMAP => 3,
         _ => 0,
     }
 }
@@ -246,7 +263,14 @@ pub fn calls() -> u64 {
 const NAMES: &[(u64, &str)] = &[
     (fid::RMI_GRANULE_DELEGATE, "GRANULE_DELEGATE"),
     (fid::RMI_GRANULE_UNDELEGATE, "GRANULE_UNDELEGATE"),
+    (fid_2::RMI_GRANULE_RANGE_DELEGATE, "GRANULE_RANGE_DELEGATE"),
+    (
+        fid_2::RMI_GRANULE_RANGE_UNDELEGATE,
+        "GRANULE_RANGE_UNDELEGATE",
+    ),
     (fid::RMI_DATA_CREATE, "DATA_CREATE"),
+    (fid_2::RMI_RTT_DATA_MAP, "RTT_DATA_MAP"),
+    (fid_2::RMI_RTT_DATA_UNMAP, "RTT_DATA_UNMAP"),
     (fid::RMI_DATA_CREATE_UNKNOWN, "DATA_CREATE_UNKNOWN"),
     (fid::RMI_DATA_DESTROY, "DATA_DESTROY"),
     (fid::RMI_REC_ENTER, "REC_ENTER"),
@@ -257,6 +281,8 @@ const NAMES: &[(u64, &str)] = &[
     (fid::RMI_RTT_SET_RIPAS, "RTT_SET_RIPAS"),
     (fid::RMI_RTT_MAP_UNPROTECTED, "RTT_MAP_UNPROTECTED"),
     (fid::RMI_RTT_UNMAP_UNPROTECTED, "RTT_UNMAP_UNPROTECTED"),
+    (fid_2::RMI_RTT_UNPROT_MAP, "RTT_UNPROT_MAP"),
+    (fid_2::RMI_RTT_UNPROT_UNMAP, "RTT_UNPROT_UNMAP"),
 ];
 
 /// Calls made so far, by command.
@@ -268,7 +294,10 @@ pub fn calls_by_command() -> String {
             .get(fid.wrapping_sub(FIRST) as usize)
             .map_or(0, |count| count.load(Ordering::Relaxed));
         named += count;
-        text += &format!("{count} {name}, ");
+        // A Host speaks one dialect: commands of the other are not called.
+        if count != 0 {
+            text += &format!("{count} {name}, ");
+        }
     }
     text + &format!("{} others", calls() - named)
 }
@@ -282,19 +311,20 @@ pub fn rec_enter_without_sve(rec: u64, run: u64) -> Answer {
 /// Defines a safe function for each command: an address that the Host passes is in its granule pool,
 /// to which no reference exists, or not in memory that the Host uses.
 macro_rules! commands {
-    ($($(#[$meta:meta])* $function:ident = $fid:ident($($argument:ident),*);)+) => {
+    ($fids:ident: $($(#[$meta:meta])* $function:ident = $fid:ident($($argument:ident),*);)+) => {
         $(
             $(#[$meta])*
-            pub fn $function($($argument: u64),*) -> Answer {
+            pub fn $function($($argument: u64),*) -> $crate::rmi::Answer {
                 // SAFETY: references are never made to memory of the pool; the monitor refuses
                 // or does not touch the rest.
-                unsafe { call(fid::$fid, &[$($argument),*]) }
+                unsafe { $crate::rmi::call($fids::$fid, &[$($argument),*]) }
             }
         )+
     };
 }
+use commands;
 
-commands! {
+commands! { fid:
     /// RMI_VERSION.
     version = RMI_VERSION(requested);
     /// RMI_FEATURES.

@@ -6,6 +6,7 @@ use super::needs::part_without_memory;
 use super::rtt::check_entry;
 use super::samples::{Kind, Samples};
 use crate::check::{Check, ensure, ensure_eq};
+use crate::dialect;
 use crate::pool::{self, GRANULE};
 use crate::realm::{Config, Realm, entry_size};
 use crate::rmi;
@@ -45,7 +46,9 @@ fn content() -> Check {
     for (page, flags) in [(IPA, 0), (IPA + GRANULE, 1)] {
         let data = realm.add_page(page, &bytes, flags)?;
         pool::check_protected(data)?;
-        rmi::undelegate(data).input("undelegate of a page")?;
+        dialect::spoken()
+            .undelegate_one(data)
+            .input("undelegation of a page")?;
     }
     realm.add_rec(true, &[MODE_COMMANDS, realm.config.unprotected()])?;
     realm.activate()?;
@@ -281,8 +284,7 @@ fn source_stays() -> Check {
     let (data, src) = (pool::take_delegated()?, pool::take_one()?);
     rmi::data_create(realm.rd, data, 0, src, 1).ok("RMI_DATA_CREATE")?;
     pool::check_untouched(src)?;
-    let out = rmi::data_destroy(realm.rd, 0).ok("RMI_DATA_DESTROY")?;
-    ensure_eq!(out[0], data, "data");
+    ensure_eq!(dialect::spoken().unmap(realm.rd, 0)?.0, data, "data");
     pool::give(src, 1);
     pool::give_delegated(data)?;
     realm.finish()

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! The tests. Each leaves monitor and Host as it found them.
 
+mod both;
 mod context;
 mod data;
 mod debug;
@@ -30,13 +31,16 @@ mod spin;
 mod stage1;
 mod sweep;
 mod timer;
+mod v2;
 mod version;
 mod vgic;
 
 use crate::check::{Check, Stop, ensure_eq, skip};
 use crate::console::line;
+use crate::dialect::{self, Dialect};
 use crate::params::Parameters;
 use crate::{demo, isolation, pool, rmi};
+use alloc::format;
 
 /// A test: its name, `group.what`, and what it does.
 pub type Test = (&'static str, fn() -> Check);
@@ -93,35 +97,80 @@ const GROUPS: &[&[Test]] = &[
     isolation::TESTS,
 ];
 
-/// Runs the tests that the parameters ask for.
-pub fn run_all(parameters: &Parameters) {
-    let (mut passed, mut failed, mut skipped) = (0, 0, 0);
-    let mut wanted = parameters.after.is_none();
-    for (name, test) in GROUPS.iter().copied().flatten() {
-        if wanted && parameters.only.is_none_or(|text| name.contains(text)) {
+/// The one test that is left of those of RMI 2.0 where EL3 cannot carry it.
+const OFFERED: &[Test] = &[("v2.offered", dialect::needs_v2)];
+
+/// What became of the tests.
+#[derive(Default)]
+struct Results {
+    /// Whether tests are run: those behind the one that the parameters name.
+    wanted: bool,
+    passed: u32,
+    failed: u32,
+    skipped: u32,
+}
+
+impl Results {
+    /// Runs a test if the parameters ask for it. Its name is that of the table behind `prefix`.
+    fn test(&mut self, parameters: &Parameters, prefix: &str, test: &Test, dialect: Dialect) {
+        let name = format!("{prefix}{}", test.0);
+        if self.wanted && parameters.only.is_none_or(|text| name.contains(text)) {
             line!("start {name}");
-            match run(*test) {
+            let outcome = match dialect {
+                Dialect::V1 => run(test.1),
+                Dialect::V2 => run(|| dialect::during(Dialect::V2, test.1)),
+            };
+            match outcome {
                 Ok(()) => {
-                    passed += 1;
+                    self.passed += 1;
                     line!("{name} ... ok");
                 }
                 Err(Stop::Skipped(why)) => {
-                    skipped += 1;
+                    self.skipped += 1;
                     line!("{name} ... skipped: {why}");
                 }
                 Err(Stop::Failed(why)) => {
-                    failed += 1;
+                    self.failed += 1;
                     line!("{name} ... FAILED: {why}");
                 }
             }
         }
-        wanted |= parameters.after == Some(name);
+        self.wanted |= parameters.after == Some(&name);
     }
+}
+
+/// Runs the tests that the parameters ask for.
+pub fn run_all(parameters: &Parameters) {
+    let mut results = Results {
+        wanted: parameters.after.is_none(),
+        ..Results::default()
+    };
+    for test in GROUPS.iter().copied().flatten() {
+        results.test(parameters, "", test, Dialect::V1);
+    }
+    if dialect::offers_v2() {
+        for test in v2::TESTS {
+            results.test(parameters, "", test, Dialect::V1);
+        }
+        for test in both::tests() {
+            results.test(parameters, "v2.", test, Dialect::V2);
+        }
+    } else {
+        for test in OFFERED {
+            results.test(parameters, "", test, Dialect::V1);
+        }
+    }
+    let Results {
+        passed,
+        failed,
+        skipped,
+        ..
+    } = results;
     line!("host: {passed} passed, {failed} failed, {skipped} skipped");
 }
 
 /// One test, and what has to hold after each of them.
-fn run(test: fn() -> Check) -> Check {
+fn run(test: impl FnOnce() -> Check) -> Check {
     let in_use = pool::in_use();
     let outcome = test();
     let left_out = needs::left_out();

@@ -8,10 +8,10 @@ use super::exit::{
 use super::instruct::{Register, run};
 use super::{Test, needs};
 use crate::check::{Check, ensure_eq};
+use crate::dialect;
 use crate::pool::{self, GRANULE};
 use crate::realm::ATTRIBUTES;
 use crate::rec::{check_exit, enter_with};
-use crate::rmi;
 use alloc::format;
 use rmm_abi::rmi::RecEnterFlags;
 use tests_fvp::protocol::{Access, Op};
@@ -36,7 +36,7 @@ fn shared_memory() -> Check {
     ensure_eq!(rec.load(ipa + 0x10)?, 0xABCD, "what the Host wrote");
     rec.store(ipa + 0x18, 0xEF01)?;
     ensure_eq!(pool::read(memory + 0x18), 0xEF01, "what the Realm wrote");
-    rmi::rtt_unmap_unprotected(realm.rd, ipa, 3).ok("RMI_RTT_UNMAP_UNPROTECTED")?;
+    dialect::spoken().unmap_unprotected(realm.rd, ipa, 3)?;
     let exit = rec.exit_of(Op::Read, &[ipa, Access::Double as u64])?;
     let mut wanted = abort_record(DATA_ABORT, 0, ipa);
     wanted.esr = syndrome(3, true, false, TRANSLATION_3);
@@ -77,7 +77,7 @@ fn shared_attributes() -> Check {
             realm.remove_table(half, 3)?;
         }
         let desc = memory | 3 << 6 | memory_type << 2;
-        rmi::rtt_map_unprotected(realm.rd, half, level, desc).ok("RMI_RTT_MAP_UNPROTECTED")?;
+        dialect::spoken().map_unprotected(realm.rd, half, level, desc)?;
         ensure_eq!(rec.load(half)?, 0x0101_0101_0101_0101, "aligned");
         let reply = rec.reply_of(Op::Read, &[half + 1, Access::Double as u64])?;
         let what = format!("level {level} type {memory_type}: esr {:#x}", reply.esr);
@@ -87,7 +87,7 @@ fn shared_attributes() -> Check {
         } else {
             ensure_eq!(reply.esr, 0, "{what}: exception");
         }
-        rmi::rtt_unmap_unprotected(realm.rd, half, level).ok("RMI_RTT_UNMAP_UNPROTECTED")?;
+        dialect::spoken().unmap_unprotected(realm.rd, half, level)?;
     }
     pool::give(memory, 512);
     realm.finish()
@@ -106,7 +106,7 @@ fn shared_range() -> Check {
     let touched = [0, 1, 100, 511].map(|n| n * GRANULE);
     for offset in touched {
         let desc = (memory + offset) | ATTRIBUTES;
-        rmi::rtt_map_unprotected(realm.rd, half + offset, 3, desc).ok("map of a page")?;
+        dialect::spoken().map_unprotected(realm.rd, half + offset, 3, desc)?;
         rec.load(half + offset)?;
     }
     realm.remove_table(half, 3)?;
@@ -122,11 +122,11 @@ fn shared_range() -> Check {
         Check::Ok(())
     };
     gone("table destroyed")?;
-    rmi::rtt_map_unprotected(realm.rd, half, 2, memory | ATTRIBUTES).ok("map of a block")?;
+    dialect::spoken().map_unprotected(realm.rd, half, 2, memory | ATTRIBUTES)?;
     for offset in touched {
         rec.load(half + offset)?;
     }
-    rmi::rtt_unmap_unprotected(realm.rd, half, 2).ok("unmap of a block")?;
+    dialect::spoken().unmap_unprotected(realm.rd, half, 2)?;
     gone("block unmapped")?;
     pool::give(memory, 512);
     realm.finish()
@@ -140,11 +140,11 @@ fn shared_delegated() -> Check {
     let memory = realm.share(ipa, ATTRIBUTES)?;
     let rec = &realm.recs[0];
     rec.load(ipa)?;
-    rmi::delegate(memory).ok("RMI_GRANULE_DELEGATE")?;
+    dialect::spoken().delegate(memory, 1)?;
     // Granule protection fault, not on a walk.
     check_exception(rec, Op::Read, &[ipa, 3], DATA_ABORT_SAME, 0x28, ipa)?;
     check_exception(rec, Op::Write, &[ipa, 3, 1], DATA_ABORT_SAME, 0x28, ipa)?;
-    rmi::undelegate(memory).ok("RMI_GRANULE_UNDELEGATE")?;
+    dialect::spoken().undelegate(memory, 1)?;
     ensure_eq!(rec.load(ipa)?, 0, "wiped memory");
     pool::give(memory, 1);
     realm.finish()

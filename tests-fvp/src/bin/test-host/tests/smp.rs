@@ -5,6 +5,7 @@ use super::rec::enter::check_misplaced;
 use super::spin::{SharedPage, limit, wait_running};
 use super::{Test, needs};
 use crate::check::{Check, ensure, ensure_eq};
+use crate::dialect;
 use crate::pool::GRANULE;
 use crate::realm::{ATTRIBUTES, Config, Realm};
 use crate::rec::{Rec, Step, command, describe, enter};
@@ -45,7 +46,9 @@ pub fn two() -> Check<Realm> {
     let second = &realm.recs[1];
     let entry = first.value_of(Op::EntryPoint, &[])?;
     first.exit_of(Op::Smc, &[fid::PSCI_CPU_ON, 1, entry, 0])?;
-    rmi::psci_complete(first.pa, second.pa, SUCCESS).ok("RMI_PSCI_COMPLETE")?;
+    dialect::spoken()
+        .psci_complete(first.pa, second.pa, SUCCESS)
+        .ok("RMI_PSCI_COMPLETE")?;
     first.finish_with(&enter())?;
     second.boot()?;
     Ok(realm)
@@ -116,7 +119,9 @@ fn running_rec() -> Check {
         answer.rec("RMI_RTT_SET_RIPAS of a running REC")?;
         rmi::psci_complete(first.pa, second.pa, SUCCESS).input("RMI_PSCI_COMPLETE")?;
         rmi::realm_destroy(realm.rd).realm("RMI_REALM_DESTROY")?;
-        rmi::undelegate(first.pa).input("RMI_GRANULE_UNDELEGATE")?;
+        dialect::spoken()
+            .undelegate_one(first.pa)
+            .input("undelegation of a REC")?;
         // The other REC can run here meanwhile.
         second.value_of(Op::Nop, &[])?;
         Ok(())
@@ -150,12 +155,12 @@ fn record_taken() -> Check {
             .status
     })?;
     let running = wait_running(&realm, &first);
-    let taken = rmi::delegate(first.run).ok("RMI_GRANULE_DELEGATE");
+    let taken = dialect::spoken().delegate(first.run, 1);
     gic::send_sgi(board::SECOND_CPU);
     let status = result(&slot)?;
     taken?;
     // Nothing was written where the Realm's state would now be.
-    rmi::undelegate(first.run).ok("RMI_GRANULE_UNDELEGATE")?;
+    dialect::spoken().undelegate(first.run, 1)?;
     pool::check_zero(first.run)?;
     running?;
     ensure_eq!(status, RMI_ERROR_INPUT, "status without a record");
@@ -232,7 +237,7 @@ fn unmap_while_used() -> Check {
     let spin = page.spin_at(ipa);
     let slot = on_second(&first, move |rec| rec.exit_of_entry(&spin))?;
     page.wait_spinning()?;
-    rmi::rtt_unmap_unprotected(realm.rd, ipa, 3).ok("RMI_RTT_UNMAP_UNPROTECTED")?;
+    dialect::spoken().unmap_unprotected(realm.rd, ipa, 3)?;
     let exit = result(&slot)??;
     ensure_eq!(
         exit.exit_reason,

@@ -3,6 +3,7 @@
 
 use crate::arch::{self, PATIENCE};
 use crate::check::{Check, ensure, fail};
+use crate::dialect;
 use crate::pool::{self, GRANULE};
 use crate::realm::{ATTRIBUTES, Realm};
 use crate::rec::{Rec, command};
@@ -61,7 +62,7 @@ impl SharedPage {
 
     /// Unmaps it.
     pub fn finish(self) -> Check {
-        rmi::rtt_unmap_unprotected(self.rd, self.ipa, 3).ok("RMI_RTT_UNMAP_UNPROTECTED")?;
+        dialect::spoken().unmap_unprotected(self.rd, self.ipa, 3)?;
         pool::give(self.memory, 1);
         Ok(())
     }

@@ -2,6 +2,8 @@
 //! A Realm whose stage 1 table the Host has moved to where nothing answers.
 
 use crate::check::{Check, ensure, ensure_eq, fail};
+use crate::cpu1;
+use crate::dialect;
 use crate::pool::{self, GRANULE};
 use crate::realm::{ATTRIBUTES, Config, READ_ONLY, Realm};
 use crate::rec::{Rec, Step, command, describe, enter_with};
@@ -9,10 +11,9 @@ use crate::tests::exit::{DATA_ABORT, DATA_ABORT_SAME};
 use crate::tests::smp::on_second;
 use crate::tests::stage1::{UPPER, leaf, translate_upper};
 use crate::tests::{Test, needs};
-use crate::{cpu1, rmi};
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, Ordering};
-use rmm_abi::rmi::{RMI_SUCCESS, RecEnterFlags, RecExitReason};
+use rmm_abi::rmi::{RecEnterFlags, RecExitReason};
 use tests_fvp::protocol::{Access, MODE_COMMANDS, Op, layout};
 
 pub const TESTS: &[Test] = &[("race.stage1_table", stage1_table)];
@@ -46,9 +47,9 @@ fn stage1_table() -> Check {
     let (table, page) = (pool::take_one()?, pool::take_one()?);
     let rd = realm.rd;
     realm.add_tables(half, 3)?;
-    let map = move |ipa: u64, desc: u64| rmi::rtt_map_unprotected(rd, ipa, 3, desc);
-    map(half, table | ATTRIBUTES).ok("map of the table")?;
-    map(half + GRANULE, page | READ_ONLY).ok("map of the page")?;
+    let map = move |ipa: u64, desc: u64| dialect::spoken().map_unprotected(rd, ipa, 3, desc);
+    map(half, table | ATTRIBUTES)?;
+    map(half + GRANULE, page | READ_ONLY)?;
     pool::write(page, WORD);
     pool::write(table, leaf(half + GRANULE, 0));
     rec.store(upper, (upper + GRANULE) | 3)?;
@@ -65,9 +66,9 @@ fn stage1_table() -> Check {
     let mut moved = Ok(());
     while moved.is_ok() && !over.load(Ordering::Acquire) {
         for place in [nothing, table] {
-            let unmapped = rmi::rtt_unmap_unprotected(rd, half, 3);
+            let unmapped = dialect::spoken().unmap_unprotected(rd, half, 3);
             let mapped = map(half, place | ATTRIBUTES);
-            if (unmapped.status, mapped.status) != (RMI_SUCCESS, RMI_SUCCESS) {
+            if unmapped.is_err() || mapped.is_err() {
                 moved = Err("the table cannot be moved");
             }
         }

@@ -3,6 +3,7 @@
 
 use super::{ASSIGNED, DESTROYED, EMPTY, GIB, GIB_512, MIB_2, UNASSIGNED, check_entry};
 use crate::check::{Check, ensure_eq};
+use crate::dialect;
 use crate::pool::{self, GRANULE};
 use crate::realm::{ATTRIBUTES, Config, Realm};
 use crate::rmi;
@@ -140,7 +141,7 @@ fn destroy_mixed() -> Check {
     realm.add_tables(half, 3)?;
     let memory = pool::take_one()?;
     let desc = memory | ATTRIBUTES;
-    rmi::rtt_map_unprotected(realm.rd, half + GRANULE, 3, desc).ok("RMI_RTT_MAP_UNPROTECTED")?;
+    dialect::spoken().map_unprotected(realm.rd, half + GRANULE, 3, desc)?;
     realm.remove_table(half, 3)?;
     check_entry(&realm, half, 3, [2, UNASSIGNED, 0, EMPTY])?;
     pool::check_untouched(memory)?;
