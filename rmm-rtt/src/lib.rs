@@ -58,8 +58,8 @@ pub use range::{
     unmap_unprotected_range,
 };
 pub use read::{EntryReport, find_entry, read_entry, ripas_extent};
-pub use ripas::{init_ripas, set_ripas};
-pub use stage2::{MAX_START_TABLES, MIN_IPA_WIDTH, Stage2, entry_size};
+pub use ripas::{Change, init_ripas, set_ripas};
+pub use stage2::{MAX_START_TABLES, MIN_IPA_WIDTH, PAGE_LEVEL, Stage2, entry_size};
 pub use start::{LiveRtt, destroy_start_tables, init_start_tables};
 pub use unprotected::{map_unprotected, unmap_unprotected};
 pub use walk::{StartRtt, start_rtt};

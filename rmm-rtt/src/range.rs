@@ -13,11 +13,16 @@ use crate::walk::{StartRtt, WalkEnd};
 use core::ops::Range;
 use core::sync::atomic::Ordering;
 use rmm_abi::rmi::Ripas;
-use rmm_granule::{Data, Delegated, GRANULE_SIZE, GranuleError, Ipa, Memory, Pa, RTT_ENTRIES, bug};
+use rmm_granule::{
+    Data, Delegated, GRANULE_SIZE, GranuleError, GranuleState, Ipa, Memory, Pa, RTT_ENTRIES, bug,
+};
 
 /// Level of the largest blocks of DATA that are mapped or unmapped in one piece, 2 MiB: with larger
 /// ones a Host interrupt would wait too long.
 pub const MAX_DATA_BLOCK: i8 = 2;
+
+/// Level of the largest blocks that the architecture has, 1 GiB.
+const MAX_BLOCK: i8 = 1;
 
 /// Most pages that are unmapped between two looks at the caller's `stop`.
 const BATCH: usize = 64;
@@ -78,34 +83,36 @@ impl<M: Memory> WalkEnd<'_, '_, M> {
     }
 }
 
-/// Maps DELEGATED Granules at pages or blocks of `level`, 2 or 3, from the IPA of the walk on. RIPAS
-/// stay as they are. An entry that holds the same address already counts as done.
+/// Maps DELEGATED Granules from the IPA of the walk on, at pages or blocks of the level at which the
+/// walk ends. RIPAS stay as they are. An entry that holds the same address already counts as done.
 ///
-/// `blocks` yields at least one address, and all are aligned to the size of a block. `publish` is called
-/// with the content of each Granule, all zero, before the Realm can reach it. The IPA is Protected and
-/// aligned to the size of a block, and `top` is at most the end of the Protected half.
+/// The addresses are those of pages or blocks of `level`. `blocks` yields them cut into pieces of the
+/// level that it is called with, which is `level` or below it: at least one, all aligned. `publish` is
+/// called with the content of each Granule, all zero, before the Realm can reach it. The IPA is
+/// Protected, and `top` is above it and at most the end of the Protected half.
 ///
 /// # Errors
-/// Nothing was mapped.
-pub fn map_data_range<M: Memory>(
+/// Nothing was mapped: the walk ended at an entry above `level`, at one larger than [`MAX_DATA_BLOCK`],
+/// at one that is not within the range or in another state, or the first Granule cannot be used.
+pub fn map_data_range<M: Memory, I: Iterator<Item = Pa>>(
     start: StartRtt<'_>,
     mem: &M,
     level: i8,
     top: Ipa,
-    blocks: impl Iterator<Item = Pa>,
+    blocks: impl FnOnce(i8) -> I,
     publish: impl Fn(&[u8; GRANULE_SIZE]),
     mut stop: impl FnMut() -> bool,
 ) -> Result<Ipa, MapError> {
-    let at = start.walk_outlined(mem, level);
-    if at.level != level || !at.is_protected() {
+    let at = start.walk_outlined(mem, PAGE_LEVEL);
+    if at.level < level.max(MAX_DATA_BLOCK) || at.base() != at.ipa || !at.is_protected() {
         return Err(at.error().into());
     }
     let room = at.room(top);
     let (mut done, mut added) = (0, 0);
     let mut result = Err(MapError::Rtt(at.error()));
-    for pa in blocks.take(room) {
+    for pa in blocks(at.level).take(room) {
         let desc = at.load(done);
-        if is_table(desc, level) || !is_unassigned(desc) && at.s2.output(desc) != pa {
+        if is_table(desc, at.level) || !is_unassigned(desc) && at.s2.output(desc) != pa {
             break;
         }
         if is_unassigned(desc) {
@@ -113,7 +120,7 @@ pub fn map_data_range<M: Memory>(
                 result = Err(error);
                 break;
             }
-            at.store(done, at.s2.assigned(pa, level, ripas_of(desc)));
+            at.store(done, at.s2.assigned(pa, at.level, ripas_of(desc)));
             added += 1;
         }
         done += 1;
@@ -162,10 +169,14 @@ fn take_granule<M: Memory>(
     publish: impl Fn(&[u8; GRANULE_SIZE]),
 ) -> Result<(), MapError> {
     // An RTT is locked, so this must not wait for a Granule that a command names.
-    let locked = at.granules.try_lock::<Delegated>(granule.0);
-    let content = locked
-        .ok_or(MapError::Busy)??
-        .new_content::<_, Data>(at.mem);
+    let Some(locked) = at.granules.try_lock::<Delegated>(granule.0) else {
+        // It may be that very RTT, for which the Host would wait in vain.
+        return Err(match at.granules.state(granule.0) {
+            Ok(GranuleState::Delegated) => MapError::Busy,
+            _ => MapError::Granule,
+        });
+    };
+    let content = locked?.new_content::<_, Data>(at.mem);
     publish(&content);
     let _data = content.commit();
     Ok(())
@@ -265,29 +276,31 @@ fn release_data<M: Memory>(at: &WalkEnd<'_, '_, M>, entries: Range<usize>) {
     }
 }
 
-/// Maps Host memory at pages or blocks of `level`, 1 to 3, from the IPA of the walk on. `blocks` yields
-/// descriptors of that level, at least one. The IPA is Unprotected and aligned to the size of a block.
+/// Maps Host memory from the IPA of the walk on, at pages or blocks of the level at which the walk ends.
+/// `level` is that of the addresses, and `blocks` yields descriptors of the level that it is called with,
+/// which is `level` or below it. The IPA is Unprotected, and `top` is above it.
 ///
 /// # Errors
-/// Nothing was mapped: the walk ended early, or at an entry that is not UNASSIGNED_NS.
-pub fn map_unprotected_range<M: Memory>(
+/// Nothing was mapped: the walk ended at an entry above `level` or at level 0, or at one that is not
+/// within the range or not UNASSIGNED_NS.
+pub fn map_unprotected_range<M: Memory, I: Iterator<Item = NsDesc>>(
     start: StartRtt<'_>,
     mem: &M,
     level: i8,
     top: Ipa,
-    blocks: impl Iterator<Item = NsDesc>,
+    blocks: impl FnOnce(i8) -> I,
 ) -> Result<Ipa, RttError> {
-    let at = start.walk_outlined(mem, level);
-    if at.level != level || at.is_protected() {
+    let at = start.walk_outlined(mem, PAGE_LEVEL);
+    if at.level < level.max(MAX_BLOCK) || at.base() != at.ipa || at.is_protected() {
         return Err(at.error());
     }
     let room = at.room(top);
     let mut done = 0;
-    for block in blocks.take(room) {
+    for block in blocks(at.level).take(room) {
         if !is_unassigned(at.load(done)) {
             break;
         }
-        at.store(done, block.for_level(level));
+        at.store(done, block.for_level(at.level));
         done += 1;
     }
     if done == 0 {

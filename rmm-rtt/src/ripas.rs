@@ -61,10 +61,22 @@ pub fn init_ripas<M: Memory>(
     Ok(base)
 }
 
-/// Changes RIPAS to `ripas`, EMPTY or RAM (RTT_SET_RIPAS), in consecutive entries of one RTT, from
-/// the IPA of the walk (`base`) up to the first entry that is TABLE, ends beyond `top` or, unless
-/// `change_destroyed`, is DESTROYED. Returns the end of the range that now has this RIPAS (the
-/// `out_top` output), at most `top`.
+/// Who asks for a change of RIPAS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// The Host, of a new Realm (RTT_INIT_RIPAS of RMI 2.0). Entries are whole, and stay DESTROYED: what
+    /// the Realm was to find there is gone, and nothing but its RIPAS shows that.
+    Initial,
+    /// The Realm (RTT_SET_RIPAS). An entry that has the RIPAS already need not be whole.
+    Requested {
+        /// Whether entries that are DESTROYED change, too.
+        destroyed: bool,
+    },
+}
+
+/// Changes RIPAS to `ripas`, EMPTY or RAM, in consecutive entries of one RTT, from the IPA of the walk
+/// (`base`) up to the first entry that is TABLE, ends beyond `top` or must stay DESTROYED. Returns the
+/// end of the range that now has this RIPAS (the `out_top` output), at most `top`.
 ///
 /// # Errors
 /// `base_align` and `no_progress`, with the level that the walk reached.
@@ -74,7 +86,7 @@ pub fn set_ripas<M: Memory>(
     mem: &M,
     top: Ipa,
     ripas: Ripas,
-    change_destroyed: bool,
+    change: Change,
 ) -> Result<Ipa, RttError> {
     let at = start.walk(mem, PAGE_LEVEL);
     if !at.is_protected() {
@@ -83,7 +95,7 @@ pub fn set_ripas<M: Memory>(
     }
     let top = top.min(at.s2.protected_end());
     let is_part = at.base() != at.ipa || at.end() > top;
-    if is_part && ripas_of(at.desc) != ripas {
+    if is_part && (change == Change::Initial || ripas_of(at.desc) != ripas) {
         return Err(at.error()); // base_align, no_progress
     }
     if is_part {
@@ -91,6 +103,7 @@ pub fn set_ripas<M: Memory>(
         return Ok(at.end().min(top));
     }
 
+    let change_destroyed = change == Change::Requested { destroyed: true };
     let table_bit = table_bit(at.level);
     let assigned = at.s2.assigned_attributes(at.level, ripas);
     let address = at.s2.address_mask();

@@ -9,7 +9,7 @@ pub(crate) const ALL_ASSIGNED: u16 = 512;
 const _: () = assert!(ALL_ASSIGNED as usize == RTT_ENTRIES);
 
 /// Level of pages.
-pub(crate) const PAGE_LEVEL: i8 = 3;
+pub const PAGE_LEVEL: i8 = 3;
 
 /// log2 of [`RTT_ENTRIES`].
 pub(crate) const INDEX_BITS: u32 = RTT_ENTRIES.ilog2();

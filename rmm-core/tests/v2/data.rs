@@ -3,9 +3,10 @@
 
 use rmm_abi::rmi::v2::{AddressRange, MemoryState};
 use rmm_core::fake::v2::{Host2, TestRealm2, UnmapReply};
-use rmm_core::fake::{DESTROYED, EMPTY, EntryReport, GIB, MIB, PAGE, RAM, Status};
+use rmm_core::fake::{Config, DESTROYED, EMPTY, EntryReport, GIB, MIB, PAGE, RAM, Status};
 use rmm_granule::GranuleState::{Data, Delegated};
 use rmm_granule::Pa;
+use rmm_granule::fake::Pas;
 use zerocopy::IntoBytes;
 
 const NONE: u64 = 0;
@@ -266,6 +267,7 @@ fn map_inputs() {
         desc(pa + PAGE, 2, 1),
         desc(0, 1, 1),
         desc(0, 0, 1),
+        desc(PAGE, 1, 1),
         desc(host.page(), 3, 1),
         desc(realm.rd, 3, 1),
         desc(0x0900_0000, 3, 1),
@@ -316,12 +318,106 @@ fn map_walks() {
         );
         assert_eq!(
             map(PAGE..BLOCK + PAGE, block),
-            (Status::Input, 0),
+            (Status::Rtt(2), 0),
             "base_align"
         );
-        realm.tables(BLOCK, 3);
-        assert_eq!(map(BLOCK..2 * BLOCK, block), (Status::Rtt(2), 0), "a TABLE");
     });
+}
+
+/// Linux would make the same table again and again if the answer were an error.
+#[test]
+fn a_block_fills_a_table_that_is_there() {
+    let host = Host2::new();
+    let realm = host.realm().create();
+    host.leniently(|| {
+        let pa = realm.granules(1024, BLOCK);
+        let map = |range, level, count| {
+            host.rtt_data_map(realm.rd, range, SINGLE, desc(pa, level, count))
+        };
+        realm.tables(0, 3);
+        assert_eq!(map(PAGE..4 * PAGE, 2, 1), (Status::Success, 4 * PAGE));
+        for n in 0..3 {
+            let entry = EntryReport::assigned(3, pa + n * PAGE, EMPTY);
+            assert_eq!(realm.entry((n + 1) * PAGE, 3), entry);
+        }
+        assert_eq!(host.state(pa + 3 * PAGE), Delegated);
+        let reply = host.rtt_data_unmap(realm.rd, 0..BLOCK, NONE, 0);
+        assert_eq!(reply, UnmapReply::nothing(PAGE));
+        let reply = host.rtt_data_unmap(realm.rd, PAGE..BLOCK, NONE, 0);
+        assert_eq!(reply, UnmapReply::nothing(4 * PAGE));
+
+        assert_eq!(map(0..2 * BLOCK, 2, 2), (Status::Success, BLOCK));
+        assert_eq!(
+            realm.entry(BLOCK - PAGE, 3),
+            EntryReport::assigned(3, pa + 511 * PAGE, EMPTY)
+        );
+        assert_eq!(map(0..BLOCK, 2, 1), (Status::Success, BLOCK), "done");
+        // The next entry of level 2 is VOID.
+        let next = desc(pa + BLOCK, 2, 1);
+        let reply = host.rtt_data_map(realm.rd, BLOCK..2 * BLOCK, SINGLE, next);
+        assert_eq!(reply, (Status::Success, 2 * BLOCK));
+        assert_eq!(
+            realm.entry(BLOCK, 3),
+            EntryReport::assigned(2, pa + BLOCK, EMPTY)
+        );
+    });
+}
+
+#[test]
+fn a_block_of_1_gib_is_mapped_in_blocks_of_2_mib() {
+    let host = Host2::with(Config {
+        reserved: Vec::new(),
+        ..Config::v2()
+    });
+    let pa = host.pages(512, GIB);
+    let realm = host.realm().create();
+    host.leniently(|| {
+        realm.tables(0, 1);
+        let map = |pa| host.rtt_data_map(realm.rd, 0..GIB, SINGLE, desc(pa, 1, 1));
+        assert_eq!(map(pa), (Status::Rtt(1), 0), "the entry is too large");
+        realm.tables(0, 2);
+        assert_eq!(map(pa), (Status::Input, 0), "not DELEGATED");
+        host.delegate_range(pa, pa + BLOCK);
+        assert_eq!(map(pa), (Status::Success, BLOCK), "what is DELEGATED");
+        assert_eq!(realm.entry(0, 3), EntryReport::assigned(2, pa, EMPTY));
+        let reply = host.rtt_data_unmap(realm.rd, 0..BLOCK, NONE, 0);
+        assert_eq!(reply, UnmapReply::nothing(BLOCK));
+        host.undelegate_range(pa, pa + BLOCK);
+    });
+}
+
+/// Its lock is held by the call itself, and a Host repeats a call that is BUSY.
+#[test]
+fn the_table_that_is_written_is_no_data() {
+    let host = Host2::new();
+    let realm = host.realm().create();
+    realm.tables(0, 2);
+    let table = realm.granule();
+    assert_eq!(host.rtt_create(realm.rd, table, 0, 3), Status::Success);
+    let reply = host.rtt_data_map(realm.rd, 0..PAGE, SINGLE, desc(table, 3, 1));
+    assert_eq!(reply, (Status::Input, 0));
+}
+
+#[test]
+fn a_list_that_the_host_takes_away_meanwhile_has_no_entries() {
+    let host = Host2::new();
+    let realm = host.realm().create();
+    realm.tables(0, 3);
+    // A call looks for an interrupt after some of them.
+    let (count, page) = (100, host.page());
+    let pa = realm.granules(count, PAGE);
+    let reply = host.rtt_data_map(realm.rd, 0..count * PAGE, SINGLE, desc(pa, 3, count));
+    assert_eq!(reply, (Status::Success, count * PAGE));
+    host.board().set_look_hook(move |board, _| {
+        board.memory.set_pas(Pa(page), Pas::Secure);
+        false
+    });
+    let reply = host.rtt_data_unmap(realm.rd, 0..count * PAGE, list(4), page);
+    assert_eq!(reply, UnmapReply::list(count * PAGE, 0));
+    assert_eq!(host.state(pa), Delegated);
+    assert_eq!(realm.entry(0, 3), EntryReport::unassigned(3, EMPTY));
+    host.board().set_look_hook(|_, _| false);
+    host.board().memory.set_pas(Pa(page), Pas::NonSecure);
 }
 
 #[test]

@@ -52,6 +52,12 @@ fn failures() {
         "base_align"
     );
     assert_eq!(realm.entry(2 * MIB, 3).ripas, EMPTY);
+    // Not even where there is nothing to do.
+    assert_eq!(init(2 * MIB, 4 * MIB), (Status::Success, 4 * MIB));
+    assert_eq!(init(2 * MIB + PAGE, 4 * MIB), (Status::Rtt(2), 0));
+    assert_eq!(init(2 * MIB, 3 * MIB), (Status::Rtt(2), 0), "no_progress");
+    assert_eq!(init(0, PAGE), (Status::Success, PAGE));
+    assert_eq!(init(8, PAGE), (Status::Rtt(3), 0), "base_align");
     let middle = realm.unprotected();
     for (base, top) in [
         (PAGE, PAGE),

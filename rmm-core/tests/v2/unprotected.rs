@@ -124,7 +124,7 @@ fn inputs() {
     for oaddr in [
         desc(0x1000, 3, 0),
         desc(0x1000, 2, 1),
-        desc(0, 0, 1),
+        desc(0x1000, 0, 1),
         desc(1 << 48, 3, 1),
         good | 1 << 55,
     ] {
@@ -153,12 +153,45 @@ fn walks() {
         unmap(base + PAGE..base + BLOCK),
         UnmapReply::failed(Status::Rtt(2))
     );
-    realm.tables(base + BLOCK, 3);
-    assert_eq!(map(base + BLOCK, BLOCK, 2), (Status::Rtt(2), 0), "a TABLE");
     assert_eq!(unmap(base..realm.end()), UnmapReply::nothing(base + BLOCK));
     assert_eq!(
         unmap(base..base + PAGE),
         UnmapReply::nothing(base + PAGE),
         "in a hole"
     );
+}
+
+#[test]
+fn a_block_fills_a_table_that_is_there() {
+    let host = Host2::new();
+    let realm = host.realm().create();
+    let base = realm.unprotected();
+    let map = |ipa: u64, size, pa, level| {
+        let oaddr = desc(pa, level, 1);
+        host.rtt_unprot_map(realm.rd, ipa..ipa + size, SINGLE | WB_RW, oaddr)
+    };
+    assert_eq!(
+        map(base, GIB, 0, 0),
+        (Status::Rtt(0), 0),
+        "no block of level 0"
+    );
+    realm.tables(base, 3);
+    assert_eq!(
+        map(base + PAGE, PAGE, BLOCK, 2),
+        (Status::Success, base + 2 * PAGE)
+    );
+    assert_eq!(
+        realm.entry(base + PAGE, 3),
+        EntryReport::assigned(3, BLOCK | DESC_WB_RW, 0)
+    );
+    assert_eq!(map(base, BLOCK, 0, 2), (Status::Success, base + PAGE));
+    let end = base + BLOCK;
+    let reply = map(base + 2 * PAGE, GIB - 2 * PAGE, 0, 1);
+    assert_eq!(reply, (Status::Success, end), "to the end of the table");
+    assert_eq!(
+        realm.entry(end - PAGE, 3),
+        EntryReport::assigned(3, (509 * PAGE) | DESC_WB_RW, 0)
+    );
+    let reply = host.rtt_unprot_unmap(realm.rd, base..end, SINGLE, 0);
+    assert_eq!(reply, UnmapReply::single(base + PAGE, desc(0, 3, 1)));
 }

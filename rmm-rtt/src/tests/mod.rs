@@ -180,7 +180,8 @@ impl Realm {
     }
 
     fn set(&self, base: u64, top: u64, ripas: Ripas, destroyed: bool) -> Result<u64, RttError> {
-        set_ripas(self.start(base), &self.cpu, Ipa(top), ripas, destroyed).map(|top| top.0)
+        let change = Change::Requested { destroyed };
+        set_ripas(self.start(base), &self.cpu, Ipa(top), ripas, change).map(|top| top.0)
     }
 
     fn init(&self, base: u64, top: u64) -> Result<u64, RttError> {

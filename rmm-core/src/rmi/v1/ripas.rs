@@ -10,6 +10,7 @@ use crate::rec::Rec;
 use crate::rmi::call::Outputs;
 use rmm_attest::rim;
 use rmm_granule::{GRANULE_SIZE, Ipa};
+use rmm_rtt::Change;
 
 /// RMI_RTT_INIT_RIPAS.
 pub fn init<M: Machine>(
@@ -71,8 +72,9 @@ pub fn set<M: Machine>(
     let start = start_rtt(cpu, &stage2, Ipa(base))?;
     drop(rd);
 
-    let (ripas, change_destroyed) = (change.ripas(), change.changes_destroyed());
-    let out_top = rmm_rtt::set_ripas(start, cpu.machine, top, ripas, change_destroyed)?; // base_align, no_progress
+    let (ripas, destroyed) = (change.ripas(), change.changes_destroyed());
+    let requested = Change::Requested { destroyed };
+    let out_top = rmm_rtt::set_ripas(start, cpu.machine, top, ripas, requested)?; // base_align, no_progress
     change.addr = out_top.as_u64();
     out.x1 = out_top.as_u64();
     Ok(())

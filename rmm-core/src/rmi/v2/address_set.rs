@@ -51,7 +51,7 @@ impl Sources {
         let first = first.ok_or(Error::Input)?;
         sources.level = first.level();
         // oaddr_single_align
-        require(sources.blocks().next().is_some())?;
+        require(sources.blocks(sources.level).next().is_some())?;
         Ok(sources)
     }
 
@@ -71,9 +71,11 @@ impl Sources {
         first.is_some_and(AddressRange::is_delegated)
     }
 
-    /// Addresses of the blocks up to the first that is not aligned or has another level.
-    pub fn blocks(&self) -> impl Iterator<Item = Pa> {
+    /// Addresses of the blocks up to the first that is not aligned or has another level, cut into blocks
+    /// of `level`, which is that of the blocks or below it.
+    pub fn blocks(&self, level: i8) -> impl Iterator<Item = Pa> {
         let size = entry_size(self.level);
+        let (piece, pieces) = (entry_size(level), size / entry_size(level));
         let alike = self
             .ranges()
             .filter(|range| range.count() != 0)
@@ -82,7 +84,9 @@ impl Sources {
                 range.is_valid() && range.level() == self.level && aligned
             });
         // No overflow: an address has 52 bits, and a range at most 2^49.
-        alike.flat_map(move |range| (0..range.count()).map(move |n| Pa(range.address() + n * size)))
+        alike.flat_map(move |range| {
+            (0..range.count() * pieces).map(move |n| Pa(range.address() + n * piece))
+        })
     }
 }
 
@@ -175,21 +179,22 @@ impl Report {
         }
     }
 
-    /// Writes the list, and returns the outputs `out_range` and `out_count`.
-    ///
-    /// # Errors
-    /// The Host has taken the memory of the list away meanwhile. The Granules are unmapped all the same.
-    pub fn finish<M: Machine>(&self, cpu: &ThisCpu<'_, M>) -> Result<(u64, u64)> {
-        Ok(match self.list {
-            Some((granule, offset)) => {
-                let (ranges, _) = self.ranges.split_at(self.count);
-                if !ranges.is_empty() {
-                    granule.write(cpu.machine, 0..0, [(offset, ranges.as_bytes())])?;
-                }
-                (0, self.count as u64)
-            }
+    /// Writes the list, and returns the outputs `out_range` and `out_count`. A list that the Host has
+    /// taken away meanwhile has no entries: what is unmapped stays so, and an error would deny it.
+    pub fn finish<M: Machine>(&self, cpu: &ThisCpu<'_, M>) -> (u64, u64) {
+        let Some((granule, offset)) = self.list else {
             // Zero if nothing was unmapped, or is to be reported.
-            None => (self.ranges[0], 0),
-        })
+            return (self.ranges[0], 0);
+        };
+        let (ranges, _) = self.ranges.split_at(self.count);
+        let written = granule.write(cpu.machine, 0..0, [(offset, ranges.as_bytes())]);
+        (
+            0,
+            if written.is_ok() {
+                self.count as u64
+            } else {
+                0
+            },
+        )
     }
 }

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Arguments that several commands share: IPA ranges.
 
-use super::{Error, Result, require};
+use super::{Result, require};
 use crate::machine::Machine;
 use crate::monitor::ThisCpu;
 use crate::realm::Rd;
 use crate::rmi::v1;
 use rmm_granule::{GRANULE_SIZE, Ipa};
-use rmm_rtt::{Stage2, StartRtt, entry_size};
+use rmm_rtt::{Stage2, StartRtt};
 
 /// Half of the IPA space.
 #[derive(Clone, Copy)]
@@ -31,16 +31,6 @@ pub fn range(stage2: &Stage2, half: Half, base: u64, top: u64) -> Result<(Ipa, I
         Half::Unprotected => stage2.is_unprotected(base) && stage2.in_range(last),
     })?;
     Ok((base, Ipa(top)))
-}
-
-/// Whether blocks of `level` can begin at `base`, and one fits below `top`: `base_align`, `rtte_size`.
-pub fn holds_a_block(base: Ipa, top: Ipa, level: i8) -> Result {
-    let size = entry_size(level);
-    require(base.is_aligned_to(size))?; // base_align
-    if top.as_u64() - base.as_u64() < size {
-        return Err(Error::Rtt(level)); // rtte_size
-    }
-    Ok(())
 }
 
 /// The start of a command that unmaps a range: exchanges the lock of the RD for that of the start-level

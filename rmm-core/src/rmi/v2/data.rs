@@ -3,7 +3,7 @@
 //! 1.0.
 
 use super::address_set::{Report, Sources};
-use super::args::{Half, holds_a_block, lock_range, range};
+use super::args::{Half, lock_range, range};
 use super::{Error, Result, require};
 use crate::machine::Machine;
 use crate::monitor::ThisCpu;
@@ -11,7 +11,6 @@ use crate::realm::{Rd, RealmState};
 use crate::rmi::call::Outputs;
 use crate::rmi::v1;
 use rmm_abi::rmi::v2::{MapFlags, MemoryState, UnmapFlags};
-use rmm_rtt::MAX_DATA_BLOCK;
 
 /// RMI_RTT_DATA_MAP.
 pub fn map<M: Machine>(
@@ -26,9 +25,6 @@ pub fn map<M: Machine>(
     // oaddr_type, oaddr_single_align, oaddr_list_align, oaddr_list_pas
     let sources = Sources::read(cpu, MapFlags(flags), oaddr)?;
     require(sources.is_delegated())?; // gran_state
-    let level = sources.level();
-    // Not a condition of the specification: 1 GiB would keep an interrupt waiting too long.
-    require(level >= MAX_DATA_BLOCK)?;
 
     let mut rd = cpu.granules().lock::<Rd>(rd)?; // rd_align, rd_bound, rd_state
     let realm = rd.map(cpu.machine);
@@ -39,17 +35,16 @@ pub fn map<M: Machine>(
     drop(realm);
     // base_align, top_align, size_valid, ipa_bound
     let (base, top) = range(&stage2, Half::Protected, base, top)?;
-    holds_a_block(base, top, level)?; // base_align, rtte_size
     let start = v1::start_rtt(cpu, &stage2, base)?;
     drop(rd);
 
-    // rtte_state, gran_state
+    // rtte_state, rtte_size, gran_state
     let out_top = rmm_rtt::map_data_range(
         start,
         cpu.machine,
-        level,
+        sources.level(),
         top,
-        sources.blocks(),
+        |level| sources.blocks(level),
         |content| cpu.machine.publish_instructions(content),
         || cpu.machine.interrupt_pending(),
     )?;
@@ -79,7 +74,7 @@ pub fn unmap<M: Machine>(
         |pa, level| report.add(pa, level),
         || cpu.machine.interrupt_pending(),
     )?;
-    (out.x2, out.x3) = report.finish(cpu)?;
+    (out.x2, out.x3) = report.finish(cpu);
     out.x1 = out_top.as_u64();
     Ok(())
 }

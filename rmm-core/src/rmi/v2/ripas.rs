@@ -9,6 +9,7 @@ use crate::rmi::call::Outputs;
 use crate::rmi::v1;
 use rmm_abi::rmi::Ripas;
 use rmm_granule::{GRANULE_SIZE, Ipa};
+use rmm_rtt::Change;
 
 /// RMI_RTT_INIT_RIPAS. It is not measured. Entries may hold DATA already, and those with RIPAS RAM count
 /// as done; it stops at DESTROYED.
@@ -35,7 +36,7 @@ pub fn init<M: Machine>(
     drop(rd);
 
     // base_align, rtte_state, no_progress
-    let out_top = rmm_rtt::set_ripas(start, cpu.machine, top, Ripas::Ram, false)?;
+    let out_top = rmm_rtt::set_ripas(start, cpu.machine, top, Ripas::Ram, Change::Initial)?;
     out.x1 = out_top.as_u64();
     Ok(())
 }

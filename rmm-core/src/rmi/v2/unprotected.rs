@@ -2,7 +2,7 @@
 //! RMI_RTT_UNPROT_MAP and RMI_RTT_UNPROT_UNMAP (B4.5.77, B4.5.78).
 
 use super::address_set::{Report, Sources};
-use super::args::{Half, holds_a_block, lock_range, range};
+use super::args::{Half, lock_range, range};
 use super::{Result, require};
 use crate::machine::Machine;
 use crate::monitor::ThisCpu;
@@ -10,7 +10,7 @@ use crate::realm::Rd;
 use crate::rmi::call::Outputs;
 use crate::rmi::v1;
 use rmm_abi::rmi::v2::{MapFlags, MemoryState, UnmapFlags};
-use rmm_rtt::NsDesc;
+use rmm_rtt::{NsDesc, PAGE_LEVEL};
 
 /// Permissions in the direct encoding.
 const WRITE: u64 = 1 << 0;
@@ -33,17 +33,13 @@ pub fn map<M: Machine>(
     require(permissions & !(READ | WRITE) == 0)?; // attr_valid
     // oaddr_type, oaddr_single_align, oaddr_list_align, oaddr_list_pas
     let sources = Sources::read(cpu, flags, oaddr)?;
-    let level = sources.level();
-    require(level >= 1)?; // Level 0 has no blocks.
 
     let mut rd = cpu.granules().lock::<Rd>(rd)?; // rd_align, rd_bound, rd_state
     let stage2 = rd.map(cpu.machine).stage2;
     // base_align, top_align, size_valid, ipa_bound
     let (base, top) = range(&stage2, Half::Unprotected, base, top)?;
-    holds_a_block(base, top, level)?; // base_align, rtte_size
-    let mut descs = sources
-        .blocks()
-        .map_while(|pa| {
+    let descs = |level| {
+        sources.blocks(level).map_while(move |pa| {
             NsDesc::new(
                 &stage2,
                 level,
@@ -53,13 +49,13 @@ pub fn map<M: Machine>(
                 permissions & WRITE != 0,
             )
         })
-        .peekable();
-    require(descs.peek().is_some())?; // attr_valid, addr_bound
+    };
+    require(descs(PAGE_LEVEL).next().is_some())?; // attr_valid, addr_bound
     let start = v1::start_rtt(cpu, &stage2, base)?;
     drop(rd);
 
-    // rtte_state
-    let out_top = rmm_rtt::map_unprotected_range(start, cpu.machine, level, top, descs)?;
+    // rtte_state, rtte_size
+    let out_top = rmm_rtt::map_unprotected_range(start, cpu.machine, sources.level(), top, descs)?;
     out.x1 = out_top.as_u64();
     Ok(())
 }
@@ -82,7 +78,7 @@ pub fn unmap<M: Machine>(
     let out_top = rmm_rtt::unmap_unprotected_range(start, cpu.machine, top, |pa, level| {
         report.add(pa, level)
     })?;
-    (out.x2, out.x3) = report.finish(cpu)?;
+    (out.x2, out.x3) = report.finish(cpu);
     out.x1 = out_top.as_u64();
     Ok(())
 }
