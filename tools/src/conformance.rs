@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! `rmm-tools conformance [--check] [FOLDER]`: which test shows which row of the specification.
 //!
-//! The rows are in `conformance/rows.txt`, the mistakes of other monitors in `conformance/bugs.txt`.
+//! The rows are in `conformance/rows.txt` and `conformance/rows-2.0.txt`, the mistakes of other monitors in `conformance/bugs.txt`.
 //! Tests name their rows in a comment, so that `docs/conformance.md` is made of the tests
 //! themselves. With `--check` nothing is written: the page that is there has to be the one that
 //! would be made, but for the lines that its links name.
@@ -52,6 +52,7 @@ pub fn main(arguments: &[String]) -> Outcome {
 /// The page, and its figures in a line.
 fn make(root: &Path) -> Result<(String, String), Box<dyn std::error::Error>> {
     let mut subjects = rows::parse(include_str!("conformance/rows.txt"))?;
+    subjects.extend(rows::parse(include_str!("conformance/rows-2.0.txt"))?);
     subjects.extend(rows::parse(include_str!("conformance/bugs.txt"))?);
     let mut tags = Vec::new();
     for (place, on_target) in PLACES {

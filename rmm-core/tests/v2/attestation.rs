@@ -65,6 +65,7 @@ fn token_of(realm: &TestRealm2<'_>, rec: usize) -> Vec<u8> {
     token
 }
 
+// Conformance: 2.0 RMI_REALM_CREATE claims
 #[test]
 fn a_token_says_which_interface_made_the_realm() {
     let host = Host2::with(machine());
@@ -104,6 +105,11 @@ fn rim_of(realm: &TestRealm2<'_>) -> Measurement {
     realm.measurements[0]
 }
 
+// Conformance: 2.0 RMI_REALM_CREATE rim, hash_algo
+// Conformance: 2.0 RMI_REC_CREATE rim
+// Conformance: 2.0 RMI_RTT_DATA_MAP_INIT rim
+// Conformance: 2.0 RMI_RTT_DATA_MAP not_measured
+// Conformance: 2.0 RMI_RTT_INIT_RIPAS not_measured
 #[test]
 fn the_rim_begins_with_zero_and_has_data_and_runnable_recs() {
     let host = Host2::new();
@@ -145,6 +151,7 @@ fn the_rim_begins_with_zero_and_has_data_and_runnable_recs() {
     }
 }
 
+// Conformance: 2.0 RMI_REALM_CREATE entropy
 #[test]
 fn no_realm_without_entropy() {
     let host = Host2::new();

@@ -6,29 +6,28 @@ use rmm_core::fake::v2::{Host2, TestRealm2, UnmapReply};
 use rmm_core::fake::{Config, DESTROYED, EMPTY, EntryReport, GIB, MIB, PAGE, RAM, Status};
 use rmm_granule::GranuleState::{Data, Delegated};
 use rmm_granule::Pa;
-use rmm_granule::fake::Pas;
 use zerocopy::IntoBytes;
 
-const NONE: u64 = 0;
-const SINGLE: u64 = 1;
-const LIST: u64 = 2;
-const BLOCK: u64 = 2 * MIB;
+pub const NONE: u64 = 0;
+pub const SINGLE: u64 = 1;
+pub const LIST: u64 = 2;
+pub const BLOCK: u64 = 2 * MIB;
 
 /// A descriptor of `count` DELEGATED blocks.
-fn desc(pa: u64, level: i8, count: u64) -> u64 {
+pub fn desc(pa: u64, level: i8, count: u64) -> u64 {
     AddressRange::new(pa, level, count, MemoryState::Delegated).bits()
 }
 
-fn list(count: u64) -> u64 {
+pub fn list(count: u64) -> u64 {
     LIST | count << 2
 }
 
 /// Writes a list to a new page and returns its address.
-fn page_of(host: &Host2, list: &[u64]) -> u64 {
+pub fn page_of(host: &Host2, list: &[u64]) -> u64 {
     host.page_with(list.as_bytes())
 }
 
-fn read_list(host: &Host2, pa: u64, count: usize) -> Vec<u64> {
+pub fn read_list(host: &Host2, pa: u64, count: usize) -> Vec<u64> {
     let bytes = host.read(pa, 8 * count);
     let words = bytes
         .chunks(8)
@@ -36,11 +35,12 @@ fn read_list(host: &Host2, pa: u64, count: usize) -> Vec<u64> {
     words.collect()
 }
 
-fn ram(realm: &TestRealm2<'_>, base: u64, top: u64) {
+pub fn ram(realm: &TestRealm2<'_>, base: u64, top: u64) {
     let (status, out_top) = realm.host.rtt_init_ripas(realm.rd, base, top);
     assert_eq!((status, out_top), (Status::Success, top));
 }
 
+// Conformance: 2.0 RMI_RTT_DATA_MAP_INIT flags, realm_state, rtt_walk, rtte_state, entry, content
 #[test]
 fn map_init() {
     let host = Host2::new();
@@ -72,6 +72,7 @@ fn map_init() {
     );
 }
 
+// Conformance: 2.0 RMI_RTT_DATA_MAP state, addr_contig
 #[test]
 fn map_pages() {
     let host = Host2::new();
@@ -115,6 +116,7 @@ fn the_shorter_of_range_and_addresses_counts() {
     assert_eq!(reply, (Status::Success, BLOCK));
 }
 
+// Conformance: 2.0 RMI_RTT_DATA_MAP same_address, rtte_state, gran_state
 #[test]
 fn the_same_page_twice_is_done() {
     let host = Host2::new();
@@ -129,6 +131,7 @@ fn the_same_page_twice_is_done() {
     assert_eq!(realm.entry(0, 3), EntryReport::assigned(3, pa, EMPTY));
 }
 
+// Conformance: 2.0 RMI_RTT_DATA_MAP later, rtte_state, gran_state
 #[test]
 fn a_later_entry_or_granule_ends_a_mapping() {
     let host = Host2::new();
@@ -171,6 +174,7 @@ fn a_later_entry_or_granule_ends_a_mapping() {
     assert_eq!(host.state(pa + 3 * PAGE), Delegated);
 }
 
+// Conformance: 2.0 RMI_RTT_DATA_MAP addr_list
 #[test]
 fn map_a_list() {
     let host = Host2::new();
@@ -203,6 +207,8 @@ fn map_a_list() {
     assert_eq!(reply, (Status::Success, 9 * PAGE));
 }
 
+// Conformance: 2.0 RMI_RTT_DATA_MAP oaddr_list_align, oaddr_list_pas
+// Conformance: 2.0 RMI_RTT_DATA_UNMAP oaddr_align, oaddr_list_pas
 #[test]
 fn lists_in_memory_that_is_not_the_hosts() {
     let host = Host2::new();
@@ -224,6 +230,9 @@ fn lists_in_memory_that_is_not_the_hosts() {
     }
 }
 
+// Conformance: 2.0 RMI_RTT_DATA_MAP base_align, top_align, size_valid, ipa_bound, flags, oaddr_type
+// Conformance: 2.0 RMI_RTT_DATA_MAP oaddr_single_align, gran_state
+// Conformance: 2.0 RMI_RTT_DATA_UNMAP base_align, top_align, size_valid, ipa_bound, flags
 #[test]
 fn map_inputs() {
     let host = Host2::new();
@@ -299,6 +308,7 @@ fn map_inputs() {
     }
 }
 
+// Conformance: 2.0 RMI_RTT_DATA_MAP rtte_align, rtte_size
 #[test]
 fn map_walks() {
     let host = Host2::new();
@@ -325,6 +335,7 @@ fn map_walks() {
 }
 
 /// Linux would make the same table again and again if the answer were an error.
+// Conformance: 2.0 RMI_RTT_DATA_MAP block_in_table
 #[test]
 fn a_block_fills_a_table_that_is_there() {
     let host = Host2::new();
@@ -363,6 +374,7 @@ fn a_block_fills_a_table_that_is_there() {
     });
 }
 
+// Conformance: 2.0 RMI_RTT_DATA_MAP block, rtte_size
 #[test]
 fn a_block_of_1_gib_is_mapped_in_blocks_of_2_mib() {
     let host = Host2::with(Config {
@@ -387,6 +399,7 @@ fn a_block_of_1_gib_is_mapped_in_blocks_of_2_mib() {
 }
 
 /// Its lock is held by the call itself, and a Host repeats a call that is BUSY.
+// Conformance: 2.0 RMI_RTT_DATA_MAP gran_state
 #[test]
 fn the_table_that_is_written_is_no_data() {
     let host = Host2::new();
@@ -398,28 +411,8 @@ fn the_table_that_is_written_is_no_data() {
     assert_eq!(reply, (Status::Input, 0));
 }
 
-#[test]
-fn a_list_that_the_host_takes_away_meanwhile_has_no_entries() {
-    let host = Host2::new();
-    let realm = host.realm().create();
-    realm.tables(0, 3);
-    // A call looks for an interrupt after some of them.
-    let (count, page) = (100, host.page());
-    let pa = realm.granules(count, PAGE);
-    let reply = host.rtt_data_map(realm.rd, 0..count * PAGE, SINGLE, desc(pa, 3, count));
-    assert_eq!(reply, (Status::Success, count * PAGE));
-    host.board().set_look_hook(move |board, _| {
-        board.memory.set_pas(Pa(page), Pas::Secure);
-        false
-    });
-    let reply = host.rtt_data_unmap(realm.rd, 0..count * PAGE, list(4), page);
-    assert_eq!(reply, UnmapReply::list(count * PAGE, 0));
-    assert_eq!(host.state(pa), Delegated);
-    assert_eq!(realm.entry(0, 3), EntryReport::unassigned(3, EMPTY));
-    host.board().set_look_hook(|_, _| false);
-    host.board().memory.set_pas(Pa(page), Pas::NonSecure);
-}
-
+// Conformance: 2.0 RMI_RTT_DATA_MAP block
+// Conformance: 2.0 RMI_RTT_DATA_UNMAP state, rtte_size
 #[test]
 fn blocks() {
     let host = Host2::new();
@@ -465,6 +458,7 @@ fn blocks() {
     });
 }
 
+// Conformance: 2.0 RMI_RTT_DATA_MAP gran_state
 #[test]
 fn a_block_that_is_not_all_delegated_is_not_mapped() {
     let host = Host2::new();
@@ -484,117 +478,8 @@ fn a_block_that_is_not_all_delegated_is_not_mapped() {
     });
 }
 
-#[test]
-fn unmap_pages() {
-    let host = Host2::new();
-    let realm = host.realm().create();
-    realm.tables(0, 3);
-    let pa = realm.granules(6, PAGE);
-    ram(&realm, 0, 2 * PAGE);
-    let reply = host.rtt_data_map(realm.rd, 0..3 * PAGE, SINGLE, desc(pa, 3, 3));
-    assert_eq!(reply.0, Status::Success);
-    // Not adjacent in memory to those before.
-    let reply = host.rtt_data_map(
-        realm.rd,
-        3 * PAGE..5 * PAGE,
-        SINGLE,
-        desc(pa + 4 * PAGE, 3, 2),
-    );
-    assert_eq!(reply.0, Status::Success);
-    let unmap = |range, flags, oaddr| host.rtt_data_unmap(realm.rd, range, flags, oaddr);
-
-    assert_eq!(
-        unmap(0..PAGE, SINGLE, 0),
-        UnmapReply::single(PAGE, desc(pa, 3, 1))
-    );
-    assert_eq!(realm.entry(0, 3), EntryReport::unassigned(3, DESTROYED));
-    assert_eq!(host.state(pa), Delegated);
-    assert_eq!(
-        unmap(0..8 * PAGE, SINGLE, 0),
-        UnmapReply::nothing(PAGE),
-        "past the hole"
-    );
-    let expected = UnmapReply::single(3 * PAGE, desc(pa + PAGE, 3, 2));
-    assert_eq!(
-        unmap(PAGE..8 * PAGE, SINGLE, 0),
-        expected,
-        "up to another address"
-    );
-    assert_eq!(realm.entry(PAGE, 3), EntryReport::unassigned(3, DESTROYED));
-    assert_eq!(realm.entry(2 * PAGE, 3), EntryReport::unassigned(3, EMPTY));
-    assert_eq!(
-        unmap(3 * PAGE..8 * PAGE, NONE, 0),
-        UnmapReply::nothing(5 * PAGE),
-        "not reported"
-    );
-    assert_eq!(host.state(pa + 5 * PAGE), Delegated);
-    assert_eq!(
-        unmap(3 * PAGE..8 * PAGE, NONE, 0),
-        UnmapReply::nothing(8 * PAGE),
-        "nothing left"
-    );
-}
-
-#[test]
-fn unmap_to_a_list() {
-    let host = Host2::new();
-    let realm = host.realm().create();
-    realm.tables(0, 3);
-    let pa = realm.granules(8, PAGE);
-    let at = |n: u64| pa + n * PAGE;
-    let order = [5, 6, 0, 2, 3, 4];
-    for (n, page) in (0..).zip(order) {
-        let range = n * PAGE..(n + 1) * PAGE;
-        let reply = host.rtt_data_map(realm.rd, range, SINGLE, desc(at(page), 3, 1));
-        assert_eq!(reply.0, Status::Success);
-    }
-    let page = host.page();
-    let unmap = |range, count| host.rtt_data_unmap(realm.rd, range, list(count), page + 8);
-    assert_eq!(unmap(0..PAGE, 1), UnmapReply::list(PAGE, 1));
-    assert_eq!(read_list(&host, page, 3), [0, desc(at(5), 3, 1), 0]);
-    assert_eq!(
-        unmap(PAGE..8 * PAGE, 2),
-        UnmapReply::list(3 * PAGE, 2),
-        "full"
-    );
-    let ranges = [0, desc(at(6), 3, 1), desc(at(0), 3, 1), 0];
-    assert_eq!(read_list(&host, page, 4), ranges);
-    assert_eq!(
-        unmap(3 * PAGE..8 * PAGE, 9),
-        UnmapReply::list(6 * PAGE, 1),
-        "adjacent"
-    );
-    assert_eq!(read_list(&host, page, 2), [0, desc(at(2), 3, 3)]);
-    assert_eq!(
-        unmap(6 * PAGE..8 * PAGE, 9),
-        UnmapReply::list(8 * PAGE, 0),
-        "a hole"
-    );
-}
-
-#[test]
-fn an_empty_space_is_passed_in_few_calls() {
-    let host = Host2::new();
-    let realm = host.realm().create();
-    let top = realm.unprotected();
-    assert_eq!(
-        host.rtt_data_unmap(realm.rd, 0..top, NONE, 0),
-        UnmapReply::nothing(top)
-    );
-    // A hole that is larger than the range.
-    let reply = host.rtt_data_unmap(realm.rd, 5 * PAGE..9 * PAGE, SINGLE, 0);
-    assert_eq!(reply, UnmapReply::nothing(9 * PAGE));
-    realm.tables(3 * GIB + 4 * BLOCK, 3);
-    let (mut next, mut calls) = (0, 0);
-    while next < top {
-        let reply = host.rtt_data_unmap(realm.rd, next..top, NONE, 0);
-        assert_eq!(reply.status, Status::Success);
-        assert!(reply.top > next);
-        (next, calls) = (reply.top, calls + 1);
-    }
-    assert!(calls < 10, "{calls}");
-}
-
+// Conformance: 2.0 RMI_RTT_DATA_MAP interrupt
+// Conformance: 2.0 RMI_RTT_DATA_UNMAP interrupt
 #[test]
 fn a_call_ends_when_the_host_has_an_interrupt() {
     let host = Host2::new();
@@ -614,6 +499,8 @@ fn a_call_ends_when_the_host_has_an_interrupt() {
     host.set_irq(false);
 }
 
+// Conformance: 2.0 RMI_RTT_DATA_MAP realm_state
+// Conformance: 2.0 RMI_RTT_DATA_UNMAP zombie
 #[test]
 fn a_realm_that_cannot_run_gets_no_memory() {
     let host = Host2::new();

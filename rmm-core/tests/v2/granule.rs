@@ -11,6 +11,8 @@ use rmm_granule::{Bank, Pa};
 
 const HOLE: u64 = 0x8800_0000;
 
+// Conformance: 2.0 RMI_GRANULE_RANGE_DELEGATE gran_state
+// Conformance: 2.0 RMI_GRANULE_RANGE_UNDELEGATE gran_state, content
 #[test]
 fn delegate_and_undelegate() {
     let host = Host2::new();
@@ -39,6 +41,8 @@ fn delegate_and_undelegate() {
     assert_eq!(host.read(top, 4096), [0x5A; 4096]);
 }
 
+// Conformance: 2.0 RMI_GRANULE_RANGE_DELEGATE base_align, top_align, top_bound, tracking
+// Conformance: 2.0 RMI_GRANULE_RANGE_UNDELEGATE base_align, top_align, top_bound, tracking
 #[test]
 fn ranges() {
     let host = Host2::new();
@@ -67,6 +71,7 @@ fn ranges() {
     }
 }
 
+// Conformance: 2.0 RMI_GRANULE_RANGE_DELEGATE populated
 #[test]
 fn memory_that_is_none() {
     let host = Host2::new();
@@ -77,6 +82,7 @@ fn memory_that_is_none() {
     assert!(!host.board().el3.is_realm_hole(HOLE));
 }
 
+// Conformance: 2.0 RMI_GRANULE_RANGE_DELEGATE state, gpt, later
 #[test]
 fn the_first_granule_alone_fails_a_call() {
     let host = Host2::new();
@@ -111,6 +117,7 @@ fn the_first_granule_alone_fails_a_call() {
     assert_eq!(host.granule_range_delegate(at(0), at(4)).0, Status::Input);
 }
 
+// Conformance: 2.0 RMI_GRANULE_RANGE_UNDELEGATE undelegated
 #[test]
 fn undelegate_passes_over_what_is_undelegated() {
     let host = Host2::new();
@@ -129,6 +136,8 @@ fn undelegate_passes_over_what_is_undelegated() {
     assert_eq!(host.state(at(1)), Undelegated);
 }
 
+// Conformance: 2.0 RMI_GRANULE_RANGE_DELEGATE state
+// Conformance: 2.0 RMI_GRANULE_RANGE_UNDELEGATE state, later
 #[test]
 fn granules_in_use_are_not_undelegated() {
     let host = Host2::new();
@@ -138,8 +147,16 @@ fn granules_in_use_are_not_undelegated() {
     assert_eq!(host.state(realm.rd), Rd);
     let reply = host.granule_range_delegate(realm.rd, realm.rd + PAGE);
     assert_eq!(reply, (Status::Input, 0));
+    let base = realm.granules(3, PAGE);
+    let status = host.rtt_create(realm.rd, base + PAGE, 0, 1);
+    assert_eq!(status, Status::Success);
+    let reply = host.granule_range_undelegate(base, base + 3 * PAGE);
+    assert_eq!(reply, (Status::Success, base + PAGE), "up to the RTT");
+    assert_eq!(host.state(base + 2 * PAGE), Delegated);
 }
 
+// Conformance: 2.0 RMI_GRANULE_RANGE_DELEGATE interrupt
+// Conformance: 2.0 RMI_GRANULE_RANGE_UNDELEGATE interrupt
 #[test]
 fn a_call_ends_when_the_host_has_an_interrupt() {
     let host = Host2::new();
@@ -160,6 +177,8 @@ fn a_call_ends_when_the_host_has_an_interrupt() {
     host.set_irq(false);
 }
 
+// Conformance: 2.0 RMI_GRANULE_RANGE_DELEGATE bounded
+// Conformance: 2.0 RMI_GRANULE_RANGE_UNDELEGATE bounded
 #[test]
 fn a_call_has_an_end() {
     let host = Host2::new();
@@ -185,6 +204,7 @@ fn a_call_has_an_end() {
     });
 }
 
+// Conformance: 2.0 RMI_RMM_DEACTIVATE gran_state
 #[test]
 fn deactivate_needs_all_granules_undelegated() {
     let host = Host2::new();
@@ -198,6 +218,7 @@ fn deactivate_needs_all_granules_undelegated() {
 const FINE: u64 = 2;
 const RESERVED: u64 = 0;
 
+// Conformance: 2.0 RMI_GRANULE_TRACKING_GET fine, reserved, out_top
 #[test]
 fn tracking_of_memory() {
     let host = Host2::before_activation(Config {
@@ -238,14 +259,30 @@ fn tracking_of_memory() {
     }
 }
 
+// Conformance: 2.0 RMI_GRANULE_TRACKING_GET bounded
 #[test]
 fn tracking_looks_at_a_part_of_a_large_range() {
-    let size = (rmm_granule::MAX_EXTENT as u64 + 5) * PAGE;
-    let host = Host2::new();
-    let base = 0x8010_0000;
-    assert!(size > 31 << 20 || host.granule_tracking_get(base, base + size).3 < base + size);
+    let host = Host2::with(Config {
+        dram: vec![Bank {
+            base: 0x8000_0000,
+            size: 64 << 20,
+        }],
+        ..Config::v2()
+    });
+    let (base, top) = (0x8010_0000, 0x8400_0000);
+    let end = base + rmm_granule::MAX_EXTENT as u64 * PAGE;
+    assert!(end < top);
+    assert_eq!(
+        host.granule_tracking_get(base, top),
+        (Status::Success, 0, FINE, end)
+    );
+    assert_eq!(
+        host.granule_tracking_get(end, top),
+        (Status::Success, 0, FINE, top)
+    );
 }
 
+// Conformance: 2.0 RMI_GRANULE_TRACKING_GET base_align, top_align, size_valid, bound
 #[test]
 fn tracking_inputs() {
     let host = Host2::new();
@@ -264,6 +301,8 @@ fn tracking_inputs() {
     }
 }
 
+// Conformance: 2.0 RMI_GPT_INFO base_align, top_align, size_valid, base_bound, platform
+// Conformance: 2.0 RMI_GPT_L1_CREATE addr_align, addr_bound, l0gpt_state
 #[test]
 fn gpt() {
     let host = Host2::new();

@@ -5,8 +5,10 @@
 //! registers which are not outputs are zero or as before, and that no lock, window or register is left
 //! behind.
 
+mod addresses;
 mod attestation;
 mod data;
+mod data_unmap;
 mod granule;
 mod mode;
 mod model;
@@ -15,4 +17,5 @@ mod realm;
 mod rec;
 mod ripas;
 mod rmm;
+mod rtt;
 mod unprotected;

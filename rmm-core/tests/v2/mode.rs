@@ -35,6 +35,7 @@ fn undecided() -> Host {
     Host::with(Config::v2())
 }
 
+// Conformance: 2.0 dialects version, version_below, version_between, version_above
 #[test]
 fn version_cases() {
     let host = undecided();
@@ -54,6 +55,7 @@ fn version_cases() {
     }
 }
 
+// Conformance: 2.0 dialects el3
 #[test]
 fn no_2_0_below_interface_2_0() {
     for version in [Version::new(0, 4), Version::new(0, 8), Version::new(0, 9)] {
@@ -71,6 +73,7 @@ fn no_2_0_below_interface_2_0() {
     }
 }
 
+// Conformance: 2.0 dialects choice
 #[test]
 fn a_successful_version_chooses() {
     let host = undecided();
@@ -82,6 +85,7 @@ fn a_successful_version_chooses() {
     assert!(has_state(&host) && !delegates(&host));
 }
 
+// Conformance: 2.0 dialects no_choice
 #[test]
 fn a_failed_version_changes_nothing() {
     let host = undecided();
@@ -96,6 +100,7 @@ fn a_failed_version_changes_nothing() {
     assert!(!has_state(&host));
 }
 
+// Conformance: 2.0 dialects first_command
 #[test]
 fn the_first_command_decides() {
     let host = undecided();
@@ -117,6 +122,7 @@ fn the_first_command_decides() {
     }
 }
 
+// Conformance: 2.0 dialects first_command
 #[test]
 fn each_command_of_1_0_decides() {
     for function in 0xC400_0150..0xC400_0220 {
@@ -135,6 +141,27 @@ fn each_command_of_1_0_decides() {
     }
 }
 
+// Conformance: 2.0 dialects absent_in_1_0
+#[test]
+fn commands_of_2_0_alone() {
+    let host = undecided();
+    assert_eq!(host.version(V1_0).0, Status::Success);
+    let numbers = [
+        0x16E, 0x1E1, 0x1EC, 0x1EE, 0x1F1, 0x1F2, 0x1F3, 0x1F5, 0x1F6,
+    ];
+    let more = [
+        0x1FB, 0x1FC, 0x201, 0x202, 0x203, 0x208, 0x209, 0x20A, 0x20F, 0x211,
+    ];
+    for number in numbers.into_iter().chain(more) {
+        let reply = host.call(0xC400_0000 + number, &[host.page()]);
+        assert_eq!(reply.status, Status::NotSupported, "{number:#x}");
+        let host = Host2::new();
+        let reply = host.call_unchecked(0xC400_0000 + number, &[1; 5]);
+        assert_ne!(reply.status, Status::NotSupported, "{number:#x}");
+    }
+}
+
+// Conformance: 2.0 RMI_FEATURES register_0, other_registers
 #[test]
 fn features_of_the_mode() {
     let host = undecided();
@@ -149,6 +176,7 @@ fn features_of_the_mode() {
     }
 }
 
+// Conformance: 2.0 dialects absent_in_2_0
 #[test]
 fn commands_of_1_0_alone() {
     let host = Host2::new();
@@ -158,6 +186,7 @@ fn commands_of_1_0_alone() {
     }
 }
 
+// Conformance: 2.0 dialects fixed
 #[test]
 fn the_mode_stays_while_a_granule_is_delegated() {
     let host = undecided();
@@ -174,6 +203,7 @@ fn the_mode_stays_while_a_granule_is_delegated() {
     assert!(has_state(&host));
 }
 
+// Conformance: 2.0 dialects fixed
 #[test]
 fn granules_are_counted_whichever_cpu_moves_them() {
     let host = undecided();
@@ -191,6 +221,7 @@ fn granules_are_counted_whichever_cpu_moves_them() {
     assert!(has_state(&host));
 }
 
+// Conformance: 2.0 dialects again, choice
 #[test]
 fn an_active_2_0_host_that_asks_again_stays_active() {
     let host = Host2::new();

@@ -576,6 +576,7 @@ impl Sequence<'_> {
     }
 }
 
+// Conformance: 2.0 RMI calls failure_changes_nothing, registers, no_incomplete, progress
 #[test]
 fn random_calls_of_both_dialects() {
     let seed = environment_seed("MODEL_SEED");

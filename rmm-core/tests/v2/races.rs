@@ -50,6 +50,7 @@ fn call(host: &Host, function: u64, args: &[u64]) -> (Status, [u64; 8]) {
     }
 }
 
+// Conformance: 2.0 RMI_RTT_DATA_MAP race
 #[test]
 fn one_page_mapped_by_several_cpus() {
     let host = Host2::new();
@@ -80,6 +81,7 @@ fn one_page_mapped_by_several_cpus() {
     );
 }
 
+// Conformance: 2.0 RMI_RTT_DATA_MAP race
 #[test]
 fn one_granule_mapped_at_several_addresses() {
     let host = Host2::new();
@@ -108,6 +110,7 @@ fn one_granule_mapped_at_several_addresses() {
     );
 }
 
+// Conformance: 2.0 RMI_REALM_TERMINATE race
 #[test]
 fn a_rec_is_entered_or_its_realm_terminated() {
     let host = Host2::new();
@@ -137,6 +140,7 @@ fn a_rec_is_entered_or_its_realm_terminated() {
     }
 }
 
+// Conformance: 2.0 dialects race
 #[test]
 fn the_dialect_changes_only_without_delegated_granules() {
     let host = Host::with(Config::v2());

@@ -2,8 +2,8 @@
 //! RMI_REALM_CREATE, RMI_REALM_ACTIVATE, RMI_REALM_TERMINATE, RMI_REALM_DESTROY.
 
 use rmm_abi::rmi::v2::RealmParams;
-use rmm_core::fake::v2::Host2;
-use rmm_core::fake::{Config, PAGE, Status, full_features};
+use rmm_core::fake::v2::{Host2, TestRealm2};
+use rmm_core::fake::{Config, EMPTY, EntryReport, PAGE, Status, full_features};
 use rmm_core::machine::CpuFeatures;
 use rmm_granule::GranuleState::{Delegated, Rd, Rtt};
 use zerocopy::IntoBytes;
@@ -24,6 +24,10 @@ fn answer(host: &Host2, change: impl FnOnce(&mut RealmParams)) -> Status {
     status
 }
 
+// Conformance: 2.0 RMI_REALM_CREATE granules, realm_state
+// Conformance: 2.0 RMI_REALM_ACTIVATE realm_state, active
+// Conformance: 2.0 RMI_REALM_TERMINATE realm_state
+// Conformance: 2.0 RMI_REALM_DESTROY realm_state, granules
 #[test]
 fn life() {
     let host = Host2::new();
@@ -52,6 +56,7 @@ fn life() {
     host.undelegate_range(base, base + PAGE);
 }
 
+// Conformance: 2.0 RMI_REALM_TERMINATE realm_state
 #[test]
 fn a_new_realm_can_be_terminated() {
     let host = Host2::new();
@@ -76,6 +81,8 @@ fn addresses_of_an_rd() {
     }
 }
 
+// Conformance: 2.0 RMI_REALM_CREATE params_valid, params_supp, ats_plane, rtt_num_level, rtt_align, rtt_state
+// Conformance: 2.0 RMI_REALM_CREATE mec_policy
 #[test]
 fn values() {
     let host = Host2::with(Config {
@@ -124,6 +131,7 @@ fn values() {
     assert_eq!(answer(&host, private_mec), Status::Global, "mec_policy");
 }
 
+// Conformance: 2.0 RMI_REALM_CREATE rd_align, rd_bound, rd_state, params_align, params_pas
 #[test]
 fn addresses() {
     let host = Host2::new();
@@ -137,6 +145,58 @@ fn addresses() {
     }
 }
 
+// Conformance: 2.0 RMI_REALM_CREATE alias
+#[test]
+fn the_rd_is_no_start_level_rtt() {
+    let host = Host2::new();
+    let two = |params: &mut RealmParams| {
+        (params.s2sz, params.rtt_level_start, params.rtt_num_start) = (40, 1, 2)
+    };
+    let params = host.realm().params(two).prepared();
+    let page = host.page_with(params.as_bytes());
+    for n in 0..2 {
+        let rd = params.rtt_base + n * PAGE;
+        assert_eq!(host.realm_create(rd, page), Status::Input, "alias");
+    }
+    let rd = host.granule();
+    assert_eq!(host.realm_create(rd, page), Status::Success);
+    assert_eq!(host.realm_terminate(rd), Status::Success);
+    assert_eq!(host.realm_destroy(rd), Status::Success);
+}
+
+// Conformance: 2.0 RMI_REALM_CREATE entries
+#[test]
+fn a_new_realm_has_nothing() {
+    let host = Host2::new();
+    let realm = host.realm().create();
+    let middle = realm.unprotected();
+    for ipa in [0, middle - PAGE, middle, realm.end() - PAGE] {
+        assert_eq!(
+            realm.entry(ipa, 3),
+            EntryReport::unassigned(0, EMPTY),
+            "{ipa:#x}"
+        );
+    }
+}
+
+// Conformance: 2.0 RMI_REALM_DESTROY realm_live
+#[test]
+fn a_realm_that_is_live_is_not_destroyed() {
+    let host = Host2::new();
+    let fill: [fn(&TestRealm2<'_>); 3] = [
+        |realm| assert_eq!(realm.rec(true), 0),
+        |realm| realm.tables(0, 1),
+        |realm| assert_ne!(realm.data(0, &[]), 0),
+    ];
+    for (fill, what) in fill.into_iter().zip(["a REC", "a table", "DATA"]) {
+        let realm = host.realm().create();
+        fill(&realm);
+        assert_eq!(host.realm_terminate(realm.rd), Status::Success);
+        assert_eq!(host.realm_destroy(realm.rd), Status::Realm(0), "{what}");
+    }
+}
+
+// Conformance: 2.0 RMI_REALM_CREATE vmid, vmid_unique
 #[test]
 fn vmids_are_the_monitors() {
     let host = Host2::with(Config {

@@ -30,6 +30,8 @@ fn assert_exit(exit: &RecExit, reason: RecExitReason, fill: impl FnOnce(&mut Rec
     assert_eq!(words(exit), words(&expected));
 }
 
+// Conformance: 2.0 RMI_REC_CREATE gran_state
+// Conformance: 2.0 RMI_REC_DESTROY gran_state
 #[test]
 fn a_rec_is_one_granule() {
     let host = Host2::new();
@@ -51,6 +53,7 @@ fn a_rec_is_one_granule() {
     assert_eq!(host.state(pa), Delegated);
 }
 
+// Conformance: 2.0 RMI_REC_CREATE mpidr_index, realm_state
 #[test]
 fn create_failures() {
     let host = Host2::new();
@@ -86,6 +89,7 @@ fn create_failures() {
     assert_eq!(answer(&realm, rec, &good), Status::Realm(0), "realm_state");
 }
 
+// Conformance: 2.0 RMI_REC_CREATE no_aux
 #[test]
 fn what_would_be_a_list_of_granules_is_ignored() {
     let host = Host2::new();
@@ -97,6 +101,8 @@ fn what_would_be_a_list_of_granules_is_ignored() {
     assert_eq!(host.rec_destroy(rec), Status::Success);
 }
 
+// Conformance: 2.0 RMI_REC_CREATE num_recs
+// Conformance: 2.0 RMI_REC_DESTROY rec_index
 #[test]
 fn indices_have_an_end() {
     let host = Host2::new();
@@ -120,6 +126,7 @@ fn indices_have_an_end() {
     });
 }
 
+// Conformance: 2.0 RMI_REC_ENTER rec_exit
 #[test]
 fn registers_and_the_exit_record() {
     let host = Host2::new();
@@ -138,6 +145,29 @@ fn registers_and_the_exit_record() {
     assert_exit(&realm.enter(0), RecExitReason::Irq, |_| ());
 }
 
+// Conformance: 2.0 RMI_REC_CREATE registers
+#[test]
+fn registers_of_a_new_rec() {
+    let host = Host2::new();
+    let realm = host.realm().create();
+    let mut params = rec_params(0, true);
+    params.gprs = [1, 2, 3, 4, 5, 6, 7, u64::MAX];
+    params.pc = 0x1234_5678;
+    let rec = realm.granule();
+    assert_eq!(answer(&realm, rec, &params), Status::Success);
+    realm.activate();
+    host.script(realm.vmid(), 0, |cpu| async move {
+        let mut expected = [0; 31];
+        expected[..8].copy_from_slice(&[1, 2, 3, 4, 5, 6, 7, u64::MAX]);
+        assert_eq!(cpu.gprs(), expected);
+        assert_eq!(cpu.context(|context| context.pc), 0x1234_5678);
+    });
+    assert_eq!(host.rec_enter(rec, host.page()), Status::Success);
+    assert_eq!(host.rec_destroy(rec), Status::Success);
+}
+
+// Conformance: 2.0 RMI_REC_ENTER realm_state, rec_runnable, rec_mmio, run_align, run_pas
+// Conformance: 2.0 RMI_REALM_TERMINATE realm_state
 #[test]
 fn enter_failures() {
     let host = Host2::new();
@@ -176,6 +206,9 @@ fn enter_failures() {
     assert_eq!(realm.try_enter(rec, |_| ()).0, Status::Realm(0), "ZOMBIE");
 }
 
+// Conformance: 2.0 RMI_REC_ENTER rec_state
+// Conformance: 2.0 RMI_REALM_TERMINATE rec_running
+// Conformance: 2.0 RMI_REC_DESTROY rec_state
 #[test]
 fn a_running_rec_and_the_end_of_its_realm_exclude_each_other() {
     let host = Host2::new();
@@ -189,6 +222,8 @@ fn a_running_rec_and_the_end_of_its_realm_exclude_each_other() {
                 Status::Realm(0)
             );
             assert_eq!(host.rec_destroy(rec), Status::Rec);
+            let page = host.page();
+            assert_eq!(host.rec_enter(rec, page), Status::Rec, "rec_state");
         });
         cpu.irq().await;
     });
@@ -200,6 +235,7 @@ fn a_running_rec_and_the_end_of_its_realm_exclude_each_other() {
 /// `ICH_HCR_EL2` as a Host sets it: En and some traps.
 const HCR: u64 = 1 << 0 | 1 << 10;
 
+// Conformance: 2.0 RMI_REC_ENTER gic
 #[test]
 fn the_virtual_gic_interface_is_the_hosts() {
     let host = Host2::new();
@@ -233,6 +269,7 @@ fn the_virtual_gic_interface_is_the_hosts() {
     });
 }
 
+// Conformance: 2.0 RMI_REC_ENTER rec_gicv3
 #[test]
 fn a_list_register_with_a_physical_interrupt_is_refused() {
     let host = Host2::new();
@@ -297,6 +334,7 @@ fn sysreg([op0, op1, crn, crm, op2]: [u64; 5], read: bool) -> u64 {
     esr::SYSREG | esr::IL | register | u64::from(read)
 }
 
+// Conformance: 2.0 RMI_REC_ENTER gic_traps
 #[test]
 fn registers_of_the_gic_that_the_host_traps() {
     let host = Host2::new();
@@ -331,6 +369,7 @@ fn registers_of_the_gic_that_the_host_traps() {
     assert_exit(&exit, RecExitReason::Irq, |_| ());
 }
 
+// Conformance: 2.0 RMI_REC_ENTER wfx
 #[test]
 fn waits() {
     let host = Host2::new();
@@ -351,6 +390,8 @@ fn waits() {
     });
 }
 
+// Conformance: 2.0 RMI_REC_ENTER exits
+// Conformance: 2.0 RMI_RTT_SET_RIPAS ripas_addr
 #[test]
 fn host_calls_and_ripas_changes() {
     let host = Host2::new();
@@ -412,6 +453,7 @@ fn an_access_to_memory_that_the_host_maps_later() {
     assert_exit(&realm.enter(rec), RecExitReason::Irq, |_| ());
 }
 
+// Conformance: 2.0 RMI_REC_ENTER rsi_version
 #[test]
 fn rsi_versions() {
     let host = Host2::new();
@@ -435,6 +477,8 @@ fn rsi_versions() {
     assert_exit(&realm.enter(0), RecExitReason::Irq, |_| ());
 }
 
+// Conformance: 2.0 RMI_PSCI_COMPLETE pending, target, owner, alias, status, on_success, on_already, denied
+// Conformance: 2.0 RMI_REC_ENTER rec_pending, exits
 #[test]
 fn psci_cpu_on_in_both_forms() {
     let host = Host2::new();
@@ -471,6 +515,22 @@ fn psci_cpu_on_in_both_forms() {
     for bad in [caller + 8, realm.rd, host.page(), second] {
         assert_eq!(host.psci_complete_2(bad, 0), Status::Input, "calling");
     }
+    let other = host.realm().create().with_recs(2);
+    let foreign = other.rec_pa(1);
+    for (target, what) in [(caller, "alias"), (foreign, "owner"), (third, "target")] {
+        assert_eq!(
+            host.psci_complete(caller, target, 0),
+            Status::Input,
+            "{what}"
+        );
+    }
+    for bad in [1, -1, -2] {
+        assert_eq!(
+            host.psci_complete(caller, second, bad),
+            Status::Input,
+            "status"
+        );
+    }
     assert_eq!(host.psci_complete_2(caller, 0), Status::Success);
     assert_eq!(
         host.psci_complete_2(caller, 0),
@@ -503,6 +563,7 @@ fn psci_cpu_on_in_both_forms() {
     assert_exit(&realm.enter(0), RecExitReason::Irq, |_| ());
 }
 
+// Conformance: 2.0 RMI_PSCI_COMPLETE affinity_info
 #[test]
 fn psci_affinity_info_is_answered_without_the_host() {
     let host = Host2::new();
@@ -524,6 +585,7 @@ fn psci_affinity_info_is_answered_without_the_host() {
     assert_exit(&realm.enter(0), RecExitReason::Irq, |_| ());
 }
 
+// Conformance: 2.0 stateful operations handle
 #[test]
 fn operations_that_nobody_has_begun() {
     use rmm_abi::rmi::v2::fid;
@@ -542,6 +604,7 @@ fn operations_that_nobody_has_begun() {
     }
 }
 
+// Conformance: 2.0 RMI_REC_ENTER emul_mmio
 #[test]
 fn emulated_accesses() {
     let host = Host2::with(Config {

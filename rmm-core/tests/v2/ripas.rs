@@ -4,6 +4,7 @@
 use rmm_core::fake::v2::Host2;
 use rmm_core::fake::{DESTROYED, EMPTY, GIB, MIB, PAGE, RAM, Status};
 
+// Conformance: 2.0 RMI_RTT_INIT_RIPAS ripas, out_top, destroyed, not_measured
 #[test]
 fn void_data_and_ram() {
     let host = Host2::new();
@@ -39,6 +40,8 @@ fn void_data_and_ram() {
     assert_eq!(init(PAGE, 4 * PAGE), (Status::Rtt(3), 0));
 }
 
+// Conformance: 2.0 RMI_RTT_INIT_RIPAS size_valid, top_bound, top_gran_align, realm_state, base_align
+// Conformance: 2.0 RMI_RTT_INIT_RIPAS no_progress
 #[test]
 fn failures() {
     let host = Host2::new();

@@ -23,6 +23,9 @@ fn config(tracking: u8, granule: u8) -> RmmConfig {
     config
 }
 
+// Conformance: 2.0 RMI_RMM_ACTIVATE state, state_active
+// Conformance: 2.0 RMI_RMM_DEACTIVATE rmm_state, state
+// Conformance: 2.0 RMI_RMM_STATE_GET state
 #[test]
 fn states() {
     let host = before_activation();
@@ -36,6 +39,8 @@ fn states() {
     assert_eq!(host.rmm_activate(), Status::Success);
 }
 
+// Conformance: 2.0 RMI_RMM_CONFIG_SET rmm_state, config, reserved
+// Conformance: 2.0 RMI_RMM_CONFIG_GET config, any_state
 #[test]
 fn config_set_and_get() {
     let host = before_activation();
@@ -57,6 +62,7 @@ fn config_set_and_get() {
     assert_eq!(kept.tracking_region_size, 1, "kept");
 }
 
+// Conformance: 2.0 RMI_RMM_CONFIG_SET granule_size_supp, tracking_size_supp
 #[test]
 fn config_set_values() {
     let host = before_activation();
@@ -67,6 +73,8 @@ fn config_set_values() {
     }
 }
 
+// Conformance: 2.0 RMI_RMM_CONFIG_SET config_align, config_pas
+// Conformance: 2.0 RMI_RMM_CONFIG_GET config_align, config_pas
 #[test]
 fn config_pages() {
     let host = before_activation();
@@ -89,6 +97,7 @@ fn config_pages() {
     host.move_to(page, rmm_granule::fake::Pas::NonSecure);
 }
 
+// Conformance: 2.0 RMI calls unknown, sve_hint
 #[test]
 fn unknown_commands() {
     for host in [before_activation(), Host2::new()] {
@@ -111,6 +120,7 @@ fn unknown_commands() {
     }
 }
 
+// Conformance: 2.0 RMI calls rmm_state
 #[test]
 fn commands_that_need_the_rmm_active() {
     for function in 0xC400_0150..0xC400_0220 {
@@ -130,6 +140,7 @@ fn commands_that_need_the_rmm_active() {
     }
 }
 
+// Conformance: 2.0 RMI_FEATURES register_0, register_1
 #[test]
 fn feature_registers() {
     let host = Host2::with(Config {

@@ -19,6 +19,8 @@ fn desc(pa: u64, level: i8, count: u64) -> u64 {
     AddressRange::new(pa, level, count, MemoryState::Undelegated).bits()
 }
 
+// Conformance: 2.0 RMI_RTT_UNPROT_MAP state, block, descriptor_state
+// Conformance: 2.0 RMI_RTT_UNPROT_UNMAP state, addr_single
 #[test]
 fn pages_blocks_and_both_encodings_of_the_state() {
     let host = Host2::new();
@@ -48,6 +50,7 @@ fn pages_blocks_and_both_encodings_of_the_state() {
     assert_eq!(realm.entry(base, 3), EntryReport::unassigned(3, 0));
 }
 
+// Conformance: 2.0 RMI_RTT_UNPROT_MAP state, attr
 #[test]
 fn attributes_and_permissions() {
     let host = Host2::new();
@@ -82,6 +85,8 @@ fn attributes_and_permissions() {
     }
 }
 
+// Conformance: 2.0 RMI_RTT_UNPROT_MAP addr_list
+// Conformance: 2.0 RMI_RTT_UNPROT_UNMAP addr_list
 #[test]
 fn lists() {
     let host = Host2::new();
@@ -100,6 +105,8 @@ fn lists() {
     assert_eq!(host.read(page, 16), expected.as_bytes());
 }
 
+// Conformance: 2.0 RMI_RTT_UNPROT_MAP base_align, top_align, size_valid, ipa_bound, oaddr_type, attr
+// Conformance: 2.0 RMI_RTT_UNPROT_UNMAP base_align, top_align, size_valid, ipa_bound
 #[test]
 fn inputs() {
     let host = Host2::new();
@@ -121,6 +128,10 @@ fn inputs() {
         let reply = host.rtt_unprot_unmap(realm.rd, range.clone(), NONE, 0);
         assert_eq!(reply, UnmapReply::failed(Status::Input), "{range:x?}");
     }
+    for kind in [NONE, 3] {
+        let reply = host.rtt_unprot_map(realm.rd, base..base + PAGE, kind | WB_RW, good);
+        assert_eq!(reply, (Status::Input, 0), "oaddr_type {kind}");
+    }
     for oaddr in [
         desc(0x1000, 3, 0),
         desc(0x1000, 2, 1),
@@ -133,6 +144,8 @@ fn inputs() {
     }
 }
 
+// Conformance: 2.0 RMI_RTT_UNPROT_MAP rtte_state, rtte_size
+// Conformance: 2.0 RMI_RTT_UNPROT_UNMAP rtte_size, hole
 #[test]
 fn walks() {
     let host = Host2::new();
@@ -161,6 +174,7 @@ fn walks() {
     );
 }
 
+// Conformance: 2.0 RMI_RTT_UNPROT_MAP block_in_table
 #[test]
 fn a_block_fills_a_table_that_is_there() {
     let host = Host2::new();

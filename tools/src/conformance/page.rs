@@ -8,10 +8,11 @@ const HEAD: &str = "\
 # Conformance: which test shows what
 
 `make conformance` makes this page from the tests, which name their rows in comments (`Conformance: ...`). The
-rows are in `tools/src/conformance/rows.txt`. Do not edit this page.
+rows are in `tools/src/conformance/rows.txt` and `rows-2.0.txt`. Do not edit this page.
 
 The rows are the demands of the RMM specification 1.0-rel0: each failure condition and effect of each command of
-RMI, RSI and PSCI, and each REC exit. `a<b` is an order: where both conditions hold, the status of `a` is seen.
+RMI, RSI and PSCI, and each REC exit. Rows that begin with 2.0 are those of RMI 2.0 (text 2.1-alp0 with the changes of
+2.0-bet3), a command each that this monitor serves; where texts and Hosts differ, a row says what is done. `a<b` is an order: where both conditions hold, the status of `a` is seen.
 `core::rmi::data::x` is a test on the build machine (crate, file, function), `data.x` a test of the test Host under
 TF-A on QEMU. The sequences of `core::model` compare every row of RMI, and the rows of RSI and PSCI that they
 reach, with a model of the specification; they are named here only where no other test shows a row.
@@ -103,6 +104,9 @@ fn table(text: &mut String, subject: &Subject) {
         text,
         &format!("\n## {} ({})\n", subject.name, subject.section),
     );
+    if let Some(reason) = &subject.reason {
+        line(text, &format!("On the target: {reason}.\n"));
+    }
     line(
         text,
         "| | row | what | build machine | target |\n|---|---|---|---|---|",

@@ -44,30 +44,39 @@ pub struct Test {
 pub struct Subject {
     pub name: String,
     pub section: String,
+    /// Why rows with a test on the build machine may have none on the target.
+    pub reason: Option<String>,
     pub rows: Vec<Row>,
 }
 
 /// Reads subjects and rows.
 pub fn parse(text: &str) -> Result<Vec<Subject>, String> {
     let mut subjects: Vec<Subject> = Vec::new();
+    let mut reason_of_all = None;
     let lines = text.lines().enumerate();
     for (n, line) in lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#')) {
         let wrong = || format!("line {}: {line}", n + 1);
         let (marker, rest) = line.split_once(' ').ok_or_else(wrong)?;
-        let rows = subjects.last_mut().map(|subject| &mut subject.rows);
+        let subject = subjects.last_mut();
         let kind = match marker {
             "=" => {
                 let (name, section) = rest.rsplit_once(", ").ok_or_else(wrong)?;
                 subjects.push(Subject {
                     name: name.into(),
                     section: section.into(),
+                    reason: reason_of_all.clone(),
                     rows: Vec::new(),
                 });
                 continue;
             }
             "?" => {
-                let row = rows.and_then(|rows| rows.last_mut()).ok_or_else(wrong)?;
-                row.reason = Some(rest.into());
+                match subject {
+                    Some(subject) => {
+                        let row = subject.rows.last_mut().ok_or_else(wrong)?;
+                        row.reason = Some(rest.into());
+                    }
+                    None => reason_of_all = Some(rest.to_owned()),
+                }
                 continue;
             }
             "-" => Kind::Failure,
@@ -78,7 +87,7 @@ pub fn parse(text: &str) -> Result<Vec<Subject>, String> {
             _ => return Err(wrong()),
         };
         let (label, text) = rest.split_once(": ").unwrap_or((rest, ""));
-        let rows = rows.ok_or_else(wrong)?;
+        let rows = &mut subject.ok_or_else(wrong)?.rows;
         if rows.iter().any(|row| row.label == label) {
             return Err(format!("twice: {}", wrong()));
         }
@@ -98,7 +107,7 @@ pub fn parse(text: &str) -> Result<Vec<Subject>, String> {
 ///
 /// # Errors
 /// If a test names a row that does not exist, or a row has neither a test on the target nor a reason
-/// why it has none.
+/// why it has none, or no test at all and no reason of its own.
 pub fn assign(subjects: &mut [Subject], tags: &[Tag]) -> Result<(), String> {
     for tag in tags {
         let wrong = |what: &str| format!("{}: {what}: {}", tag.place, tag.text);
@@ -130,8 +139,10 @@ pub fn assign(subjects: &mut [Subject], tags: &[Tag]) -> Result<(), String> {
             });
         }
     }
-    let rows = subjects.iter().flat_map(|subject| &subject.rows);
-    for row in rows {
+    let rows = subjects
+        .iter()
+        .flat_map(|subject| subject.rows.iter().map(move |row| (subject, row)));
+    for (subject, row) in rows {
         let label = &row.label;
         match (&row.reason, row.target.is_empty()) {
             (Some(reason), false) => {
@@ -139,7 +150,10 @@ pub fn assign(subjects: &mut [Subject], tags: &[Tag]) -> Result<(), String> {
                     "{label} has a test on the target, and yet: {reason}"
                 ));
             }
-            (None, true) => return Err(format!("no target test, and no reason why: {label}")),
+            (None, true) if subject.reason.is_none() || row.host.is_empty() => {
+                let name = &subject.name;
+                return Err(format!("no test, and no reason why: {name} {label}"));
+            }
             _ => {}
         }
     }
@@ -190,6 +204,16 @@ mod tests {
         let rows = &subjects[0].rows;
         assert_eq!((rows[0].host.len(), rows[0].target.len()), (0, 1));
         assert_eq!((rows[2].host.len(), rows[2].target.len()), (1, 1));
+    }
+
+    #[test]
+    fn a_reason_of_all_is_one_for_rows_with_a_test() {
+        let text = "? because\n= A call, B1\n- one\n- two\n";
+        let subjects = || parse(text).expect("rows");
+        assert_eq!(subjects()[0].reason.as_deref(), Some("because"));
+        let one = tag("A call one", true);
+        assert!(assign(&mut subjects(), &[one, tag("A call two", false)]).is_ok());
+        assert!(assign(&mut subjects(), &[tag("A call one", false)]).is_err());
     }
 
     #[test]
