@@ -208,11 +208,6 @@ impl Realm {
         self.state.get()
     }
 
-    /// Changes the lifecycle state.
-    pub fn set_state(&mut self, state: RealmState) {
-        self.state = Stored::new(state);
-    }
-
     /// Algorithm of all measurements.
     #[must_use]
     pub fn hash_algorithm(&self) -> HashAlgorithm {
@@ -346,7 +341,7 @@ pub fn create<M: Machine>(
     vmid.keep();
     rmm_rtt::init_start_tables(&new.stage2, tables, cpu.machine);
     let mut realm = rd.new_content::<_, Rd>(cpu.machine);
-    realm.set_state(RealmState::New);
+    realm.state = Stored::new(RealmState::New);
     realm.stage2 = new.stage2;
     realm.measurements[0] = new.rim;
     realm.rpv = new.rpv;
@@ -356,6 +351,63 @@ pub fn create<M: Machine>(
     realm.lfa_policy = new.lfa_policy;
     realm.resources = new.resources;
     let _rd = realm.commit();
+}
+
+/// The Realm is not NEW.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotNew;
+
+/// Makes a NEW Realm ACTIVE.
+///
+/// # Errors
+/// It is not NEW; nothing has changed.
+pub fn activate<M: Machine>(cpu: &ThisCpu<'_, M>, rd: &mut Locked<'_, Rd>) -> Result<(), NotNew> {
+    let mut realm = rd.map(cpu.machine);
+    if realm.state() != RealmState::New {
+        return Err(NotNew);
+    }
+    realm.state = Stored::new(RealmState::Active);
+    drop(realm);
+    rd.set_active(true);
+    Ok(())
+}
+
+/// Locks the RD of a REC that is RUNNING.
+#[inline]
+pub fn lock_of_rec<'a, M: Machine>(cpu: &'a ThisCpu<'_, M>, rd: Pa) -> Locked<'a, Rd> {
+    match cpu.granules().lock_own(rd) {
+        Ok(rd) => rd,
+        Err(_) => bug!("a REC without its Realm"),
+    }
+}
+
+/// Ends the Realm at `rd`, which has a REC that is RUNNING: it is SYSTEM_OFF.
+pub fn switch_off<M: Machine>(cpu: &ThisCpu<'_, M>, rd: Pa) {
+    let mut rd = lock_of_rec(cpu, rd);
+    rd.map(cpu.machine).state = Stored::new(RealmState::SystemOff);
+    rd.set_active(false);
+}
+
+/// A REC of the Realm is RUNNING.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RunningRec;
+
+/// Makes a Realm of RMI 2.0 a ZOMBIE, whatever it was.
+///
+/// # Errors
+/// A REC of the Realm is RUNNING; nothing has changed.
+pub fn terminate<M: Machine>(
+    cpu: &ThisCpu<'_, M>,
+    rd: &mut Locked<'_, Rd>,
+) -> Result<(), RunningRec> {
+    let mut realm = rd.map(cpu.machine);
+    if realm.running != 0 {
+        return Err(RunningRec);
+    }
+    realm.state = Stored::new(RealmState::Zombie);
+    drop(realm);
+    rd.set_active(false);
+    Ok(())
 }
 
 /// The Realm owns a REC, or one of its start-level RTTs is live (specification A2.1.4); or RMI 2.0 made

@@ -38,7 +38,8 @@
 //! panics. `make loom` checks the memory orderings of the words themselves.
 //!
 //! The state changes only under the lock and with count 0. The count grows only under the lock. The
-//! counts of an RD and of a pinned REC may fall without it.
+//! counts of an RD and of a pinned REC may fall without it. Whether a Realm is ACTIVE changes only under
+//! the lock of its RD, and is read without it: an entry of a REC locks nothing of the Realm but the REC.
 //!
 //! # Inlining
 //!

@@ -6,7 +6,8 @@ use crate::bug;
 use crate::memory::Memory;
 use crate::order;
 use crate::state::{
-    COUNT_MASK, Delegated, Exclusive, LOCK, NextState, Rd, RefCounted, Shared, State,
+    ACTIVE, COUNT_MASK, Delegated, Exclusive, GranuleState, LOCK, NextState, Rd, RefCounted,
+    Shared, State,
 };
 use crate::sync::{Ordering, Word};
 use crate::window::{Content, RawWindow, Window};
@@ -55,13 +56,23 @@ impl<'t, S: State> Locked<'t, S> {
     /// If the reference count is not 0.
     #[inline]
     pub(crate) fn become_state<T: State>(self) -> Locked<'t, T> {
-        if self.refs() != 0 {
+        // Acquire: as in `refs`.
+        let seen = self.word.load(Ordering::Acquire);
+        if seen & COUNT_MASK != 0 {
             bug!("state change of a Granule in use");
         }
         let (word, pa) = self.into_parts();
         order::state_changed(word, S::STATE, T::STATE);
+        // Only an RD has this bit, which only the lock holder changes.
+        let active = match S::STATE {
+            GranuleState::Rd => seen & ACTIVE,
+            _ => 0,
+        };
         // Relaxed: the unlock publishes it to the next holder of the lock, together with the content.
-        word.fetch_xor(S::STATE.bits() ^ T::STATE.bits(), Ordering::Relaxed);
+        word.fetch_xor(
+            S::STATE.bits() ^ T::STATE.bits() ^ active,
+            Ordering::Relaxed,
+        );
         // SAFETY: the guard of state `S` was dissolved, and left the Granule locked.
         unsafe { Locked::new(word, pa) }
     }
@@ -149,7 +160,7 @@ impl<S: RefCounted> Locked<'_, S> {
     /// Adds `count` to the reference count.
     ///
     /// # Panics
-    /// If the sum exceeds 4095. The number of references that can exist is far lower.
+    /// If the sum exceeds 1023. The number of references that can exist is far lower.
     #[inline]
     pub fn add_refs(&self, count: u16) {
         // Relaxed: as for a change of state.
@@ -179,5 +190,17 @@ impl<T: Content> Locked<'_, Rd<T>> {
     pub fn map<'a, M: Memory>(&'a mut self, mem: &'a M) -> Window<'a, M, T> {
         // SAFETY: an RD is accessed under its lock alone, and the guard is borrowed mutably.
         unsafe { Window::new(self.open(mem)) }
+    }
+
+    /// Notes whether the Realm is ACTIVE, for [`GranuleTable::is_active`](crate::GranuleTable::is_active).
+    /// A new RD is not.
+    #[inline]
+    pub fn set_active(&mut self, active: bool) {
+        // Relaxed: who reads it without the lock reads nothing else of the RD because of it.
+        if active {
+            self.word.fetch_or(ACTIVE, Ordering::Relaxed);
+        } else {
+            self.word.fetch_and(!ACTIVE, Ordering::Relaxed);
+        }
     }
 }

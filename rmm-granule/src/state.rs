@@ -11,11 +11,13 @@ use core::marker::PhantomData;
 /// Lock bit of a Granule's word.
 pub(crate) const LOCK: u16 = 1 << 15;
 /// Position of the state in a Granule's word.
-const STATE_SHIFT: u32 = 12;
+const STATE_SHIFT: u32 = 11;
 /// State bits of a Granule's word.
 pub(crate) const STATE_MASK: u16 = 7 << STATE_SHIFT;
+/// In the word of an RD: the Realm is ACTIVE.
+pub(crate) const ACTIVE: u16 = 1 << 10;
 /// Reference count bits of a Granule's word.
-pub(crate) const COUNT_MASK: u16 = (1 << STATE_SHIFT) - 1;
+pub(crate) const COUNT_MASK: u16 = ACTIVE - 1;
 
 /// Lifecycle state of a Granule (RmmGranuleLifecycleState).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -18,7 +18,8 @@ pub(crate) fn spin_loop() {
     loom::hint::spin_loop();
 }
 
-/// The word of a Granule: bit 15 lock, bits 14:12 state, bits 11:0 reference count.
+/// The word of a Granule: bit 15 lock, bits 13:11 state, bit 10, of an RD, whether the Realm is ACTIVE,
+/// bits 9:0 reference count.
 ///
 /// All zero is an unlocked UNDELEGATED Granule.
 pub type Word = AtomicU16;

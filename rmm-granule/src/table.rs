@@ -7,7 +7,7 @@ use crate::lock::Locked;
 use crate::ns::NsGranule;
 use crate::order;
 use crate::speculation;
-use crate::state::{COUNT_MASK, GranuleState, LOCK, STATE_MASK, State};
+use crate::state::{ACTIVE, COUNT_MASK, GranuleState, LOCK, STATE_MASK, State};
 use crate::sync::{Ordering, Word, spin_loop};
 use core::cmp::Reverse;
 
@@ -276,20 +276,15 @@ impl GranuleTable {
         (word, pa): (&'static Word, Pa),
     ) -> Result<Locked<'t, S>, GranuleError> {
         order::waiting(word, pa, S::STATE);
-        let mut seen = word.fetch_or(LOCK, Ordering::Acquire);
-        if seen & LOCK != 0 {
-            seen = wait_and_lock(word);
+        let seen = word.fetch_or(LOCK, Ordering::Acquire);
+        // Not locked before, and in state `S`: one comparison for both.
+        if seen & (LOCK | STATE_MASK) == S::STATE.bits() {
+            order::locked(word, pa, S::STATE, S::STATE);
+        } else {
+            wait_or_fail(word, pa, S::STATE, seen)?;
         }
-        order::locked(word, pa, S::STATE, GranuleState::of(seen));
-        if seen & STATE_MASK == S::STATE.bits() {
-            // SAFETY: the word was not locked before, and holds state `S`.
-            return Ok(unsafe { Locked::new(word, pa) });
-        }
-        order::unlocking(word);
-        // Relaxed: nothing was done under this lock. The next holder still synchronises with the one
-        // before, because a read-modify-write continues its release sequence.
-        word.fetch_and(!LOCK, Ordering::Relaxed);
-        Err(wrong_state(seen))
+        // SAFETY: the word was not locked before, and holds state `S`.
+        Ok(unsafe { Locked::new(word, pa) })
     }
 
     /// As [`GranuleTable::lock`], but does not wait: for a Granule that the Host named, while a Granule
@@ -313,7 +308,7 @@ impl GranuleTable {
             return Some(Ok(unsafe { Locked::new(word, pa) }));
         }
         order::unlocking(word);
-        // Relaxed: as in `lock`.
+        // Relaxed: as in `wait_or_fail`.
         word.fetch_and(!LOCK, Ordering::Relaxed);
         Some(Err(wrong_state(seen)))
     }
@@ -327,6 +322,19 @@ impl GranuleTable {
             GranuleState::Undelegated => Ok(NsGranule::new(Pa(pa))),
             _ => Err(GranuleError::WrongState),
         }
+    }
+
+    /// Whether the Realm whose RD is at `rd` is ACTIVE at this moment, without a lock of the RD. The
+    /// caller has one of its RECs locked, so the Granule stays an RD.
+    #[inline]
+    #[must_use]
+    pub fn is_active(&self, rd: Pa) -> bool {
+        self.find_own(rd).is_ok_and(|(word, _)| {
+            // Relaxed: as in `Locked::set_active`. Who made the Realm ACTIVE, or ended that, and lets this
+            // CPU know, is seen here because of that message.
+            let seen = word.load(Ordering::Relaxed);
+            seen & (STATE_MASK | ACTIVE) == GranuleState::Rd.bits() | ACTIVE
+        })
     }
 
     /// Subtracts one from the reference count of the RD at `rd`, without locking it, because one of
@@ -352,8 +360,30 @@ fn is_delegable(word: &Word) -> bool {
     GranuleState::of(word.load(Ordering::Relaxed)) != GranuleState::NeverDelegable
 }
 
-/// Waits until another CPU unlocks the word, and locks it. Returns the word as it was before.
+/// Completes a lock of the word of a Granule that was `seen` locked or in another state than `state`.
+///
+/// # Errors
+/// It is in another state, and not locked by this CPU.
 #[cold]
+#[inline(never)]
+fn wait_or_fail(word: &Word, pa: Pa, state: GranuleState, seen: u16) -> Result<(), GranuleError> {
+    let seen = if seen & LOCK == 0 {
+        seen
+    } else {
+        wait_and_lock(word)
+    };
+    order::locked(word, pa, state, GranuleState::of(seen));
+    if seen & STATE_MASK == state.bits() {
+        return Ok(());
+    }
+    order::unlocking(word);
+    // Relaxed: nothing was done under this lock. The next holder still synchronises with the one
+    // before, because a read-modify-write continues its release sequence.
+    word.fetch_and(!LOCK, Ordering::Relaxed);
+    Err(wrong_state(seen))
+}
+
+/// Waits until another CPU unlocks the word, and locks it. Returns the word as it was before.
 fn wait_and_lock(word: &Word) -> u16 {
     loop {
         while word.load(Ordering::Relaxed) & LOCK != 0 {
@@ -367,7 +397,6 @@ fn wait_and_lock(word: &Word) -> u16 {
 }
 
 /// The error of a Granule whose word is not in the state asked for.
-#[cold]
 fn wrong_state(word: u16) -> GranuleError {
     match GranuleState::of(word) {
         GranuleState::NeverDelegable => GranuleError::NotDelegable,

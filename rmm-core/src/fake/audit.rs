@@ -6,7 +6,7 @@ use super::host::Host;
 use super::reply::{EntryReport, Status};
 use super::teardown::size_at;
 use super::word::GranuleWord;
-use crate::realm::Realm;
+use crate::realm::{Realm, RealmState};
 use crate::rec::RecHead;
 use rmm_granule::fake::Pas;
 use rmm_granule::{GRANULE_SIZE, GranuleState, Pa};
@@ -90,6 +90,9 @@ impl Roles<'_> {
         let recs = board.granules_in(GranuleState::Rec);
         let recs = recs.filter(|&pa| self.head(pa).rd().0 == rd).count();
         self.add(rd, GranuleState::Rd, recs);
+        let is_active = realm.state() == RealmState::Active;
+        let word = self.expected.get_mut(&rd).expect("it has just been added");
+        *word = word.with_active(is_active);
 
         let stage2 = realm.stage2;
         let level = stage2.start_level.into();

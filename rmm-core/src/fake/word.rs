@@ -4,14 +4,16 @@
 use rmm_granule::GranuleState;
 use std::fmt;
 
-/// The word of a granule: lock (bit 15), state (bits 14:12), reference count (bits 11:0).
+/// The word of a granule: lock (bit 15), state (bits 13:11), reference count (bits 9:0), and of an RD
+/// whether the Realm is ACTIVE (bit 10).
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct GranuleWord(u16);
 
 impl GranuleWord {
     const LOCK: u16 = 1 << 15;
-    const STATE_SHIFT: u32 = 12;
-    const COUNT: u16 = (1 << Self::STATE_SHIFT) - 1;
+    const STATE_SHIFT: u32 = 11;
+    const ACTIVE: u16 = 1 << 10;
+    const COUNT: u16 = Self::ACTIVE - 1;
 
     pub(super) const fn from_raw(word: u16) -> Self {
         Self(word)
@@ -23,8 +25,19 @@ impl GranuleWord {
         Self((state as u16) << Self::STATE_SHIFT | count)
     }
 
+    /// The same word, of the RD of a Realm that is ACTIVE or not.
+    #[must_use]
+    pub const fn with_active(self, active: bool) -> Self {
+        Self(if active {
+            self.0 | Self::ACTIVE
+        } else {
+            self.0
+        })
+    }
+
     /// Whether the granule is locked.
-    pub(super) const fn is_locked(self) -> bool {
+    #[must_use]
+    pub const fn is_locked(self) -> bool {
         self.0 & Self::LOCK != 0
     }
 
@@ -53,6 +66,16 @@ impl GranuleWord {
 impl fmt::Debug for GranuleWord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let lock = if self.is_locked() { ", locked" } else { "" };
-        write!(f, "{:?} with count {}{lock}", self.state(), self.count())
+        let active = if self.0 & Self::ACTIVE == 0 {
+            ""
+        } else {
+            ", ACTIVE"
+        };
+        write!(
+            f,
+            "{:?} with count {}{active}{lock}",
+            self.state(),
+            self.count()
+        )
     }
 }

@@ -2,11 +2,11 @@
 //! Exceptions taken from a Realm, other than aborts (A4.3.4, A4.3.10).
 
 use super::inject::{self, ec};
-use super::rsi::{RsiContext, with_realm};
+use super::rsi::RsiContext;
 use super::sysreg::{Action, Trap};
 use super::{Exit, Next, PSTATE_AARCH32, Running, idreg};
 use crate::machine::{Machine, SErrorClass};
-use crate::realm::RealmState;
+use crate::realm;
 use crate::rec::{LastExit, PendingRipasChange};
 use rmm_granule::bug;
 use rmm_rsi::{Outcome, PsciEffect};
@@ -175,9 +175,7 @@ impl<M: Machine> Running<'_, M> {
                 match effect {
                     PsciEffect::None => {}
                     PsciEffect::CpuOff => self.attributes.set_runnable(false),
-                    PsciEffect::SystemOff => with_realm(self.cpu, self.head, |realm| {
-                        realm.set_state(RealmState::SystemOff);
-                    }),
+                    PsciEffect::SystemOff => realm::switch_off(self.cpu, self.head.rd()),
                 }
                 Exit::Psci
             }
@@ -208,8 +206,6 @@ impl<M: Machine> Running<'_, M> {
     /// PSCI_SYSTEM_OFF, none of its RECs is entered any more. The Host learns the error by the exit that
     /// follows, and destroys the Realm, which wipes its memory.
     pub fn end_realm(&mut self) {
-        with_realm(self.cpu, self.head, |realm| {
-            realm.set_state(RealmState::SystemOff);
-        });
+        realm::switch_off(self.cpu, self.head.rd());
     }
 }

@@ -4,14 +4,14 @@
 use crate::aux::TokenAux;
 use crate::machine::Machine;
 use crate::monitor::ThisCpu;
-use crate::realm::{Rd, Realm};
+use crate::realm::{self, Realm};
 use crate::rec::{self, RecHead};
 use crate::signature;
 use rmm_abi::rmi::{HashAlgorithm, Ripas};
 use rmm_abi::rsi::CHALLENGE_SIZE;
 use rmm_abi::smccc;
 use rmm_attest::{Form, Progress, RealmClaims, rem};
-use rmm_granule::{GRANULE_SIZE, Ipa, Pa, bug};
+use rmm_granule::{GRANULE_SIZE, Ipa, Pa};
 use rmm_rsi::{AccessError, Context, TokenPiece, TokenStep};
 use rmm_rtt::{NotMapped, RealmGranule};
 
@@ -50,10 +50,7 @@ pub fn with_realm<M: Machine, R>(
     head: &RecHead,
     work: impl FnOnce(&mut Realm) -> R,
 ) -> R {
-    match cpu.granules().lock_own::<Rd>(head.rd()) {
-        Ok(mut rd) => work(&mut rd.map(cpu.machine)),
-        Err(_) => bug!("a REC without its Realm"),
-    }
+    work(&mut realm::lock_of_rec(cpu, head.rd()).map(cpu.machine))
 }
 
 impl<M: Machine> Context for RsiContext<'_, M> {

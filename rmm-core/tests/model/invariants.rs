@@ -2,7 +2,7 @@
 //! What holds after every step: the machine has the state of the model.
 
 use super::calls;
-use super::state::{Model, Realm};
+use super::state::{Model, Realm, RealmState};
 use super::stepper::SharedModel;
 use super::tables::Entry;
 use rmm_abi::rmi::fid;
@@ -90,12 +90,16 @@ impl Watch {
 /// No granule is locked, and each has the state and the count of its one role.
 fn words(model: &Model, board: &Board) {
     let mut expected = BTreeMap::new();
+    for (rd, realm) in &model.realms {
+        let is_active = realm.state == RealmState::Active;
+        let word = GranuleWord::new(GranuleState::Rd, realm.recs.len() as u16);
+        expected.insert(*rd, word.with_active(is_active));
+    }
     let mut role = |pa: u64, state: GranuleState, count: usize| {
         let old = expected.insert(pa, GranuleWord::new(state, count as u16));
         assert!(old.is_none(), "{pa:#x} has two roles");
     };
-    for (rd, realm) in &model.realms {
-        role(*rd, GranuleState::Rd, realm.recs.len());
+    for realm in model.realms.values() {
         for ((level, base), rtt) in &realm.tables.rtts {
             let live = rtt.entries.iter().filter(|entry| entry.holds_rtt());
             role(rtt.pa, GranuleState::Rtt, live.count());

@@ -7,8 +7,8 @@ use rmm_abi::rmi::{RecEnterFlags, RecExitReason, RecRun};
 use rmm_core::fake::{Host, MIB, Status, TestRealm, audit};
 use rmm_core::realm::Realm;
 use rmm_granule::Pa;
-use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Barrier, Mutex};
 use std::thread;
 use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
@@ -295,6 +295,79 @@ fn rec_enter() {
         });
     });
     assert_eq!(inside.load(Ordering::SeqCst), 0);
+}
+
+/// RMI_REC_ENTER does not lock the RD. A REC is entered if its Realm is ACTIVE at some moment of the call.
+#[test]
+fn rec_enter_while_the_realm_starts_and_ends() {
+    let host = Host::new();
+    let rounds = if cfg!(miri) { 2 } else { 60 };
+    let (mut too_early, mut too_late) = (0, 0);
+    for _ in 0..rounds {
+        let realm = host.leniently(|| host.realm().create());
+        for rec in 0..CPUS - 1 {
+            let _rec = host.leniently(|| realm.rec(true));
+            realm.script(rec, move |cpu| async move {
+                // The first one ends the Realm.
+                cpu.irq().await;
+                if rec == 0 {
+                    cpu.smc_without_return(&[psci::fid::PSCI_SYSTEM_OFF]).await;
+                }
+                loop {
+                    cpu.irq().await;
+                }
+            });
+        }
+        realm.allow_unfinished_scripts();
+        let recs: Vec<_> = (0..CPUS - 1).map(|n| realm.rec_of(n)).collect();
+        let (rd, start) = (realm.rd, Barrier::new(CPUS));
+        let (is_active, has_ended) = (AtomicBool::new(false), AtomicBool::new(false));
+        let seen = Mutex::new(Vec::new());
+        watched(|| {
+            host.leniently(|| {
+                let (board, start, seen) = (host.board(), &start, &seen);
+                let (is_active, has_ended) = (&is_active, &has_ended);
+                thread::scope(|scope| {
+                    for (cpu, rec) in recs.iter().enumerate() {
+                        scope.spawn(move || {
+                            let host = Host::of_board(board, cpu + 1);
+                            start.wait();
+                            for n in 0.. {
+                                if n >= 50 && has_ended.load(Ordering::Relaxed) {
+                                    break;
+                                }
+                                let active = is_active.load(Ordering::Acquire);
+                                let ended = has_ended.load(Ordering::Acquire);
+                                let status = host.rec_enter(rec.rec, rec.run);
+                                match status {
+                                    Status::Success => assert!(!ended, "entered after the end"),
+                                    Status::Realm(0) => assert!(!active, "refused though ACTIVE"),
+                                    Status::Realm(1) => {}
+                                    _ => panic!("{status:?}"),
+                                }
+                                seen.lock().unwrap().push(status);
+                                let run: RecRun = host.get(rec.run);
+                                if run.exit.exit_reason == RecExitReason::Psci as u8 {
+                                    has_ended.store(true, Ordering::Release);
+                                }
+                            }
+                        });
+                    }
+                    start.wait();
+                    assert_eq!(host.realm_activate(rd), Status::Success);
+                    is_active.store(true, Ordering::Release);
+                });
+            });
+        });
+        assert!(has_ended.load(Ordering::Relaxed));
+        let seen = seen.into_inner().unwrap();
+        let is_early = seen.contains(&Status::Realm(0));
+        too_early += usize::from(is_early);
+        too_late += usize::from(seen.contains(&Status::Realm(1)));
+        drop(realm);
+    }
+    let _counts = audit(&host);
+    assert!(too_late > 0, "no race was seen: {too_early} and {too_late}");
 }
 
 #[test]

@@ -185,8 +185,34 @@ fn a_counted_granule_keeps_its_state() {
 fn a_count_cannot_overflow() {
     let m = machine();
     let rtt = m.delegated(0).transition::<Rtt>();
-    rtt.add_refs(0xfff);
+    rtt.add_refs(0x3ff);
     rtt.add_refs(1);
+}
+
+#[test]
+fn an_rd_shows_without_its_lock_whether_the_realm_is_active() {
+    let m = machine();
+    assert!(!m.table.is_active(Pa(page(0))));
+    let mut rd = m.delegated(0).transition::<Rd>();
+    assert!(!m.table.is_active(Pa(page(0))));
+    rd.set_active(true);
+    rd.add_refs(0x3ff);
+    assert!(m.table.is_active(Pa(page(0))));
+    rd.remove_refs(0x3ff);
+    drop(rd);
+    assert!(m.table.is_active(Pa(page(0))));
+    assert_eq!(m.table.state(page(0)), Ok(GranuleState::Rd));
+    assert!(!m.table.is_active(Pa(page(1))));
+    let mut rd = m.table.lock::<Rd>(page(0)).unwrap();
+    assert_eq!(rd.refs(), 0);
+    rd.set_active(false);
+    assert!(!m.table.is_active(Pa(page(0))));
+    rd.set_active(true);
+    // The next RD in this Granule is not ACTIVE.
+    let delegated = rd.wipe_into_delegated(&m.cpu());
+    assert!(!m.table.is_active(Pa(page(0))));
+    drop(delegated.transition::<Rd>());
+    assert!(!m.table.is_active(Pa(page(0))));
 }
 
 #[test]

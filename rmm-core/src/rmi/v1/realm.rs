@@ -5,7 +5,7 @@ use super::{Error, Result, require};
 use crate::machine::Machine;
 use crate::mode::Mode;
 use crate::monitor::ThisCpu;
-use crate::realm::{self, Dialect, NewRealm, Rd, RealmState, Request};
+use crate::realm::{self, Dialect, NewRealm, Rd, Request};
 use core::mem::MaybeUninit;
 use rmm_abi::rmi::{HashAlgorithm, RealmFlags, RealmParams};
 use rmm_attest::rim;
@@ -74,13 +74,8 @@ fn request(params: &RealmParams) -> Request {
 /// RMI_REALM_ACTIVATE.
 pub fn activate<M: Machine>(cpu: &ThisCpu<'_, M>, rd: u64) -> Result {
     let mut rd = cpu.granules().lock::<Rd>(rd)?; // rd_align, rd_bound, rd_state
-    let mut realm = rd.map(cpu.machine);
-    if realm.state() != RealmState::New {
-        return Err(Error::Realm(0)); // realm_state
-    }
 
-    realm.set_state(RealmState::Active);
-    Ok(())
+    realm::activate(cpu, &mut rd).map_err(|_| Error::Realm(0)) // realm_state
 }
 
 /// RMI_REALM_DESTROY.

@@ -12,7 +12,7 @@ use crate::gic;
 use crate::machine::{EntryControls, Machine};
 use crate::monitor::ThisCpu;
 use crate::realm::{Dialect, Rd, Realm, RealmState};
-use crate::rec::{LastExit, Rec};
+use crate::rec::{LastExit, Rec, RecAttributes};
 use crate::run::{self, HostResponse};
 use core::mem::{MaybeUninit, offset_of};
 use rmm_abi::rmi::{MAX_GIC_LRS, REC_EXIT_NR_GPRS, RecEnter, RecEnterFlags, RecRun};
@@ -75,6 +75,31 @@ fn check<'a, M: Machine>(
     entry: &EntryRecord<'_>,
     dialect: Dialect,
 ) -> Result<Locked<'a, Rec>> {
+    if dialect == Dialect::V2 {
+        return check_locked(cpu, rec, entry, dialect);
+    }
+    let mut locked = cpu.granules().lock::<Rec>(rec)?; // rec_align, rec_bound, rec_gran_state
+    let open = locked.map(cpu.machine).ok_or(Error::Rec)?; // rec_state
+    // The entry changes nothing of the Realm, and needs to know no more.
+    if !cpu.granules().is_active(open.head().rd()) {
+        drop(open);
+        drop(locked);
+        return check_locked(cpu, rec, entry, dialect);
+    }
+    check_rec(cpu, &open.attributes, entry, dialect)?;
+    drop(open);
+    Ok(locked)
+}
+
+/// As [`check`], with the RD locked: of a Realm that is not ACTIVE, or of one of RMI 2.0, which counts
+/// its RUNNING RECs.
+#[inline(never)]
+fn check_locked<'a, M: Machine>(
+    cpu: &'a ThisCpu<'_, M>,
+    rec: u64,
+    entry: &EntryRecord<'_>,
+    dialect: Dialect,
+) -> Result<Locked<'a, Rec>> {
     let rd = {
         let rec = cpu.granules().lock::<Rec>(rec)?; // rec_align, rec_bound, rec_gran_state
         rec.head(cpu.machine).rd()
@@ -94,7 +119,23 @@ fn check<'a, M: Machine>(
         // system_off; realm_state
         _ => return Err(Error::Realm(u8::from(dialect == Dialect::V1))),
     }
-    let attributes = &open.attributes;
+    check_rec(cpu, &open.attributes, entry, dialect)?;
+    drop(open);
+    // Nothing fails from here on.
+    if dialect == Dialect::V2 {
+        realm.count_entry();
+    }
+    Ok(rec)
+}
+
+/// The failure conditions that concern the REC and the entry record alone.
+#[inline(always)]
+fn check_rec<M: Machine>(
+    cpu: &ThisCpu<'_, M>,
+    attributes: &RecAttributes,
+    entry: &EntryRecord<'_>,
+    dialect: Dialect,
+) -> Result {
     if !attributes.is_runnable() {
         return Err(Error::Rec); // rec_runnable
     }
@@ -111,12 +152,7 @@ fn check<'a, M: Machine>(
     if entry.has(RecEnterFlags::EMUL_MMIO) && attributes.last_exit() != LastExit::EmulatableAbort {
         return Err(Error::Rec); // rec_mmio
     }
-    drop(open);
-    // Nothing fails from here on.
-    if dialect == Dialect::V2 {
-        realm.count_entry();
-    }
-    Ok(rec)
+    Ok(())
 }
 
 /// The fields of `RmiRecEnter`, copied once out of the Host's reach.

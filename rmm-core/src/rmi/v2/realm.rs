@@ -6,7 +6,7 @@ use super::{Error, Result, require};
 use crate::machine::Machine;
 use crate::mode::Mode;
 use crate::monitor::ThisCpu;
-use crate::realm::{self, Dialect, NewRealm, Rd, RealmState, Request};
+use crate::realm::{self, Dialect, NewRealm, Rd, Request};
 use core::mem::MaybeUninit;
 use rmm_abi::rmi::HashAlgorithm;
 use rmm_abi::rmi::v2::{RealmFlags0, RealmFlags1, RealmParams};
@@ -103,11 +103,6 @@ fn request(params: &RealmParams) -> Request {
 /// RMI_REALM_TERMINATE. A Realm that is terminated already stays so.
 pub fn terminate<M: Machine>(cpu: &ThisCpu<'_, M>, rd: u64) -> Result {
     let mut rd = cpu.granules().lock::<Rd>(rd)?; // rd_align, rd_tracking, rd_state
-    let mut realm = rd.map(cpu.machine);
-    if realm.running != 0 {
-        return Err(Error::Realm); // rec_running
-    }
 
-    realm.set_state(RealmState::Zombie);
-    Ok(())
+    realm::terminate(cpu, &mut rd).map_err(|_| Error::Realm) // rec_running
 }
