@@ -26,7 +26,7 @@ pub use psci::complete as psci_complete;
 pub use rec::create as rec_create;
 pub use rec_enter::enter as rec_enter;
 
-use super::call::{Outputs, outlined};
+use super::call::Outputs;
 use super::version::{NotImplemented, version};
 use crate::machine::Machine;
 use crate::monitor::ThisCpu;
@@ -119,38 +119,87 @@ pub fn succeeds<M: Machine>(cpu: &ThisCpu<'_, M>, function: u64, input: u64) -> 
 // Always: as a function of its own it would cost each call another frame.
 #[inline(always)]
 pub fn dispatch<M: Machine>(cpu: &ThisCpu<'_, M>, regs: &mut [u64; 8]) {
-    let [x0, x1, x2, x3, x4, x5, ..] = *regs;
-    let mut out = Outputs::default();
-    let result = match smccc::without_sve_hint(x0) {
-        fid::RMI_VERSION => version(cpu, x1, &mut out).map_err(Error::from),
-        fid::RMI_FEATURES => features::features(cpu, x1, &mut out),
-        fid::RMI_GRANULE_DELEGATE => outlined(|| granule::delegate(cpu, x1)),
-        fid::RMI_GRANULE_UNDELEGATE => outlined(|| granule::undelegate(cpu, x1)),
-        fid::RMI_REALM_CREATE => outlined(|| realm::create(cpu, x1, x2)),
-        fid::RMI_REALM_ACTIVATE => outlined(|| realm::activate(cpu, x1)),
-        fid::RMI_REALM_DESTROY => outlined(|| realm::destroy(cpu, x1)),
-        fid::RMI_REC_AUX_COUNT => outlined(|| rec::aux_count(cpu, x1, &mut out)),
-        fid::RMI_REC_CREATE => outlined(|| rec::create(cpu, x1, x2, x3, Dialect::V1)),
-        fid::RMI_REC_DESTROY => outlined(|| rec::destroy(cpu, x1)),
-        fid::RMI_REC_ENTER => outlined(|| rec_enter::enter(cpu, x0, x1, x2, Dialect::V1)),
-        fid::RMI_PSCI_COMPLETE => outlined(|| psci::complete(cpu, x1, x2, x3)),
-        fid::RMI_DATA_CREATE => outlined(|| data::create(cpu, x1, x2, x3, x4, x5)),
-        fid::RMI_DATA_CREATE_UNKNOWN => outlined(|| data::create_unknown(cpu, x1, x2, x3)),
-        fid::RMI_DATA_DESTROY => outlined(|| data::destroy(cpu, x1, x2, &mut out)),
-        fid::RMI_RTT_CREATE => outlined(|| rtt::create(cpu, x1, x2, x3, x4)),
-        fid::RMI_RTT_DESTROY => outlined(|| rtt::destroy(cpu, x1, x2, x3, &mut out)),
-        fid::RMI_RTT_FOLD => outlined(|| rtt::fold(cpu, x1, x2, x3, &mut out)),
-        fid::RMI_RTT_READ_ENTRY => outlined(|| rtt::read_entry(cpu, x1, x2, x3, &mut out)),
-        fid::RMI_RTT_MAP_UNPROTECTED => outlined(|| unprotected::map(cpu, x1, x2, x3, x4)),
-        fid::RMI_RTT_UNMAP_UNPROTECTED => {
-            outlined(|| unprotected::unmap(cpu, x1, x2, x3, &mut out))
+    match smccc::without_sve_hint(regs[0]) {
+        fid::RMI_VERSION => serve(cpu, regs, |cpu, r, out| Ok(version(cpu, r[1], out)?)),
+        fid::RMI_FEATURES => serve(cpu, regs, |cpu, r, out| features::features(cpu, r[1], out)),
+        // It is out of line by itself.
+        fid::RMI_REC_ENTER => serve(cpu, regs, |cpu, r, _| {
+            rec_enter::enter(cpu, r[0], r[1], r[2], Dialect::V1)
+        }),
+        fid::RMI_GRANULE_DELEGATE => outlined(cpu, regs, |cpu, r, _| granule::delegate(cpu, r[1])),
+        fid::RMI_GRANULE_UNDELEGATE => {
+            outlined(cpu, regs, |cpu, r, _| granule::undelegate(cpu, r[1]))
         }
-        fid::RMI_RTT_INIT_RIPAS => outlined(|| ripas::init(cpu, x1, x2, x3, &mut out)),
-        fid::RMI_RTT_SET_RIPAS => outlined(|| ripas::set(cpu, x1, x2, x3, x4, &mut out)),
-        _ => return out.write(SMCCC_NOT_SUPPORTED, regs),
-    };
-    let status = result.map_or_else(Error::status, |()| RMI_SUCCESS);
+        fid::RMI_REALM_CREATE => outlined(cpu, regs, |cpu, r, _| realm::create(cpu, r[1], r[2])),
+        fid::RMI_REALM_ACTIVATE => outlined(cpu, regs, |cpu, r, _| realm::activate(cpu, r[1])),
+        fid::RMI_REALM_DESTROY => outlined(cpu, regs, |cpu, r, _| realm::destroy(cpu, r[1])),
+        fid::RMI_REC_AUX_COUNT => outlined(cpu, regs, |cpu, r, out| rec::aux_count(cpu, r[1], out)),
+        fid::RMI_REC_CREATE => outlined(cpu, regs, |cpu, r, _| {
+            rec::create(cpu, r[1], r[2], r[3], Dialect::V1)
+        }),
+        fid::RMI_REC_DESTROY => outlined(cpu, regs, |cpu, r, _| rec::destroy(cpu, r[1])),
+        fid::RMI_PSCI_COMPLETE => {
+            outlined(cpu, regs, |cpu, r, _| psci::complete(cpu, r[1], r[2], r[3]))
+        }
+        fid::RMI_DATA_CREATE => outlined(cpu, regs, |cpu, r, _| {
+            data::create(cpu, r[1], r[2], r[3], r[4], r[5])
+        }),
+        fid::RMI_DATA_CREATE_UNKNOWN => outlined(cpu, regs, |cpu, r, _| {
+            data::create_unknown(cpu, r[1], r[2], r[3])
+        }),
+        fid::RMI_DATA_DESTROY => {
+            outlined(cpu, regs, |cpu, r, out| data::destroy(cpu, r[1], r[2], out))
+        }
+        fid::RMI_RTT_CREATE => outlined(cpu, regs, |cpu, r, _| {
+            rtt::create(cpu, r[1], r[2], r[3], r[4])
+        }),
+        fid::RMI_RTT_DESTROY => outlined(cpu, regs, |cpu, r, out| {
+            rtt::destroy(cpu, r[1], r[2], r[3], out)
+        }),
+        fid::RMI_RTT_FOLD => outlined(cpu, regs, |cpu, r, out| {
+            rtt::fold(cpu, r[1], r[2], r[3], out)
+        }),
+        fid::RMI_RTT_READ_ENTRY => outlined(cpu, regs, |cpu, r, out| {
+            rtt::read_entry(cpu, r[1], r[2], r[3], out)
+        }),
+        fid::RMI_RTT_MAP_UNPROTECTED => outlined(cpu, regs, |cpu, r, _| {
+            unprotected::map(cpu, r[1], r[2], r[3], r[4])
+        }),
+        fid::RMI_RTT_UNMAP_UNPROTECTED => outlined(cpu, regs, |cpu, r, out| {
+            unprotected::unmap(cpu, r[1], r[2], r[3], out)
+        }),
+        fid::RMI_RTT_INIT_RIPAS => outlined(cpu, regs, |cpu, r, out| {
+            ripas::init(cpu, r[1], r[2], r[3], out)
+        }),
+        fid::RMI_RTT_SET_RIPAS => outlined(cpu, regs, |cpu, r, out| {
+            ripas::set(cpu, r[1], r[2], r[3], r[4], out)
+        }),
+        _ => Outputs::default().write(SMCCC_NOT_SUPPORTED, regs),
+    }
+}
+
+/// Serves a call by a command, which gets X0 to X7.
+#[inline(always)]
+fn serve<M: Machine>(
+    cpu: &ThisCpu<'_, M>,
+    regs: &mut [u64; 8],
+    command: impl FnOnce(&ThisCpu<'_, M>, &[u64; 8], &mut Outputs) -> Result,
+) {
+    let mut out = Outputs::default();
+    let status = command(cpu, regs, &mut out).map_or_else(Error::status, |()| RMI_SUCCESS);
     out.write(status, regs);
+}
+
+/// As [`serve`], in a stack frame of its own. Inlined, the command with the largest frame would make
+/// every call save and restore what only that one needs. A closure that captures nothing has no
+/// environment that each call would have to build.
+#[inline(never)]
+fn outlined<M: Machine>(
+    cpu: &ThisCpu<'_, M>,
+    regs: &mut [u64; 8],
+    command: impl FnOnce(&ThisCpu<'_, M>, &[u64; 8], &mut Outputs) -> Result,
+) {
+    serve(cpu, regs, command);
 }
 
 /// Whether a Host that makes this call speaks RMI 1.0, unless it has asked for another version: every
