@@ -45,13 +45,13 @@ copy_start:
 copy_end:
 
 // rmm_ns_zero(x0 first byte, x1 end, x2 bytes that DC ZVA zeroes, or 0): zeroes Non-secure memory.
-// First byte and end are multiples of 64, and of four times x2. Returns as rmm_ns_copy.
+// First byte and end are multiples of 64, and of 16 times x2. Returns as rmm_ns_copy.
     .globl  rmm_ns_zero
     .type   rmm_ns_zero, @function
 rmm_ns_zero:
 zero_start:
     cbz     x2, 2f
-1:  .rept   4
+1:  .rept   16
     dc      zva, x0
     add     x0, x0, x2
     .endr

@@ -56,7 +56,7 @@ pub unsafe fn copy(to: *mut u8, from: *const u8, size: usize) -> Result<(), NsFa
 /// The bytes lie within the open Non-secure window.
 #[inline]
 pub unsafe fn zero(to: *mut u8, size: usize) -> Result<(), NsFault> {
-    let whole = |block: &usize| (to.addr() | size) & (4 * block - 1) == 0;
+    let whole = |block: &usize| (to.addr() | size) & (16 * block - 1) == 0;
     let block = zero_block(DCZID_EL0.get()).filter(whole).unwrap_or(0);
     // SAFETY: the caller vouches for the range, which is within one window.
     match unsafe { rmm_ns_zero(to, to.add(size), block) } {

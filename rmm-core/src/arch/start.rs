@@ -15,7 +15,7 @@ use crate::el3::SharedPage;
 use crate::encoding::features::keeps;
 use crate::encoding::space::STACK_PAGES;
 use crate::machine::{CpuFeatures, Machine};
-use crate::monitor::Monitor;
+use crate::monitor::{Monitor, ThisCpu};
 use crate::rmi;
 use core::convert::Infallible;
 use core::sync::atomic::AtomicU8;
@@ -227,6 +227,10 @@ fn serve_calls<const SHARED_RECORDS: bool, const CLEAR_HISTORY: bool>(
     cpu: &ArchCpu,
     token: u64,
 ) -> ! {
+    let this = ThisCpu {
+        monitor,
+        machine: cpu,
+    };
     let mut call = el3::boot_complete(rmm_abi::el3::boot::SUCCESS, token);
     loop {
         if CLEAR_HISTORY {
@@ -238,7 +242,7 @@ fn serve_calls<const SHARED_RECORDS: bool, const CLEAR_HISTORY: bool>(
             BRBCR_EL2.clear();
             isb();
         }
-        rmi::handle(monitor, cpu, &mut call);
+        rmi::handle(&this, &mut call);
         cpu.forget_all_windows();
         if SHARED_RECORDS {
             BRBCR_EL2.set(brbcr);

@@ -42,12 +42,12 @@ pub fn hide_pauth(id: &mut IdRegisters) {
     id.isar2 &= !set!(ID_AA64ISAR2_EL1: GPA3 | APA3 | PAC_frac);
 }
 
-/// The block that DC ZVA zeroes, in bytes, by `DCZID_EL0`; `None` if DC ZVA is prohibited or eight
+/// The block that DC ZVA zeroes, in bytes, by `DCZID_EL0`; `None` if DC ZVA is prohibited or 16
 /// blocks do not make a whole part of a Granule.
 #[inline]
 pub fn zero_block(dczid: u64) -> Option<usize> {
     let block = 4_usize << DCZID_EL0::BS.read(dczid);
-    (!DCZID_EL0::DZP.is_set(dczid) && (64..=512).contains(&block)).then_some(block)
+    (!DCZID_EL0::DZP.is_set(dczid) && (64..=256).contains(&block)).then_some(block)
 }
 
 /// The smallest data cache line in bytes, by `CTR_EL0`.
@@ -125,7 +125,7 @@ mod tests {
             (4, Some(64)),
             (5, Some(128)),
             (6, Some(256)),
-            (7, Some(512)),
+            (7, None),
             (8, None),
             (9, None),
         ] {

@@ -11,6 +11,7 @@ use super::running::RecSlot;
 use super::script::Script;
 use super::snapshot::Snapshot;
 use crate::machine::{CpuFeatures, GicState, Machine};
+use crate::monitor::ThisCpu;
 use crate::rmi;
 use rmm_abi::mpidr::index_to_mpidr_el1;
 use rmm_abi::rmi::{fid, v2};
@@ -115,7 +116,11 @@ impl Host {
         call[0] = function;
         call[1..=args.len()].copy_from_slice(args);
         let mut x = call;
-        rmi::handle(&self.board.monitor, &self.cpu, &mut x);
+        let cpu = ThisCpu {
+            monitor: &self.board.monitor,
+            machine: &self.cpu,
+        };
+        rmi::handle(&cpu, &mut x);
         self.cpu.assert_quiet(function);
 
         for n in outputs(smccc::without_sve_hint(function)) + 1..8 {

@@ -23,13 +23,13 @@ use rmm_abi::{rmi::v2::fid, smccc};
 ///
 /// X1 to X3 are zero unless the command declares them as outputs; X4 up come back as they were
 /// unless it does.
+// It ends with the call of another function: a stack frame of its own would cost each command.
 #[inline]
-pub fn handle<M: Machine>(monitor: &Monitor, machine: &M, regs: &mut [u64; 8]) {
-    let cpu = ThisCpu { monitor, machine };
-    if monitor.modes.is_v1() {
-        v1::dispatch(&cpu, regs);
+pub fn handle<M: Machine>(cpu: &ThisCpu<'_, M>, regs: &mut [u64; 8]) {
+    if cpu.monitor.modes.is_v1() {
+        v1::dispatch(cpu, regs);
     } else {
-        handle_other(&cpu, regs);
+        handle_other(cpu, regs);
     }
 }
 

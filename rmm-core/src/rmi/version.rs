@@ -18,40 +18,35 @@ pub fn version<M: Machine>(
     requested: u64,
     out: &mut Outputs,
 ) -> Result<(), NotImplemented> {
-    if !cpu.monitor.modes.offers_v2() {
+    let (lower, higher) = if cpu.monitor.modes.offers_v2() {
+        (lower_of_two(requested), RMI_VERSION_2_0)
+    } else {
         // 1.0 is the only revision, and so the lower and the higher of every answer.
-        (out.x1, out.x2) = (RMI_VERSION_1_0, RMI_VERSION_1_0);
-        return match requested {
-            RMI_VERSION_1_0 => Ok(()),
-            _ => Err(NotImplemented),
-        };
+        (RMI_VERSION_1_0, RMI_VERSION_1_0)
+    };
+    (out.x1, out.x2) = (lower, higher);
+    if requested != lower {
+        return Err(NotImplemented);
     }
-    version_of_two(cpu, requested, out)
+    if higher == RMI_VERSION_2_0 {
+        choose(cpu, requested == RMI_VERSION_2_0);
+    }
+    Ok(())
 }
 
-/// As [`version`], where 2.0 is offered.
-#[inline(never)]
-fn version_of_two<M: Machine>(
-    cpu: &ThisCpu<'_, M>,
-    requested: u64,
-    out: &mut Outputs,
-) -> Result<(), NotImplemented> {
-    out.x2 = RMI_VERSION_2_0;
-    out.x1 = match requested {
+/// The lower revision of the answer, where both are offered.
+const fn lower_of_two(requested: u64) -> u64 {
+    match requested {
         // Nothing below the request: the highest revision.
         ..RMI_VERSION_1_0 => RMI_VERSION_2_0,
         RMI_VERSION_1_0..RMI_VERSION_2_0 => RMI_VERSION_1_0,
         RMI_VERSION_2_0.. => RMI_VERSION_2_0,
-    };
-    if requested != out.x1 {
-        return Err(NotImplemented);
     }
-    choose(cpu, requested == RMI_VERSION_2_0);
-    Ok(())
 }
 
 /// Chooses RMI 2.0 or 1.0, unless a Granule is delegated. A Host that speaks 2.0 already stays in the
 /// state that it has.
+#[inline(never)]
 fn choose<M: Machine>(cpu: &ThisCpu<'_, M>, v2: bool) {
     let now = cpu.monitor.modes.get();
     let next = match (v2, now) {

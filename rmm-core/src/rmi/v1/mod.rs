@@ -122,10 +122,6 @@ pub fn dispatch<M: Machine>(cpu: &ThisCpu<'_, M>, regs: &mut [u64; 8]) {
     match smccc::without_sve_hint(regs[0]) {
         fid::RMI_VERSION => serve(cpu, regs, |cpu, r, out| Ok(version(cpu, r[1], out)?)),
         fid::RMI_FEATURES => serve(cpu, regs, |cpu, r, out| features::features(cpu, r[1], out)),
-        // It is out of line by itself.
-        fid::RMI_REC_ENTER => serve(cpu, regs, |cpu, r, _| {
-            rec_enter::enter(cpu, r[0], r[1], r[2], Dialect::V1)
-        }),
         fid::RMI_GRANULE_DELEGATE => outlined(cpu, regs, |cpu, r, _| granule::delegate(cpu, r[1])),
         fid::RMI_GRANULE_UNDELEGATE => {
             outlined(cpu, regs, |cpu, r, _| granule::undelegate(cpu, r[1]))
@@ -138,6 +134,9 @@ pub fn dispatch<M: Machine>(cpu: &ThisCpu<'_, M>, regs: &mut [u64; 8]) {
             rec::create(cpu, r[1], r[2], r[3], Dialect::V1)
         }),
         fid::RMI_REC_DESTROY => outlined(cpu, regs, |cpu, r, _| rec::destroy(cpu, r[1])),
+        fid::RMI_REC_ENTER => outlined(cpu, regs, |cpu, r, _| {
+            rec_enter::enter(cpu, r[0], r[1], r[2], Dialect::V1)
+        }),
         fid::RMI_PSCI_COMPLETE => {
             outlined(cpu, regs, |cpu, r, _| psci::complete(cpu, r[1], r[2], r[3]))
         }
