@@ -4,7 +4,7 @@
 # What a user may pass. These count if make itself gets them: that a shell has a variable of the same name
 # changes nothing.
 VARIABLES := PLAT TFA_DEBUG LINUX INITRD CPUS MEM APPEND INTERACTIVE VERBOSE TAMPER ANCHOR DEMO RMM BASE JSON QUICK PROFILE \
-             FUZZ_SECONDS BL33 KERNEL SMP RAM ICOUNT RESET_AFTER TIMEOUT QEMU_ARGS
+             FUZZ_SECONDS RANDOM_SECONDS SEED VARIANTS BL33 KERNEL SMP RAM ICOUNT RESET_AFTER TIMEOUT QEMU_ARGS
 # These say what the machine has, and may come from the environment.
 MACHINE   := QEMU TFA RMM_CACHE DEBIAN_MIRROR
 
@@ -84,7 +84,7 @@ ON_MACHINE := --smp "$$SMP" --ram "$$RAM" --icount "$$ICOUNT" --reset-after "$$R
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 .PHONY: help setup build-machine rust on-qemu platform image host-image flash relying-party run test test-host test-target \
-        test-ci test-long test-sweep test-remedies check-image bench bench-check bench-lower plugin cost size conformance loom lint \
+        test-ci test-long test-sweep test-random test-variants test-remedies check-image bench bench-check bench-lower plugin cost size conformance loom lint \
         fuzz miri reproducible clean distclean check-payload check-run host check-host check-board check-virt on-virt FORCE
 
 help:
@@ -98,6 +98,8 @@ help:
 	@echo 'make test-host    the tests that need nothing but cargo'
 	@echo 'make test-target  the tests on QEMU'
 	@echo 'make test-sweep   every system register and instruction that a Realm could try'
+	@echo 'make test-random  Realms of random code for three minutes (RANDOM_SECONDS, SEED)'
+	@echo 'make test-variants  the tests on QEMU with other CPUs and memory (VARIANTS=name,name)'
 	@echo 'make test-long    test with whole sweeps, longer random runs, a tampered launch, and other machines'
 	@echo 'make test-ci      test, and the target tests on the other machines that are fast'
 	@echo 'make test-remedies  the tests on QEMU with all remedies for errata, of which its CPU needs none'
@@ -358,6 +360,14 @@ test-long:
 
 test-sweep: flash
 	@$(TOOL) test --target-only $(ON_QEMU) --long --only sweep.
+
+# Realms of random code; a failure names the seed.
+test-random: flash
+	@seed="$${SEED:-$$(date +%s)000}"; echo "seed $$seed"; \
+	    $(TOOL) test --target-only $(ON_QEMU) --only random.realms --seed "$$seed" --seconds "$${RANDOM_SECONDS:-180}"
+
+test-variants: flash
+	@$(TOOL) test --target-only $(ON_QEMU) --variants "$${VARIANTS:-all}" --variants-only
 
 test-host: loom
 	@cargo test $(HOST_CRATES)

@@ -43,6 +43,8 @@ pub struct Options {
     pub only: Option<String>,
     /// Seed of random tests and samples.
     pub seed: u64,
+    /// How long Realms of random code run; the test Host has a default.
+    pub seconds: Option<u64>,
     /// Whole sweeps and longer random tests instead of samples.
     pub long: bool,
     /// No tests of the build machine.
@@ -53,7 +55,7 @@ pub struct Options {
 
 /// The arguments that [`Options::parse`] understands.
 pub const USAGE: &str = "--qemu PATH [--board NAME] --flash FILE [--jump FILE --test-host FILE] [--timeout SECONDS] [--silence SECONDS] \
-     [--smp N] [--mem 2G] [--only TEXT] [--seed N] [--long] [--target-only|--host-tests] [-- QEMU ARGUMENTS]";
+     [--smp N] [--mem 2G] [--only TEXT] [--seed N] [--seconds N] [--long] [--target-only|--host-tests] [-- QEMU ARGUMENTS]";
 
 impl Options {
     /// The usual machine with `memory` MiB, `timeout` seconds for a boot, and no flash file yet.
@@ -71,6 +73,7 @@ impl Options {
             silence: 60,
             only: None,
             seed: 1,
+            seconds: None,
             long: false,
             target_only: false,
             extra: Vec::new(),
@@ -105,6 +108,7 @@ impl Options {
                             own_memory = true;
                         }
                         "--seed" => options.seed = number(name, value)?,
+                        "--seconds" => options.seconds = Some(number(name, value)?),
                         "--only" => options.only = Some(value.clone()),
                         _ => return Err(format!("{name}? usage: {USAGE}").into()),
                     }

@@ -115,6 +115,7 @@ pub fn main(arguments: &[String]) -> Outcome {
     let guest = Guest::take(&mut arguments)?;
     let attestation = Attestation::take(&mut arguments)?;
     let variants = variants::take(&mut arguments)?;
+    let alone = variants::take_alone(&mut arguments);
     let payload = Payload::take(&mut arguments)?;
     let host = Host::take(&mut arguments)?;
     let options = Options::parse(&arguments, 2048, 900)?;
@@ -131,7 +132,7 @@ pub fn main(arguments: &[String]) -> Outcome {
         report.add(groups);
     }
     let mut target = Target::default();
-    if target::wants_host(&options) {
+    if target::wants_host(&options) && !alone {
         target.run(&options)?;
     }
     if let Some(guest) = guest {

@@ -60,6 +60,8 @@ pub struct Target {
     since: Option<Instant>,
     /// The last test that was started.
     last: Option<String>,
+    /// The seed of the Realm of random code that runs.
+    life: Option<String>,
     /// Judges the tokens that it prints.
     party: RelyingParty,
 }
@@ -73,6 +75,8 @@ impl Target {
             let Some(why) = self.boot(options, end)? else {
                 return Ok(());
             };
+            let life = self.life.take();
+            let why = life.map_or(why.clone(), |seed| format!("{why}; --seed {seed}"));
             match self.current.take() {
                 Some(test) => self.fail(&test, &why),
                 None if self.last != before => {
@@ -191,6 +195,9 @@ impl Target {
         if let Some(only) = &options.only {
             request += &format!("only {only}\n");
         }
+        if let Some(seconds) = options.seconds {
+            request += &format!("seconds {seconds}\n");
+        }
         let mut boot = Boot::start(options, &request)?;
         boot.shorten(end.saturating_duration_since(Instant::now()));
         let mut crash = None;
@@ -223,6 +230,11 @@ impl Target {
             self.since = Some(Instant::now());
             self.last = Some(name.to_owned());
             self.party = RelyingParty::default();
+            self.life = None;
+            return false;
+        }
+        if let Some(seed) = line.strip_prefix("life ") {
+            self.life = Some(seed.to_owned());
             return false;
         }
         if let Some(line) = line.strip_prefix(token::PREFIX) {
@@ -305,6 +317,17 @@ mod tests {
         assert_eq!(target.skipped, ["rtt.three: why"]);
         assert_eq!(target.last.as_deref(), Some("rtt.three"));
         assert_eq!(target.current, None);
+    }
+
+    #[test]
+    fn the_seed_of_the_last_random_realm_is_kept() {
+        let mut target = Target::default();
+        for line in ["start random.realms", "life 7", "life 8"] {
+            target.line(line);
+        }
+        assert_eq!(target.life.as_deref(), Some("8"));
+        target.line("start random.other");
+        assert_eq!(target.life, None);
     }
 
     #[test]

@@ -132,6 +132,8 @@ pub struct Parameters {
     pub only: Option<&'static str>,
     /// Line `seed NUMBER`: what patterns are made of.
     pub seed: u64,
+    /// Line `seconds NUMBER`: how long Realms of random code run.
+    pub seconds: u64,
     /// Line `long yes`: all of what the tests else take a sample of.
     pub long: bool,
     /// How [`Mode::Bench`] measures.
@@ -175,6 +177,7 @@ fn read() -> Parameters {
         after: None,
         only: None,
         seed: 1,
+        seconds: 4,
         long: false,
         bench: Bench {
             realms: 1,
@@ -210,6 +213,7 @@ fn read() -> Parameters {
             Some(("after", name)) => parameters.after = Some(name),
             Some(("only", text)) => parameters.only = Some(text),
             Some(("seed", number)) => parameters.seed = number.parse().unwrap_or(1),
+            Some(("seconds", number)) => parameters.seconds = number.parse().unwrap_or(4),
             Some(("long", answer)) => parameters.long = answer == "yes",
             Some(("realms", number)) => parameters.bench.realms = number.parse().unwrap_or(1),
             Some(("recs", number)) => parameters.bench.recs = number.parse().unwrap_or(1),

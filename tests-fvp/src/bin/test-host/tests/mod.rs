@@ -93,6 +93,7 @@ const GROUPS: &[&[Test]] = &[
     features::TESTS,
     race::TESTS,
     random::TESTS,
+    random::realms::TESTS,
     demo::TESTS,
     isolation::TESTS,
 ];

@@ -1,5 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Random calls: the monitor answers every one, and its objects stay as they are.
+//! Random calls: the monitor answers every one, and its objects stay as they are. And Realms of random code.
+
+mod code;
+mod counts;
+mod hammer;
+mod places;
+pub mod realms;
+mod witness;
 
 use super::Test;
 use super::samples::{Kind, Samples};
@@ -22,6 +29,14 @@ impl Dice {
     fn new() -> Self {
         Self {
             seed: params::get().seed,
+            count: 0,
+        }
+    }
+
+    /// The dice of a part, one of a few, of what a seed makes.
+    fn of(seed: u64, part: u64) -> Self {
+        Self {
+            seed: seed.wrapping_mul(8).wrapping_add(part),
             count: 0,
         }
     }
