@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Sequences of a Host's steps, compared with the model of the specification's states: RMI commands
-//! of several Realms, their RECs and instructions, also while a REC of another CPU runs.
+//! of both dialects, of several Realms, their RECs and instructions, also while a REC of another CPU runs.
 #![no_main]
 #![allow(missing_docs, reason = "the modules of a test program")]
 #![allow(dead_code, reason = "what only proptest needs")]
@@ -8,6 +8,8 @@
 
 #[path = "../../rmm-core/tests/model/calls.rs"]
 mod calls;
+#[path = "../../rmm-core/tests/model/calls_2.rs"]
+mod calls_2;
 #[path = "../../rmm-core/tests/model/commands.rs"]
 mod commands;
 #[path = "../../rmm-core/tests/model/conditions.rs"]
@@ -18,10 +20,16 @@ mod instructions;
 mod invariants;
 #[path = "../../rmm-core/tests/model/machine.rs"]
 mod machine;
+#[path = "../../rmm-core/tests/model/modes.rs"]
+mod modes;
 #[path = "../../rmm-core/tests/model/program.rs"]
 mod program;
+#[path = "../../rmm-core/tests/model/ranges.rs"]
+mod ranges;
 #[path = "../../rmm-core/tests/model/realm_calls.rs"]
 mod realm_calls;
+#[path = "../../rmm-core/tests/model/realms_2.rs"]
+mod realms_2;
 #[path = "../../rmm-core/tests/model/rec_enter.rs"]
 mod rec_enter;
 #[path = "../../rmm-core/tests/model/rtt_commands.rs"]
@@ -46,21 +54,22 @@ use step::{Step, WEIGHTS};
 /// Most steps of a sequence: more take long, and find less per second.
 const STEPS: usize = 60;
 
-/// The features of the CPUs, and the steps.
+/// The features of the CPUs, whether the machine speaks RMI 2.0, too, and the steps.
 #[derive(Debug)]
 struct Sequence {
     lpa2: bool,
+    both: bool,
     steps: Vec<Step>,
 }
 
 impl<'a> Arbitrary<'a> for Sequence {
     fn arbitrary(bytes: &mut Unstructured<'a>) -> Result<Self> {
-        let lpa2 = bytes.arbitrary()?;
+        let (lpa2, both) = bytes.arbitrary()?;
         let mut steps = Vec::new();
         while !bytes.is_empty() && steps.len() < STEPS {
             steps.push(one(bytes)?);
         }
-        Ok(Self { lpa2, steps })
+        Ok(Self { lpa2, both, steps })
     }
 }
 
@@ -79,4 +88,6 @@ fn one(bytes: &mut Unstructured<'_>) -> Result<Step> {
     })
 }
 
-fuzz_target!(|sequence: Sequence| machine::run(sequence.lpa2, &sequence.steps, true));
+fuzz_target!(|sequence: Sequence| {
+    machine::run((sequence.lpa2, sequence.both), &sequence.steps, true);
+});

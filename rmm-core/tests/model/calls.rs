@@ -5,10 +5,10 @@ use super::commands::{start_number, start_tables};
 use super::step::{Draw, Step, StepKind};
 use super::stepper::{SharedModel, Stepper};
 use super::tables::{Entry, size};
+use rmm_abi::rmi::v2::fid as v2;
 use rmm_abi::rmi::{RealmParams, RecParams, fid, index_to_mpidr};
 use rmm_core::fake::{Host, NS_ATTRIBUTES, Status};
 use rmm_granule::GranuleState;
-use rmm_granule::Pa;
 use rmm_granule::fake::Pas;
 use zerocopy::FromZeros;
 
@@ -62,6 +62,14 @@ impl Stepper<'_> {
             StepKind::Raw => self.raw(),
             StepKind::Write => self.write(),
             StepKind::Move => self.move_page(),
+            StepKind::Mode => self.mode_step(),
+            StepKind::Switch => self.switch(),
+            StepKind::Delegate if self.is_v2() => {
+                self.granule_range(v2::RMI_GRANULE_RANGE_DELEGATE, GranuleState::Undelegated);
+            }
+            StepKind::Undelegate if self.is_v2() => {
+                self.granule_range(v2::RMI_GRANULE_RANGE_UNDELEGATE, GranuleState::Delegated);
+            }
             StepKind::Delegate => self.delegate(),
             StepKind::Undelegate => {
                 let pa = self.granule(GranuleState::Delegated);
@@ -83,6 +91,9 @@ impl Stepper<'_> {
     }
 
     fn on_realm(&mut self, kind: StepKind, rd: u64) {
+        if self.is_v2() && self.on_realm_2(kind, rd) {
+            return;
+        }
         match kind {
             StepKind::Activate => {
                 self.call(fid::RMI_REALM_ACTIVATE, &[rd]);
@@ -140,8 +151,25 @@ impl Stepper<'_> {
             StepKind::Ripas => self.ripas(rd),
             StepKind::Psci => self.psci(rd),
             StepKind::TearDown => self.tear_down(rd),
+            StepKind::Terminate => {
+                self.call(v2::RMI_REALM_TERMINATE, &[rd]);
+            }
             _ => unreachable!("not a step of a Realm"),
         }
+    }
+
+    /// As [`Stepper::on_realm`], for what RMI 2.0 has another command. Whether it has.
+    fn on_realm_2(&mut self, kind: StepKind, rd: u64) -> bool {
+        match kind {
+            StepKind::DataCreateUnknown => self.data_map(rd),
+            StepKind::DataDestroy => self.data_unmap(rd),
+            StepKind::Map => self.unprot_map(rd),
+            StepKind::Unmap => self.unprot_unmap(rd),
+            StepKind::Block => self.block_2(rd),
+            StepKind::NsBlock => self.ns_block_2(rd),
+            _ => return false,
+        }
+        true
     }
 
     fn version(&mut self) {
@@ -166,7 +194,14 @@ impl Stepper<'_> {
                 _ => BLOCK + (bits & 0x1F_F000),
             }
         });
-        self.plain_call(0xC400_0150 + function, &args);
+        let base = self.draw.of(&[
+            0xC400_0150,
+            0xC400_0150,
+            0xC400_01E0,
+            0xC400_01F0,
+            0xC400_0200,
+        ]);
+        self.plain_call(base + function, &args);
     }
 
     fn write(&mut self) {
@@ -230,7 +265,7 @@ impl Stepper<'_> {
             return pa;
         }
         let pa = self.granule(GranuleState::Undelegated);
-        self.plain_call(fid::RMI_GRANULE_DELEGATE, &[pa]);
+        self.delegate_page(pa);
         pa
     }
 
@@ -356,6 +391,9 @@ impl Stepper<'_> {
         }
         let tables: Vec<u64> = start_tables(&params).take(16).collect();
         let rd = self.fresh_but(&tables);
+        if self.is_v2() {
+            return self.realm_create_2(rd, &params);
+        }
         self.put(PARAMS, &params);
         let reply = self.call(fid::RMI_REALM_CREATE, &[rd, PARAMS]);
         // A twist may have changed the RD.
@@ -382,7 +420,7 @@ impl Stepper<'_> {
         let base = self.draw.some(&found).unwrap_or(first);
         for pa in (base..).step_by(4096).take(number as usize) {
             if self.shared.lock().granule_state(pa) == Some(GranuleState::Undelegated) {
-                self.plain_call(fid::RMI_GRANULE_DELEGATE, &[pa]);
+                self.delegate_page(pa);
             }
         }
         base
@@ -422,6 +460,11 @@ impl Stepper<'_> {
         let target = self.psci_target(calling).unwrap_or_else(|| self.rec(rd));
         let status = self.draw.of(&[0, 0, 0, -3, -3, -1, 1]);
         let args = [calling, target, i64::cast_unsigned(status)];
+        if self.is_v2() && self.draw.once_in(2) {
+            // The form without a target.
+            self.call(fid::RMI_PSCI_COMPLETE, &[calling, args[2]]);
+            return;
+        }
         self.call(fid::RMI_PSCI_COMPLETE, &args);
     }
 
@@ -540,19 +583,5 @@ fn twist_rec_params(params: &mut RecParams, which: u8, how: u8) {
         3 => params.aux[0] = params.aux[1],
         4 => params.flags ^= 1 << (how % 2),
         _ => params.mpidr ^= 1 << (4 + how % 4),
-    }
-}
-
-/// Undelegates all granules that are still DELEGATED.
-pub fn undelegate_all(shared: &SharedModel, host: &Host) {
-    let delegated: Vec<u64> = {
-        let model = shared.lock();
-        let all = model.granules.iter();
-        let own = all.filter(|(_, granule)| granule.state == GranuleState::Delegated);
-        own.map(|(pa, _)| *pa).collect()
-    };
-    for pa in delegated {
-        Stepper::new(shared, host).plain_call(fid::RMI_GRANULE_UNDELEGATE, &[pa]);
-        host.board().memory.assert_no_stale(Pa(pa));
     }
 }

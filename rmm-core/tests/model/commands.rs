@@ -4,20 +4,20 @@
 use super::conditions::{Conditions, Order};
 use super::instructions::Expected;
 use super::state::{LastExit, Model, Psci, Realm, RealmState, Rec};
-use super::tables::{Entry, Ripas, Tables};
+use super::tables::{Entry, Ripas};
 use rmm_abi::rmi::{HashAlgorithm, RealmParams, RecParams, fid, mpidr_to_index};
 use rmm_attest::{Measurement, SoftHash, rim};
 use rmm_core::fake::{Reply, Status};
 use rmm_granule::GranuleState;
 use rmm_granule::fake::Pas;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use zerocopy::FromBytes;
 
 pub const RD: [&str; 3] = ["rd_align", "rd_bound", "rd_state"];
 const DATA: [&str; 3] = ["data_align", "data_bound", "data_state"];
 const REC: [&str; 3] = ["rec_align", "rec_bound", "rec_state"];
 pub const REC_GRAN: [&str; 3] = ["rec_align", "rec_bound", "rec_gran_state"];
-const PARAMS: [&str; 3] = ["params_align", "params_bound", "params_pas"];
+pub const PARAMS: [&str; 3] = ["params_align", "params_bound", "params_pas"];
 const WALK: &[&str] = &["rtt_walk", "rtte_state"];
 
 /// First output address that a Realm without LPA2 cannot have.
@@ -26,6 +26,9 @@ const LIMIT_48: u64 = 1 << 48;
 impl Model {
     /// Asserts that the specification permits this reply, and makes the changes of the command.
     pub fn judge(&mut self, function: u64, a: [u64; 5], reply: &Reply) {
+        if self.judge_mode(function, a, reply) || self.is_v2() && self.judge_2(function, a, reply) {
+            return;
+        }
         match function {
             fid::RMI_VERSION => version(a[0], reply),
             fid::RMI_FEATURES => {
@@ -100,29 +103,16 @@ impl Model {
         let params = found.expect("checked above");
         let algorithm = HashAlgorithm::try_from(params.hash_algo).expect("checked above");
         let start: Vec<u64> = start_tables(&params).collect();
-        let lpa2 = params.flags & 1 != 0;
-        let mut measurements = [Measurement::ZERO; 5];
-        measurements[0] = rim::realm_create(&SoftHash, algorithm, &params);
         for pa in &start {
             self.granule(*pa).become_wiped(GranuleState::Rtt);
         }
         self.granule(rd).become_wiped(GranuleState::Rd);
-        let realm = Realm {
-            state: RealmState::New,
-            tables: Tables::new(params.s2sz, params.rtt_level_start, &start, lpa2),
-            vmid: params.vmid,
-            rpv: params.rpv,
-            algorithm,
-            measurements,
-            rec_index: 0,
-            recs: BTreeMap::new(),
-            aux_count: None,
-            probes: VecDeque::new(),
-        };
+        let mut realm = Realm::new(&params, &start, algorithm);
+        realm.measurements[0] = rim::realm_create(&SoftHash, algorithm, &params);
         self.realms.insert(rd, realm);
     }
 
-    fn check_realm_params(&self, c: &mut Conditions, rd: u64, params: &RealmParams) {
+    pub(super) fn check_realm_params(&self, c: &mut Conditions, rd: u64, params: &RealmParams) {
         let features = &self.features;
         let flag = |bit: u32| params.flags >> bit & 1 != 0;
         let (lpa2, sve, pmu) = (flag(0), flag(1), flag(2));
@@ -184,8 +174,10 @@ impl Model {
             let live = rtts.any(|(_, rtt)| rtt.entries.iter().any(|entry| entry.holds_rtt()));
             let live = live || !realm.recs.is_empty();
             c.when("realm_live", live, Status::Realm(0));
+            let ended = !realm.is_v2 || realm.state == RealmState::Zombie;
+            c.when("realm_state", !ended, Status::Realm(0));
         }
-        if c.judge(reply.status, &[(&RD, &["realm_live"])]) {
+        if c.judge(reply.status, &[(&RD, &["realm_live", "realm_state"])]) {
             let realm = self.realms.remove(&rd).expect("checked above");
             for rtt in realm.tables.rtts.values() {
                 self.granule(rtt.pa).become_wiped(GranuleState::Delegated);
@@ -206,6 +198,7 @@ impl Model {
     }
 
     fn rec_create(&mut self, rd: u64, rec: u64, ptr: u64, reply: &Reply) {
+        let v2 = self.is_v2();
         let mut c = Conditions::of("REC_CREATE");
         self.check(&mut c, REC, rec, GranuleState::Delegated);
         let has_rd = self.check(&mut c, RD, rd, GranuleState::Rd);
@@ -216,13 +209,16 @@ impl Model {
         let mut found = None;
         if self.check_ns(&mut c, PARAMS, ptr) {
             let params = RecParams::read_from_bytes(self.granules[&ptr].content());
-            let params = params.expect("a page");
+            let mut params = params.expect("a page");
             if has_rd {
                 let realm = &self.realms[&rd];
                 let index = mpidr_to_index(params.mpidr);
                 c.input("mpidr_index", index != realm.rec_index);
                 let count = realm.aux_count.expect("asked at creation");
-                c.input("num_aux", params.num_aux != count);
+                c.input("num_aux", !v2 && params.num_aux != count);
+            }
+            if v2 {
+                params.num_aux = 0;
             }
             let count = usize::try_from(params.num_aux).map_or(16, |count| count.min(16));
             let aux = &params.aux[..count];
@@ -316,16 +312,21 @@ impl Model {
         if !c.judge(reply.status, &[]) {
             return;
         }
-        let runnable = self.recs[&target].runnable;
-        let from = self.rec(calling);
-        let result = match (from.psci.take().expect("checked above"), status, runnable) {
-            (Psci::CpuOn { .. }, 0, true) => -4,
-            (Psci::CpuOn { entry, context, .. }, 0, false) => {
+        self.complete_psci(calling, Some(target), status);
+    }
+
+    /// Completes the PSCI request of `calling`, which may be completed so. Without a target it is denied.
+    pub(super) fn complete_psci(&mut self, calling: u64, target: Option<u64>, status: u64) {
+        let runnable = target.is_some_and(|target| self.recs[&target].runnable);
+        let request = self.rec(calling).psci.take().expect("checked before");
+        let result = match (request, status, target) {
+            (Psci::CpuOn { .. }, 0, _) if runnable => -4,
+            (Psci::CpuOn { entry, context, .. }, 0, Some(target)) => {
                 self.turn_on(target, entry, context);
                 0
             }
             (Psci::CpuOn { .. }, ..) => -3,
-            (Psci::AffinityInfo { .. }, _, runnable) => i64::from(!runnable),
+            (Psci::AffinityInfo { .. }, ..) => i64::from(!runnable),
         };
         self.rec(calling).expected = Expected::results(&[result.cast_unsigned()]);
     }
@@ -347,6 +348,9 @@ impl Model {
         if self.granule_state(rd) == Some(GranuleState::Rd) {
             let state = self.realms[&rd].state;
             c.when("realm_state", state != RealmState::New, Status::Realm(0));
+        }
+        if self.is_v2() {
+            c.input("flags", flags > 1);
         }
         c.may_be_input(flags > 1);
         let order: [Order; 3] = [(&RD, &["realm_state"]), (&RD, WALK), (&["ipa_bound"], WALK)];

@@ -3,6 +3,8 @@
 
 use super::calls;
 use super::invariants::Watch;
+use super::modes::Mode;
+use super::sequences::undelegate_all;
 use super::state::{Granule, Model};
 use super::step::Step;
 use super::stepper::{SharedModel, Stepper};
@@ -14,7 +16,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 /// Hardware of the machine for a sequence.
-fn hardware(lpa2: bool) -> Config {
+fn hardware(lpa2: bool, both: bool) -> Config {
     let mut with_sve = CpuFeatures {
         sve_vl: Some(3),
         ..lpa2_features()
@@ -49,7 +51,11 @@ fn hardware(lpa2: bool) -> Config {
         }],
         features: if lpa2 { with_sve } else { plain },
         cpus: 4,
-        ..Config::default()
+        ..if both {
+            Config::v2()
+        } else {
+            Config::default()
+        }
     }
 }
 
@@ -65,6 +71,12 @@ fn model(config: &Config) -> Model {
     }
     granules.retain(|pa, _| *pa >= calls::POOL);
     Model {
+        mode: if config.interface.major >= 2 {
+            Mode::Undecided
+        } else {
+            Mode::OnlyV1
+        },
+        tracking_size: 0,
         features: config.features,
         granules,
         realms: BTreeMap::new(),
@@ -73,9 +85,10 @@ fn model(config: &Config) -> Model {
     }
 }
 
-/// Runs a sequence on a new machine, and at the end destroys everything.
-pub fn run(lpa2: bool, steps: &[Step], print: bool) {
-    let config = hardware(lpa2);
+/// Runs a sequence on a new machine, and at the end destroys everything. If `both`, the machine speaks RMI
+/// 2.0, too.
+pub fn run((lpa2, both): (bool, bool), steps: &[Step], print: bool) {
+    let config = hardware(lpa2, both);
     let shared = SharedModel::new(model(&config));
     let host = Host::with(config);
     // Memory of the monitor.
@@ -84,6 +97,10 @@ pub fn run(lpa2: bool, steps: &[Step], print: bool) {
     }
     let result = catch_unwind(AssertUnwindSafe(|| {
         let mut watch = Watch::default();
+        if both && !steps.len().is_multiple_of(4) {
+            // Else the first command that prepares the use of Realms chooses.
+            Stepper::new(&shared, &host).choose(0x2_0000);
+        }
         for (n, step) in steps.iter().enumerate() {
             shared.lock().note(format!("{n}: {:?}", step.kind));
             calls::take(&shared, &host, step, false);
@@ -99,7 +116,7 @@ pub fn run(lpa2: bool, steps: &[Step], print: bool) {
             shared.lock().realms.is_empty(),
             "a Realm cannot be destroyed"
         );
-        calls::undelegate_all(&shared, &host);
+        undelegate_all(&shared, &host);
         watch.compare(&shared, &host);
     }));
     if let Err(panic) = result {

@@ -10,26 +10,31 @@
 //! | modules | hold |
 //! |---|---|
 //! | `state`, `tables` | the state |
-//! | `conditions`, `commands`, `rtt_commands`, `rec_enter` | RMI commands |
+//! | `conditions`, `commands`, `rtt_commands`, `rec_enter` | RMI commands, of both dialects where they have one page |
+//! | `modes`, `realms_2`, `ranges` | the choice of the dialect, and what RMI 2.0 has beside that |
 //! | `instructions`, `realm_calls` | instructions of a Realm |
 //! | `machine` | the machine, and a sequence from boot until everything is destroyed |
 //! | `invariants` | the comparison with the machine |
-//! | `step`, `stepper`, `calls`, `sequences`, `runs` | random steps of the Host |
+//! | `step`, `stepper`, `calls`, `calls_2`, `sequences`, `runs` | random steps of the Host |
 //! | `program` | the program of each REC |
 //!
-//! The test runs `PROPTEST_CASES` sequences of at most `MODEL_STEPS` steps. It prints its seed,
+//! Each test runs `PROPTEST_CASES` sequences of at most `MODEL_STEPS` steps. It prints its seed,
 //! which comes from `MODEL_SEED` if that is set. A sequence that fails is made as short as possible
 //! and kept in `regressions.txt`.
 #![allow(clippy::cast_possible_truncation, reason = "64-bit build machine")]
 
 mod calls;
+mod calls_2;
 mod commands;
 mod conditions;
 mod instructions;
 mod invariants;
 mod machine;
+mod modes;
 mod program;
+mod ranges;
 mod realm_calls;
+mod realms_2;
 mod rec_enter;
 mod rtt_commands;
 mod runs;
@@ -42,6 +47,7 @@ mod tables;
 use conditions::{Coverage, take_coverage};
 
 use machine::run;
+use proptest::strategy::Just;
 use proptest::test_runner::{
     Config as Runs, FileFailurePersistence, RngAlgorithm, TestError, TestRng, TestRunner,
 };
@@ -79,10 +85,25 @@ fn quiet_while_searching() {
 // Conformance: Bugs others fixed lock_on_error
 #[test]
 fn random_commands() {
+    random(false);
+}
+
+// Conformance: 2.0 RMI calls failure_changes_nothing, registers, no_incomplete, progress
+// Conformance: 2.0 dialects version, choice, no_choice, first_command, fixed, again
+#[test]
+fn random_commands_of_both_dialects() {
+    random(true);
+}
+
+fn random(both: bool) {
     quiet_while_searching();
     let most = environment_number("MODEL_STEPS").map_or(STEPS, |steps| steps as usize);
     let cases = environment_number("PROPTEST_CASES").map_or(CASES, |cases| cases as u32);
-    let kept = "tests/model/regressions.txt";
+    let kept = if both {
+        "tests/model/regressions-2.0.txt"
+    } else {
+        "tests/model/regressions.txt"
+    };
     let mut runner = TestRunner::new_with_rng(
         Runs {
             cases,
@@ -101,18 +122,18 @@ fn random_commands() {
     let sum = Cell::new(0);
     let _none = take_coverage();
     IS_SEARCHING.set(true);
-    let strategy = (proptest::bool::ANY, step::steps(most));
-    let result = runner.run(&strategy, |(lpa2, steps)| {
-        run(lpa2, &steps, false);
+    let machine = (proptest::bool::ANY, Just(both));
+    let result = runner.run(&(machine, step::steps(most)), |(machine, steps)| {
+        run(machine, &steps, false);
         sum.set(sum.get() + steps.len());
         Ok(())
     });
     IS_SEARCHING.set(false);
     match result {
         Ok(()) => {}
-        Err(TestError::Fail(why, (lpa2, steps))) => {
-            println!("the shortest sequence, LPA2 {lpa2}:");
-            let again = catch_unwind(|| run(lpa2, &steps, true));
+        Err(TestError::Fail(why, (machine, steps))) => {
+            println!("the shortest sequence, LPA2 and both dialects {machine:?}:");
+            let again = catch_unwind(|| run(machine, &steps, true));
             assert!(again.is_err(), "{why}, but not when run again");
             panic!("{why}");
         }

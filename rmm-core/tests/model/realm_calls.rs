@@ -33,8 +33,14 @@ impl Model {
         let refused = Expected::results(&[rsi::RSI_ERROR_INPUT]);
         match args[0] {
             RSI_VERSION => {
-                let status = u64::from(arg(1) != 0x1_0000);
-                Expected::results(&[status, 0x1_0000, 0x1_0000])
+                let highest = if self.realms[&rd].is_v2 {
+                    0x1_0001
+                } else {
+                    0x1_0000
+                };
+                let is_known = (0x1_0000..=highest).contains(&arg(1));
+                let lower = if is_known { arg(1) } else { highest };
+                Expected::results(&[u64::from(!is_known), lower, highest])
             }
             RSI_FEATURES => Expected::results(&[0, 0]),
             RSI_MEASUREMENT_READ => match self.realms[&rd].measurements.get(arg(1) as usize) {
@@ -133,6 +139,12 @@ impl Model {
                 let target = mpidr_el1_to_index(arg(1));
                 if let Some(result) = self.psci_target(rec, target, 0) {
                     return result;
+                }
+                if self.realms[&rd].is_v2 {
+                    // Without the Host; a REC that is destroyed is off.
+                    let target = self.realms[&rd].recs.get(&target);
+                    let on = target.is_some_and(|target| self.recs[target].runnable);
+                    return Expected::results(&[u64::from(!on)]);
                 }
                 self.psci_exit(rec, &args[..3], Some(Psci::AffinityInfo { target }))
             }

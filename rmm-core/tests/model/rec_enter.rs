@@ -4,7 +4,7 @@
 use super::commands::REC_GRAN;
 use super::conditions::{Conditions, cover};
 use super::instructions::{Expected, Instruction, exit_record};
-use super::state::{LastExit, Model, RealmState};
+use super::state::{LastExit, Model, Realm, RealmState};
 use super::tables::Ripas;
 use rmm_abi::rmi::{RecEnter, RecExit, RecExitReason};
 use rmm_core::fake::{Status, describe_record};
@@ -29,15 +29,22 @@ impl Model {
             return c;
         }
         let rec = &self.recs[&rec];
-        let state = self.realms[&rec.rd].state;
+        let Realm { state, is_v2, .. } = self.realms[&rec.rd];
         c.when("realm_new", state == RealmState::New, Status::Realm(0));
         let off = state == RealmState::SystemOff;
-        c.when("system_off", off, Status::Realm(1));
+        c.when("system_off", off, Status::Realm(if is_v2 { 0 } else { 1 }));
+        c.when("zombie", state == RealmState::Zombie, Status::Realm(0));
         c.when("rec_state", rec.running, Status::Rec);
         c.when("rec_runnable", !rec.runnable, Status::Rec);
         c.when("rec_psci", rec.psci.is_some(), Status::Rec);
         if readable {
-            let valid = is_valid_gic(enter, &self.features);
+            let valid = if is_v2 {
+                // Of the registers of the Host, which are set as the record says.
+                let used = usize::from(self.features.gic_num_lrs) + 1;
+                enter.gicv3_lrs[..used].iter().all(|lr| lr >> 61 & 1 == 0)
+            } else {
+                is_valid_gic(enter, &self.features)
+            };
             c.when("rec_gicv3", !valid, Status::Rec);
             let emulated = enter.flags & EMUL_MMIO != 0;
             let may = rec.last == LastExit::Emulatable;
@@ -62,6 +69,7 @@ impl Model {
             "rec_mmio",
             "realm_new",
             "system_off",
+            "zombie",
             "rec_gicv3",
             "rec_psci",
         ];
@@ -123,6 +131,7 @@ impl Model {
     /// Asserts that the REC has left with the expected exit record; `None` if the record was not
     /// written.
     pub fn finish(&mut self, rec: u64, found: Option<&RecExit>) {
+        let is_v2 = self.realms[&self.recs[&rec].rd].is_v2;
         let rec = self.rec(rec);
         rec.running = false;
         let expected = rec.exit.take();
@@ -133,10 +142,12 @@ impl Model {
             panic!("unexpected exit:\n{}", describe_record(found));
         };
         cover("REC exit", reason(&expected));
-        expected.gicv3_hcr = rec.gic.0;
-        expected.gicv3_lrs = rec.gic.1;
-        // The CPU computes it from the list registers.
-        expected.gicv3_misr = found.gicv3_misr;
+        if !is_v2 {
+            expected.gicv3_hcr = rec.gic.0;
+            expected.gicv3_lrs = rec.gic.1;
+            // The CPU computes it from the list registers.
+            expected.gicv3_misr = found.gicv3_misr;
+        }
         let same = expected.as_bytes() == found.as_bytes();
         assert!(
             same,

@@ -4,12 +4,13 @@
 use super::calls::{BLOCK, SOURCE};
 use super::instructions::Instruction;
 use super::state::Model;
-use super::stepper::Stepper;
+use super::stepper::{SharedModel, Stepper};
 use super::tables::{Entry, size};
+use rmm_abi::rmi::v2::fid as v2;
 use rmm_abi::rmi::{RecEnter, fid};
-use rmm_core::fake::NS_ATTRIBUTES;
-use rmm_granule::GranuleState;
+use rmm_core::fake::{Host, NS_ATTRIBUTES};
 use rmm_granule::fake::Pas;
+use rmm_granule::{GranuleState, Pa};
 use zerocopy::FromZeros;
 
 impl Stepper<'_> {
@@ -38,8 +39,13 @@ impl Stepper<'_> {
 
     /// RTTs for an IPA down to level 3.
     pub fn tables(&mut self, rd: u64, ipa: u64) {
+        self.tables_to(rd, ipa, 3);
+    }
+
+    /// RTTs for an IPA down to this level.
+    pub fn tables_to(&mut self, rd: u64, ipa: u64, lowest: i64) {
         let start = self.shared.lock().realms[&rd].tables.start_level;
-        for level in start + 1..=3 {
+        for level in start + 1..=lowest {
             let base = ipa & !(size(level - 1) - 1);
             let model = self.shared.lock();
             let tables = &model.realms[&rd].tables;
@@ -78,7 +84,12 @@ impl Stepper<'_> {
         self.tables(rd, 0);
         let ram = self.draw.of(&[1, 4, 512]) * 4096;
         self.plain_call(fid::RMI_RTT_INIT_RIPAS, &[rd, 0, ram]);
+        let v2 = self.is_v2();
         for n in 0..self.draw.below(4) as u64 {
+            if v2 && n >= 2 {
+                self.data_page(rd, n * 4096);
+                continue;
+            }
             let data = self.fresh();
             let args = [rd, data, n * 4096, SOURCE, n & 1];
             if n < 2 {
@@ -90,8 +101,12 @@ impl Stepper<'_> {
         if self.draw.once_in(2) {
             self.tables(rd, half);
             let pa = self.granule(GranuleState::Undelegated);
-            let args = [rd, half, 3, pa | NS_ATTRIBUTES];
-            self.plain_call(fid::RMI_RTT_MAP_UNPROTECTED, &args);
+            if v2 {
+                self.unprot_page(rd, half, pa);
+            } else {
+                let args = [rd, half, 3, pa | NS_ATTRIBUTES];
+                self.plain_call(fid::RMI_RTT_MAP_UNPROTECTED, &args);
+            }
         }
         if !self.draw.once_in(3) {
             self.plain_call(fid::RMI_REALM_ACTIVATE, &[rd]);
@@ -167,6 +182,9 @@ impl Stepper<'_> {
     /// Destroys all that a Realm has in the model, then the Realm.
     pub fn tear_down(&mut self, rd: u64) {
         self.low = true;
+        if self.is_v2() {
+            self.plain_call(v2::RMI_REALM_TERMINATE, &[rd]);
+        }
         let recs: Vec<u64> = self.shared.lock().realms[&rd]
             .recs
             .values()
@@ -207,7 +225,10 @@ impl Stepper<'_> {
             if !matches!(entry, Entry::Assigned(..)) {
                 continue;
             }
-            if level == 3 {
+            if self.is_v2() && level >= 2 {
+                let args = [rd, ipa, ipa + size(level), 0, 0];
+                self.plain_call(v2::RMI_RTT_DATA_UNMAP, &args);
+            } else if level == 3 {
                 self.plain_call(fid::RMI_DATA_DESTROY, &[rd, ipa]);
             } else {
                 let rtt = self.fresh();
@@ -219,5 +240,24 @@ impl Stepper<'_> {
                 self.plain_call(fid::RMI_RTT_DESTROY, &args);
             }
         }
+    }
+}
+
+/// Undelegates all granules that are still DELEGATED.
+pub fn undelegate_all(shared: &SharedModel, host: &Host) {
+    let delegated: Vec<u64> = {
+        let model = shared.lock();
+        let all = model.granules.iter();
+        let own = all.filter(|(_, granule)| granule.state == GranuleState::Delegated);
+        own.map(|(pa, _)| *pa).collect()
+    };
+    for pa in delegated {
+        let mut hand = Stepper::new(shared, host);
+        if hand.is_v2() {
+            hand.plain_call(v2::RMI_GRANULE_RANGE_UNDELEGATE, &[pa, pa + 4096]);
+        } else {
+            hand.plain_call(fid::RMI_GRANULE_UNDELEGATE, &[pa]);
+        }
+        host.board().memory.assert_no_stale(Pa(pa));
     }
 }

@@ -4,8 +4,9 @@
 
 use super::conditions::Conditions;
 use super::instructions::{Expected, Instruction};
+use super::modes::Mode;
 use super::tables::{Ripas, Tables};
-use rmm_abi::rmi::{HashAlgorithm, RecExit};
+use rmm_abi::rmi::{HashAlgorithm, RealmParams, RecExit};
 use rmm_attest::Measurement;
 use rmm_core::machine::CpuFeatures;
 use rmm_granule::fake::Pas;
@@ -64,11 +65,15 @@ pub enum RealmState {
     New,
     Active,
     SystemOff,
+    /// Terminated, of RMI 2.0.
+    Zombie,
 }
 
 /// A Realm.
 pub struct Realm {
     pub state: RealmState,
+    /// Whether RMI 2.0 has made it.
+    pub is_v2: bool,
     pub tables: Tables,
     pub vmid: u16,
     pub rpv: [u8; 64],
@@ -85,6 +90,24 @@ pub struct Realm {
 }
 
 impl Realm {
+    /// A Realm with these parameters and measurements of zero.
+    pub fn new(params: &RealmParams, start: &[u64], algorithm: HashAlgorithm) -> Self {
+        let lpa2 = params.flags & 1 != 0;
+        Self {
+            state: RealmState::New,
+            is_v2: false,
+            tables: Tables::new(params.s2sz, params.rtt_level_start, start, lpa2),
+            vmid: params.vmid,
+            rpv: params.rpv,
+            algorithm,
+            measurements: [Measurement::ZERO; 5],
+            rec_index: 0,
+            recs: BTreeMap::new(),
+            aux_count: None,
+            probes: VecDeque::new(),
+        }
+    }
+
     /// Checks the translation of this IPA from now on.
     pub fn probe(&mut self, ipa: u64) {
         const MOST: usize = 10;
@@ -158,6 +181,9 @@ pub struct Rec {
 
 /// The whole state.
 pub struct Model {
+    pub mode: Mode,
+    /// `tracking_region_size` of the configuration of RMI 2.0.
+    pub tracking_size: u8,
     pub features: CpuFeatures,
     pub granules: BTreeMap<u64, Granule>,
     pub realms: BTreeMap<u64, Realm>,

@@ -33,6 +33,11 @@ pub enum StepKind {
     Unmap,
     InitRipas,
     SetRipas,
+    Terminate,
+    /// A command on the RMM or on the dialect.
+    Mode,
+    /// Everything is destroyed, and the dialect changes.
+    Switch,
     /// A call with random arguments.
     Raw,
     /// A write to Host memory.
@@ -90,6 +95,9 @@ pub const WEIGHTS: &[(u32, StepKind)] = &[
     (6, StepKind::Unmap),
     (7, StepKind::InitRipas),
     (6, StepKind::SetRipas),
+    (1, StepKind::Terminate),
+    (3, StepKind::Mode),
+    (1, StepKind::Switch),
     (2, StepKind::Raw),
     (2, StepKind::Write),
     (2, StepKind::Move),

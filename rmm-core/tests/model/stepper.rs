@@ -7,11 +7,12 @@ use super::state::Model;
 use super::step::{Draw, Twist};
 use rmm_abi::rmi::{RecEnter, RecExit, RecRun, fid};
 use rmm_core::fake::{Host, Reply, Status, command_name};
-use rmm_granule::GranuleState;
+use rmm_core::realm::Realm;
 use rmm_granule::fake::Pas;
+use rmm_granule::{GranuleState, Pa};
 use std::mem::offset_of;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use zerocopy::{FromZeros, Immutable, IntoBytes};
+use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes};
 
 /// The model, shared with the programs of its RECs.
 #[derive(Clone)]
@@ -93,18 +94,56 @@ impl<'a> Stepper<'a> {
     /// Steps that always follow a successful call.
     fn after(&mut self, function: u64, a: [u64; 5]) {
         match function {
+            fid::RMI_REALM_CREATE if self.is_v2() => {
+                self.last_rd = a[0];
+                self.learn_vmid(a[0]);
+            }
             fid::RMI_REALM_CREATE => {
                 self.last_rd = a[0];
                 self.plain_call(fid::RMI_REC_AUX_COUNT, &[a[0]]);
             }
             fid::RMI_REC_CREATE => program::install(self.shared, self.host, a[1]),
             fid::RMI_PSCI_COMPLETE => {
-                let restarted = self.shared.lock().recs[&a[1]].expected == Expected::Restart;
-                if restarted {
-                    program::install(self.shared, self.host, a[1]);
+                // For a REC that has not begun yet this makes no difference.
+                let model = self.shared.lock();
+                let rd = model.recs[&a[0]].rd;
+                let of_realm = model.realms[&rd].recs.values();
+                let restarted =
+                    of_realm.filter(|rec| model.recs[rec].expected == Expected::Restart);
+                let restarted: Vec<u64> = restarted.copied().collect();
+                drop(model);
+                for rec in restarted {
+                    program::install(self.shared, self.host, rec);
                 }
             }
             _ => {}
+        }
+    }
+
+    /// The VMID that the monitor has chosen for a Realm of RMI 2.0: no other Realm has it.
+    fn learn_vmid(&self, rd: u64) {
+        let content = self.host.board().memory.peek(Pa(rd));
+        let (descriptor, _) = Realm::read_from_prefix(&content).expect("an RD");
+        let vmid = descriptor.stage2.vmid;
+        let mut model = self.shared.lock();
+        let mut others = model.realms.iter().filter(|(other, _)| **other != rd);
+        assert!(others.all(|(_, realm)| realm.vmid != vmid), "VMID {vmid}");
+        assert!(model.features.vmid16 || vmid < 256);
+        model.realm(rd).vmid = vmid;
+    }
+
+    /// Writes to a page from this address on, if it is Host memory.
+    pub fn put_at(&self, addr: u64, words: &[u64]) {
+        let page = addr & !0xFFF;
+        let content = self
+            .shared
+            .lock()
+            .granules
+            .get(&page)
+            .map(|granule| *granule.content());
+        if let Some(mut content) = content {
+            content[(addr & 0xFFF) as usize..][..8 * words.len()].copy_from_slice(words.as_bytes());
+            self.put(page, &content);
         }
     }
 
@@ -198,10 +237,27 @@ impl<'a> Stepper<'a> {
             model.note(line);
         }
         drop(model);
+        let is_v2 = {
+            let model = self.shared.lock();
+            let found = model.recs.get(&rec);
+            found.is_some_and(|rec| model.realms[&rec.rd].is_v2)
+        };
+        let hcr = enter.gicv3_hcr & 0x40FE | u64::from(conditions.none());
+        let mut lrs = [0; 16];
+        let used = usize::from(self.shared.lock().features.gic_num_lrs) + 1;
+        lrs[..used].copy_from_slice(&enter.gicv3_lrs[..used]);
+        if is_v2 {
+            // The registers are the Host's own.
+            self.host.gic(|gic| (gic.hcr, gic.lrs) = (hcr, lrs));
+        }
         self.host.set_irq(interrupted);
         let reply = self.host.call_unchecked(fid::RMI_REC_ENTER, &[rec, run]);
         self.host.set_irq(false);
 
+        if is_v2 {
+            let found = self.host.gic(|gic| (gic.hcr, gic.lrs));
+            assert_eq!(found, (hcr & !1, lrs), "the Host's GIC registers");
+        }
         let mut model = self.shared.lock();
         model.note(format!("    {:?}", reply.status));
         if !conditions.none() {

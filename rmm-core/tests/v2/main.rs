@@ -11,7 +11,6 @@ mod data;
 mod data_unmap;
 mod granule;
 mod mode;
-mod model;
 mod races;
 mod realm;
 mod rec;
