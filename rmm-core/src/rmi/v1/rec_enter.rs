@@ -12,7 +12,7 @@ use crate::gic;
 use crate::machine::{EntryControls, Machine};
 use crate::monitor::ThisCpu;
 use crate::realm::{Dialect, Rd, Realm, RealmState};
-use crate::rec::{LastExit, Rec, RecAttributes};
+use crate::rec::{LastExit, Rec, RecAttributes, RecHead};
 use crate::run::{self, HostResponse};
 use core::mem::{MaybeUninit, offset_of};
 use rmm_abi::rmi::{MAX_GIC_LRS, REC_EXIT_NR_GPRS, RecEnter, RecEnterFlags, RecRun};
@@ -50,21 +50,23 @@ pub fn enter<M: Machine>(
         let controls = entry.controls(fid, dialect);
         let exit = match run::resume(cpu, head, rec, aux, entry.response()) {
             Ok(()) => run::run(cpu, head, rec, aux, controls, &mut gprs),
-            Err(exit) => {
-                if dialect == Dialect::V2 {
-                    cpu.machine.close_host_gic();
-                }
-                exit
-            }
+            Err(exit) => exit,
         };
         if dialect == Dialect::V2 {
-            run::with_realm(cpu, head, Realm::count_exit);
+            end_v2(cpu, head);
         }
         // Too late to fail without an effect: the Realm has run. The specification wants an error all
         // the same if the Host has taken the page away meanwhile (A4.3.3).
         rec_exit::write(cpu, &page, &exit, gprs.as_ref(), head, &rec.context)
     })?;
     Ok(())
+}
+
+/// What RMI 2.0 wants after an entry, although the REC may not have run: its Host finds the GIC interface
+/// closed, and the Realm has one RUNNING REC less.
+fn end_v2<M: Machine>(cpu: &ThisCpu<'_, M>, head: &RecHead) {
+    cpu.machine.close_host_gic();
+    run::with_realm(cpu, head, Realm::count_exit);
 }
 
 /// The failure conditions that concern the REC and its Realm. The REC comes back locked: it is
