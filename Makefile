@@ -3,7 +3,7 @@
 
 # What a user may pass. These count if make itself gets them: that a shell has a variable of the same name
 # changes nothing.
-VARIABLES := PLAT TFA_DEBUG LINUX INITRD CPUS MEM APPEND INTERACTIVE VERBOSE TAMPER ANCHOR DEMO RMM BASE JSON QUICK PROFILE \
+VARIABLES := PLAT TFA_DEBUG LINUX INITRD CPUS MEM APPEND RMI INTERACTIVE VERBOSE TAMPER ANCHOR DEMO RMM BASE JSON QUICK PROFILE \
              FUZZ_SECONDS RANDOM_SECONDS SEED VARIANTS BL33 KERNEL SMP RAM ICOUNT RESET_AFTER TIMEOUT QEMU_ARGS
 # These say what the machine has, and may come from the environment.
 MACHINE   := QEMU TFA RMM_CACHE DEBIAN_MIRROR
@@ -73,7 +73,7 @@ RAMDISK  := $(if $(INITRD),"$$INITRD",$(if $(and $(LINUX),$(if $(SHELL_IN),,1)),
 PARTY    := --relying-party "$$CARGO_TARGET_DIR"/debug/cca-token \
             --anchor $(if $(ANCHOR),"$$ANCHOR",guest/tfa-sample-cpak-TEST-KEY.pem)
 ON_LINUX := --folder build/guest --linux $(if $(LINUX),"$$LINUX",$(GUEST)/Image) --initrd $(RAMDISK) \
-            --cpus "$${CPUS:-2}" --ram "$${MEM:-512M}" --append "$$APPEND" $(if $(OWN),,$(PARTY)) --tamper "$$TAMPER" \
+            --cpus "$${CPUS:-2}" --ram "$${MEM:-512M}" --append "$$APPEND" --rmi "$${RMI:-1}" $(if $(OWN),,$(PARTY)) --tamper "$$TAMPER" \
             $(if $(SHELL_IN),--interactive)
 SEEN     := $(if $(filter 1,$(VERBOSE)),--verbose)
 
@@ -124,6 +124,7 @@ help:
 	@echo 'CPUS=1|2          its vCPUs (2)'
 	@echo 'MEM=size          its memory (512M)'
 	@echo 'APPEND="words"    words for its command line'
+	@echo 'RMI=1|2           the interface by which the Host makes it (1); 2 needs TFA=folder with TF-A 2.15 or newer'
 	@echo 'TAMPER=page|param|token   the Host tampers with Realm or token, and the relying party notices'
 	@echo 'INTERACTIVE=1     a shell in the Realm; exit or Ctrl-A X ends it'
 	@echo 'VERBOSE=1         everything that is printed, not only phases, checks and faults'
@@ -320,7 +321,7 @@ else
 # Before anything is fetched or built.
 check-run: | build-machine
 	@$(TOOL) run --check --linux "$${LINUX:--}" --initrd "$${INITRD:--}" --folder build/guest --cpus "$${CPUS:-2}" \
-	    --ram "$${MEM:-512M}" --append "$$APPEND"
+	    --ram "$${MEM:-512M}" --append "$$APPEND" --rmi "$${RMI:-1}" --tfa $(TFA_DIR)/bl1.bin $(if $(TFA),,--tfa-release $(TFA_VERSION))
 
 run: check-run $(if $(LINUX),,platform) flash $(filter build/%,$(RAMDISK)) $(if $(OWN),,relying-party)
 	@$(if $(LINUX),,cat $(GUEST)/version;) $(TOOL) run $(ON_QEMU) $(SEEN) $(ON_LINUX)

@@ -40,6 +40,9 @@ pub const FROM_PORT: &str = "carrier> ";
 /// What the Host expects before a line that goes there.
 pub const TO_PORT: &str = "carrier< ";
 
+/// What is missing where the monitor does not offer RMI 2.0.
+pub const NEEDS_RMI_2: &str = "RMI 2.0 needs TF-A 2.15 or newer: TFA=folder";
+
 /// INTID of [`UART`].
 pub const UART_INTID: u32 = 33;
 /// INTID of the block device.

@@ -7,6 +7,7 @@ mod layout;
 mod tree;
 
 use crate::board::Board;
+use cca_token::rim::Rmi;
 use launch::{Files, Staged};
 use layout::{KernelHeader, Layout};
 use std::error::Error;
@@ -29,8 +30,7 @@ const LITTLE: u64 = 256 * MIB;
 const MADE: &str = "-";
 
 /// The arguments that [`Guest::take`] understands.
-pub const USAGE: &str =
-    "[--linux IMAGE --folder FOLDER [--initrd FILE] [--cpus N] [--ram SIZE] [--append TEXT]]";
+pub const USAGE: &str = "[--linux IMAGE --folder FOLDER [--initrd FILE] [--cpus N] [--ram SIZE] [--append TEXT] [--rmi 1|2]]";
 
 /// A guest.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +43,8 @@ pub struct Guest {
     /// Bytes.
     ram: u64,
     append: String,
+    /// The dialect of RMI by which it is made.
+    pub rmi: Rmi,
     /// Its console is the user's terminal.
     pub terminal: bool,
 }
@@ -64,7 +66,7 @@ impl Guest {
     /// Takes the arguments for the guest out of `arguments`. None without `--linux`.
     pub fn take(arguments: &mut Vec<String>) -> Result<Option<Self>, Box<dyn Error>> {
         let (mut kernel, mut initrd, mut folder) = (None, None, None);
-        let (mut cpus, mut ram, mut append) = (None, None, None);
+        let (mut cpus, mut ram, mut append, mut rmi) = (None, None, None, None);
         let mut rest = Vec::new();
         let mut given = arguments.drain(..);
         while let Some(argument) = given.next() {
@@ -75,6 +77,7 @@ impl Guest {
                 "--cpus" => &mut cpus,
                 "--ram" => &mut ram,
                 "--append" => &mut append,
+                "--rmi" => &mut rmi,
                 _ => {
                     rest.push(argument);
                     continue;
@@ -85,7 +88,7 @@ impl Guest {
         drop(given);
         *arguments = rest;
         let Some(kernel) = kernel else {
-            return match initrd.or(folder).or(cpus).or(ram).or(append) {
+            return match initrd.or(folder).or(cpus).or(ram).or(append).or(rmi) {
                 Some(_) => Err("a guest needs a kernel: --linux IMAGE".into()),
                 None => Ok(None),
             };
@@ -97,6 +100,7 @@ impl Guest {
             cpus: cpu_count(cpus.as_deref().unwrap_or("2"))?,
             ram: memory(ram.as_deref().unwrap_or("512M"))?,
             append: append.unwrap_or_default(),
+            rmi: dialect(rmi.as_deref().unwrap_or("1"))?,
             terminal: false,
         };
         if guest.append.len() > APPEND {
@@ -123,10 +127,19 @@ impl Guest {
             ("--cpus", self.cpus.to_string()),
             ("--ram", ram),
             ("--append", self.append.clone()),
+            ("--rmi", self.rmi_number().to_string()),
         ]
         .into_iter()
         .flat_map(|(name, value)| [name.to_owned(), value])
         .collect()
+    }
+
+    /// The major number of the dialect.
+    fn rmi_number(&self) -> u64 {
+        match self.rmi {
+            Rmi::V1 => 1,
+            Rmi::V2 => 2,
+        }
     }
 
     /// Where files about the guest are written.
@@ -188,7 +201,7 @@ impl Guest {
             tree: &tree,
             initrd: initrd.as_deref(),
         };
-        let written = launch::describe(&layout, &files, self.cpus)?;
+        let written = launch::describe(&layout, &files, self.cpus, self.rmi)?;
         std::fs::write(self.description(), &written)?;
 
         // What follows knows only the description, as the relying party does.
@@ -262,6 +275,14 @@ fn terminal_type() -> String {
     };
     let name = std::env::var("TERM").ok().filter(plain);
     name.unwrap_or_else(|| "vt100".into())
+}
+
+fn dialect(text: &str) -> Result<Rmi, String> {
+    match text {
+        "1" => Ok(Rmi::V1),
+        "2" => Ok(Rmi::V2),
+        _ => Err(format!("RMI={text} is not a dialect of RMI: 1 or 2")),
+    }
 }
 
 fn cpu_count(text: &str) -> Result<u64, String> {
@@ -381,6 +402,8 @@ mod tests {
             &["--folder", "f", "--linux", "k", "--cpus", "0"],
             &["--folder", "f", "--linux", "k", "--cpus", "3"],
             &["--folder", "f", "--linux", "k", "--cpus", "two"],
+            &["--folder", "f", "--linux", "k", "--rmi", "3"],
+            &["--folder", "f", "--linux", "k", "--rmi", ""],
             &["--folder", "f", "--linux", "k", "--ram", "0"],
             &["--folder", "f", "--linux", "k", "--ram", "511M"],
             &["--folder", "f", "--linux", "k", "--ram", "99999999999G"],

@@ -20,6 +20,7 @@ mod size;
 mod stream;
 mod terminal;
 mod test;
+mod tfa;
 mod tied;
 mod whole;
 

@@ -7,15 +7,17 @@ mod phases;
 mod session;
 
 use crate::Outcome;
-use crate::attest::{self, Attestation, Ended, Exchange, Plan, Sealed};
+use crate::attest::{self, Attestation, Ended, Exchange, Plan, Sealed, Tamper};
 use crate::guest::{self, Guest};
 use crate::qemu::{Ask, Boot, Event, Options, is_crash};
 use crate::show;
+use crate::tfa::{self, NEEDS_RMI_2};
+use cca_token::rim::Rmi;
 use judge::Judge;
 use phases::{GUEST_OFF, Phases};
 use session::Session;
 use std::error::Error;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use tests_fvp::guest::FROM_PORT;
@@ -43,13 +45,19 @@ pub fn main(arguments: &[String]) -> Outcome {
     let interactive = flag(&mut arguments, "--interactive");
     let verbose = flag(&mut arguments, "--verbose");
     let check = flag(&mut arguments, "--check");
+    let tfa = value(&mut arguments, "--tfa");
+    let release = value(&mut arguments, "--tfa-release");
     let demo = demo(&mut arguments)?;
     if check {
         // Before anything is fetched or built: no flash file is there yet.
-        return match guest {
-            Some(guest) => guest.check_files().map(|()| ExitCode::SUCCESS),
-            None => Ok(ExitCode::SUCCESS),
+        let Some(guest) = guest else {
+            return Ok(ExitCode::SUCCESS);
         };
+        let (file, release) = (tfa.unwrap_or_default(), release.unwrap_or_default());
+        if guest.rmi == Rmi::V2 && tfa::will_be_too_old_for_rmi_2(Path::new(&file), &release) {
+            return Err(NEEDS_RMI_2.into());
+        }
+        return guest.check_files().map(|()| ExitCode::SUCCESS);
     }
     let timeout = match &guest {
         Some(_) if interactive => session::NO_LIMIT,
@@ -61,6 +69,9 @@ pub fn main(arguments: &[String]) -> Outcome {
     guest::check_machine(options.board, options.memory)?;
     if let Some(only) = options.only {
         return Err(format!("--only {only} selects tests: a run has none").into());
+    }
+    if let Some(guest) = &guest {
+        check_dialect(guest, &options, attestation.as_ref())?;
     }
     if let Some(guest) = &mut guest {
         guest.terminal = interactive;
@@ -94,6 +105,32 @@ pub fn main(arguments: &[String]) -> Outcome {
             Ok(ExitCode::FAILURE)
         }
     }
+}
+
+/// Checks that a guest can be made by the dialect that it is to be made by.
+fn check_dialect(
+    guest: &Guest,
+    options: &Options,
+    attestation: Option<&Attestation>,
+) -> Result<(), &'static str> {
+    if guest.rmi == Rmi::V1 {
+        return Ok(());
+    }
+    if tfa::is_too_old_for_rmi_2(Path::new(&options.flash)) {
+        return Err(NEEDS_RMI_2);
+    }
+    match attestation.map(|party| party.plan) {
+        Some(Plan::Tampered(Tamper::Param)) => {
+            Err("TAMPER=param has RMI 1.0 only: RMI 2.0 does not measure parameters")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Takes an option with its value out of the arguments.
+fn value(arguments: &mut Vec<String>, name: &str) -> Option<String> {
+    let at = arguments.iter().position(|word| word == name)?;
+    arguments.drain(at..(at + 2).min(arguments.len())).nth(1)
 }
 
 /// Takes a flag out of the arguments. Returns whether it was there.
@@ -223,8 +260,9 @@ pub fn guest(
     });
     // What the relying party says comes first, because the guest's verdict follows from it; but not if the
     // guest never got so far.
-    let late = why.clone().filter(|_| !ended.is_empty());
-    let early = why.filter(|_| ended.is_empty());
+    let has_spoken = |why: &String| !ended.is_empty() && !why.contains(NEEDS_RMI_2);
+    let late = why.clone().filter(has_spoken);
+    let early = why.filter(|why| !has_spoken(why));
     Ok(Report {
         why: early.or(judged.err()).or(opened.err()).or(late),
         verified: verified.map(|challenge| Verified {

@@ -142,6 +142,11 @@ pub fn main(arguments: &[String]) -> Outcome {
         {
             target.guest(&options, &guest, attestation.as_ref())?;
         }
+        if let Some(attestation) = &attestation
+            && target::wants(&options, target::GUEST_2)
+        {
+            target.guest_2(&options, &guest, attestation)?;
+        }
         if target::wants(&options, target::SHELL) {
             target.shell(&options, &guest);
         }

@@ -108,7 +108,11 @@ pub fn rpv(text: &str) -> Result<[u8; 64], Error> {
     Ok(rpv)
 }
 
-fn rmi(realm: &Realm) -> Result<Rmi, Error> {
+/// Interface through which the Host makes the Realm.
+///
+/// # Errors
+/// Another one than 1.0 and 2.0.
+pub fn rmi(realm: &Realm) -> Result<Rmi, Error> {
     match realm.rmi.as_deref() {
         None | Some("1.0") => Ok(Rmi::V1),
         Some("2.0") => Ok(Rmi::V2),

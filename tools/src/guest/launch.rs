@@ -4,8 +4,8 @@
 
 use super::layout::Layout;
 use cca_token::launch::description::{Description, Step, parse};
-use cca_token::launch::{realm_params, rpv};
-use cca_token::rim::GRANULE;
+use cca_token::launch::{realm_params, rmi, rpv};
+use cca_token::rim::{GRANULE, Rmi};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use tests_fvp::guest::{BLOCK, IPA_BITS, RAM};
@@ -32,13 +32,18 @@ pub struct Files<'a> {
 /// # Errors
 ///
 /// If a file's name is not UTF-8.
-pub fn describe(layout: &Layout, files: &Files<'_>, cpus: u64) -> Result<String, String> {
+pub fn describe(layout: &Layout, files: &Files<'_>, cpus: u64, rmi: Rmi) -> Result<String, String> {
     let rpv: String = RPV.bytes().map(|byte| format!("{byte:02x}")).collect();
     let (kernel, tree, end) = (layout.kernel, layout.tree, layout.ram_end);
+    let number = match rmi {
+        Rmi::V1 => "1.0",
+        Rmi::V2 => "2.0",
+    };
     let mut text = format!(
         "# What the Host does to launch the guest of `make run`. Made by rmm-tools.\n\
          version = 1\n\n\
          [realm]\n\
+         rmi = \"{number}\"\n\
          hash = \"sha-256\"\n\
          ipa_bits = {IPA_BITS}\n\
          breakpoints = 2\n\
@@ -54,7 +59,10 @@ pub fn describe(layout: &Layout, files: &Files<'_>, cpus: u64) -> Result<String,
         "rtt_create",
         &format!("base = {RAM:#x}\ntop = {end:#x}\nlevel = 2\n"),
     );
-    step("init_ripas", &format!("base = {RAM:#x}\ntop = {end:#x}\n"));
+    let ram = format!("base = {RAM:#x}\ntop = {end:#x}\n");
+    if rmi == Rmi::V1 {
+        step("init_ripas", &ram);
+    }
     let initrd = layout.initrd.as_ref().map(|range| range.start);
     let parts = [
         (kernel, Some(files.kernel)),
@@ -74,6 +82,10 @@ pub fn describe(layout: &Layout, files: &Files<'_>, cpus: u64) -> Result<String,
             "rec",
             &format!("index = {index}\n{runnable}pc = {kernel:#x}\ngprs = [{tree:#x}]\n"),
         );
+    }
+    if rmi == Rmi::V2 {
+        // Last, as Linux does it: RMI_RTT_DATA_MAP_INIT needs no RAM, and makes some.
+        step("init_ripas", &ram);
     }
     Ok(text)
 }
@@ -130,12 +142,14 @@ pub fn for_host(text: &str, folder: &Path, address: u64) -> Result<ForHost, Stri
 fn realm(description: &Description) -> Result<String, String> {
     let realm = &description.realm;
     let params = realm_params(realm).map_err(|error| error.to_string())?;
+    let rmi = rmi(realm).map_err(|error| error.to_string())?;
     let level = realm
         .start_level
         .ok_or("the test Host needs a start_level")?;
     let hash = match realm.hash.as_str() {
         "sha-256" => 0,
         "sha-512" => 1,
+        "sha-384" if rmi == Rmi::V2 => 2,
         other => return Err(format!("RMM 1.0 does not measure with {other}")),
     };
     // One table of the start level resolves 9 bits, and each level below it 9 more.
@@ -143,6 +157,9 @@ fn realm(description: &Description) -> Result<String, String> {
     let resolved = GRANULE.trailing_zeros() + 9 * levels;
     let tables = 1u64 << u32::from(params.s2sz).saturating_sub(resolved);
     let mut lines = String::new();
+    if rmi == Rmi::V2 {
+        lines.push_str("rmi 2\n");
+    }
     for (name, value) in [
         ("flags", params.flags),
         ("s2sz", params.s2sz.into()),
@@ -241,6 +258,10 @@ mod tests {
         }
 
         fn describe(&self) -> String {
+            self.describe_for(Rmi::V1)
+        }
+
+        fn describe_for(&self, rmi: Rmi) -> String {
             let file = |name| self.0.join(name);
             let (kernel, tree, initrd) = (file("a \"kernel\""), file("tree"), file("initrd"));
             let files = Files {
@@ -248,7 +269,7 @@ mod tests {
                 tree: &tree,
                 initrd: Some(&initrd),
             };
-            describe(&LAYOUT, &files, 2).unwrap()
+            describe(&LAYOUT, &files, 2, rmi).unwrap()
         }
     }
 
@@ -290,6 +311,24 @@ mod tests {
         );
         assert_eq!(host.end, 0x6C60_0000);
         assert_eq!(host.files[0].file, folder.0.join("a \"kernel\""));
+    }
+
+    #[test]
+    fn in_rmi_2_0_ram_comes_last_and_the_measurement_is_another() {
+        let folder = Folder::new("rmi");
+        let (one, two) = (folder.describe(), folder.describe_for(Rmi::V2));
+        let host = for_host(&two, &folder.0, 0x6C00_0000).unwrap();
+        assert!(host.lines.starts_with("rmi 2\nflags 0\n"), "{}", host.lines);
+        let last = format!("init_ripas {RAM} {}\n", LAYOUT.ram_end);
+        assert!(host.lines.ends_with(&last), "{}", host.lines);
+        let rim = |text: &str| {
+            let expected = measure(&parse(text).unwrap(), &folder.0).unwrap();
+            expected.rim().to_vec()
+        };
+        assert_ne!(rim(&one), rim(&two));
+        let stronger = two.replacen("sha-256", "sha-384", 1);
+        let host = for_host(&stronger, &folder.0, 0).unwrap();
+        assert!(host.lines.contains("\nhash_algo 2\n"), "{}", host.lines);
     }
 
     #[test]

@@ -10,7 +10,10 @@ use crate::attest::{Attestation, Plan, Tamper};
 use crate::guest::Guest;
 use crate::qemu::{Boot, Event, Options, is_crash};
 use crate::run;
+use crate::tfa::{self, NEEDS_RMI_2};
+use cca_token::rim::Rmi;
 use std::error::Error;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Seconds for all boots together.
@@ -20,6 +23,8 @@ const LIMIT: u64 = 1500;
 const GUEST_LIMIT: u64 = 600;
 /// Its name as a test.
 pub const GUEST: &str = "guest.linux";
+/// As a test, made through RMI 2.0.
+pub const GUEST_2: &str = "guest.linux_rmi_2";
 /// The test that its token is verified by the second verifier.
 pub const SECOND_VERIFIER: &str = "guest.second_verifier";
 /// The test that uses a shell in the guest.
@@ -31,7 +36,14 @@ const TAMPERED: [(&str, Tamper); 2] = [
 ];
 
 /// The tests that boot a guest.
-pub const NAMES: [&str; 5] = [GUEST, SECOND_VERIFIER, SHELL, TAMPERED[0].0, TAMPERED[1].0];
+pub const NAMES: [&str; 6] = [
+    GUEST,
+    GUEST_2,
+    SECOND_VERIFIER,
+    SHELL,
+    TAMPERED[0].0,
+    TAMPERED[1].0,
+];
 
 /// Whether a test that boots a machine of its own is wanted.
 pub fn wants(options: &Options, test: &str) -> bool {
@@ -116,6 +128,32 @@ impl Target {
             };
             self.done(SECOND_VERIFIER, opinion);
         }
+        Ok(())
+    }
+
+    /// The guest kernel as a Realm that is made through RMI 2.0; skipped where TF-A cannot carry it.
+    pub fn guest_2(
+        &mut self,
+        options: &Options,
+        guest: &Guest,
+        attestation: &Attestation,
+    ) -> Result<(), Box<dyn Error>> {
+        self.since = Some(Instant::now());
+        let needs = || Ok(Some(NEEDS_RMI_2.to_owned()));
+        if tfa::is_too_old_for_rmi_2(Path::new(&options.flash)) {
+            self.done(GUEST_2, needs());
+            return Ok(());
+        }
+        let mut options = options.clone();
+        options.timeout = GUEST_LIMIT;
+        let mut guest = guest.clone();
+        guest.rmi = Rmi::V2;
+        let report = run::guest(&mut options, &guest, Some(attestation))?;
+        let result = match report.why {
+            Some(why) if why.contains(NEEDS_RMI_2) => needs(),
+            why => why.map_or(Ok(None), Err),
+        };
+        self.done(GUEST_2, result);
         Ok(())
     }
 

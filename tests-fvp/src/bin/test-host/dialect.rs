@@ -9,6 +9,7 @@ use crate::rmi::{self, Answer, v2};
 use core::sync::atomic::{AtomicBool, Ordering};
 use rmm_abi::rmi::RMI_VERSION_1_0;
 use rmm_abi::rmi::v2::{AddressRange, MemoryState, RMI_VERSION_2_0, RmmConfig};
+use tests_fvp::guest::NEEDS_RMI_2;
 use zerocopy::{FromZeros, IntoBytes};
 
 /// A dialect of RMI.
@@ -37,15 +38,12 @@ pub fn is_v2() -> bool {
     spoken() == Dialect::V2
 }
 
-/// What is missing where the monitor does not offer 2.0.
-pub const NEEDS: &str = "RMI 2.0 needs TF-A 2.15 or newer: TFA=folder";
-
 /// Skips the test unless the monitor offers 2.0.
 pub fn needs_v2() -> Check {
     if offers_v2() {
         Ok(())
     } else {
-        skip!("{NEEDS}")
+        skip!("{NEEDS_RMI_2}")
     }
 }
 

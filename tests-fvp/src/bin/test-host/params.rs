@@ -2,6 +2,7 @@
 //! What the runner asks for: lines of text in memory, the first of them [`MAGIC`].
 
 use crate::board;
+use crate::dialect::Dialect;
 use crate::realm::Config;
 use core::ptr::with_exposed_provenance;
 use spin::Once;
@@ -70,6 +71,8 @@ pub enum Step {
 /// The guest of [`Mode::Guest`], by lines whose names are those of RmiRealmParams or of a [`Step`].
 #[derive(Clone, Copy, Debug)]
 pub struct Guest {
+    /// Line `rmi 2`: the Host speaks RMI 2.0; without the line, 1.0.
+    pub dialect: Dialect,
     /// What the Realm is created with.
     pub config: Config,
     /// Line `ram ADDRESS`: physical address from which the guest's memory is taken.
@@ -187,6 +190,7 @@ fn read() -> Parameters {
             mark: 0,
         },
         guest: Guest {
+            dialect: Dialect::V1,
             config: Config::default(),
             ram: 0,
             disk: (0, 0),
@@ -220,6 +224,7 @@ fn read() -> Parameters {
             Some(("fill", answer)) => parameters.bench.fill = answer == "yes",
             Some(("profile", name)) => parameters.bench.profile = Some(name),
             Some(("mark", number)) => parameters.bench.mark = number.parse().unwrap_or(0),
+            Some(("rmi", "2")) => parameters.guest.dialect = Dialect::V2,
             Some(("ram", address)) => parameters.guest.ram = address.parse().unwrap_or(0),
             Some(("disk", file)) => {
                 let (address, bytes) = file.split_once(' ').unwrap_or((file, ""));

@@ -7,6 +7,7 @@ pub mod v2;
 
 use crate::check::{Check, fail};
 use crate::console;
+use crate::dialect;
 use alloc::format;
 use alloc::string::String;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -294,6 +295,10 @@ pub fn calls_by_command() -> String {
             .get(fid.wrapping_sub(FIRST) as usize)
             .map_or(0, |count| count.load(Ordering::Relaxed));
         named += count;
+        let name = match *fid {
+            fid_2::RMI_RTT_DATA_MAP_INIT if dialect::is_v2() => "RTT_DATA_MAP_INIT",
+            _ => name,
+        };
         // A Host speaks one dialect: commands of the other are not called.
         if count != 0 {
             text += &format!("{count} {name}, ");

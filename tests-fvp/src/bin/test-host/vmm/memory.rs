@@ -6,6 +6,7 @@
 //! has to be remembered.
 
 use crate::check::{Check, ensure, ensure_eq, fail};
+use crate::dialect::{self, SINGLE};
 use crate::pool::{self, GRANULE};
 use crate::realm::{ATTRIBUTES, Realm, entry_size};
 use crate::rmi;
@@ -14,7 +15,8 @@ use alloc::vec::Vec;
 use core::ops::Range;
 use core::ptr::{with_exposed_provenance, with_exposed_provenance_mut};
 use core::sync::atomic::{Ordering, fence};
-use rmm_abi::rmi::{DataFlags, RMI_ERROR_RTT, status_code, status_index};
+use rmm_abi::rmi::v2::AddressRange;
+use rmm_abi::rmi::{DataFlags, RMI_ERROR_RTT, status as rmi_status, status_code, status_index};
 use tests_fvp::guest::{BLOCK, RAM};
 
 /// Pages of a level 3 RTT.
@@ -150,18 +152,19 @@ impl Memory {
         Ok(())
     }
 
-    fn delegate(&mut self, ipa: u64) -> Check<u64> {
+    /// Delegates the granules for a row of pages.
+    fn delegate(&mut self, ipa: u64, count: u64) -> Check<u64> {
         let granule = self.granule(ipa);
-        rmi::delegate(granule).ok("RMI_GRANULE_DELEGATE")?;
-        self.counts.delegated += 1;
+        dialect::spoken().delegate(granule, count)?;
+        self.counts.delegated += count;
         Ok(granule)
     }
 
-    /// Takes back a granule, which has to be readable and zero.
-    fn undelegate(&mut self, granule: u64) -> Check {
-        rmi::undelegate(granule).ok("RMI_GRANULE_UNDELEGATE")?;
-        self.counts.undelegated += 1;
-        let words = granule..granule + GRANULE;
+    /// Takes back granules in a row, which have to be readable and zero.
+    fn undelegate(&mut self, granule: u64, count: u64) -> Check {
+        dialect::spoken().undelegate(granule, count)?;
+        self.counts.undelegated += count;
+        let words = granule..granule + count * GRANULE;
         for address in words.step_by(8) {
             let word = with_exposed_provenance::<u64>(address as usize);
             // SAFETY: memory of the guest's RAM, which the Host has just got back; a fault is
@@ -181,7 +184,7 @@ impl Memory {
     pub fn load(&mut self, ipa: u64, source: u64) -> Check {
         ensure!(self.contains(ipa), "load of {ipa:#x}, which is not RAM");
         self.add_table(ipa)?;
-        let granule = self.delegate(ipa)?;
+        let granule = self.delegate(ipa, 1)?;
         rmi::data_create(
             self.realm.rd,
             granule,
@@ -229,13 +232,29 @@ impl Memory {
         }
         self.add_table(ipa)?;
         let first = ipa & !(AROUND - 1);
-        for ipa in (first..first + AROUND).step_by(GRANULE as usize) {
-            if *self.page(ipa) == Page::Free {
-                let granule = self.delegate(ipa)?;
-                rmi::data_create_unknown(self.realm.rd, granule, ipa)
-                    .ok("RMI_DATA_CREATE_UNKNOWN")?;
-                *self.page(ipa) = Page::Data;
+        let mut next = first;
+        while next < first + AROUND {
+            let row = (next..first + AROUND).step_by(GRANULE as usize);
+            let count = row.take_while(|ipa| *self.page(*ipa) == Page::Free).count() as u64;
+            if count > 0 {
+                self.map(next, count)?;
             }
+            next += count.max(1) * GRANULE;
+        }
+        Ok(())
+    }
+
+    /// Delegates and maps the granules of a row of pages.
+    fn map(&mut self, ipa: u64, count: u64) -> Check {
+        let granule = self.delegate(ipa, count)?;
+        let mut done = 0;
+        while done < count {
+            let offset = done * GRANULE;
+            let (rd, left) = (self.realm.rd, count - done);
+            done += dialect::spoken().map(rd, ipa + offset, granule + offset, left)?;
+        }
+        for n in 0..count {
+            *self.page(ipa + n * GRANULE) = Page::Data;
         }
         Ok(())
     }
@@ -276,11 +295,10 @@ impl Memory {
 
     /// The Realm is to share these IPAs: takes their DATA granules back.
     fn give_up(&mut self, range: &Range<u64>) -> Check {
+        self.unmap(range)?;
         for ipa in range.clone().step_by(GRANULE as usize) {
-            match *self.page(ipa) {
-                Page::Data => self.destroy(ipa)?,
-                Page::Free => {}
-                Page::Given | Page::Shared => continue,
+            if matches!(*self.page(ipa), Page::Given | Page::Shared) {
+                continue;
             }
             *self.page(ipa) = Page::Given;
             self.counts.shared += 1;
@@ -294,14 +312,12 @@ impl Memory {
         for ipa in range.clone().step_by(GRANULE as usize) {
             if self.block(ipa).shared {
                 let block = ipa & !(BLOCK - 1);
-                rmi::rtt_unmap_unprotected(self.realm.rd, half + block, 2)
-                    .ok("RMI_RTT_UNMAP_UNPROTECTED")?;
+                dialect::spoken().unmap_unprotected(self.realm.rd, half + block, 2)?;
                 self.block(ipa).shared = false;
                 self.pages_of(block).fill(Page::Given);
             }
             if *self.page(ipa) == Page::Shared {
-                rmi::rtt_unmap_unprotected(self.realm.rd, half + ipa, 3)
-                    .ok("RMI_RTT_UNMAP_UNPROTECTED")?;
+                dialect::spoken().unmap_unprotected(self.realm.rd, half + ipa, 3)?;
                 *self.page(ipa) = Page::Given;
             }
             if *self.page(ipa) == Page::Given {
@@ -331,15 +347,13 @@ impl Memory {
         if whole && !has_table {
             self.realm.add_tables(half + block, 2)?;
             let desc = self.granule(block) | ATTRIBUTES;
-            rmi::rtt_map_unprotected(self.realm.rd, half + block, 2, desc)
-                .ok("RMI_RTT_MAP_UNPROTECTED")?;
+            dialect::spoken().map_unprotected(self.realm.rd, half + block, 2, desc)?;
             self.block(ipa).shared = true;
             self.pages_of(block).fill(Page::Shared);
         } else {
             self.realm.add_tables(half + block, 3)?;
             let desc = self.granule(ipa) | ATTRIBUTES;
-            rmi::rtt_map_unprotected(self.realm.rd, half + ipa, 3, desc)
-                .ok("RMI_RTT_MAP_UNPROTECTED")?;
+            dialect::spoken().map_unprotected(self.realm.rd, half + ipa, 3, desc)?;
             *self.page(ipa) = Page::Shared;
         }
         Ok(())
@@ -391,13 +405,49 @@ impl Memory {
         Ok(())
     }
 
-    /// Destroys a DATA granule and takes it back.
-    fn destroy(&mut self, ipa: u64) -> Check {
-        self.add_table(ipa)?;
-        let out = rmi::data_destroy(self.realm.rd, ipa).ok("RMI_DATA_DESTROY")?;
-        let granule = self.granule(ipa);
-        ensure_eq!(out[0], granule, "DATA given back");
-        self.undelegate(granule)
+    /// Takes back the DATA granules of these IPAs.
+    fn unmap(&mut self, range: &Range<u64>) -> Check {
+        if dialect::is_v2() {
+            return self.unmap_range(range);
+        }
+        for ipa in range.clone().step_by(GRANULE as usize) {
+            if *self.page(ipa) == Page::Data {
+                self.add_table(ipa)?;
+                let (granule, _) = dialect::spoken().unmap(self.realm.rd, ipa)?;
+                ensure_eq!(granule, self.granule(ipa), "DATA given back");
+                self.undelegate(granule, 1)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// As [`unmap`](Self::unmap), by ranges and as Linux does it: a block that the range does not cover is
+    /// split first.
+    fn unmap_range(&mut self, range: &Range<u64>) -> Check {
+        let mut next = range.start;
+        while next < range.end {
+            let answer = rmi::v2::data_unmap(self.realm.rd, next, range.end, SINGLE, 0);
+            if answer.status == rmi_status(RMI_ERROR_RTT, 2) && !self.block(next).table {
+                self.add_table(next)?;
+                continue;
+            }
+            let out = answer.ok("RMI_RTT_DATA_UNMAP")?;
+            ensure!(
+                out[0] > next && out[0] <= range.end,
+                "RMI_RTT_DATA_UNMAP from {next:#x} to {:#x}",
+                out[0]
+            );
+            let found = AddressRange::from_bits(out[1]);
+            if found.count() != 0 {
+                ensure_eq!(found.address(), self.granule(next), "DATA given back");
+                let level = u64::from(found.level().unsigned_abs());
+                let bytes = found.count() * entry_size(level);
+                ensure_eq!(bytes, out[0] - next, "bytes given back");
+                self.undelegate(found.address(), bytes / GRANULE)?;
+            }
+            next = out[0];
+        }
+        Ok(())
     }
 
     /// Destroys the Realm and takes every granule back.
@@ -407,11 +457,7 @@ impl Memory {
     /// If a command fails, or a granule does not come back as it should. What is left stays with
     /// the monitor.
     pub fn finish(mut self) -> Check<Counts> {
-        for ipa in (RAM..self.end).step_by(GRANULE as usize) {
-            if *self.page(ipa) == Page::Data {
-                self.destroy(ipa)?;
-            }
-        }
+        self.unmap(&(RAM..self.end))?;
         let counts = self.counts;
         ensure_eq!(
             counts.undelegated,

@@ -11,12 +11,13 @@ mod uart;
 mod vcpu;
 mod vgic;
 
-use crate::check::{Check, ensure_eq};
+use crate::check::{Check, ensure, ensure_eq};
 use crate::console::line;
+use crate::dialect::{self, Dialect};
 use crate::params::Parameters;
 use crate::pool;
 use crate::rec::Rec;
-use crate::{arch, board, console, cpu1, gic, rmi};
+use crate::{arch, board, console, cpu1, gic, rmi, virtual_gic};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -25,7 +26,7 @@ use memory::Memory;
 use rmm_abi::rmi::FeatureRegister0;
 use spin::Mutex;
 use statistics::{Span, Statistics};
-use tests_fvp::guest as machine;
+use tests_fvp::guest::{self as machine, NEEDS_RMI_2};
 use uart::{Output, Uart};
 use vcpu::Vcpu;
 use vgic::{CPUS, Gic};
@@ -67,6 +68,11 @@ pub fn run(parameters: &Parameters) {
 
 fn life(parameters: &Parameters) -> Check {
     let start = arch::now();
+    if parameters.guest.dialect == Dialect::V2 {
+        ensure!(dialect::offers_v2(), "{NEEDS_RMI_2}");
+        line!("host: speaks RMI 2.0");
+    }
+    parameters.guest.dialect.speak()?;
     let vm = Arc::new(create(parameters)?);
     let loaded = arch::now();
     line!(
@@ -89,6 +95,10 @@ fn life(parameters: &Parameters) -> Check {
     let port = vm.port.into_inner();
     port.finish();
     ensure_eq!(pool::in_use(), 0, "granules not given back");
+    if dialect::is_v2() {
+        // The monitor agrees that no granule is delegated.
+        rmi::v2::rmm_deactivate().ok("RMI_RMM_DEACTIVATE")?;
+    }
     let destroyed = arch::now();
     line!(
         "host: Realm destroyed; {} granules of RAM and all others are back, readable and zero",
@@ -118,8 +128,13 @@ fn life(parameters: &Parameters) -> Check {
 
 /// Launches the Realm, and makes its devices.
 fn create(parameters: &Parameters) -> Check<Vm> {
-    let features = FeatureRegister0::from_bits(rmi::features(0).ok("RMI_FEATURES")?[0]);
-    let num_lrs = features.gicv3_num_lrs() as usize + 1;
+    let num_lrs = match dialect::spoken() {
+        Dialect::V1 => {
+            let features = rmi::features(0).ok("RMI_FEATURES")?[0];
+            FeatureRegister0::from_bits(features).gicv3_num_lrs() as usize + 1
+        }
+        Dialect::V2 => virtual_gic::list_registers(),
+    };
     let mut memory = launch::launch(parameters)?;
     let unprotected = memory.realm.config.unprotected();
     Ok(Vm {

@@ -11,9 +11,9 @@
 use crate::arch;
 use crate::check::Check;
 use crate::console::{self, LINE, line};
+use crate::dialect;
 use crate::pool;
 use crate::realm::{READ_ONLY, Realm};
-use crate::rmi;
 use tests_fvp::text::Text;
 
 /// Register offsets (Arm PrimeCell UART PL011 Technical Reference Manual, 3.2).
@@ -108,8 +108,7 @@ impl Uart {
     /// Lets the Realm read the page.
     fn map(&self, rd: u64) -> Check {
         if let Some(ipa) = self.window {
-            rmi::rtt_map_unprotected(rd, ipa, 3, self.page | READ_ONLY)
-                .ok("RMI_RTT_MAP_UNPROTECTED")?;
+            dialect::spoken().map_unprotected(rd, ipa, 3, self.page | READ_ONLY)?;
         }
         Ok(())
     }
@@ -117,7 +116,7 @@ impl Uart {
     /// Makes each access of the Realm exit.
     fn unmap(&self, rd: u64) -> Check {
         if let Some(ipa) = self.window {
-            rmi::rtt_unmap_unprotected(rd, ipa, 3).ok("RMI_RTT_UNMAP_UNPROTECTED")?;
+            dialect::spoken().unmap_unprotected(rd, ipa, 3)?;
         }
         Ok(())
     }

@@ -9,8 +9,10 @@ use super::Vm;
 use super::statistics::Exit;
 use crate::check::{Check, ensure, fail};
 use crate::console::line;
+use crate::dialect;
 use crate::pool;
 use crate::rec::{Rec, describe, read_structure};
+use crate::virtual_gic::VirtualGic;
 use crate::{arch, board, gic, rmi};
 use core::mem::offset_of;
 use core::sync::atomic::Ordering;
@@ -122,12 +124,19 @@ impl<'a> Vcpu<'a> {
             self.flags.bits(),
         );
         pool::write(enter + offset_of!(RecEnter, gprs) as u64, self.value);
+        self.flags = RecEnterFlags::empty();
+        if dialect::is_v2() {
+            let mut gic = self.rec.gic.lock();
+            gic.load(&lrs, hcr);
+            let answer = rmi::rec_enter(self.rec.pa, self.rec.run);
+            *gic = VirtualGic::save();
+            return answer;
+        }
         pool::write(enter + offset_of!(RecEnter, gicv3_hcr) as u64, hcr);
         let first = enter + offset_of!(RecEnter, gicv3_lrs) as u64;
         for (address, entry) in (first..).step_by(8).zip(lrs) {
             pool::write(address, entry);
         }
-        self.flags = RecEnterFlags::empty();
         rmi::rec_enter(self.rec.pa, self.rec.run)
     }
 
@@ -175,7 +184,11 @@ impl<'a> Vcpu<'a> {
     /// Takes back the list registers, and sets the lines of the timers.
     fn interrupts(&self) {
         let first = offset_of!(RecExit, gicv3_lrs);
-        let lrs: [u64; MAX_GIC_LRS] = core::array::from_fn(|n| self.word(first + 8 * n));
+        let lrs: [u64; MAX_GIC_LRS] = if dialect::is_v2() {
+            self.rec.gic.lock().lrs
+        } else {
+            core::array::from_fn(|n| self.word(first + 8 * n))
+        };
         let asserted = |control: u64| control & 0b111 == 0b101;
         let virt = asserted(self.word(offset_of!(RecExit, cntv_ctl)));
         let phys = asserted(self.word(offset_of!(RecExit, cntp_ctl)));
@@ -264,7 +277,8 @@ impl<'a> Vcpu<'a> {
                 let Some(other) = other.filter(|_| target != self.cpu) else {
                     fail!("PSCI_CPU_ON of vCPU {target:#x}")
                 };
-                let completed = rmi::psci_complete(self.rec.pa, other.pa, psci::SUCCESS);
+                let completed =
+                    dialect::spoken().psci_complete(self.rec.pa, other.pa, psci::SUCCESS);
                 completed.ok("RMI_PSCI_COMPLETE")?;
                 line!("host: PSCI_CPU_ON: vCPU {target} runs on CPU {target}");
                 self.vm.on[target].store(true, Ordering::Release);
