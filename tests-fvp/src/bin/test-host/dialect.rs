@@ -7,8 +7,8 @@ use crate::pool::{self, GRANULE};
 use crate::realm::{Config, entry_size};
 use crate::rmi::{self, Answer, v2};
 use core::sync::atomic::{AtomicBool, Ordering};
-use rmm_abi::rmi::RMI_VERSION_1_0;
 use rmm_abi::rmi::v2::{AddressRange, MemoryState, RMI_VERSION_2_0, RmmConfig};
+use rmm_abi::rmi::{RMI_VERSION_1_0, SMCCC_NOT_SUPPORTED};
 use tests_fvp::guest::NEEDS_RMI_2;
 use zerocopy::{FromZeros, IntoBytes};
 
@@ -87,6 +87,12 @@ impl Dialect {
         match self {
             Self::V1 => {
                 rmi::version(RMI_VERSION_1_0).ok("RMI_VERSION 1.0")?;
+                let of_2 = v2::rmm_state_get().status;
+                ensure_eq!(
+                    of_2,
+                    SMCCC_NOT_SUPPORTED,
+                    "still RMI 2.0, because granules are delegated: RMI_RMM_STATE_GET"
+                );
             }
             Self::V2 => self::start_v2()?,
         }

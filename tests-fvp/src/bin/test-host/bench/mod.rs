@@ -14,6 +14,7 @@ mod commands;
 mod enter;
 mod halves;
 mod life;
+mod ranges;
 mod realm;
 mod switch;
 mod token;
@@ -161,6 +162,7 @@ const GROUPS: &[(&str, Group, bool)] = &[
     ("measured", life::life, false),
     ("memory", commands::memory, true),
     ("waits", waits::waits, false),
+    ("ranges", ranges::ranges, false),
 ];
 
 /// Measures what the parameters ask for. A group that fails is reported, and the others go on.

@@ -273,7 +273,7 @@ fn blocks() -> Check {
         let data = pool::take_delegated_row(1024, MIB_2)?;
         let top = BLOCK + 2 * MIB_2;
         let from = delegated(data, 2, 2);
-        v2::data_map(rd, BLOCK + GRANULE, top, SINGLE, from).input("base within a block")?;
+        v2::data_map(rd, BLOCK + GRANULE, top, SINGLE, from).rtt(2, "base within a block")?;
         v2::data_map(rd, BLOCK, BLOCK + GRANULE, SINGLE, from).rtt(2, "top within a block")?;
         v2::data_map(rd, BLOCK, top, SINGLE, delegated(data + GRANULE, 2, 1))
             .input("address within a block")?;
