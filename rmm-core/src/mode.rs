@@ -63,10 +63,15 @@ impl Mode {
 ///
 /// # Changes
 /// Whoever changes the mode announces it, looks whether a Granule is delegated, and then sets the mode
-/// or the old one again. A call is served in the mode in which it began. That is harmless for all
-/// commands but the one that makes a Realm: REALM_CREATE looks at the mode again ([`Modes::confirm`])
-/// when it has locked the Granules of the Realm, which are DELEGATED. Either it sees the announcement,
-/// or the other CPU sees that these Granules are delegated.
+/// or the old one again. A call is served in the mode in which it began, and may still wait for a lock
+/// when the mode is another one:
+/// - REALM_CREATE looks at the mode again ([`Modes::confirm`]) when it has locked the Granules of the
+///   Realm, which are DELEGATED. Either it sees the announcement, or the other CPU sees that these
+///   Granules are delegated.
+/// - A command that does to a Realm of one interface what only the other one does (REALM_TERMINATE,
+///   REC_CREATE, REC_ENTER, RTT_INIT_RIPAS) compares the Realm, once locked, with the interface of the
+///   call. The specifications have no such condition; it fails with an error of an input.
+/// - The others do the same to a Realm of either interface.
 pub struct Modes {
     code: AtomicU8,
     offers_v2: bool,

@@ -144,15 +144,15 @@ pub struct Realm {
     recs: [RecAddress; MAX_INDEXED_RECS as usize],
 }
 
-/// Most RECs that a Realm of RMI 2.0 can create, and log2 of it (`MAX_RECS_ORDER`). The monitor has to
-/// find a REC by its index there.
+/// Number of RECs that a Realm of RMI 2.0 can create in all its life; at a time it can have one less.
+/// The monitor has to find a REC by its index there.
 pub const MAX_INDEXED_RECS: u16 = 1 << MAX_INDEXED_RECS_ORDER;
 
-/// See [`MAX_INDEXED_RECS`].
+/// log2 of [`MAX_INDEXED_RECS`], and `MAX_RECS_ORDER` of RMI 2.0.
 pub const MAX_INDEXED_RECS_ORDER: u64 = 9;
 
 /// Number of the Granule of a REC: its address in units of [`GRANULE_SIZE`], below 2^40; 0 if no REC of
-/// this index was ever created.
+/// this index was ever created: no Host can delegate the Granule at address 0.
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct RecAddress([u8; 5]);
@@ -231,7 +231,13 @@ impl Realm {
     /// Whether RMI 2.0 made the Realm.
     #[must_use]
     pub fn is_v2(&self) -> bool {
-        self.dialect.is(Dialect::V2)
+        self.is_of(Dialect::V2)
+    }
+
+    /// Whether this interface made the Realm.
+    #[must_use]
+    pub fn is_of(&self, dialect: Dialect) -> bool {
+        self.dialect.is(dialect)
     }
 
     /// The Realm Initial Measurement.

@@ -72,7 +72,13 @@ impl RecHead {
     /// Whether RMI 2.0 made the Realm.
     #[must_use]
     pub fn is_v2(&self) -> bool {
-        self.dialect.is(Dialect::V2)
+        self.is_of(Dialect::V2)
+    }
+
+    /// Whether this interface made the Realm.
+    #[must_use]
+    pub fn is_of(&self, dialect: Dialect) -> bool {
+        self.dialect.is(dialect)
     }
 }
 
@@ -284,15 +290,15 @@ pub struct NewRec<'a> {
 
 /// Creates the next REC of the Realm at `rd`, READY. `aux` are its auxiliary Granules, as many as
 /// [`Resources::aux_count`] demands, or none for a Realm of RMI 2.0. The caller counts the REC as one of
-/// the Realm's.
-pub fn create<'t, M: Machine>(
+/// the Realm before it unlocks it.
+pub fn create<'r, 't, M: Machine>(
     cpu: &ThisCpu<'_, M>,
     rd: Pa,
     realm: &mut Realm,
-    rec: Locked<'_, Delegated>,
+    rec: Locked<'r, Delegated>,
     aux: impl Iterator<Item = Locked<'t, Delegated>>,
     new: &NewRec<'_>,
-) {
+) -> Locked<'r, Rec> {
     let mut aux_granules = [0; MAX_REC_AUX];
     for (slot, granule) in aux_granules.iter_mut().zip(aux) {
         *slot = granule.pa().as_u64();
@@ -320,8 +326,8 @@ pub fn create<'t, M: Machine>(
         *to = *from;
     }
     body.attributes.set_runnable(new.is_runnable);
-    let _rec = content.commit();
     realm.rec_index += 1;
+    content.commit()
 }
 
 /// Finds and locks the REC with this index of the Realm at `rd`, which RMI 2.0 made. The caller has

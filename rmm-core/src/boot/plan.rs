@@ -65,8 +65,10 @@ impl Plan {
     ) -> Result<Self, BootError> {
         let shared = (boot.shared_buffer.0, GRANULE_SIZE as u64);
         let unreachable = (UNREACHABLE, u64::MAX - UNREACHABLE);
+        // RMI 2.0 takes the address of a REC and a PSCI status, of which 0 is one, in the same register.
+        let zero = (0, GRANULE_SIZE as u64);
         let mut banks = *manifest.banks();
-        for &hole in [board.region, shared, unreachable]
+        for &hole in [board.region, shared, zero, unreachable]
             .iter()
             .chain(board.reserved)
         {

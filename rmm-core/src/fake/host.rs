@@ -11,6 +11,7 @@ use super::running::RecSlot;
 use super::script::Script;
 use super::snapshot::Snapshot;
 use crate::machine::{CpuFeatures, GicState, Machine};
+use crate::mode::Mode;
 use crate::monitor::ThisCpu;
 use crate::rmi;
 use rmm_abi::mpidr::index_to_mpidr_el1;
@@ -131,6 +132,31 @@ impl Host {
             status: Status::of(x[0]),
             x,
         }
+    }
+
+    /// The rest of a call that read the machine's mode when this was `mode`, and waited until now. Returns
+    /// the status.
+    ///
+    /// # Panics
+    /// If the call fails and has changed something.
+    pub fn call_begun_in(&self, mode: Mode, function: u64, args: &[u64]) -> Status {
+        let before = Snapshot::of(&self.board);
+        let mut x = [0; 8];
+        x[0] = function;
+        x[1..=args.len()].copy_from_slice(args);
+        let cpu = ThisCpu {
+            monitor: &self.board.monitor,
+            machine: &self.cpu,
+        };
+        match mode {
+            Mode::V1 | Mode::Undecided => rmi::v1::dispatch(&cpu, &mut x),
+            mode => x = rmi::v2::dispatch(&cpu, mode, x),
+        }
+        let status = Status::of(x[0]);
+        if status != Status::Success {
+            before.assert_unchanged(&self.board, function);
+        }
+        status
     }
 
     /// Sets the script that runs in the REC with this index of the Realm with this VMID, from the

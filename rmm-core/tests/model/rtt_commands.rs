@@ -282,7 +282,9 @@ impl Model {
                 let misaligned = base != at.base();
                 let status = Status::rtt(at.level);
                 c.when("base_align", misaligned && differs, status);
-                let end = scan(tables, &at, top, change.from_destroyed);
+                // In 2.0 the flag matters only for RAM.
+                let to_empty = self.realms[&rd].is_v2 && change.value == Ripas::Empty;
+                let end = scan(tables, &at, top, change.from_destroyed || to_empty);
                 c.when("no_progress", end <= base && differs, status);
                 // An entry that has the RIPAS already counts as progress, even if only part of it
                 // is in the range.

@@ -370,6 +370,53 @@ fn rec_enter_while_the_realm_starts_and_ends() {
     assert!(too_late > 0, "no race was seen: {too_early} and {too_late}");
 }
 
+/// A REC that is destroyed as soon as it is there is counted out of its Realm only after it was counted in.
+#[test]
+fn rec_create_and_destroy() {
+    let host = Host::new();
+    let realm = host.realm().create();
+    let (rd, count) = (realm.rd, if cfg!(miri) { 4 } else { 100 });
+    let made: Vec<_> = host.leniently(|| {
+        let new = |index| {
+            let params = realm.rec_params(index, true);
+            (realm.granule(), host.page_with(params.as_bytes()))
+        };
+        (0..count).map(new).collect()
+    });
+    let (done, destroyed) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let board = host.board();
+    watched(|| {
+        host.leniently(|| {
+            thread::scope(|scope| {
+                for cpu in 1..CPUS {
+                    let (made, done, destroyed) = (&made, &done, &destroyed);
+                    scope.spawn(move || {
+                        let host = Host::of_board(board, cpu);
+                        while !done.load(Ordering::Relaxed) {
+                            for (rec, _) in made {
+                                if host.rec_destroy(*rec) == Status::Success {
+                                    destroyed.fetch_add(1, Ordering::Relaxed);
+                                }
+                            }
+                        }
+                    });
+                }
+                for (rec, params) in &made {
+                    assert_eq!(host.rec_create(rd, *rec, *params), Status::Success);
+                }
+                done.store(true, Ordering::Relaxed);
+            });
+            for (rec, _) in &made {
+                if host.rec_destroy(*rec) == Status::Success {
+                    destroyed.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        });
+    });
+    assert_eq!(destroyed.into_inner(), made.len());
+    let _counts = audit(&host);
+}
+
 #[test]
 fn rec_destroy_and_enter() {
     let host = Host::new();

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Several CPUs at once.
 
-use rmm_abi::rmi::v2::fid;
+use rmm_abi::rmi::{fid as v1, v2::fid};
 use rmm_core::fake::v2::{Host2, rec_params};
 use rmm_core::fake::{Config, Host, PAGE, Status, audit};
+use rmm_core::mode::Mode;
 use rmm_granule::GranuleState::{Data, Delegated};
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -180,4 +181,43 @@ fn the_dialect_changes_only_without_delegated_granules() {
         },
     );
     let _counts = audit(&host);
+}
+
+// Conformance: 2.0 dialects late_call
+#[test]
+fn a_call_of_2_0_that_waited_until_the_dialect_was_1_0() {
+    let host = Host::with(Config::v2());
+    assert_eq!(host.version(V1_0).0, Status::Success);
+    let realm = host.realm().create();
+    let rec = realm.rec(true);
+    realm.tables(0, 3);
+    let (rd, running) = (realm.rd, realm.rec_of(rec));
+    let params = host.page_with(rec_params(1, true).as_bytes());
+    let late = |function, args: &[u64]| host.call_begun_in(Mode::V2Active, function, args);
+    let new = realm.granule();
+    assert_eq!(late(fid::RMI_REC_CREATE, &[rd, new, params]), Status::Input);
+    assert_eq!(late(fid::RMI_RTT_INIT_RIPAS, &[rd, 0, PAGE]), Status::Input);
+    assert_eq!(late(fid::RMI_REALM_TERMINATE, &[rd]), Status::Input);
+    realm.activate();
+    assert_eq!(
+        late(fid::RMI_REC_ENTER, &[running.rec, running.run]),
+        Status::Input
+    );
+}
+
+// Conformance: 2.0 dialects late_call
+#[test]
+fn a_call_of_1_0_that_waited_until_the_dialect_was_2_0() {
+    let host = Host2::new();
+    let realm = host.realm().create().with_recs(1);
+    let (rec, run) = (realm.rec_pa(0), host.page());
+    let late = |function, args: &[u64]| host.call_begun_in(Mode::V1, function, args);
+    assert_eq!(late(v1::RMI_REC_ENTER, &[rec, run]), Status::Input);
+
+    let realm = host.realm().create();
+    realm.tables(0, 3);
+    let params = host.page_with(rec_params(0, true).as_bytes());
+    let (new, rd) = (realm.granule(), realm.rd);
+    assert_eq!(late(v1::RMI_REC_CREATE, &[rd, new, params]), Status::Input);
+    assert_eq!(late(v1::RMI_RTT_INIT_RIPAS, &[rd, 0, PAGE]), Status::Input);
 }

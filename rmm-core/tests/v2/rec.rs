@@ -126,6 +126,30 @@ fn indices_have_an_end() {
     });
 }
 
+// Conformance: 2.0 RMI_REC_CREATE num_recs
+#[test]
+fn as_many_recs_as_the_feature_register_says() {
+    let host = Host2::new();
+    host.leniently(|| {
+        let realm = host.realm().create();
+        for _ in 0..(1 << 9) - 1 {
+            let _rec = realm.rec(false);
+        }
+        let rec = realm.granule();
+        assert_eq!(
+            answer(&realm, rec, &rec_params(511, false)),
+            Status::Realm(0),
+            "num_recs"
+        );
+        assert_eq!(host.rec_destroy(realm.rec_pa(0)), Status::Success);
+        assert_eq!(
+            answer(&realm, rec, &rec_params(511, false)),
+            Status::Success
+        );
+        assert_eq!(host.rec_destroy(rec), Status::Success);
+    });
+}
+
 // Conformance: 2.0 RMI_REC_ENTER rec_exit
 #[test]
 fn registers_and_the_exit_record() {

@@ -269,3 +269,34 @@ fn a_ripas_change() {
     assert_eq!(realm.enter(0).exit_reason, RecExitReason::Irq as u8);
     assert_eq!(host.state(rd), GranuleState::Rd);
 }
+
+// Conformance: 2.0 RMI_RTT_SET_RIPAS destroyed
+#[test]
+fn a_ripas_change_of_destroyed_pages() {
+    const CHANGE_DESTROYED: u64 = 1;
+    let host = Host2::new();
+    let realm = host.realm().create();
+    let (rd, rec) = (realm.rd, realm.rec(true));
+    let rec = realm.rec_pa(rec);
+    for page in 0..3 {
+        let _data = realm.data(page * PAGE, &[]);
+    }
+    realm.activate();
+    let reply = host.rtt_data_unmap(rd, 0..3 * PAGE, 0, 0);
+    assert_eq!(reply.status, Status::Success);
+    let set = |base, top| host.rtt_set_ripas(rd, rec, base, top);
+    assert_eq!(realm.entry(0, 3).ripas, DESTROYED);
+    // It is no RAM that the Realm takes for its old one.
+    request(&realm, 0, PAGE, EMPTY, 0);
+    assert_eq!(set(0, PAGE), (Status::Success, PAGE));
+    assert_eq!(realm.entry(0, 3).ripas, EMPTY);
+    assert_eq!(realm.enter(0).exit_reason, RecExitReason::Irq as u8);
+    request(&realm, 0, 2 * PAGE, RAM, 0);
+    assert_eq!(set(0, 2 * PAGE), (Status::Success, PAGE));
+    assert_eq!(set(PAGE, 2 * PAGE), (Status::Rtt(3), 0));
+    assert_eq!(realm.entry(PAGE, 3).ripas, DESTROYED);
+    assert_eq!(realm.enter(0).exit_reason, RecExitReason::Irq as u8);
+    request(&realm, PAGE, 3 * PAGE, RAM, CHANGE_DESTROYED);
+    assert_eq!(set(PAGE, 3 * PAGE), (Status::Success, 3 * PAGE));
+    assert_eq!(realm.enter(0).exit_reason, RecExitReason::Irq as u8);
+}

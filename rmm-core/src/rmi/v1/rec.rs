@@ -49,13 +49,14 @@ pub fn create<M: Machine>(
     let (mut rd, mut granules) = cpu.granules().lock_many::<Rd>(rd, named)?;
     let (rd_pa, recs) = (rd.pa(), rd.refs());
     let mut realm = rd.map(cpu.machine);
+    require(realm.is_of(dialect))?; // Not a condition of the specification: see `Modes`.
     if realm.state() != RealmState::New {
         return Err(Error::Realm(0)); // realm_state
     }
     let most = match dialect {
         Dialect::V1 => recs >= MAX_RECS,
-        // Those that were destroyed count, too: their indices are not used again.
-        Dialect::V2 => realm.rec_index >= MAX_INDEXED_RECS.into(),
+        // The index of one that was destroyed is not used again.
+        Dialect::V2 => recs >= MAX_INDEXED_RECS - 1 || realm.rec_index >= MAX_INDEXED_RECS.into(),
     };
     if most {
         return Err(Error::Realm(0)); // num_recs
@@ -71,12 +72,14 @@ pub fn create<M: Machine>(
         pc: params.pc,
         is_runnable: params.rec_flags().contains(RecCreateFlags::RUNNABLE),
     };
-    rec::create(cpu, rd_pa, &mut realm, rec, granules, &new);
+    let rec = rec::create(cpu, rd_pa, &mut realm, rec, granules, &new);
     let algorithm = realm.hash_algorithm();
     let rim = realm.rim_mut();
     *rim = rim::rec_create(cpu.machine, algorithm, rim, params);
     drop(realm);
+    // Before another CPU can lock the REC, and destroy it, which counts it out.
     rd.add_refs(1);
+    drop(rec);
     Ok(())
 }
 

@@ -6,7 +6,7 @@
 //! how many of its RECs are RUNNING.
 
 use super::rec_exit;
-use super::{Error, Result};
+use super::{Error, Result, require};
 use crate::aux;
 use crate::gic;
 use crate::machine::{EntryControls, Machine};
@@ -88,7 +88,7 @@ fn check<'a, M: Machine>(
         drop(locked);
         return check_locked(cpu, rec, entry, dialect);
     }
-    check_rec(cpu, &open.attributes, entry, dialect)?;
+    check_rec(cpu, open.head(), &open.attributes, entry, dialect)?;
     drop(open);
     Ok(locked)
 }
@@ -121,7 +121,7 @@ fn check_locked<'a, M: Machine>(
         // system_off; realm_state
         _ => return Err(Error::Realm(u8::from(dialect == Dialect::V1))),
     }
-    check_rec(cpu, &open.attributes, entry, dialect)?;
+    check_rec(cpu, open.head(), &open.attributes, entry, dialect)?;
     drop(open);
     // Nothing fails from here on.
     if dialect == Dialect::V2 {
@@ -134,10 +134,12 @@ fn check_locked<'a, M: Machine>(
 #[inline(always)]
 fn check_rec<M: Machine>(
     cpu: &ThisCpu<'_, M>,
+    head: &RecHead,
     attributes: &RecAttributes,
     entry: &EntryRecord<'_>,
     dialect: Dialect,
 ) -> Result {
+    require(head.is_of(dialect))?; // Not a condition of the specification: see `Modes`.
     if !attributes.is_runnable() {
         return Err(Error::Rec); // rec_runnable
     }

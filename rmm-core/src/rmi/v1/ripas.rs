@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! RMI_RTT_INIT_RIPAS and RMI_RTT_SET_RIPAS (B4.3.18, B4.3.21).
+//! RMI_RTT_INIT_RIPAS and RMI_RTT_SET_RIPAS (B4.3.18, B4.3.21), the latter for both interfaces.
 
 use super::args::start_rtt;
 use super::{Error, Result, require};
@@ -8,6 +8,7 @@ use crate::monitor::ThisCpu;
 use crate::realm::{Rd, RealmState};
 use crate::rec::Rec;
 use crate::rmi::call::Outputs;
+use rmm_abi::rmi::Ripas;
 use rmm_attest::rim;
 use rmm_granule::{GRANULE_SIZE, Ipa};
 use rmm_rtt::Change;
@@ -25,6 +26,7 @@ pub fn init<M: Machine>(
     let base = Ipa(base);
     let mut rd = cpu.granules().lock::<Rd>(rd)?; // rd_align, rd_bound, rd_state
     let mut realm = rd.map(cpu.machine);
+    require(!realm.is_v2())?; // Not a condition of the specification: see `Modes`.
     let stage2 = realm.stage2;
     // `top` is above `base` and so at least a Granule.
     let last = Ipa(top.as_u64() - GRANULE_SIZE as u64);
@@ -72,7 +74,9 @@ pub fn set<M: Machine>(
     let start = start_rtt(cpu, &stage2, Ipa(base))?;
     drop(rd);
 
-    let (ripas, destroyed) = (change.ripas(), change.changes_destroyed());
+    let ripas = change.ripas();
+    // In RMI 2.0 the consent of the Realm matters only for RAM (2.0-bet3 B4.5.75).
+    let destroyed = change.changes_destroyed() || head.is_v2() && ripas == Ripas::Empty;
     let requested = Change::Requested { destroyed };
     let out_top = rmm_rtt::set_ripas(start, cpu.machine, top, ripas, requested)?; // base_align, no_progress
     change.addr = out_top.as_u64();

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! RMI_PSCI_COMPLETE (B4.5.38), in the form up to 2.0-bet1, with a target, and in that from 2.0-bet2 on.
 //!
-//! The second argument is the address of a REC, or a status; no address of a REC is one.
+//! The second argument is the address of a REC, or a status. No address of a REC is a status: that of
+//! address 0 can be none.
 
 use super::{Error, Result, require};
 use crate::machine::Machine;

@@ -103,6 +103,8 @@ fn request(params: &RealmParams) -> Request {
 /// RMI_REALM_TERMINATE. A Realm that is terminated already stays so.
 pub fn terminate<M: Machine>(cpu: &ThisCpu<'_, M>, rd: u64) -> Result {
     let mut rd = cpu.granules().lock::<Rd>(rd)?; // rd_align, rd_tracking, rd_state
+    // Not a condition of the specification, see `Modes`: a Realm of 1.0 does not count its RUNNING RECs.
+    require(rd.map(cpu.machine).is_v2())?;
 
     realm::terminate(cpu, &mut rd).map_err(|_| Error::Realm) // rec_running
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! RMI_RTT_INIT_RIPAS (B4.5.73). RMI_RTT_SET_RIPAS is that of 1.0.
+//! RMI_RTT_INIT_RIPAS (B4.5.73). RMI_RTT_SET_RIPAS is in `rmi/v1`.
 
 use super::{Error, Result, require};
 use crate::machine::Machine;
@@ -24,6 +24,8 @@ pub fn init<M: Machine>(
     let top = Ipa::granule(top).ok_or(Error::Input)?; // top_gran_align
     let mut rd = cpu.granules().lock::<Rd>(rd)?; // rd_align, rd_bound, rd_state
     let realm = rd.map(cpu.machine);
+    // Not a condition of the specification, see `Modes`: a Realm of 1.0 has its RIPAS measured.
+    require(realm.is_v2())?;
     let stage2 = realm.stage2;
     // `top` is above `base` and so at least a Granule.
     let last = Ipa(top.as_u64() - GRANULE_SIZE as u64);
