@@ -20,6 +20,12 @@ impl FeatureRegister0 {
         self.0
     }
 
+    /// The register with a value that RMI_FEATURES has returned.
+    #[must_use]
+    pub const fn from_bits(bits: u64) -> Self {
+        Self(bits)
+    }
+
     field!(s2sz, with_s2sz, 0, 8, "S2SZ: largest IPA width, in bits.");
     flag!(lpa2, with_lpa2, 8, "LPA2: 52-bit addresses are available.");
     flag!(sve, with_sve, 9, "SVE: SVE is available.");
@@ -69,6 +75,12 @@ impl FeatureRegister1 {
     #[must_use]
     pub const fn bits(self) -> u64 {
         self.0
+    }
+
+    /// The register with a value that RMI_FEATURES has returned.
+    #[must_use]
+    pub const fn from_bits(bits: u64) -> Self {
+        Self(bits)
     }
 
     flag!(

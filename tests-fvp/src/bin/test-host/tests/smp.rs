@@ -88,7 +88,7 @@ fn two_recs() -> Check {
 }
 
 /// Lets a REC spin on the second CPU until the first CPU calls it back, and does something.
-fn while_running(realm: &Realm, during: impl FnOnce() -> Check) -> Check {
+pub fn while_running(realm: &Realm, during: impl FnOnce() -> Check) -> Check {
     let first = &realm.recs[0];
     first.store(PAGE, 1)?;
     let slot = on_second(first, |rec| rec.exit_of(Op::Spin, &[PAGE, 1, limit(), 0]))?;

@@ -2,36 +2,47 @@
 //! What RMI 2.0 has of its own: the choice of the dialect, ranges, blocks, the Host's virtual interrupts.
 //! Each test begins and ends with a Host that speaks 1.0 and has delegated nothing.
 
-use super::Test;
 use super::exit::running;
 use super::instruct::{Register, instruct};
+use super::smp::{two, while_running};
 use super::spin::limit;
+use super::{Test, needs};
 use crate::arch::{mrs, ticks};
 use crate::check::{Check, ensure, ensure_eq};
+use crate::cpu1;
 use crate::dialect::{Dialect, LIST, SINGLE, delegated, during, needs_v2, undelegated};
 use crate::pool::{self, GRANULE};
 use crate::realm::{Config, Realm, entry_size};
 use crate::rec::{Rec, command, enter};
 use crate::rmi::{self, v2};
 use crate::virtual_gic::VirtualGic;
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicU64, Ordering};
 use rmm_abi::psci::{ALREADY_ON, DENIED, SUCCESS, fid as psci};
 use rmm_abi::rmi::v2::{
-    AddressRange, RMI_ERROR_GLOBAL, RMI_ERROR_GPT, RMI_VERSION_2_0, RecRun, fid as fid_2,
-    rmm_state, tracking,
+    AddressRange, FeatureRegister0, FeatureRegister1, RMI_BUSY, RMI_ERROR_GLOBAL, RMI_ERROR_GPT,
+    RMI_VERSION_2_0, RecRun, fid as fid_2, rmm_state, tracking,
 };
-use rmm_abi::rmi::{RMI_ERROR_INPUT, RMI_VERSION_1_0, RecExitReason, SMCCC_NOT_SUPPORTED, fid};
+use rmm_abi::rmi::{
+    RMI_ERROR_INPUT, RMI_SUCCESS, RMI_VERSION_1_0, RecExitReason, SMCCC_NOT_SUPPORTED, fid,
+};
+use rmm_abi::rsi;
 use tests_fvp::protocol::{MODE_COMMANDS, Op, Reply, layout};
 
 pub const TESTS: &[Test] = &[
     ("v2.version", version),
     ("v2.life_cycle", life_cycle),
     ("v2.other_dialect", other_dialect),
+    ("v2.features", features),
+    ("v2.rsi_version", rsi_version),
     ("v2.tracking", tracking_of_memory),
     ("v2.ranges", ranges),
     ("v2.life", life),
     ("v2.two_lives", two_lives),
     ("v2.blocks", blocks),
     ("v2.lists", lists),
+    ("v2.hole", hole),
+    ("v2.same_page_two_cpus", same_page_two_cpus),
     ("v2.unprotected_blocks", unprotected_blocks),
     ("v2.psci_complete", psci_complete),
     ("v2.affinity_info", affinity_info),
@@ -39,6 +50,7 @@ pub const TESTS: &[Test] = &[
     ("v2.list_register_refused", list_register_refused),
     ("v2.gic_of_host", gic_of_host),
     ("v2.terminate", terminate),
+    ("v2.terminate_running", terminate_running),
 ];
 
 const MIB_2: u64 = entry_size(2);
@@ -173,6 +185,53 @@ fn other_dialect() -> Check {
         // No operation is open.
         v2::op_continue(1, 0).input("RMI_OP_CONTINUE")?;
         v2::op_cancel(1).input("RMI_OP_CANCEL").map(drop)
+    })
+}
+
+/// What Linux looks for, and that nothing is offered that 2.0 of this monitor does not have.
+fn features() -> Check {
+    in_v2(|| {
+        let [zero, one] = [0, 1].map(|index| rmi::features(index).ok("RMI_FEATURES"));
+        let (zero, one) = (
+            FeatureRegister0::from_bits(zero?[0]),
+            FeatureRegister1::from_bits(one?[0]),
+        );
+        ensure!((32..=52).contains(&zero.s2sz()), "S2SZ {}", zero.s2sz());
+        ensure!(!zero.sve(), "SVE, for which a REC has no room");
+        ensure!(
+            one.granule_4kb() && one.hash_sha_256() && one.hash_sha_384() && one.hash_sha_512(),
+            "register 1: {:#x}",
+            one.bits()
+        );
+        ensure!(one.max_recs_order() > 0, "no RECs");
+        ensure_eq!(one.l0gptsz(), 0, "L0GPTSZ of 1 GiB");
+        for index in [2, 3, 4, 5, u64::MAX] {
+            let value = rmi::features(index).ok("RMI_FEATURES")?[0];
+            ensure_eq!(value, 0, "register {index:#x}");
+        }
+        Ok(())
+    })
+}
+
+/// A Realm of 2.0 has RSI 1.0 and 1.1.
+fn rsi_version() -> Check {
+    const V1_1: u64 = rsi::RSI_VERSION_1_0 + 1;
+    in_v2(|| {
+        let realm = running()?;
+        let rec = &realm.recs[0];
+        for (requested, status, lower) in [
+            (rsi::RSI_VERSION_1_0, rsi::RSI_SUCCESS, rsi::RSI_VERSION_1_0),
+            (V1_1, rsi::RSI_SUCCESS, V1_1),
+            (0xFFFF, rsi::RSI_ERROR_INPUT, V1_1),
+            (V1_1 + 1, rsi::RSI_ERROR_INPUT, V1_1),
+            (0x2_0000, rsi::RSI_ERROR_INPUT, V1_1),
+        ] {
+            let values = rec.call(&[rsi::fid::RSI_VERSION, requested])?;
+            ensure_eq!(values[0], status, "request of {requested:#x}");
+            ensure_eq!(values[1], lower, "lower for {requested:#x}");
+            ensure_eq!(values[2], V1_1, "higher for {requested:#x}");
+        }
+        realm.finish()
     })
 }
 
@@ -368,6 +427,66 @@ fn lists() -> Check {
         );
         pool::give(list, 1);
         pool::give_delegated_row(base, 8)?;
+        realm.finish()
+    })
+}
+
+/// Nothing is mapped: few calls show it for the whole IPA space.
+fn hole() -> Check {
+    const CALLS: u64 = 8;
+    in_v2(|| {
+        let mut realm = Realm::new(&Config::default())?;
+        realm.add_tables(layout::BASE, 3)?;
+        let (half, mut next, calls) = (realm.config.unprotected(), 0, rmi::calls());
+        while next < half {
+            let out = v2::data_unmap(realm.rd, next, half, SINGLE, 0).ok("RMI_RTT_DATA_UNMAP")?;
+            ensure!(
+                out[0] > next && out[1] == 0,
+                "from {next:#x} on: {out:x?}, nothing is mapped"
+            );
+            next = out[0];
+        }
+        ensure_eq!(next, half, "end");
+        let calls = rmi::calls() - calls;
+        ensure!(calls <= CALLS, "{calls} calls for the Protected half");
+        realm.finish()
+    })
+}
+
+/// RMI_RTT_DATA_MAP as Linux calls it: again while it is RMI_BUSY.
+fn map_page(rd: u64, data: u64) -> u64 {
+    let (base, top) = (layout::BASE, layout::BASE + GRANULE);
+    loop {
+        let answer = v2::data_map(rd, base, top, SINGLE, delegated(data, 3, 1));
+        if answer.status != RMI_BUSY {
+            return answer.status;
+        }
+    }
+}
+
+/// Two vCPUs fault at one page, and both map it: both succeed, and there is one entry for one granule.
+fn same_page_two_cpus() -> Check {
+    const ROUNDS: u64 = 200;
+    needs::second_cpu()?;
+    in_v2(|| {
+        let mut realm = Realm::new(&Config::default())?;
+        realm.add_tables(layout::BASE, 3)?;
+        let rd = realm.rd;
+        let data = pool::take_delegated()?;
+        for round in 0..ROUNDS {
+            let status = Arc::new(AtomicU64::new(u64::MAX));
+            let there = status.clone();
+            cpu1::start(move || there.store(map_page(rd, data), Ordering::Release))?;
+            let here = map_page(rd, data);
+            cpu1::finish()?;
+            ensure_eq!(here, RMI_SUCCESS, "status of round {round}");
+            let there = status.load(Ordering::Acquire);
+            ensure_eq!(there, RMI_SUCCESS, "status on the second CPU");
+            let entry = rmi::rtt_read_entry(rd, layout::BASE, 3).ok("RMI_RTT_READ_ENTRY")?;
+            ensure!(entry == [3, 1, data, 0], "entry {entry:x?}");
+            ensure_eq!(Dialect::V2.unmap(rd, layout::BASE)?.0, data, "granule");
+        }
+        pool::give_delegated(data)?;
         realm.finish()
     })
 }
@@ -568,6 +687,24 @@ fn terminate() -> Check {
         v2::data_map(rd, PAGE, PAGE + GRANULE, SINGLE, from).realm("RMI_RTT_DATA_MAP")?;
         pool::give_delegated(data)?;
         rmi::realm_destroy(rd).realm("RMI_REALM_DESTROY with a REC")?;
+        realm.finish()
+    })
+}
+
+/// A Realm whose REC runs cannot be terminated, and a terminated one cannot be entered.
+fn terminate_running() -> Check {
+    needs::second_cpu()?;
+    in_v2(|| {
+        let realm = two()?;
+        while_running(&realm, || {
+            let answer = v2::realm_terminate(realm.rd);
+            answer.realm("RMI_REALM_TERMINATE while a REC runs")?;
+            Ok(())
+        })?;
+        v2::realm_terminate(realm.rd).ok("RMI_REALM_TERMINATE")?;
+        for rec in &realm.recs {
+            rec.try_enter(&enter()).realm("a terminated Realm")?;
+        }
         realm.finish()
     })
 }
