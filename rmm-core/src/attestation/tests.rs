@@ -6,6 +6,7 @@ use core::cell::RefCell;
 use core::sync::atomic::{AtomicU8, Ordering};
 use rmm_abi::el3::Version;
 use rmm_granule::Pa;
+use rmm_granule::fake::keep;
 use std::boxed::Box;
 use std::collections::BTreeMap;
 use std::vec::Vec;
@@ -33,7 +34,7 @@ impl<F: Fn(u64, [u64; 4], usize) -> Answer> El3<F> {
     fn new(script: F) -> Self {
         Self {
             script,
-            page: Box::leak(Box::new([const { AtomicU8::new(0xEE) }; GRANULE_SIZE])),
+            page: keep(Box::new([const { AtomicU8::new(0xEE) }; GRANULE_SIZE])),
             calls: RefCell::default(),
             counts: RefCell::default(),
             challenges: RefCell::default(),

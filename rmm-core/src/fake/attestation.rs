@@ -7,6 +7,7 @@ use rmm_abi::el3::{
     TokenSignResponse, Version, error, fid,
 };
 use rmm_granule::GRANULE_SIZE;
+use rmm_granule::fake::keep;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU8, Ordering};
 use zerocopy::{FromZeros, IntoBytes};
@@ -81,7 +82,7 @@ type Answer = Result<[u64; 2], i64>;
 
 impl Service {
     pub(super) fn new(config: Option<El3Attestation>) -> Self {
-        let page = Box::leak(Box::new([const { AtomicU8::new(0xEE) }; GRANULE_SIZE]));
+        let page = keep(Box::new([const { AtomicU8::new(0xEE) }; GRANULE_SIZE]));
         Self {
             config,
             page,

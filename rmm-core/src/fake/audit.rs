@@ -3,7 +3,7 @@
 
 use super::constants::PAGE;
 use super::host::Host;
-use super::reply::{EntryReport, Status};
+use super::reply::Status;
 use super::teardown::size_at;
 use super::word::GranuleWord;
 use crate::realm::{Realm, RealmState};
@@ -117,12 +117,12 @@ impl Roles<'_> {
             match entry.state {
                 2 => {
                     live += 1;
-                    self.add_table(rd, address(&entry), ipa, level + 1, ipa_width);
+                    self.add_table(rd, entry.address(), ipa, level + 1, ipa_width);
                 }
                 1 if is_protected => {
                     live += 1;
                     for offset in (0..size_at(level)).step_by(GRANULE_SIZE) {
-                        self.add(address(&entry) + offset, GranuleState::Data, 0);
+                        self.add(entry.address() + offset, GranuleState::Data, 0);
                     }
                 }
                 _ => {}
@@ -168,9 +168,4 @@ impl Roles<'_> {
             assert!(content == [0; GRANULE_SIZE], "{pa:#x} is not wiped");
         }
     }
-}
-
-/// The address in `desc`, whose bits 9:8 are bits 51:50 of the address.
-fn address(entry: &EntryReport) -> u64 {
-    entry.desc & 0x3_FFFF_FFFF_F000 | (entry.desc >> 8 & 3) << 50
 }

@@ -12,7 +12,7 @@ use crate::el3::SharedPage;
 use crate::machine::{CallEl3, Delegations};
 use crate::monitor::Monitor;
 use rmm_attest::Attestation;
-use rmm_granule::fake::FakeMemory;
+use rmm_granule::fake::{FakeMemory, keep};
 use rmm_granule::{Bank, GRANULE_SIZE, GranuleState, GranuleTable, Pa, Word};
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -43,7 +43,7 @@ fn attestation(
     }
     let token = Box::leak(Box::new([0; attestation::MAX_PLATFORM_TOKEN]));
     let fetched = attestation::fetch(&BootEl3 { el3, memory }, interface, page, token);
-    Box::leak(Box::new(fetched.unwrap_or(Attestation::unavailable())))
+    keep(Box::new(fetched.unwrap_or(Attestation::unavailable())))
 }
 
 /// Interrupt signals of one CPU, its counters, and whether a thread uses the CPU.
@@ -103,7 +103,8 @@ impl Board {
         let mut banks: Vec<Bank> = config.dram.iter().chain(&config.holes).copied().collect();
         banks.sort_by_key(|bank| bank.base);
         let length = GranuleTable::words_needed(&banks).expect("banks that fit into a table");
-        let all: &'static [Word] = (0..length).map(|_| Word::new(0)).collect::<Vec<_>>().leak();
+        let words = (0..length).map(|_| Word::new(0)).collect::<Vec<_>>();
+        let all = keep(words.into_boxed_slice());
         // SAFETY: it is the only table of this memory, which this machine has just created.
         let granules = unsafe { GranuleTable::new(&banks, all) };
         let granules = granules.expect("banks that fit into a table");

@@ -86,6 +86,12 @@ impl EntryReport {
         }
     }
 
+    /// The address in `desc`, whose bits 9:8 are bits 51:50 of the address.
+    #[must_use]
+    pub fn address(&self) -> u64 {
+        self.desc & 0x3_FFFF_FFFF_F000 | (self.desc >> 8 & 3) << 50
+    }
+
     /// An entry in state UNASSIGNED.
     #[must_use]
     pub fn unassigned(level: i64, ripas: u64) -> Self {

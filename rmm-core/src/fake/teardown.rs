@@ -17,10 +17,13 @@ pub(super) fn empty(host: &Host, rd: u64, s2sz: u8, start_level: i64, spare: &dy
         unprotected: 1 << (s2sz - 1),
         spare,
     };
-    let step = usize::try_from(size_at(start_level)).expect("64 bits");
-    for ipa in (0..1 << s2sz).step_by(step) {
+    for ipa in (0..1 << s2sz).step_by(to_usize(size_at(start_level))) {
         tree.empty_entry(ipa, start_level);
     }
+}
+
+fn to_usize(size: u64) -> usize {
+    usize::try_from(size).expect("64 bits")
 }
 
 /// The tables of a Realm.
@@ -33,8 +36,8 @@ struct Tree<'a> {
 }
 
 impl Tree<'_> {
-    /// Makes the entry of `level` at `ipa` UNASSIGNED.
-    fn empty_entry(&self, ipa: u64, level: i64) {
+    /// Makes the entry of `level` at `ipa` UNASSIGNED. Whether it already was.
+    fn empty_entry(&self, ipa: u64, level: i64) -> bool {
         let (host, rd) = (self.host, self.rd);
         let (status, entry) = host.rtt_read_entry(rd, ipa, level);
         assert_eq!(status, Status::Success);
@@ -47,17 +50,33 @@ impl Tree<'_> {
                 let (status, _) = host.rtt_unmap_unprotected(rd, ipa, level);
                 assert_eq!(status, Status::Success);
             }
-            0 => {}
+            0 => return true,
             state => {
                 let child = level + 1;
                 if state == 1 {
                     let status = host.rtt_create(rd, (self.spare)(), ipa, child);
                     assert_eq!(status, Status::Success);
                 }
-                for n in 0..512 {
-                    self.empty_entry(ipa + n * size_at(child), child);
-                }
+                self.empty_table(ipa, child);
                 assert_eq!(host.rtt_destroy(rd, ipa, child).0, Status::Success);
+            }
+        }
+        false
+    }
+
+    /// Makes all entries UNASSIGNED of the table of `level` that translates from `ipa` on.
+    fn empty_table(&self, ipa: u64, level: i64) {
+        let (status, parent) = self.host.rtt_read_entry(self.rd, ipa, level - 1);
+        assert_eq!((status, parent.state), (Status::Success, 2));
+        let table = self.host.board().memory.peek(Pa(parent.address()));
+        // An entry with an address differs in its bits from all that are UNASSIGNED.
+        let mut unassigned = None;
+        for (ipa, bits) in (ipa..)
+            .step_by(to_usize(size_at(level)))
+            .zip(table.as_chunks::<8>().0)
+        {
+            if unassigned != Some(bits) && self.empty_entry(ipa, level) {
+                unassigned = Some(bits);
             }
         }
     }

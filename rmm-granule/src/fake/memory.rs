@@ -7,6 +7,7 @@ use crate::addr::{GRANULE_SIZE, Pa};
 use crate::memory::NsFault;
 use crate::sync::Word;
 use crate::table::{Bank, GranuleTable};
+use std::any::Any;
 use std::boxed::Box;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::vec::Vec;
@@ -14,6 +15,16 @@ use std::vec::Vec;
 /// EL3 refuses to change the PAS of a Granule: it is not in the PAS to be left, or is no DRAM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PasRefused;
+
+/// What lives as long as the monitor does: never freed. It stays reachable, so that leak checkers do
+/// not report it.
+pub fn keep<T: ?Sized + Sync + 'static>(value: Box<T>) -> &'static T {
+    static KEPT: Mutex<Vec<Box<dyn Any + Send>>> = Mutex::new(Vec::new());
+    let value: &'static T = Box::leak(value);
+    let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+    kept.push(Box::new(value));
+    value
+}
 
 /// The physical memory of a fake machine, with its GPT and the TLB that all CPUs share.
 pub struct FakeMemory {
@@ -41,14 +52,10 @@ impl FakeMemory {
             let banks = &self.dram.banks;
             let length = GranuleTable::words_needed(banks).expect("banks fit for a table");
             let words: Vec<Word> = (0..length).map(|_| Word::new(0)).collect();
+            let words = keep(words.into_boxed_slice());
             // SAFETY: this memory makes one table.
-            let table = unsafe { GranuleTable::new(banks, words.leak()) };
-            let table: &'static _ = Box::leak(Box::new(table.expect("banks fit for a table")));
-            // Keeps the table reachable, so that leak checkers do not report it.
-            static TABLES: Mutex<Vec<&GranuleTable>> = Mutex::new(Vec::new());
-            let mut tables = TABLES.lock().unwrap_or_else(PoisonError::into_inner);
-            tables.push(table);
-            table
+            let table = unsafe { GranuleTable::new(banks, words) };
+            keep(Box::new(table.expect("banks fit for a table")))
         })
     }
 

@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::board::Board;
+use rmm_granule::fake::keep;
 
 /// The boards as in `plat-qemu`, `plat-fvp` and `plat-sbsa`.
 const VIRT: Board = Board {
@@ -178,7 +179,7 @@ fn fvp_with_two_images() {
         let more = dram(&[FVP_DRAM[0], (0x8_8000_0000, 4 << 30)]);
         assert_eq!(machine.layout(&more, None), Err(TOO_SMALL));
         // The whole region stays out of the Host's hands, on both sides of the image.
-        let board = Box::leak(Box::new(Board {
+        let board = keep(Box::new(Board {
             reserved: &[],
             ..FVP
         }));
@@ -195,8 +196,8 @@ fn a_payload_is_filled_to_its_end() {
     const BASE: u64 = 0xFDC0_0000;
     // Behind the image one CPU's block; then, at the next 2 MiB, a table of 2 MiB.
     for (size, fits) in [(0x40_0000, true), (0x3F_F000, false)] {
-        let payloads: &[(u64, u64)] = Box::leak(Box::new([(BASE, size)]));
-        let board = Box::leak(Box::new(Board { payloads, ..FVP }));
+        let payloads: &[(u64, u64)] = keep(Box::new([(BASE, size)]));
+        let board = keep(Box::new(Board { payloads, ..FVP }));
         let machine = Machine {
             board,
             cpus: 1,
