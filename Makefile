@@ -85,7 +85,7 @@ ON_MACHINE := --smp "$$SMP" --ram "$$RAM" --icount "$$ICOUNT" --reset-after "$$R
 .DELETE_ON_ERROR:
 .PHONY: help setup build-machine rust on-qemu platform image host-image flash relying-party run test test-host test-target \
         test-ci test-long test-sweep test-random test-variants test-remedies check-image bench bench-check bench-lower plugin cost size conformance loom lint \
-        fuzz miri reproducible clean distclean check-payload check-run host check-host check-board check-virt on-virt FORCE
+        fuzz miri tsan reproducible clean distclean check-payload check-run host check-host check-board check-virt on-virt FORCE
 
 help:
 	@echo 'make setup        gets what is missing for all that follows; each target gets what it needs by itself'
@@ -114,6 +114,7 @@ help:
 	@echo 'make reproducible builds the images in two folders and compares them bit by bit'
 	@echo 'make fuzz         random input for the monitor and cca-token, FUZZ_SECONDS=60 for each target; with'
 	@echo '                  cargo-fuzz and a nightly Rust. make miri: with its miri component'
+	@echo 'make tsan         the tests with threads under ThreadSanitizer; nightly Rust with rust-src'
 	@echo 'make clean        removes what was built; distclean: the downloads too'
 	@echo
 	@echo 'Variables are given to make itself: make run MEM=1G'
@@ -446,10 +447,29 @@ NIGHTLY = RUSTUP_AUTO_INSTALL=0 cargo +nightly
 
 # Without weak memory: Miri cannot follow atomic accesses of different size, which copies of Realm
 # memory make. `make loom` checks the orderings.
+MIRI := MIRIFLAGS=-Zmiri-disable-weak-memory-emulation $(NIGHTLY) miri test
+# Of rmm-core what does not take Miri minutes; docs/testing.md says what is left out.
+MIRI_LIB     := --skip attestation::
+MIRI_THREADS := races::granule_
+MIRI_V2      := races::one_page
+
 miri:
 	@if $(NIGHTLY) miri --version >/dev/null 2>&1; then \
-	    MIRIFLAGS=-Zmiri-disable-weak-memory-emulation $(NIGHTLY) miri test -p rmm-abi -p rmm-granule -p rmm-rtt; \
+	    $(MIRI) -p rmm-abi -p rmm-rsi -p rmm-granule -p rmm-rtt && \
+	    $(MIRI) -p rmm-core --lib -- $(MIRI_LIB) && \
+	    $(MIRI) -p rmm-core --test threads -- $(MIRI_THREADS) && \
+	    $(MIRI) -p rmm-core --test v2 -- $(MIRI_V2); \
 	else echo 'skipped: miri needs a nightly Rust with its miri component'; fi
+
+# The standard library is instrumented, too: its locks and channels order accesses.
+TSAN = CARGO_TARGET_DIR="$(CURDIR)/build/tsan" RUSTFLAGS=-Zsanitizer=thread $(NIGHTLY) test -Zbuild-std \
+       --target "$$(rustc -vV | sed -n 's/^host: //p')"
+
+tsan:
+	@if [ -e "$$(RUSTUP_AUTO_INSTALL=0 rustc +nightly --print sysroot 2>/dev/null)/lib/rustlib/src/rust/library/std" ]; then \
+	    $(TSAN) -p rmm-granule -p rmm-rtt --lib tests::threads && \
+	    $(TSAN) -p rmm-core --test threads && $(TSAN) -p rmm-core --test v2 races::; \
+	else echo 'skipped: tsan needs a nightly Rust with its rust-src component'; fi
 
 # Seconds for each fuzz target.
 override FUZZ_SECONDS := $(or $(FUZZ_SECONDS),60)
@@ -467,7 +487,7 @@ fuzz:
 	    echo "fuzz: $$t: $$(sed -n 's/^stat::number_of_executed_units: *//p' "$$log") inputs, nothing found"; done; fi
 
 clean:
-	@rm -rf build/qemu build/sbsa build/fvp build/loom build/guest build/reproducible target
+	@rm -rf build/qemu build/sbsa build/fvp build/loom build/tsan build/guest build/reproducible target
 	@if [ "$$CARGO_TARGET_DIR" != "$(CURDIR)/target" ]; then echo "clean: $$CARGO_TARGET_DIR stays: others may share it."; fi
 
 distclean: clean

@@ -1,18 +1,74 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! RMI calls with any arguments, on a machine with a Realm in each state: addresses of all kinds of
-//! granules, wrong ones, and structures of any content. Whatever a Host asks, a call that fails
-//! changes nothing, and at the end everything can be destroyed and comes back wiped.
+//! RMI calls of both interfaces with any arguments: addresses of all kinds of granules, wrong ones, and
+//! structures of any content, also while a REC runs on another CPU, which makes calls itself. Whatever
+//! a Host asks, a call that fails changes nothing, and at the end everything can be destroyed and comes
+//! back wiped.
 #![no_main]
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-use rmm_abi::rmi::{HashAlgorithm, RealmParams, RecParams, fid, index_to_mpidr};
-use rmm_core::fake::{Config, GIB, Host, MIB, NS_ATTRIBUTES, PAGE, audit, sweep};
+use rmm_abi::rmi::v2::{RMI_VERSION_2_0, fid as fid2};
+use rmm_abi::rmi::{HashAlgorithm, RealmParams, RecParams, RecRun, fid, index_to_mpidr};
+use rmm_core::fake::v2::{self, Host2};
+use rmm_core::fake::{
+    Config, GIB, Host, MIB, NS_ATTRIBUTES, PAGE, RealmAccess, RealmCpu, Status, audit, esr, sweep,
+};
 use rmm_granule::Bank;
+use rmm_granule::GranuleState::Undelegated;
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
 use zerocopy::{FromZeros, IntoBytes};
 
 /// Most calls of a sequence.
 const CALLS: usize = 48;
+/// Most instructions of a REC between two entries.
+const INSTRUCTIONS: usize = 6;
+/// Realms and RECs that have a program.
+const VMIDS: u16 = 4;
+const RECS: u64 = 4;
+
+/// The interface that the Host has asked for at first.
+#[derive(Arbitrary, Clone, Copy, Debug)]
+enum Dialect {
+    /// EL3 permits 1.0 alone.
+    Only1,
+    /// It has not asked.
+    Undecided,
+    /// 2.0, with the RMM in state INIT.
+    Init2,
+    /// 2.0, with the RMM in state ACTIVE.
+    Active2,
+}
+
+/// The commands that 2.0 alone has, and those of 1.0 whose arguments are others there.
+const COMMANDS_2: [u64; 25] = [
+    fid2::RMI_GRANULE_RANGE_DELEGATE,
+    fid2::RMI_GRANULE_RANGE_UNDELEGATE,
+    fid2::RMI_RTT_DATA_MAP,
+    fid2::RMI_RTT_DATA_UNMAP,
+    fid2::RMI_RTT_UNPROT_MAP,
+    fid2::RMI_RTT_UNPROT_UNMAP,
+    fid2::RMI_RTT_DATA_MAP_INIT,
+    fid2::RMI_REALM_TERMINATE,
+    fid2::RMI_GRANULE_TRACKING_GET,
+    fid2::RMI_GPT_INFO,
+    fid2::RMI_GPT_L1_CREATE,
+    fid2::RMI_RMM_ACTIVATE,
+    fid2::RMI_RMM_DEACTIVATE,
+    fid2::RMI_RMM_CONFIG_SET,
+    fid2::RMI_RMM_CONFIG_GET,
+    fid2::RMI_RMM_STATE_GET,
+    fid2::RMI_OP_CONTINUE,
+    fid2::RMI_OP_CANCEL,
+    fid2::RMI_OP_MEM_DONATE,
+    fid2::RMI_OP_MEM_RECLAIM,
+    fid2::RMI_PSCI_COMPLETE,
+    fid2::RMI_RTT_SET_RIPAS,
+    fid2::RMI_RTT_INIT_RIPAS,
+    fid2::RMI_REC_CREATE,
+    fid2::RMI_VERSION,
+];
 
 /// An argument of a call.
 #[derive(Arbitrary, Clone, Copy, Debug)]
@@ -26,6 +82,10 @@ enum Argument {
     /// A descriptor for Host memory.
     Descriptor(u8, u16),
     Any(u64),
+    /// Addresses of 2.0: a page, and the other fields.
+    Addresses(u8, u16),
+    /// Something from the last exit record.
+    Exit(u8),
 }
 
 /// Distance from an aligned address.
@@ -58,6 +118,65 @@ enum Step {
     Write(u8, u16, u64),
     /// Fills in parameters for a Realm or a REC.
     Params(u8, Parameters),
+    /// A command of 2.0.
+    Call2(u8, [Argument; 5]),
+    /// Delegates pages, and makes a Realm of 2.0 with tables, a page and a REC of them.
+    Realm2(u8),
+    /// Activates or terminates the Realm whose RD is this page, or changes the mode.
+    State(u8, u8),
+    /// Enters a REC: its page, the page for the record, and what the REC does.
+    Enter(u8, u8, Vec<Instruction>),
+}
+
+/// What a REC does.
+#[derive(Arbitrary, Clone, Debug)]
+enum Instruction {
+    /// An SMC with this function number, of PSCI or RSI.
+    Call(bool, u8, [Argument; 4]),
+    /// Loads from an IPA, or stores to it.
+    Access(bool, u8, Offset),
+    /// Meanwhile a Host calls on another CPU: a command of 1.0 or of 2.0.
+    Meanwhile(bool, u8, [Argument; 5]),
+    Irq,
+}
+
+/// An instruction whose arguments are numbers.
+enum Ready {
+    Smc([u64; 5]),
+    Access(bool, u64),
+    Meanwhile(u64, [u64; 5]),
+    Irq,
+}
+
+type Program = Arc<Mutex<VecDeque<Ready>>>;
+
+/// Executes what the Host has chosen, one instruction after the other.
+async fn program(cpu: RealmCpu, todo: Program) {
+    loop {
+        let next = todo.lock().expect("no panic").pop_front();
+        match next {
+            None | Some(Ready::Irq) => cpu.irq().await,
+            Some(Ready::Smc(arguments)) => {
+                cpu.context(|context| {
+                    // Behind the last instruction of the address space there is none.
+                    context.pc &= !(1 << 63);
+                    context.gprs[..5].copy_from_slice(&arguments);
+                });
+                cpu.raise(esr::SMC | esr::IL, 0, 0).await;
+            }
+            Some(Ready::Access(store, ipa)) => {
+                let access = if store {
+                    RealmAccess::store(ipa)
+                } else {
+                    RealmAccess::load(ipa)
+                };
+                let _taken = cpu.access(access).await;
+            }
+            Some(Ready::Meanwhile(function, arguments)) => cpu.meanwhile(|host| {
+                let _reply = host.call_unchecked(function, &arguments);
+            }),
+        }
+    }
 }
 
 /// Parameters that a monitor may well accept.
@@ -77,32 +196,66 @@ enum Parameters {
         runnable: bool,
         aux: [u8; 4],
     },
+    Realm2 {
+        s2sz: u8,
+        level: i8,
+        base: u8,
+        flags: u8,
+        sha512: bool,
+    },
+    Rec2 {
+        index: u8,
+        runnable: bool,
+    },
 }
 
 const PAGES: usize = 40;
 
 struct Machine {
-    host: Host,
+    host: Host2,
     pages: Vec<u64>,
+    todo: Program,
+    exit: RefCell<[u64; 4]>,
 }
 
 impl Machine {
     /// A machine whose Host has some pages, of which a few are next to each other and aligned to
     /// any start level.
-    fn new() -> Self {
-        let host = Host::with(Config {
+    fn new(dialect: Dialect) -> Self {
+        let base = match dialect {
+            Dialect::Only1 => Config::default(),
+            _ => Config::v2(),
+        };
+        let config = Config {
             dram: vec![Bank {
                 base: 0x8000_0000,
                 size: 1 << 20,
             }],
             holes: Vec::new(),
             reserved: Vec::new(),
-            ..Config::default()
-        });
+            ..base
+        };
+        let host = match dialect {
+            Dialect::Only1 | Dialect::Undecided => Host2::of(Host::with(config)),
+            Dialect::Init2 => Host2::before_activation(config),
+            Dialect::Active2 => Host2::with(config),
+        };
         let first = host.pages(16, 16 * PAGE);
         let mut pages: Vec<u64> = (0..16).map(|n| first + n * PAGE).collect();
         pages.extend((16..PAGES).map(|_| host.page()));
-        Self { host, pages }
+        let todo = Program::default();
+        for vmid in 0..VMIDS {
+            for index in 0..RECS {
+                let todo = todo.clone();
+                host.script(vmid, index, move |cpu| program(cpu, todo));
+            }
+        }
+        Self {
+            host,
+            pages,
+            todo,
+            exit: RefCell::default(),
+        }
     }
 
     fn page(&self, n: u8) -> u64 {
@@ -124,9 +277,12 @@ impl Machine {
             1 << 31,
             1 << 40,
         ];
+        let ipa = |n: u8| IPAS[usize::from(n) % IPAS.len()];
         match argument {
             Argument::Page(n, offset) => offset.apply(self.page(n)),
-            Argument::Ipa(n, offset) => offset.apply(IPAS[usize::from(n) % IPAS.len()]),
+            Argument::Ipa(n, offset) => offset.apply(ipa(n)),
+            Argument::Addresses(n, bits) => self.page(n) | u64::from(bits & 0x0FFF),
+            Argument::Exit(n) => self.exit.borrow()[usize::from(n % 4)],
             Argument::Small(value) => i64::from(value).cast_unsigned(),
             Argument::Descriptor(n, bits) => {
                 self.page(n) | NS_ATTRIBUTES ^ u64::from(bits & 0x0FC0)
@@ -135,20 +291,100 @@ impl Machine {
         }
     }
 
-    fn call(&self, number: u8, arguments: [Argument; 5]) {
+    fn call(&self, function: u64, arguments: [Argument; 5]) {
         let arguments = arguments.map(|argument| self.value(argument));
-        let function = fid::RMI_VERSION + u64::from(number % 0x20);
         if function == fid::RMI_REC_ENTER {
-            // It may fail after it has run the Realm, and then has changed something.
-            let _reply = self.host.call_unchecked(function, &arguments);
+            self.enter(arguments[0], arguments[1]);
         } else {
             let _reply = self.host.call(function, &arguments);
         }
     }
 
+    /// Enters a REC, and keeps some of the exit record.
+    fn enter(&self, rec: u64, run: u64) {
+        // It may fail after it has run the Realm, and then has changed something.
+        let reply = self.host.call_unchecked(fid::RMI_REC_ENTER, &[rec, run]);
+        if reply.status == Status::Success && self.host.state(run) == Undelegated {
+            let RecRun { exit, .. } = self.host.get(run);
+            *self.exit.borrow_mut() = [exit.ripas_base, exit.ripas_top, rec, exit.gprs[1]];
+        }
+    }
+
+    fn ready(&self, instruction: &Instruction) -> Ready {
+        match instruction {
+            Instruction::Irq => Ready::Irq,
+            Instruction::Call(psci, number, arguments) => {
+                let base = if *psci { 0xC400_0000 } else { 0xC400_0190 };
+                let [a, b, c, d] = arguments.map(|argument| self.value(argument));
+                Ready::Smc([base + u64::from(number % 0x20), a, b, c, d])
+            }
+            Instruction::Access(store, n, offset) => {
+                let ipa = self.value(Argument::Ipa(*n, *offset));
+                Ready::Access(*store, ipa & (1 << 48) - 8)
+            }
+            Instruction::Meanwhile(two, number, arguments) => {
+                let function = match numbered(*two, *number) {
+                    // A second REC would take the instructions of the first.
+                    fid::RMI_REC_ENTER => fid::RMI_REC_DESTROY,
+                    function => function,
+                };
+                Ready::Meanwhile(function, arguments.map(|argument| self.value(argument)))
+            }
+        }
+    }
+
+    /// Makes the Realm of [`Step::Realm2`]: an RD, a start-level RTT, three more, a REC and a page.
+    fn realm_2(&self, first: u8) {
+        let [rd, start, one, two, three, rec, data] =
+            std::array::from_fn(|n| self.pages[usize::from(first % 10) + n]);
+        let _reply = self.host.granule_range_delegate(rd, data + PAGE);
+        let params = self.pages[PAGES - 1];
+        let mut realm = v2::realm_params();
+        realm.rtt_base = start;
+        self.write(params, 0, realm.as_bytes());
+        let _status = self.host.realm_create(rd, params);
+        for (level, rtt) in (1..).zip([one, two, three]) {
+            let _status = self.host.rtt_create(rd, rtt, 0, level);
+        }
+        let _reply = self.host.rtt_init_ripas(rd, 0, 2 * MIB);
+        self.write(params, 0, v2::rec_params(0, true).as_bytes());
+        let _status = self.host.rec_create(rd, rec, params);
+        let _status = self
+            .host
+            .rtt_data_map_init(rd, data, 0, self.pages[PAGES - 2], 0);
+    }
+
+    fn state(&self, page: u8, what: u8) {
+        let rd = self.page(page);
+        let _status = match what % 6 {
+            0 | 1 => self.host.realm_activate(rd),
+            2 => self.host.realm_terminate(rd),
+            3 => self.host.rmm_activate(),
+            4 => self.host.rmm_deactivate(),
+            _ => {
+                let version = if page & 1 == 0 {
+                    RMI_VERSION_2_0
+                } else {
+                    0x1_0000
+                };
+                self.host.version(version).0
+            }
+        };
+    }
+
     fn take(&self, step: &Step) {
         match step {
-            Step::Call(number, arguments) => self.call(*number, *arguments),
+            Step::Call(number, arguments) => self.call(numbered(false, *number), *arguments),
+            Step::Call2(number, arguments) => self.call(numbered(true, *number), *arguments),
+            Step::Realm2(first) => self.realm_2(*first),
+            Step::State(page, what) => self.state(*page, *what),
+            Step::Enter(rec, run, instructions) => {
+                let ready = instructions.iter().take(INSTRUCTIONS);
+                let ready = ready.map(|instruction| self.ready(instruction));
+                self.todo.lock().expect("no panic").extend(ready);
+                self.enter(self.page(*rec), self.page(*run));
+                self.todo.lock().expect("no panic").clear();
+            }
             Step::Each(delegate, first, count) => {
                 for n in 0..=count % 8 {
                     let pa = self.page(first.wrapping_add(n));
@@ -172,7 +408,6 @@ impl Machine {
 
     /// Writes Host memory, if the page still is.
     fn write(&self, page: u64, offset: u64, bytes: &[u8]) {
-        use rmm_granule::GranuleState::Undelegated;
         if self.host.state(page) == Undelegated {
             self.host.write(page + offset, bytes);
         }
@@ -216,15 +451,50 @@ impl Machine {
                 }
                 params.as_bytes().to_vec()
             }
+            Parameters::Realm2 {
+                s2sz,
+                level,
+                base,
+                flags,
+                sha512,
+            } => {
+                let mut params = v2::realm_params();
+                params.flags0 = u64::from(flags & 7);
+                params.s2sz = 32 + s2sz % 10;
+                params.rtt_level_start = i64::from(level % 4);
+                params.rtt_base = self.page(base);
+                if sha512 {
+                    params.hash_algo = HashAlgorithm::Sha512 as u8;
+                }
+                params.as_bytes().to_vec()
+            }
+            Parameters::Rec2 { index, runnable } => v2::rec_params(u64::from(index % 4), runnable)
+                .as_bytes()
+                .to_vec(),
         }
     }
 }
 
-fuzz_target!(|steps: Vec<Step>| {
-    let machine = Machine::new();
+/// The command with this number: of those from RMI_VERSION on, or of [`COMMANDS_2`].
+fn numbered(two: bool, number: u8) -> u64 {
+    if two {
+        COMMANDS_2[usize::from(number) % COMMANDS_2.len()]
+    } else {
+        fid::RMI_VERSION + u64::from(number % 0x20)
+    }
+}
+
+fuzz_target!(|sequence: (Dialect, Vec<Step>)| {
+    let (dialect, steps) = sequence;
+    let machine = Machine::new(dialect);
     for step in steps.iter().take(CALLS) {
         machine.take(step);
     }
     let _counts = audit(&machine.host);
-    sweep(&machine.host);
+    // Whichever interface made the Realms, it still is the one that the Host speaks.
+    if machine.host.rmm_state_get().0 == Status::NotSupported {
+        sweep(&machine.host);
+    } else {
+        v2::sweep(&machine.host);
+    }
 });

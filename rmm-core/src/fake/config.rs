@@ -29,7 +29,7 @@ impl Default for Config {
     fn default() -> Self {
         let bank = |base, size| [Bank { base, size }].to_vec();
         // Miri takes long to look at each granule.
-        let dram = if cfg!(miri) { 8 << 20 } else { 32 << 20 };
+        let dram = if cfg!(miri) { 4 << 20 } else { 32 << 20 };
         Self {
             dram: bank(0x8000_0000, dram),
             holes: bank(0x8800_0000, 1 << 20),

@@ -40,21 +40,24 @@ impl Dram {
         }
     }
 
+    fn is_dram(&self, base: u64) -> bool {
+        self.banks.iter().any(|bank| {
+            base.checked_sub(bank.base)
+                .is_some_and(|offset| offset < bank.size)
+        })
+    }
+
     /// Calls `f` with the Granule that holds `pa`; `None` where there is no DRAM.
     pub(super) fn with<R>(&self, pa: Pa, f: impl FnOnce(&Granule) -> R) -> Option<R> {
         let base = pa.granule_base().0;
-        let is_dram = |bank: &Bank| {
-            base.checked_sub(bank.base)
-                .is_some_and(|offset| offset < bank.size)
-        };
-        if !self.banks.iter().any(is_dram) {
-            return None;
-        }
         let granules = self.granules.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(granule) = granules.get(&base) {
             return Some(f(granule));
         }
         drop(granules);
+        if !self.is_dram(base) {
+            return None;
+        }
         let mut granules = self
             .granules
             .write()
@@ -64,7 +67,10 @@ impl Dram {
 
     /// The PAS of the Granule at `pa`; `None` where there is no DRAM.
     pub(super) fn pas(&self, pa: Pa) -> Option<Pas> {
-        self.with(pa, Granule::pas)
+        let base = pa.granule_base().0;
+        let granules = self.granules.read().unwrap_or_else(PoisonError::into_inner);
+        let accessed = granules.get(&base).map(|granule| granule.pas());
+        accessed.or_else(|| self.is_dram(base).then_some(Pas::NonSecure))
     }
 
     /// One table entry as the hardware walker reads it.
