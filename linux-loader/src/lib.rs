@@ -8,6 +8,7 @@
 
 pub mod kernel;
 pub mod memory;
+pub mod reserve;
 pub mod tree;
 
 use core::fmt;

@@ -11,6 +11,9 @@ core::arch::global_asm!(include_str!("entry.s"));
 pub const TREE: Range<u64> = 0x4000_0000..0x4000_0000 + TREE_BYTES as u64;
 const TREE_BYTES: usize = 1 << 20;
 
+/// Where TF-A has the monitor on this board, behind the device tree: 24 MiB, shared page included.
+pub const MONITOR: Range<u64> = TREE.end..TREE.end + (24 << 20);
+
 /// The UART, a PL011 that EL3 has set up: data and flags.
 const UARTDR: *mut u32 = 0x0900_0000 as *mut u32;
 const UARTFR: *const u32 = 0x0900_0018 as *const u32;

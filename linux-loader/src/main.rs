@@ -13,10 +13,11 @@ mod machine;
 #[cfg(target_os = "none")]
 mod boot {
     use crate::fw_cfg::{FwCfg, Item};
-    use crate::machine::{self, TREE, println};
+    use crate::machine::{self, MONITOR, TREE, println};
     use dtoolkit::fdt::Fdt;
     use linux_loader::kernel::{COMMAND_LINE, Header};
     use linux_loader::memory::Plan;
+    use linux_loader::reserve::reserve_monitor;
     use linux_loader::{Error, tree};
 
     /// Boots, or says why not.
@@ -29,6 +30,8 @@ mod boot {
 
     fn boot() -> Result<core::convert::Infallible, Error> {
         let memory = machine::device_tree();
+        // Some builds of TF-A do not reserve it.
+        reserve_monitor(memory, &MONITOR)?;
         let mut tree = tree::open(memory)?;
         let fdt: Fdt<'_> = tree.as_read_only();
         let monitor = tree::monitor(fdt).ok_or(Error::NoMonitor)?;

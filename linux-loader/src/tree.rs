@@ -9,7 +9,7 @@ use dtoolkit::fdt_mut::{FdtMut, SliceBuffer};
 use dtoolkit::{Node, Property, ToPropertyValue};
 
 /// The name of TF-A's node for the monitor's memory.
-const MONITOR: &str = "rmm";
+pub(crate) const MONITOR: &str = "rmm";
 
 /// The nodes of reserved memory.
 pub(crate) fn reservations(fdt: Fdt<'_>) -> impl Iterator<Item = FdtNode<'_>> {

@@ -5,6 +5,7 @@ use dtoolkit::fdt::Fdt;
 use dtoolkit::{Node, Property};
 use linux_loader::kernel::Header;
 use linux_loader::memory::Plan;
+use linux_loader::reserve::reserve_monitor;
 use linux_loader::{Error, tree};
 use std::ops::Range;
 use vm_fdt::FdtWriter;
@@ -41,17 +42,19 @@ impl Machine {
             fdt.property_array_u64("reg", &reg(bank)).unwrap();
             fdt.end_node(node).unwrap();
         }
-        let parent = fdt.begin_node("reserved-memory").unwrap();
-        fdt.property_u32("#address-cells", 2).unwrap();
-        fdt.property_u32("#size-cells", 2).unwrap();
-        fdt.property_null("ranges").unwrap();
-        for (name, range) in &self.reserved {
-            let node = fdt.begin_node(name).unwrap();
-            fdt.property_array_u64("reg", &reg(range)).unwrap();
-            fdt.property_null("no-map").unwrap();
-            fdt.end_node(node).unwrap();
+        if !self.reserved.is_empty() {
+            let parent = fdt.begin_node("reserved-memory").unwrap();
+            fdt.property_u32("#address-cells", 2).unwrap();
+            fdt.property_u32("#size-cells", 2).unwrap();
+            fdt.property_null("ranges").unwrap();
+            for (name, range) in &self.reserved {
+                let node = fdt.begin_node(name).unwrap();
+                fdt.property_array_u64("reg", &reg(range)).unwrap();
+                fdt.property_null("no-map").unwrap();
+                fdt.end_node(node).unwrap();
+            }
+            fdt.end_node(parent).unwrap();
         }
-        fdt.end_node(parent).unwrap();
         let device = fdt.begin_node("fw-cfg@9020000").unwrap();
         fdt.property_array_u64("reg", &[0x0902_0000, 0x18]).unwrap();
         fdt.property_string("compatible", "qemu,fw-cfg-mmio")
@@ -135,6 +138,76 @@ fn without_a_monitor_nothing_is_booted() {
     machine.reserved[0].0 = "other";
     let plan = machine.plan(&kernel(0, MIB), 0);
     assert_eq!(plan, Err(Error::NoMonitor));
+}
+
+/// A machine whose tree has no reservation for the monitor, or no reserved memory at all.
+fn without_reservation(parent: bool) -> Machine {
+    let mut machine = Machine::new(3 << 30);
+    if parent {
+        machine.reserved = vec![("other", 0x5000_0000..0x5000_1000)];
+    } else {
+        machine.reserved.clear();
+    }
+    machine
+}
+
+/// The tree in memory that is larger.
+fn written(memory: &[u8]) -> Fdt<'_> {
+    let total = u32::from_be_bytes(memory[4..8].try_into().unwrap());
+    Fdt::new(&memory[..total as usize]).unwrap()
+}
+
+#[test]
+fn a_missing_reservation_is_added() {
+    for parent in [false, true] {
+        let mut memory = without_reservation(parent).tree();
+        let before = memory.len();
+        memory.resize(before + 4096, 0);
+        assert_eq!(tree::monitor(written(&memory)), None);
+        reserve_monitor(&mut memory, &MONITOR).unwrap();
+        let fdt = written(&memory);
+        assert_eq!(tree::monitor(fdt), Some(MONITOR));
+        let node = fdt.find_node("/reserved-memory/rmm").unwrap();
+        assert!(node.property("no-map").is_some());
+        let parents = fdt.root().children();
+        let parents = parents.filter(|node| node.name() == "reserved-memory");
+        assert_eq!(parents.count(), 1);
+        let other = fdt.find_node("/reserved-memory/other");
+        assert_eq!(other.is_some(), parent);
+        // The rest is as before, and the kernel is clear of the monitor.
+        assert_eq!(tree::fw_cfg(fdt), Ok(0x0902_0000));
+        let plan = Plan::new(fdt, &TAKEN, &kernel(0, MIB), 0).unwrap();
+        assert_eq!(plan.kernel.start, 0x41A0_0000);
+        let mut open = tree::open(&mut memory).unwrap();
+        tree::choose(&mut open, "quiet", None).unwrap();
+        assert!(tree::monitor(open.as_read_only()).is_some());
+
+        // Once is enough.
+        let once = memory.clone();
+        reserve_monitor(&mut memory, &MONITOR).unwrap();
+        assert!(memory == once);
+    }
+}
+
+#[test]
+fn a_reservation_that_has_no_room_or_no_place_is_an_error() {
+    for parent in [false, true] {
+        let tree = without_reservation(parent).tree();
+        // A node with two properties takes 52 bytes.
+        for room in 0..52 {
+            let mut memory = tree.clone();
+            memory.resize(tree.len() + room, 0);
+            assert_eq!(reserve_monitor(&mut memory, &MONITOR), Err(Error::TreeFull));
+        }
+        // Whatever is broken: no panic, and no answer but these.
+        for at in 0..tree.len() {
+            let mut memory = tree.clone();
+            memory[at] ^= 0xFF;
+            memory.resize(tree.len() + 4096, 0);
+            let _either = reserve_monitor(&mut memory, &MONITOR);
+        }
+    }
+    assert_eq!(reserve_monitor(&mut [0; 64], &MONITOR), Err(Error::BadTree));
 }
 
 #[test]
