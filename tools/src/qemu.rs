@@ -282,7 +282,7 @@ impl Boot {
         }
     }
 
-    /// Limits the remaining time, for the last lines of a monitor that has crashed.
+    /// Limits the remaining time, for the last lines of a monitor that has crashed or of a guest that has panicked.
     pub fn shorten(&mut self, limit: Duration) {
         self.end = self.end.min(Instant::now() + limit);
     }

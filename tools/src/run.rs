@@ -222,6 +222,7 @@ pub fn guest(
         std::fs::remove_file(&token)?;
     }
     let mut exchange = None;
+    let mut has_asked = false;
     let judge = Judge::of_guest(Some(plan.verdict()));
     let why = run(options, &request, judge, Some(guest), |at| {
         match at {
@@ -242,6 +243,7 @@ pub fn guest(
                 if let (Some(line), Some(exchange)) =
                     (line.strip_prefix(attest::FROM_REALM), &mut exchange)
                 {
+                    has_asked = true;
                     exchange.carry(line)?;
                 }
             }
@@ -260,9 +262,7 @@ pub fn guest(
     });
     // What the relying party says comes first, because the guest's verdict follows from it; but not if the
     // guest never got so far.
-    let has_spoken = |why: &String| !ended.is_empty() && !why.contains(NEEDS_RMI_2);
-    let late = why.clone().filter(has_spoken);
-    let early = why.filter(|why| !has_spoken(why));
+    let (early, late) = if has_asked { (None, why) } else { (why, None) };
     Ok(Report {
         why: early.or(judged.err()).or(opened.err()).or(late),
         verified: verified.map(|challenge| Verified {
@@ -281,6 +281,9 @@ enum At<'a> {
     Line(&'a str),
 }
 
+/// Longest time for a guest whose kernel has panicked.
+const RESET: Duration = Duration::from_secs(40);
+
 /// Why the run failed, if it did.
 fn run(
     options: &Options,
@@ -293,6 +296,7 @@ fn run(
     let mut boot = Boot::start(options, request)?;
     at(At::Start(&mut boot))?;
     let mut phases = Phases::default();
+    let mut hangs = false;
     let mut session = match guest {
         Some(guest) if guest.terminal => Some(Session::start(&mut boot)?),
         _ => None,
@@ -317,6 +321,11 @@ fn run(
                 }
                 at(At::Line(&line))?;
                 judge.line(&line);
+                if judge.has_panicked() && !hangs {
+                    // It should reset itself now, but early in its boot a kernel cannot.
+                    hangs = true;
+                    boot.shorten(RESET);
+                }
             }
             Event::Console(bytes) => {
                 if let Some(session) = &mut session {
@@ -341,6 +350,7 @@ fn run(
             Event::Ended(true) => break Ok(()),
             Event::Ended(false) => break Err("QEMU failed".to_owned()),
             Event::Silent => break Err(format!("no output for {} s", options.silence)),
+            Event::Timeout if hangs => break Err("the guest does not reset itself".to_owned()),
             Event::Timeout => break Err(format!("not done after {} s", options.timeout)),
         }
     };

@@ -11,6 +11,10 @@ const VERDICT: &str = "verdict: ";
 /// What a Linux kernel says once the monitor has answered RSI_VERSION.
 const RSI: &str = "RSI version";
 
+/// What is wrong with a kernel that does not say so.
+const NO_REALM: &str = "the guest's kernel does not know that it is in a Realm: it has no support for Arm CCA, which \
+                        Linux has since 6.13";
+
 /// What a line of the guest shows about the cause of a panic, the more telling first.
 const CAUSES: [(&[&str], &str); 5] = [
     (
@@ -21,6 +25,7 @@ const CAUSES: [(&[&str], &str); 5] = [
             "page allocation failure",
             "Failed to allocate",
             "Cannot allocate memory",
+            "can't create integrity buf pool",
         ],
         "the guest ran out of memory: MEM is too little",
     ),
@@ -120,6 +125,11 @@ impl Judge {
         }
     }
 
+    /// Whether the guest's kernel has panicked.
+    pub fn has_panicked(&self) -> bool {
+        self.panic.is_some()
+    }
+
     /// QEMU has ended with success: why the run failed all the same, if it did.
     pub fn end(&self) -> Option<String> {
         match (self.complete, self.passed || self.wanted.is_none()) {
@@ -145,13 +155,12 @@ impl Judge {
         let shown = self.cause.and_then(|n| CAUSES.get(n)).map(|(_, why)| *why);
         match (&self.panic, shown) {
             (Some(panic), Some(why)) => Some(format!("{why}; its kernel panicked: {panic}")),
+            (Some(panic), None) if !self.realm => {
+                Some(format!("{NO_REALM}; its kernel panicked: {panic}"))
+            }
             (Some(panic), None) => Some(format!("the guest's kernel panicked: {panic}")),
             (None, _) if !self.spoke => Some("the guest printed nothing".into()),
-            (None, _) if !self.realm => Some(
-                "the guest's kernel does not know that it is in a Realm: it has no support for \
-                 Arm CCA, which Linux has since 6.13"
-                    .into(),
-            ),
+            (None, _) if !self.realm => Some(NO_REALM.into()),
             (None, Some(why)) if self.cause == Some(0) => Some(why.into()),
             (None, _) => None,
         }
@@ -222,6 +231,23 @@ mod tests {
                 ],
                 "MEM is too little",
             ),
+            // Seen with MEM=80M, and with MEM=64M, where the kernel does not reset itself.
+            (
+                &[
+                    RSI,
+                    "realm: [    3.1] Kernel panic - not syncing: bio: can't create integrity buf pool",
+                    RESET,
+                ],
+                "MEM is too little",
+            ),
+            (
+                &[
+                    RSI,
+                    "realm: [    0.000000] Kernel panic - not syncing: memblocks_present: Failed to allocate \
+                     0x0000000000200000 bytes",
+                ],
+                "MEM is too little",
+            ),
             (
                 &[
                     RSI,
@@ -233,6 +259,15 @@ mod tests {
             (
                 &["realm: [    0.000000] Booting Linux", "host: FAILED: fault"],
                 "since 6.13",
+            ),
+            // Debian's 6.12.
+            (
+                &[
+                    "realm: [    0.000000] Booting Linux",
+                    "realm: [    0.000000] Kernel panic - not syncing: Attempted to kill the idle task!",
+                    RESET,
+                ],
+                "since 6.13; its kernel panicked: Attempted to kill the idle task!",
             ),
             (&["host: FAILED: fault"], "printed nothing (host: FAILED"),
             (
