@@ -154,7 +154,8 @@ fn sve() -> Check {
     // ZCR_EL2: the Host's own vectors, the longest.
     msr!("s3_4_c1_c2_0", 0xF);
     isb();
-    for length in [0, 1, features.sve_vl() as u8] {
+    let longest = features.sve_vl() as u8;
+    for length in [0, 1.min(longest), longest] {
         let config = Config {
             flags: RealmFlags::SVE.bits(),
             sve_vl: length,
