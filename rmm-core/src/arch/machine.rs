@@ -57,6 +57,11 @@ impl Machine for ArchCpu {
         self.with_host(|host| host.list_registers())
     }
 
+    #[inline]
+    fn is_stuck_in_streaming(&self) -> bool {
+        self.with_host(|host| host.simd.is_stuck_in_streaming())
+    }
+
     fn close_host_gic(&self) {
         self.with_host(|host| host.close_gic());
     }

@@ -19,6 +19,8 @@ pub struct Optional {
     pub sve: bool,
     /// SME.
     pub sme: bool,
+    /// The CPU has SME, and EL3 keeps it closed: a Host may be in streaming mode, and `SVCR` does not show it.
+    pub sme_closed: bool,
     /// `FPMR`.
     pub fpmr: bool,
     /// A PMU of Arm's architecture.
@@ -59,11 +61,18 @@ impl Optional {
         }
         CPTR_EL2.set(opened);
         isb();
+        // EL3 opens TPIDR2_EL0 and SVCR together, and not every EL3 survives the trap of SVCR.
+        let sme = has_sme && is_open!(TPIDR2_EL0) && is_open!(SVCR);
+        let sme_closed = has_sme && !sme;
         let open = Self {
             fp: is_open!(FPSR),
-            sve: has_sve && is_open!(ZCR_EL2),
-            // EL3 opens TPIDR2_EL0 and SVCR together, and not every EL3 survives the trap of SVCR.
-            sme: has_sme && is_open!(TPIDR2_EL0) && is_open!(SVCR),
+            // In streaming mode SVE instructions would trap to EL3 if SME is closed. With FEAT_SME_FA64 no
+            // instruction tells the monitor the mode.
+            sve: has_sve
+                && is_open!(ZCR_EL2)
+                && !(sme_closed && ID_AA64SMFR0_EL1.is_set(ID_AA64SMFR0_EL1::FA64)),
+            sme,
+            sme_closed,
             fpmr: ID_AA64PFR2_EL1.is_set(ID_AA64PFR2_EL1::FPMR) && is_open!(FPMR),
             pmu: has_pmu(dfr0) && is_open!(PMCR_EL0),
             fgt: fgt > 0 && is_open!(HFGRTR_EL2),

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
 // Saves and loads vector and predicate registers. x0: address, aligned to 16 bytes. The caller has
-// opened the registers in CPTR_EL2. No general register changes but x0 where it returns a value.
+// opened the registers in CPTR_EL2. No general register changes but x0 where it returns a value, and x1 where it
+// says so.
 
     .arch   armv9.2-a+sve+sme
 
@@ -46,6 +47,19 @@
 
     .section .text.simd, "ax"
     .balign 64
+
+// Returns 1 if Advanced SIMD instructions may be executed, and 0 in streaming mode, where this one is illegal
+// without FEAT_SME_FA64. Changes x1.
+    simd_function simd_is_legal
+    mov     x1, xzr
+2:  umov    x0, v0.d[1]
+3:  mov     x1, #1
+4:  mov     x0, x1
+    ret
+    .pushsection .fixups, "a"
+    .balign 8
+    .quad   2b, 3b, 4b, {streaming}
+    .popsection
 
 // Q0 to Q31, 512 bytes.
     simd_function simd_save_q

@@ -13,7 +13,7 @@
 //! | Q0 to Q31 | saved if the CPU has no SVE |
 //! | P0 to P15, FFR | saved if the Realm has SVE; else in place, or saved if the Host is in streaming mode, whose end clears them. FFR of streaming mode only where it exists (`SMCR_EL2.FA64`) |
 //! | FPSR, FPCR | saved |
-//! | PSTATE.SM (`SVCR`) | 0; set again for the Host |
+//! | PSTATE.SM (`SVCR`) | 0; set again for the Host. If EL3 keeps SME closed, RMI_REC_ENTER in streaming mode is refused |
 //! | FPMR | trapped (`HCRX_EL2.EnFPM` = 0); saved if the Host is in streaming mode, since a change of mode clears it |
 //! | PSTATE.ZA, ZA, ZT0 | in place |
 //! | `ZCR_EL2`, `ZCR_EL1` | saved if the Realm has SVE; else in place |
@@ -21,17 +21,19 @@
 
 use super::optional::Optional;
 use super::registers::*;
+use crate::encoding::fixup;
 use crate::encoding::traps::{CPTR_ALL_TRAPPED, CPTR_FP, CPTR_SME, CPTR_SVE};
 use crate::machine::{SimdState, SveState, ZRegisters};
 use core::arch::global_asm;
 use core::mem::offset_of;
 
-global_asm!(include_str!("simd.S"));
+global_asm!(include_str!("simd.S"), streaming = const fixup::STREAMING);
 
 // SAFETY: compiled code uses none of the registers. Whatever the vector length is, the functions access
 // no more than their operand, which is aligned to 16 bytes. Without access to the registers they end
 // in an exception of the monitor.
 unsafe extern "C" {
+    safe fn simd_is_legal() -> u64;
     safe fn simd_save_q(to: &mut [[u64; 2]; 32]);
     safe fn simd_load_q(from: &[[u64; 2]; 32]);
     safe fn simd_save_z(to: &mut AllZ);
@@ -86,6 +88,7 @@ pub(super) struct HostSimd {
     zcr_el1: u64,
     has_sve: bool,
     has_sme: bool,
+    sme_closed: bool,
     has_fa64: bool,
     has_fpmr: bool,
 }
@@ -125,6 +128,7 @@ impl HostSimd {
     pub(super) fn init(&mut self, open: &Optional) {
         self.has_sve = open.sve;
         self.has_sme = open.sme;
+        self.sme_closed = open.sme_closed;
         self.has_fpmr = open.fpmr;
         self.has_fa64 = self.has_sme && ID_AA64SMFR0_EL1.is_set(ID_AA64SMFR0_EL1::FA64);
     }
@@ -223,6 +227,24 @@ impl HostSimd {
         let streaming = SVCR.is_set(SVCR::SM);
         CPTR_EL2.set(CPTR_ALL_TRAPPED);
         streaming
+    }
+
+    /// Whether the Host is in streaming mode while EL3 keeps SME closed to the monitor, which then cannot end
+    /// the mode. No REC is entered on this CPU.
+    #[inline]
+    pub(super) fn is_stuck_in_streaming(&self) -> bool {
+        self.sme_closed && self.is_fp_illegal()
+    }
+
+    #[cold]
+    fn is_fp_illegal(&self) -> bool {
+        let cptr = CPTR_EL2.get();
+        CPTR_EL2.set(cptr | CPTR_FP);
+        isb();
+        let is_legal = simd_is_legal() != 0;
+        CPTR_EL2.set(cptr);
+        isb();
+        !is_legal
     }
 
     /// Whether the Host's streaming mode has FFR.

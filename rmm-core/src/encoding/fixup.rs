@@ -28,6 +28,8 @@ pub const DATA_ABORT: u64 = ESR_EL2::EC::Value::DataAbortCurrentEL as u64;
 pub const WALK_ABORT: u64 = DATA_ABORT | ANYWHERE;
 /// Class of an access to a register that EL3 keeps closed, or that does not exist.
 pub const UNDEFINED: u64 = ESR_EL2::EC::Value::Unknown as u64;
+/// Class of a vector instruction that streaming mode does not permit.
+pub const STREAMING: u64 = 0x1D;
 
 /// Where to go on after a synchronous exception at `elr`; `None` if no entry expects it.
 pub fn target(fixups: &[Fixup], elr: u64, esr: u64, far: u64) -> Option<u64> {

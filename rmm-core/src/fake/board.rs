@@ -76,6 +76,8 @@ pub struct Board {
     published: Mutex<HashSet<u64>>,
     /// Whether the Host left the CPUs in streaming SVE mode.
     pub(super) is_streaming: AtomicBool,
+    /// Whether EL3 keeps SME closed to the monitor.
+    pub(super) sme_closed: AtomicBool,
     /// How often the Host got back vector registers without the SVE state that it does not keep.
     pub(super) sve_cleared: AtomicU64,
     has_entropy: AtomicBool,
@@ -135,6 +137,7 @@ impl Board {
             clock: AtomicU64::new(1000),
             published: Mutex::default(),
             is_streaming: AtomicBool::new(false),
+            sme_closed: AtomicBool::new(false),
             sve_cleared: AtomicU64::new(0),
             has_entropy: AtomicBool::new(true),
             scripts: Scripts::default(),
@@ -227,6 +230,11 @@ impl Board {
     /// Puts all CPUs into streaming SVE mode, or out of it.
     pub fn set_streaming(&self, is_streaming: bool) {
         self.is_streaming.store(is_streaming, Ordering::SeqCst);
+    }
+
+    /// Has EL3 close SME to the monitor, though not to the Host.
+    pub fn close_sme(&self) {
+        self.sme_closed.store(true, Ordering::SeqCst);
     }
 
     /// Gives the machine a source of entropy, or takes it away. It has one at first.

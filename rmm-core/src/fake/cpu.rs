@@ -183,6 +183,11 @@ impl Machine for FakeCpu {
         registers.gic.lrs.iter().fold(0, |all, lr| all | lr)
     }
 
+    fn is_stuck_in_streaming(&self) -> bool {
+        self.board.sme_closed.load(Ordering::SeqCst)
+            && self.board.is_streaming.load(Ordering::SeqCst)
+    }
+
     fn close_host_gic(&self) {
         self.registers.borrow_mut().close_gic();
     }
@@ -232,6 +237,10 @@ impl Machine for FakeCpu {
     }
 
     fn is_streaming(&self, _: &OnCpu<'_>) -> bool {
+        assert!(
+            !self.is_stuck_in_streaming(),
+            "a REC in the streaming mode of the Host"
+        );
         self.with_entered(|_, _| self.board.is_streaming.load(Ordering::SeqCst))
     }
 

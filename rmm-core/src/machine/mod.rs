@@ -56,6 +56,10 @@ pub trait Machine: Memory + Hash + CallEl3 {
     /// interface for itself has written.
     fn list_registers(&self) -> u64;
 
+    /// Whether the Host left the CPU in a streaming SVE mode that EL3 does not let the monitor end. Realms cannot
+    /// run in it. No REC is entered on this CPU.
+    fn is_stuck_in_streaming(&self) -> bool;
+
     /// Closes the virtual GIC interface (`ICH_HCR_EL2.En` = 0), which has the registers of the Host, after an
     /// entry that has not run the REC.
     fn close_host_gic(&self);

@@ -43,6 +43,23 @@ fn rec_align_bound_gran_state() {
     assert_eq!(host.rec_enter(rec, run), Status::Success);
 }
 
+/// EL3 lets the Host use streaming mode and the monitor not: no Realm runs in the Host's mode.
+#[test]
+fn streaming_mode_that_el3_hides() {
+    let host = Host::new();
+    let samples = Samples::new(&host);
+    samples.realm.activate();
+    let (rec, run) = (samples.realm.rec_pa(0), host.page());
+    host.board().close_sme();
+    assert_eq!(host.rec_enter(rec, run), Status::Success);
+    host.board().set_streaming(true);
+    for _ in 0..2 {
+        assert_eq!(host.rec_enter(rec, run), Status::Input);
+    }
+    host.board().set_streaming(false);
+    assert_eq!(host.rec_enter(rec, run), Status::Success);
+}
+
 // Conformance: RMI_REC_ENTER realm_new
 #[test]
 fn realm_new() {

@@ -156,6 +156,11 @@ fn check_rec<M: Machine>(
     if entry.has(RecEnterFlags::EMUL_MMIO) && attributes.last_exit() != LastExit::EmulatableAbort {
         return Err(Error::Rec); // rec_mmio
     }
+    // No condition of the specification, which leaves SME to no Realm. The Realm's instructions would not do
+    // what they should, and the monitor's would trap to EL3.
+    if cpu.machine.is_stuck_in_streaming() {
+        return Err(Error::Input);
+    }
     Ok(())
 }
 
