@@ -14,7 +14,7 @@ use rmm_core::fake::{
     Config, GIB, Host, MIB, NS_ATTRIBUTES, PAGE, RealmAccess, RealmCpu, Status, audit, esr, sweep,
 };
 use rmm_granule::Bank;
-use rmm_granule::GranuleState::Undelegated;
+use rmm_granule::GranuleState::{Rec, Undelegated};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -120,11 +120,12 @@ enum Step {
     Params(u8, Parameters),
     /// A command of 2.0.
     Call2(u8, [Argument; 5]),
-    /// Delegates pages, and makes a Realm of 2.0 with tables, a page and a REC of them.
-    Realm2(u8),
+    /// Delegates pages, and makes a Realm of 2.0 with tables, a page and a REC of them. Mostly
+    /// activates it.
+    Realm2(u8, u8),
     /// Activates or terminates the Realm whose RD is this page, or changes the mode.
     State(u8, u8),
-    /// Enters a REC: its page, the page for the record, and what the REC does.
+    /// Enters the REC with this number, with a page for the record; what the REC does.
     Enter(u8, u8, Vec<Instruction>),
 }
 
@@ -334,7 +335,7 @@ impl Machine {
     }
 
     /// Makes the Realm of [`Step::Realm2`]: an RD, a start-level RTT, three more, a REC and a page.
-    fn realm_2(&self, first: u8) {
+    fn realm_2(&self, first: u8, activates: bool) {
         let [rd, start, one, two, three, rec, data] =
             std::array::from_fn(|n| self.pages[usize::from(first % 10) + n]);
         let _reply = self.host.granule_range_delegate(rd, data + PAGE);
@@ -352,6 +353,9 @@ impl Machine {
         let _status = self
             .host
             .rtt_data_map_init(rd, data, 0, self.pages[PAGES - 2], 0);
+        if activates {
+            let _status = self.host.realm_activate(rd);
+        }
     }
 
     fn state(&self, page: u8, what: u8) {
@@ -376,13 +380,16 @@ impl Machine {
         match step {
             Step::Call(number, arguments) => self.call(numbered(false, *number), *arguments),
             Step::Call2(number, arguments) => self.call(numbered(true, *number), *arguments),
-            Step::Realm2(first) => self.realm_2(*first),
+            Step::Realm2(first, activates) => self.realm_2(*first, *activates != 0),
             Step::State(page, what) => self.state(*page, *what),
             Step::Enter(rec, run, instructions) => {
                 let ready = instructions.iter().take(INSTRUCTIONS);
                 let ready = ready.map(|instruction| self.ready(instruction));
                 self.todo.lock().expect("no panic").extend(ready);
-                self.enter(self.page(*rec), self.page(*run));
+                let recs: Vec<u64> = self.host.board().granules_in(Rec).collect();
+                if let Some(rec) = recs.get(usize::from(*rec) % recs.len().max(1)) {
+                    self.enter(*rec, self.page(*run));
+                }
                 self.todo.lock().expect("no panic").clear();
             }
             Step::Each(delegate, first, count) => {
