@@ -449,7 +449,7 @@ NIGHTLY = RUSTUP_AUTO_INSTALL=0 cargo +nightly
 # memory make. `make loom` checks the orderings.
 MIRI := MIRIFLAGS=-Zmiri-disable-weak-memory-emulation $(NIGHTLY) miri test
 # Of rmm-core what does not take Miri minutes; docs/testing.md says what is left out.
-MIRI_LIB     := --skip attestation:: --skip run::stage1::
+MIRI_LIB     := --skip attestation:: --skip run::stage1:: --skip any_free_vmid
 MIRI_THREADS := races::granule_
 MIRI_V2      := races::one_page
 
