@@ -455,7 +455,7 @@ MIRI_V2      := races::one_page
 
 miri:
 	@if $(NIGHTLY) miri --version >/dev/null 2>&1; then \
-	    $(MIRI) -p rmm-abi -p rmm-rsi -p rmm-granule -p rmm-rtt && \
+	    $(MIRI) -p rmm-abi -p rmm-granule -p rmm-rtt && \
 	    $(MIRI) -p rmm-core --lib -- $(MIRI_LIB) && \
 	    $(MIRI) -p rmm-core --test threads -- $(MIRI_THREADS) && \
 	    $(MIRI) -p rmm-core --test v2 -- $(MIRI_V2); \
