@@ -32,6 +32,8 @@ pub struct RecHead {
     _zero: [u8; 2],
     /// The optional CPU resources of the REC.
     pub resources: Resources,
+    /// Personalization Value of the Realm: RSI_REALM_CONFIG need not lock the RD for it.
+    pub rpv: [u8; 64],
 }
 
 const _: () = assert!(size_of::<RecHead>() <= REC_HEAD_SIZE);
@@ -319,6 +321,7 @@ pub fn create<'r, 't, M: Machine>(
         dialect: realm.dialect,
         _zero: [0; 2],
         resources: realm.resources,
+        rpv: realm.rpv,
     };
     body.context.serial = cpu.monitor.next_rec();
     body.reset(realm.rec_index, new.pc);

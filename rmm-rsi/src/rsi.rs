@@ -149,14 +149,14 @@ pub(crate) fn realm_config(ctx: &mut impl Context, regs: &mut Gprs) -> Result<Ou
 
 /// Writes `RsiRealmConfig`: a whole Granule, with zeroes in the reserved bytes.
 fn write_realm_config(ctx: &mut impl Context, ipa: u64) -> Result<(), AccessError> {
-    let ipa_width = u64::from(ctx.ipa_width());
-    let hash_algo = u64::from(ctx.hash_algorithm());
+    // One word after the other.
+    const { assert!(offset_of!(RealmConfig, ipa_width) + 8 == offset_of!(RealmConfig, hash_algo)) }
+    let words = [u64::from(ctx.ipa_width()), u64::from(ctx.hash_algorithm())];
     let rpv = ctx.rpv();
     ctx.write_whole(
         ipa,
         &[
-            (offset_of!(RealmConfig, ipa_width), ipa_width.as_bytes()),
-            (offset_of!(RealmConfig, hash_algo), hash_algo.as_bytes()),
+            (offset_of!(RealmConfig, ipa_width), words.as_bytes()),
             (offset_of!(RealmConfig, rpv), &rpv),
         ],
     )

@@ -63,7 +63,7 @@ impl<M: Machine> Context for RsiContext<'_, M> {
     }
 
     fn rpv(&self) -> [u8; 64] {
-        self.realm(|realm| realm.rpv)
+        self.head.rpv
     }
 
     fn has_rsi_1_1(&self) -> bool {
