@@ -31,6 +31,9 @@
 //! 3. The DATA Granule of a locked leaf RTT; one at a time.
 //! 4. REC_AUX Granules of a locked REC; one at a time.
 //!
+//! CPUs that wait for a Granule get it in the order in which they came: one that unlocks it and comes back
+//! is behind them. So a wait ends, at the latest, after each other CPU has had the Granule once.
+//!
 //! While a lock is held, no lock of an earlier line is waited for: [`GranuleTable::try_lock`] does not
 //! wait. A Granule that turns out to be in
 //! another state than claimed is unlocked at once, and nothing is waited for before that. In test
@@ -55,6 +58,7 @@ mod lock;
 mod memory;
 mod ns;
 mod order;
+mod queue;
 mod rec;
 mod rtt;
 mod set;
@@ -75,6 +79,7 @@ pub use content::NewContent;
 pub use lock::Locked;
 pub use memory::{Memory, NsFault};
 pub use ns::NsGranule;
+pub use queue::Waiter;
 pub use rec::{AuxGranules, Pinned, REC_BODY_SIZE, REC_HEAD_SIZE, RecWindow};
 pub use rtt::OpenRtt;
 pub use set::{DelegatedSet, MAX_SET};

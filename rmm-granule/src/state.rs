@@ -10,6 +10,8 @@ use core::marker::PhantomData;
 
 /// Lock bit of a Granule's word.
 pub(crate) const LOCK: u16 = 1 << 15;
+/// In the word of a Granule: CPUs wait for the lock in the queue.
+pub(crate) const WANTED: u16 = 1 << 14;
 /// Position of the state in a Granule's word.
 const STATE_SHIFT: u32 = 11;
 /// State bits of a Granule's word.

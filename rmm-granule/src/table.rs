@@ -6,9 +6,10 @@ use crate::bug;
 use crate::lock::Locked;
 use crate::ns::NsGranule;
 use crate::order;
+use crate::queue::{Queue, Waiter};
 use crate::speculation;
-use crate::state::{ACTIVE, COUNT_MASK, GranuleState, LOCK, STATE_MASK, State};
-use crate::sync::{Ordering, Word, spin_loop};
+use crate::state::{ACTIVE, COUNT_MASK, GranuleState, LOCK, STATE_MASK, State, WANTED};
+use crate::sync::{Ordering, Word};
 use core::cmp::Reverse;
 
 /// Most DRAM banks that a table can cover.
@@ -87,6 +88,8 @@ pub struct GranuleTable {
     largest: Span,
     /// The other banks, the larger ones first; the rest is empty.
     others: [Span; MAX_BANKS - 1],
+    /// CPUs that wait for a lock.
+    queue: Queue,
 }
 
 impl GranuleTable {
@@ -117,7 +120,7 @@ impl GranuleTable {
     }
 
     /// A table of `banks` with these words. The boot code passes words that are zero, which makes
-    /// every Granule unlocked and UNDELEGATED.
+    /// every Granule unlocked and UNDELEGATED. `places` are as many as there are CPUs, and free.
     ///
     /// # Safety
     /// It is the only table of this memory, because locks in two tables would not exclude each other.
@@ -125,7 +128,11 @@ impl GranuleTable {
     /// # Errors
     /// As [`GranuleTable::words_needed`], or there are fewer words than that.
     #[allow(clippy::cast_possible_truncation)]
-    pub unsafe fn new(banks: &[Bank], words: &'static [Word]) -> Result<Self, TableError> {
+    pub unsafe fn new(
+        banks: &[Bank],
+        words: &'static [Word],
+        places: &'static [Waiter],
+    ) -> Result<Self, TableError> {
         Self::words_needed(banks)?;
         let mut spans = [Span::EMPTY; MAX_BANKS];
         let mut rest = words;
@@ -143,7 +150,11 @@ impl GranuleTable {
         // Empty spans come last.
         spans.sort_unstable_by_key(|span| Reverse(span.words.len()));
         let [largest, others @ ..] = spans;
-        Ok(Self { largest, others })
+        Ok(Self {
+            largest,
+            others,
+            queue: Queue::new(places),
+        })
     }
 
     /// All banks; some may be empty.
@@ -258,7 +269,7 @@ impl GranuleTable {
     /// `pa` is unaligned, not delegable, or the Granule is in another state.
     #[inline]
     pub fn lock<S: State>(&self, pa: u64) -> Result<Locked<'_, S>, GranuleError> {
-        Self::lock_found(self.find(pa)?)
+        self.lock_found(self.find(pa)?)
     }
 
     /// As [`GranuleTable::lock`], for an address that the monitor itself has stored, such as that of a
@@ -268,27 +279,62 @@ impl GranuleTable {
     /// As [`GranuleTable::lock`].
     #[inline]
     pub fn lock_own<S: State>(&self, pa: Pa) -> Result<Locked<'_, S>, GranuleError> {
-        Self::lock_found(self.find_own(pa)?)
+        self.lock_found(self.find_own(pa)?)
     }
 
     #[inline(always)]
-    fn lock_found<'t, S: State>(
+    fn lock_found<S: State>(
+        &self,
         (word, pa): (&'static Word, Pa),
-    ) -> Result<Locked<'t, S>, GranuleError> {
+    ) -> Result<Locked<'_, S>, GranuleError> {
         order::waiting(word, pa, S::STATE);
         let seen = word.fetch_or(LOCK, Ordering::Acquire);
-        // Not locked before, and in state `S`: one comparison for both.
-        if seen & (LOCK | STATE_MASK) == S::STATE.bits() {
+        // Not locked before, nobody waits for it, and in state `S`: one comparison for all.
+        if seen & (LOCK | WANTED | STATE_MASK) == S::STATE.bits() {
             order::locked(word, pa, S::STATE, S::STATE);
         } else {
-            wait_or_fail(word, pa, S::STATE, seen)?;
+            self.wait_or_fail(word, pa, S::STATE, seen)?;
         }
         // SAFETY: the word was not locked before, and holds state `S`.
         Ok(unsafe { Locked::new(word, pa) })
     }
 
+    /// Completes a lock of the word of a Granule that was `seen` locked, wanted, or in another state than
+    /// `state`.
+    ///
+    /// # Errors
+    /// It is in another state, and not locked by this CPU.
+    #[cold]
+    #[inline(never)]
+    fn wait_or_fail(
+        &self,
+        word: &Word,
+        pa: Pa,
+        state: GranuleState,
+        seen: u16,
+    ) -> Result<(), GranuleError> {
+        let seen = if seen & (LOCK | WANTED) == 0 {
+            seen
+        } else {
+            if seen & LOCK == 0 {
+                // It was free, but belongs to those who wait. Relaxed: as below.
+                word.fetch_and(!LOCK, Ordering::Relaxed);
+            }
+            self.queue.wait_and_lock(word)
+        };
+        order::locked(word, pa, state, GranuleState::of(seen));
+        if seen & STATE_MASK == state.bits() {
+            return Ok(());
+        }
+        order::unlocking(word);
+        // Relaxed: nothing was done under this lock. The next holder still synchronises with the one
+        // before, because a read-modify-write continues its release sequence.
+        word.fetch_and(!LOCK, Ordering::Relaxed);
+        Err(wrong_state(seen))
+    }
+
     /// As [`GranuleTable::lock`], but does not wait: for a Granule that the Host named, while a Granule
-    /// of a later line of the lock order is locked. `None` if another CPU has locked it.
+    /// of a later line of the lock order is locked. `None` if another CPU has locked it, or waits for it.
     ///
     /// # Errors
     /// As [`GranuleTable::lock`].
@@ -299,7 +345,11 @@ impl GranuleTable {
             Err(error) => return Some(Err(error)),
         };
         let seen = word.fetch_or(LOCK, Ordering::Acquire);
-        if seen & LOCK != 0 {
+        if seen & (LOCK | WANTED) != 0 {
+            if seen & LOCK == 0 {
+                // It belongs to those who wait. Relaxed: as in `wait_or_fail`.
+                word.fetch_and(!LOCK, Ordering::Relaxed);
+            }
             return None;
         }
         order::locked(word, pa, S::STATE, GranuleState::of(seen));
@@ -311,6 +361,20 @@ impl GranuleTable {
         // Relaxed: as in `wait_or_fail`.
         word.fetch_and(!LOCK, Ordering::Relaxed);
         Some(Err(wrong_state(seen)))
+    }
+
+    /// Whether CPUs wait for the Granule at `pa` at this moment. For tests.
+    #[cfg(any(test, loom, feature = "fake"))]
+    #[must_use]
+    pub fn is_wanted(&self, pa: u64) -> bool {
+        self.find(pa)
+            .is_ok_and(|(word, _)| word.load(Ordering::Relaxed) & WANTED != 0)
+    }
+
+    /// How many CPUs wait for the word.
+    #[cfg(test)]
+    pub(crate) fn waiting(&self, word: &Word) -> usize {
+        self.queue.length(word)
     }
 
     /// The Non-secure Granule at `pa`, which is UNDELEGATED at this moment.
@@ -358,42 +422,6 @@ impl GranuleTable {
 /// Whether this is the word of a Granule that can be delegated, which never changes.
 fn is_delegable(word: &Word) -> bool {
     GranuleState::of(word.load(Ordering::Relaxed)) != GranuleState::NeverDelegable
-}
-
-/// Completes a lock of the word of a Granule that was `seen` locked or in another state than `state`.
-///
-/// # Errors
-/// It is in another state, and not locked by this CPU.
-#[cold]
-#[inline(never)]
-fn wait_or_fail(word: &Word, pa: Pa, state: GranuleState, seen: u16) -> Result<(), GranuleError> {
-    let seen = if seen & LOCK == 0 {
-        seen
-    } else {
-        wait_and_lock(word)
-    };
-    order::locked(word, pa, state, GranuleState::of(seen));
-    if seen & STATE_MASK == state.bits() {
-        return Ok(());
-    }
-    order::unlocking(word);
-    // Relaxed: nothing was done under this lock. The next holder still synchronises with the one
-    // before, because a read-modify-write continues its release sequence.
-    word.fetch_and(!LOCK, Ordering::Relaxed);
-    Err(wrong_state(seen))
-}
-
-/// Waits until another CPU unlocks the word, and locks it. Returns the word as it was before.
-fn wait_and_lock(word: &Word) -> u16 {
-    loop {
-        while word.load(Ordering::Relaxed) & LOCK != 0 {
-            spin_loop();
-        }
-        let seen = word.fetch_or(LOCK, Ordering::Acquire);
-        if seen & LOCK == 0 {
-            return seen;
-        }
-    }
 }
 
 /// The error of a Granule whose word is not in the state asked for.

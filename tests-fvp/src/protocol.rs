@@ -107,11 +107,14 @@ pub enum Op {
     /// and, once its status says so, again after as many, for at most 4 ticks each time; then turn it
     /// off. Value 0 and 1: the two compare values.
     FireTwice = 27,
+    /// `smc` with X0 and X1 from 1 and 2, again and again until the word at address 3 is not 4, or 5 ticks
+    /// are over. The word behind it counts the calls. Value 0: the last X0.
+    Hammer = 28,
 }
 
 impl Op {
     /// Every operation, at its number.
-    pub const ALL: [Op; 28] = [
+    pub const ALL: [Op; 29] = [
         Op::Nop,
         Op::Read,
         Op::Write,
@@ -140,6 +143,7 @@ impl Op {
         Op::FpSmc,
         Op::SveSmc,
         Op::FireTwice,
+        Op::Hammer,
     ];
 }
 

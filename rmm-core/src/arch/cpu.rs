@@ -28,7 +28,7 @@ use rmm_granule::{GRANULE_SIZE, Ipa, Memory, NsFault, Pa, bug};
 pub type Page = [u8; GRANULE_SIZE];
 
 #[allow(clippy::cast_possible_truncation, reason = "a constant")]
-const CPUS: usize = MAX_CPUS as usize;
+pub(super) const CPUS: usize = MAX_CPUS as usize;
 
 /// Of each CPU, by its linear index.
 pub(super) static DELEGATIONS: [Delegations; CPUS] = [const { Delegations::new() }; CPUS];

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! From the entry code to the loop that serves RMI calls.
 
-use super::cpu::ArchCpu;
+use super::cpu::{self, ArchCpu};
 use super::optional::Optional;
 use super::percpu::{self, CpuBlock};
 use super::registers::*;
@@ -22,12 +22,14 @@ use core::sync::atomic::AtomicU8;
 use log::{error, info, warn};
 use rmm_abi::el3::{error as el3_error, fid};
 use rmm_attest::Attestation;
-use rmm_granule::{GRANULE_SIZE, GranuleTable, Memory, Pa, Word, bug};
+use rmm_granule::{GRANULE_SIZE, GranuleTable, Memory, Pa, Waiter, Word, bug};
 use spin::{Mutex, MutexGuard, Once};
 use zeroize::Zeroize;
 
 static FEATURES: Once<CpuFeatures> = Once::new();
 static MONITOR: Once<Monitor> = Once::new();
+/// Places of CPUs that wait for locks.
+static WAITERS: [Waiter; cpu::CPUS] = [const { Waiter::new() }; cpu::CPUS];
 
 unsafe extern "C" {
     #[link_name = "__image_start"]
@@ -179,7 +181,7 @@ unsafe fn granule_table(cpu: &ArchCpu, plan: &Plan, pa: Pa) -> Result<GranuleTab
     // by nothing else.
     let words = unsafe { core::slice::from_raw_parts(words.as_ptr().cast::<Word>(), plan.words) };
     // SAFETY: the only table, made once at the cold boot.
-    unsafe { GranuleTable::new(plan.banks().as_slice(), words) }
+    unsafe { GranuleTable::new(plan.banks().as_slice(), words, &WAITERS) }
         .map_err(|_| BootError::Other("the granule table cannot cover the DRAM"))
 }
 

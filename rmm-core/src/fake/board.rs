@@ -12,7 +12,7 @@ use crate::el3::SharedPage;
 use crate::machine::{CallEl3, Delegations};
 use crate::monitor::Monitor;
 use rmm_attest::Attestation;
-use rmm_granule::fake::{FakeMemory, keep};
+use rmm_granule::fake::{FakeMemory, keep, places};
 use rmm_granule::{Bank, GRANULE_SIZE, GranuleState, GranuleTable, Pa, Word};
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -108,7 +108,7 @@ impl Board {
         let words = (0..length).map(|_| Word::new(0)).collect::<Vec<_>>();
         let all = keep(words.into_boxed_slice());
         // SAFETY: it is the only table of this memory, which this machine has just created.
-        let granules = unsafe { GranuleTable::new(&banks, all) };
+        let granules = unsafe { GranuleTable::new(&banks, all, places()) };
         let granules = granules.expect("banks that fit into a table");
         for range in &config.reserved {
             granules.reserve(range.base, range.size);

@@ -4,8 +4,8 @@
 use rmm_granule::GranuleState;
 use std::fmt;
 
-/// The word of a granule: lock (bit 15), state (bits 13:11), reference count (bits 9:0), and of an RD
-/// whether the Realm is ACTIVE (bit 10).
+/// The word of a granule: lock (bit 15), whether CPUs wait for it (bit 14), state (bits 13:11), reference
+/// count (bits 9:0), and of an RD whether the Realm is ACTIVE (bit 10).
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct GranuleWord(u16);
 

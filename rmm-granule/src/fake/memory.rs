@@ -5,6 +5,7 @@ use super::dram::{Dram, Page, Pas};
 use super::tlb::{Fault, FaultKind, Invalidation, Stage2Regs, Tlb, Translation};
 use crate::addr::{GRANULE_SIZE, Pa};
 use crate::memory::NsFault;
+use crate::queue::Waiter;
 use crate::sync::Word;
 use crate::table::{Bank, GranuleTable};
 use std::any::Any;
@@ -33,6 +34,13 @@ pub struct FakeMemory {
     table: OnceLock<&'static GranuleTable>,
 }
 
+/// Places of CPUs that wait for locks, for one table: more than tests have threads.
+#[must_use]
+pub fn places() -> &'static [Waiter] {
+    let places: Vec<Waiter> = (0..64).map(|_| Waiter::default()).collect();
+    keep(places.into_boxed_slice())
+}
+
 impl FakeMemory {
     /// DRAM at `banks`, all zero and in Non-secure PAS; nothing answers anywhere else.
     pub fn new(banks: &[Bank]) -> Arc<Self> {
@@ -54,7 +62,7 @@ impl FakeMemory {
             let words: Vec<Word> = (0..length).map(|_| Word::new(0)).collect();
             let words = keep(words.into_boxed_slice());
             // SAFETY: this memory makes one table.
-            let table = unsafe { GranuleTable::new(banks, words) };
+            let table = unsafe { GranuleTable::new(banks, words, places()) };
             keep(Box::new(table.expect("banks fit for a table")))
         })
     }

@@ -16,5 +16,5 @@ mod tlb;
 pub use crate::order::locked_while;
 pub use cpu::FakeCpuMemory;
 pub use dram::Pas;
-pub use memory::{FakeMemory, PasRefused, keep};
+pub use memory::{FakeMemory, PasRefused, keep, places};
 pub use tlb::{Fault, FaultKind, Invalidation, Stage2Regs, Translation};

@@ -37,7 +37,7 @@ fn banks_are_checked() {
     assert_eq!(need(&many[1..]), Ok(MAX_BANKS));
     static WORDS: [Word; 2] = [const { Word::new(0) }; 2];
     // SAFETY: the only tables of this memory, which nobody accesses.
-    let new = |banks| unsafe { GranuleTable::new(banks, &WORDS) };
+    let new = |banks| unsafe { GranuleTable::new(banks, &WORDS, &[]) };
     assert!(new(&many[..2]).is_ok());
     assert_eq!(new(&many[..3]).err(), Some(TableError::TooFewWords));
 }

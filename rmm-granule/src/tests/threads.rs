@@ -3,7 +3,8 @@
 
 use super::*;
 use crate::state::LOCK;
-use crate::{Data, Pa};
+use crate::{Data, GranuleError, Pa};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -149,6 +150,65 @@ fn one_of_two_gets_a_granule() {
 fn is_locked(m: &Machine, n: u64) -> bool {
     let (word, _) = m.table.find(page(n)).unwrap();
     word.load(Ordering::Relaxed) & LOCK != 0
+}
+
+/// Whoever waits for a Granule gets it in the order in which they came. A CPU that unlocks it and locks it
+/// again at once comes after all that waited.
+#[test]
+fn waiters_come_in_order() {
+    let m = machine();
+    drop(m.delegated(0).transition::<Rd>());
+    let (word, _) = m.table.find(page(0)).unwrap();
+    for _ in 0..if cfg!(miri) { 2 } else { 100 } {
+        let order = Mutex::new(Vec::new());
+        let take = |cpu: u64| {
+            let rd = m.table.lock::<Rd>(page(0)).unwrap();
+            order.lock().unwrap().push(cpu);
+            drop(rd);
+        };
+        let first = m.table.lock::<Rd>(page(0)).unwrap();
+        thread::scope(|scope| {
+            for cpu in 1..CPUS {
+                let take = &take;
+                scope.spawn(move || {
+                    take(cpu);
+                    take(cpu);
+                });
+                while (m.table.waiting(word) as u64) < cpu {
+                    thread::yield_now();
+                }
+                assert!(m.table.is_wanted(page(0)));
+                assert!(m.table.try_lock::<Rd>(page(0)).is_none());
+            }
+            drop(first);
+            take(0);
+        });
+        assert_eq!(order.into_inner().unwrap()[..3], [1, 2, 3]);
+        assert!(!m.table.is_wanted(page(0)), "nobody waits any more");
+    }
+}
+
+/// A Granule that is in another state than the waiter claims goes on to the next one.
+#[test]
+fn a_waiter_with_a_wrong_claim_leaves() {
+    let m = machine();
+    drop(m.delegated(0).transition::<Rd>());
+    let (word, _) = m.table.find(page(0)).unwrap();
+    let first = m.table.lock::<Rd>(page(0)).unwrap();
+    thread::scope(|scope| {
+        let wrong = scope.spawn(|| m.table.lock::<Rec>(page(0)).err());
+        while m.table.waiting(word) < 1 {
+            thread::yield_now();
+        }
+        let right = scope.spawn(|| m.table.lock::<Rd>(page(0)).map(drop));
+        while m.table.waiting(word) < 2 {
+            thread::yield_now();
+        }
+        drop(first);
+        assert_eq!(wrong.join().unwrap(), Some(GranuleError::WrongState));
+        assert_eq!(right.join().unwrap(), Ok(()));
+    });
+    assert!(!m.table.is_wanted(page(0)));
 }
 
 #[test]

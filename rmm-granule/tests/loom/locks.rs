@@ -21,7 +21,7 @@ fn exclude() {
 /// Of three CPUs the last one sees what the first two did.
 #[test]
 fn hand_on_from_cpu_to_cpu() {
-    loom::model(|| {
+    bounded(|| {
         let m = Machine::new();
         drop(m.make::<Rd>(0));
         let add = |m: &Machine| {
@@ -115,7 +115,7 @@ fn a_granule_enters_one_state() {
 /// A lock under a wrong claim, between two under the right one, does not separate these two.
 #[test]
 fn a_wrong_claim_stands_between_nobody() {
-    loom::model(|| {
+    bounded(|| {
         let m = Machine::new();
         drop(m.make::<Rd>(0));
         let add = |m: &Machine| {
@@ -179,6 +179,49 @@ fn sets_in_opposite_order() {
             },
         );
         assert_eq!((m.body(1), m.body(2)), (2, 2));
+    });
+}
+
+/// A CPU that unlocks a Granule and locks it again at once comes after the one that waits.
+#[test]
+fn who_waits_comes_first() {
+    bounded(|| {
+        let m = Machine::new();
+        drop(m.make::<Rd>(0));
+        cpus!(m =>
+            {
+                let rd = m.table.lock::<Rd>(page(0)).expect("an RD");
+                let is_wanted = m.table.is_wanted(page(0));
+                drop(rd);
+                let rd = m.table.lock::<Rd>(page(0)).expect("an RD");
+                if is_wanted {
+                    assert_eq!(m.body(0), 2, "the other CPU was first");
+                }
+                drop(rd);
+            },
+            {
+                let _rd = m.table.lock::<Rd>(page(0)).expect("an RD");
+                m.add(0, 1);
+            },
+        );
+        assert!(!m.table.is_wanted(page(0)));
+        assert_eq!(m.body(0), 2);
+    });
+}
+
+/// Three CPUs: each gets the Granule, and nothing stays in the queue.
+#[test]
+fn three_wait() {
+    bounded(|| {
+        let m = Machine::new();
+        drop(m.make::<Rd>(0));
+        let take = |m: &Machine| {
+            let _rd = m.table.lock::<Rd>(page(0)).expect("an RD");
+            m.add(0, 1);
+        };
+        cpus!(m => take(&m), take(&m), take(&m));
+        assert!(!m.table.is_wanted(page(0)));
+        assert_eq!(m.body(0), 4);
     });
 }
 

@@ -9,6 +9,7 @@
 //! |---|---|---|
 //! | `lock`, free | Acquire | `locks::exclude` |
 //! | `lock`, waited for | Acquire | `locks::exclude` |
+//! | `WANTED` is set | Release, Acquire | `locks::who_waits_comes_first` |
 //! | `Locked::drop` | Release | `locks::exclude` |
 //! | `Locked::refs` | Acquire | `recs::destroyed_when_ready`, `realms::destroyed_without_recs` |
 //! | `pin` | Release | `recs::entered_at_creation` |
@@ -27,7 +28,7 @@ use core::ops::Range;
 use loom::cell::UnsafeCell;
 use rmm_granule::{
     Bank, Delegated, GRANULE_SIZE, GranuleTable, Ipa, Locked, Memory, NextState, NsFault, Pa,
-    Undelegated, Word,
+    Undelegated, Waiter, Word,
 };
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -38,6 +39,8 @@ type Rec = rmm_granule::Rec<u64, u64>;
 
 const BASE: u64 = 0x8000_0000;
 const GRANULES: usize = 3;
+/// Most CPUs of a model.
+const CPUS: usize = 3;
 
 /// The address of Granule number `n`.
 fn page(n: usize) -> u64 {
@@ -73,13 +76,15 @@ impl Machine {
     /// UNDELEGATED Granules that are not zero.
     fn new() -> Arc<Self> {
         let words: Vec<Word> = (0..GRANULES).map(|_| Word::new(0)).collect();
+        let places: Vec<Waiter> = (0..CPUS).map(|_| Waiter::default()).collect();
         let bank = Bank {
             base: BASE,
             size: (GRANULES * GRANULE_SIZE) as u64,
         };
         Arc::new(Self {
             // SAFETY: the only table of this machine.
-            table: unsafe { GranuleTable::new(&[bank], words.leak()) }.expect("a bank"),
+            table: unsafe { GranuleTable::new(&[bank], words.leak(), places.leak()) }
+                .expect("a bank"),
             contents: std::array::from_fn(|_| Content {
                 head: UnsafeCell::new(7),
                 body: UnsafeCell::new(7),
@@ -177,6 +182,14 @@ unsafe impl Memory for Machine {
     fn publish_tables(&self) {}
 
     fn invalidate_stage2(&self, _: u16, _: Ipa, _: u64, _: i8) {}
+}
+
+/// As `loom::model`, where all interleavings take minutes: only those in which CPUs are preempted up to
+/// three times.
+fn bounded(model: impl Fn() + Sync + Send + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(3);
+    builder.check(model);
 }
 
 /// Runs the programs of CPUs on one machine, in every way they can interleave.

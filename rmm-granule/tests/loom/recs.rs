@@ -112,10 +112,7 @@ fn looked_at_while_running() {
 /// The same with a third CPU that destroys the target.
 #[test]
 fn looked_at_while_running_and_destroyed() {
-    let mut model = loom::model::Builder::new();
-    // All interleavings take minutes: only those in which CPUs are preempted up to three times.
-    model.preemption_bound = Some(3);
-    model.check(|| {
+    bounded(|| {
         let m = Machine::new();
         drop((m.make::<Rec>(0), m.make::<Rec>(1)));
         cpus!(m =>

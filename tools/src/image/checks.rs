@@ -14,6 +14,10 @@ const INDIRECT_BRANCHES: &[(&str, &str)] = &[
         "rmm_core::rmi::",
         "jump tables of commands and exits; branch history is discarded before",
     ),
+    (
+        "rmm_core::aux::with_rec",
+        "the same: the compiler may put the exits there",
+    ),
     ("rmm_core::arch::start::boot", "log of the boot"),
     ("rmm_core::arch::start::refuse", "log of the boot"),
     ("log::", "log of the boot"),

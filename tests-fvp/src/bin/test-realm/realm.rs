@@ -238,6 +238,7 @@ fn perform(op: Op, a: &[u64; 11]) -> Reply {
             reply
         }
         Op::FireTwice => fire_twice(a[0] as usize, a[1] as usize, a[2], a[3]),
+        Op::Hammer => hammer(a),
         Op::Spin => {
             let end = mrs!("cntvct_el0").wrapping_add(a[2]);
             let mut shown = a[3] == 0;
@@ -253,6 +254,25 @@ fn perform(op: Op, a: &[u64; 11]) -> Reply {
                     return value(word);
                 }
             }
+        }
+    }
+}
+
+/// Makes one call again and again.
+fn hammer(a: &[u64]) -> Reply {
+    let mut input = [0; 11];
+    input[..2].copy_from_slice(&a[..2]);
+    let end = mrs!("cntvct_el0").wrapping_add(a[4]);
+    let mut count = 0;
+    loop {
+        let reply = call(&input);
+        count += 1;
+        // SAFETY: memory that the Host has set aside for this.
+        unsafe { address(a[2] + 8).write_volatile(count) };
+        // SAFETY: as above.
+        let word = unsafe { address(a[2]).read_volatile() };
+        if word != a[3] || mrs!("cntvct_el0") > end {
+            return reply;
         }
     }
 }

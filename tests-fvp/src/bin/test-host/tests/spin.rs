@@ -48,7 +48,19 @@ impl SharedPage {
         command(Op::Spin, &[ipa, 1, limit(), self.ipa + 8])
     }
 
-    /// Ends [`Self::spin`].
+    /// A command to make an RSI call with X1 again and again until [`Self::release`].
+    pub fn hammer(&self, function: u64, x1: u64) -> RecEnter {
+        pool::write(self.memory, 1);
+        pool::write(self.memory + 8, 0);
+        command(Op::Hammer, &[function, x1, self.ipa, 1, limit()])
+    }
+
+    /// How many calls that has made up to now.
+    pub fn calls(&self) -> u64 {
+        pool::read(self.memory + 8)
+    }
+
+    /// Ends [`Self::spin`] or [`Self::hammer`].
     pub fn release(&self) {
         pool::write(self.memory, 2);
     }
