@@ -56,19 +56,25 @@ qemu_version() { "$1" --version 2>/dev/null | sed -n '1s/.*version \([0-9.]*[0-9
 # logged NAME COMMAND...: runs a command whose output is kept in a log file. Every
 # ten seconds a line says that it still runs.
 logged() {
-    local log=$LOG/$1.log status=0 pulse
+    local log=$LOG/$1.log status=0 pulse out ready
     shift
     mkdir -p "$LOG" || die "$LOG cannot be made."
-    # It must outlive neither this script nor keep its output or the lock open.
-    (
-        exec 9>&-
+    # It must outlive neither this script nor keep its output or the lock open. A shell that is killed before it
+    # has begun runs the EXIT trap of this one: it says when it has.
+    exec {out}>&1
+    exec {ready}< <(
+        trap - EXIT
+        echo
+        exec 9>&- </dev/null >&"$out" {out}>&-
         n=0
         while sleep 10 >/dev/null 2>&1 && kill -0 $$ 2>/dev/null; do
             n=$((n + 10))
             say "... $n s (${log#"$ROOT"/})"
         done
-    ) </dev/null &
+    )
     pulse=$!
+    read -r -u "$ready" || true
+    exec {out}>&- {ready}<&-
     "$@" >"$log" 2>&1 </dev/null || status=$?
     kill $pulse 2>/dev/null || true
     wait $pulse 2>/dev/null || true
