@@ -228,6 +228,23 @@ pub fn start_second_cpu() -> u64 {
     unsafe { smc(&r)[0] }
 }
 
+/// `PSCI_CPU_OFF` of this CPU. Returns only if EL3 refuses, with the status.
+pub fn switch_off() -> u64 {
+    let mut r = [0; 18];
+    r[0] = psci::fid::PSCI_CPU_OFF;
+    // SAFETY: if the call does not return, what is on this CPU's stack is lost, and nothing refers to it.
+    unsafe { smc(&r)[0] }
+}
+
+/// `PSCI_AFFINITY_INFO` of the CPU of an MPIDR.
+pub fn affinity_info(mpidr: u64) -> u64 {
+    let mut r = [0; 18];
+    r[0] = psci::fid::PSCI_AFFINITY_INFO;
+    r[1] = mpidr;
+    // SAFETY: the call has no effect.
+    unsafe { smc(&r)[0] }
+}
+
 /// `PSCI_SYSTEM_OFF`: ends QEMU.
 pub fn power_off() -> ! {
     let mut r = [0; 18];

@@ -34,6 +34,7 @@ const GROUPS: &[&[Test]] = &[
     debug::TESTS,
     smp::TESTS,
     migrate::TESTS,
+    hotplug::TESTS,
     stage1::TESTS,
     sweep::TESTS,
 ];

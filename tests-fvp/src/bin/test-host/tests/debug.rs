@@ -62,18 +62,18 @@ fn at_second_place(rec: &Rec) -> Check<Reply> {
 }
 
 /// Lets debug exceptions be taken.
-fn allow(rec: &Rec) -> Check {
+pub fn allow(rec: &Rec) -> Check {
     MDSCR.write(rec, MDSCR_ON)?;
     instruct::run(rec, DEBUG_ON, 0, 0).map(drop)
 }
 
 /// Sets breakpoint n to the second place.
-fn set_breakpoint(rec: &Rec, n: u64) -> Check {
+pub fn set_breakpoint(rec: &Rec, n: u64) -> Check {
     bvr(n).write(rec, place(rec)?)?;
     bcr(n).write(rec, BREAK_ON)
 }
 
-fn breaks(rec: &Rec, what: &str) -> Check {
+pub fn breaks(rec: &Rec, what: &str) -> Check {
     let reply = at_second_place(rec)?;
     ensure_eq!(reply.esr >> 26, BREAKPOINT, "{what}: EC");
     ensure_eq!(reply.elr_offset, 0, "{what}: ELR_EL1");

@@ -11,7 +11,7 @@ use crate::arch::{self, isb, mrs, msr, ticks};
 use crate::check::{Check, ensure, ensure_eq};
 use crate::realm::{Config, Realm};
 use crate::rec::{Rec, Step, command, enter};
-use rmm_abi::rmi::{RealmFlags, RecExitReason};
+use rmm_abi::rmi::{RealmFlags, RecExit, RecExitReason};
 use tests_fvp::protocol::{MODE_COMMANDS, Op, SysReg, pattern};
 use tests_fvp::registers;
 
@@ -142,14 +142,14 @@ fn timer_values(seed: u64) -> [u64; 4] {
     [time(0), 1 + (seed & 2), time(1), 3 - (seed & 2)]
 }
 
-fn set_timers(rec: &Rec, seed: u64) -> Check {
+pub fn set_timers(rec: &Rec, seed: u64) -> Check {
     for (register, value) in TIMERS.into_iter().zip(timer_values(seed)) {
         rec.value_of(Op::Msr, &[register as u64, value])?;
     }
     Ok(())
 }
 
-fn check_timers(rec: &Rec, seed: u64, whose: &str) -> Check {
+pub fn check_timers(rec: &Rec, seed: u64, whose: &str) -> Check {
     for (register, value) in TIMERS.into_iter().zip(timer_values(seed)) {
         let found = rec.value_of(Op::Mrs, &[register as u64])?;
         ensure_eq!(found, value, "{whose} {register:?}");
@@ -186,16 +186,41 @@ fn timers() -> Check {
     realm.finish()
 }
 
+/// Control and compare registers of the timers.
+pub const PAIRS: [(SysReg, SysReg); 2] = [
+    (SysReg::CntvCtl, SysReg::CntvCval),
+    (SysReg::CntpCtl, SysReg::CntpCval),
+];
+
+/// Checks that a timer has ended the run of a command that spins, ends the command, and stops the timer.
+pub fn check_fired(
+    rec: &Rec,
+    page: &SharedPage,
+    (control, compare): (SysReg, SysReg),
+    deadline: u64,
+    exit: &RecExit,
+) -> Check {
+    ensure_eq!(exit.exit_reason, RecExitReason::Irq as u8, "exit reason");
+    let (ctl, cval) = told(exit, control);
+    ensure_eq!(ctl, 5, "{control:?} at the exit");
+    ensure_eq!(cval, deadline, "{compare:?} at the exit");
+    // The command ends here. The timer is still asserted, which the Host knows.
+    page.release();
+    rec.finish_with(&enter())?;
+    let exit = rec.enter(&command(Op::Msr, &[control as u64, 0]))?;
+    if exit.exit_reason == RecExitReason::Irq as u8 {
+        rec.finish_with(&enter())?;
+    }
+    Ok(())
+}
+
 /// A timer that is set on one CPU ends the run on the other.
 fn timer_fires() -> Check {
     needs::second_cpu()?;
     let mut realm = running()?;
     let page = SharedPage::new(&mut realm)?;
     let rec = &realm.recs[0];
-    for (control, compare) in [
-        (SysReg::CntvCtl, SysReg::CntvCval),
-        (SysReg::CntpCtl, SysReg::CntpCval),
-    ] {
+    for (control, compare) in PAIRS {
         let deadline = arch::now() + ticks(20);
         rec.value_of(Op::Msr, &[compare as u64, deadline])?;
         // On a slow machine the timer fires before the REC can move.
@@ -207,17 +232,7 @@ fn timer_fires() -> Check {
                 result(&there)??
             }
         };
-        ensure_eq!(exit.exit_reason, RecExitReason::Irq as u8, "exit reason");
-        let (ctl, cval) = told(&exit, control);
-        ensure_eq!(ctl, 5, "{control:?} at the exit");
-        ensure_eq!(cval, deadline, "{compare:?} at the exit");
-        // The command ends here. The timer is still asserted, which the Host knows.
-        page.release();
-        rec.finish_with(&enter())?;
-        let exit = rec.enter(&command(Op::Msr, &[control as u64, 0]))?;
-        if exit.exit_reason == RecExitReason::Irq as u8 {
-            rec.finish_with(&enter())?;
-        }
+        check_fired(rec, &page, (control, compare), deadline, &exit)?;
     }
     page.finish()?;
     realm.finish()

@@ -10,6 +10,7 @@ mod features;
 mod granule;
 pub mod hash;
 mod hidden;
+mod hotplug;
 mod identity;
 mod instruct;
 mod irq;
@@ -88,6 +89,7 @@ const GROUPS: &[&[Test]] = &[
     debug::TESTS,
     smp::TESTS,
     migrate::TESTS,
+    hotplug::TESTS,
     stage1::TESTS,
     sweep::TESTS,
     features::TESTS,

@@ -28,14 +28,19 @@ pub const TESTS: &[Test] = &[
 ];
 
 /// Memory of the tests, in the image's level 3 table.
-const PAGE: u64 = layout::BASE + layout::SIZE;
+pub const PAGE: u64 = layout::BASE + layout::SIZE;
 
 /// A result that the second CPU hands to the first.
 pub type Slot<T> = Arc<Mutex<Option<T>>>;
 
 /// A Realm with shared memory at `PAGE` and two RECs, both on.
 pub fn two() -> Check<Realm> {
-    let mut realm = Realm::loaded(&Config::default())?;
+    two_with(&Config::default())
+}
+
+/// As [`two`], with this configuration.
+pub fn two_with(config: &Config) -> Check<Realm> {
+    let mut realm = Realm::loaded(config)?;
     realm.init_ripas(PAGE, PAGE + GRANULE)?;
     realm.add_unknown(PAGE)?;
     for n in 0..2 {

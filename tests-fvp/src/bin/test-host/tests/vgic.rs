@@ -34,7 +34,7 @@ pub const fn pending(intid: u64, priority: u64) -> u64 {
 }
 
 /// State of a list register.
-const fn state(lr: u64) -> u64 {
+pub const fn state(lr: u64) -> u64 {
     lr >> 62
 }
 
