@@ -373,6 +373,8 @@ pub unsafe fn streaming_check(seed: u64) -> u64 {
 ///
 /// SVE must not trap.
 #[must_use]
+// A Realm's stack has room for one such array, not for a second in the caller's frame.
+#[inline(never)]
 pub unsafe fn sve_used() -> u64 {
     let length = sve_length();
     let mut found = Sve::zero();
