@@ -104,9 +104,9 @@ fn boot(board: &Board, arguments: [u64; 5], image: Extent) -> Result<Infallible,
     let layout = plan.layout(reserve_memory)?;
     // SAFETY: the layout is of memory that is the monitor's.
     let table = unsafe { granule_table(&cpu, &plan, layout.table)? };
-    // Memory that EL3 reserves may lie in a DRAM bank; the monitor's own region does not.
-    table.reserve(layout.table.0, plan.table_size);
-    table.reserve(layout.cpus.0, (args.cpus * block) as u64);
+    for part in plan.memory(&layout) {
+        table.reserve(part.base.0, part.size);
+    }
     for index in 0..args.cpus {
         let at = Pa(layout.cpus.0 + (index * block) as u64);
         // SAFETY: the layout has room for a block of each CPU; CPUs boot only after `publish`.

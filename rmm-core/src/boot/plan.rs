@@ -105,6 +105,22 @@ impl Plan {
         &self.banks
     }
 
+    /// The memory at `layout`: granule table and CPU blocks. The boot code makes it never delegable,
+    /// because memory that EL3 reserves may lie in a DRAM bank; the monitor's own region does not.
+    #[must_use]
+    pub const fn memory(&self, layout: &Layout) -> [Extent; 2] {
+        [
+            Extent {
+                base: layout.table,
+                size: self.table_size,
+            },
+            Extent {
+                base: layout.cpus,
+                size: self.cpus_size,
+            },
+        ]
+    }
+
     /// Finds memory for the parts of the plan: what EL3 reserves by `reserve`, which returns its base,
     /// else the monitor's own. EL3 is asked once, so if it refuses it has reserved nothing.
     ///

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Manifests like those of the boards' firmware, and broken manifests.
 
+mod machines;
 mod plan;
 
 use super::*;
