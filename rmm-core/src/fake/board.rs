@@ -263,9 +263,10 @@ impl Board {
 }
 
 impl Pool {
-    /// The first bank behind the reserved ranges in it.
+    /// The first bank behind the reserved ranges in it; nothing if there is no bank.
     fn new(config: &Config) -> Self {
-        let bank = config.dram[0];
+        let none = Bank { base: 0, size: 0 };
+        let bank = *config.dram.first().unwrap_or(&none);
         let end = bank.base + bank.size;
         let reserved = config.reserved.iter().map(|range| range.base + range.size);
         let start = reserved

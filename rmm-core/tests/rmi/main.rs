@@ -41,6 +41,7 @@ macro_rules! addresses {
 mod calls;
 mod data;
 mod granule;
+mod machines;
 mod psci_complete;
 mod realm;
 mod realm_create;
