@@ -79,6 +79,18 @@ impl Report {
     }
 }
 
+/// Judges the answer of a command that maps a range up to `end`, and returns whether it has mapped.
+fn judge_mapped(c: &Conditions, reply: &Reply, end: Option<u64>) -> bool {
+    let mapped = c.judge(reply.status, &[]);
+    let expected = if mapped {
+        end.expect("a walk has succeeded")
+    } else {
+        0
+    };
+    assert_eq!(reply.x[1], expected, "out_top");
+    mapped
+}
+
 impl Model {
     pub fn range_delegate(&mut self, base: u64, top: u64, reply: &Reply) {
         self.granule_range("2.0 GRANULE_RANGE_DELEGATE", base, top, reply, |granule| {
@@ -256,16 +268,10 @@ impl Model {
                 c.input("gran_state", !usable);
             }
         }
-        if !c.judge(reply.status, &[]) {
-            assert_eq!(reply.x[1], 0, "out_top");
+        let end = at.map(|at| base + done.len() as u64 * size(at.level));
+        if !judge_mapped(&c, reply, end) {
             return;
         }
-        let at = at.expect("checked above");
-        assert_eq!(
-            reply.x[1],
-            base + done.len() as u64 * size(at.level),
-            "out_top"
-        );
         for (entry, pa) in done {
             let Entry::Unassigned(ripas) = entry.entry else {
                 continue;
@@ -429,16 +435,10 @@ impl Model {
                 }
             }
         }
-        if !c.judge(reply.status, &[]) {
-            assert_eq!(reply.x[1], 0, "out_top");
+        let end = at.map(|at| base + done.len() as u64 * size(at.level));
+        if !judge_mapped(&c, reply, end) {
             return;
         }
-        let at = at.expect("checked above");
-        assert_eq!(
-            reply.x[1],
-            base + done.len() as u64 * size(at.level),
-            "out_top"
-        );
         let realm = self.realm(rd);
         realm.probe(base);
         for (entry, pa) in done {

@@ -3,43 +3,7 @@
 
 use super::*;
 
-/// Groups that have such tests.
-const GROUPS: &[&[Test]] = &[
-    realm::thousand::TESTS,
-    rtt::create::TESTS,
-    rtt::destroy::TESTS,
-    rtt::read_entry::TESTS,
-    rtt::set_ripas::TESTS,
-    data::TESTS,
-    rec::destroy::TESTS,
-    rec::enter::TESTS,
-    exit::TESTS,
-    mmio::TESTS,
-    shared::TESTS,
-    race::stage1_table::TESTS,
-    irq::TESTS,
-    timer::TESTS,
-    vgic::TESTS,
-    rsi::TESTS,
-    rsi::realm_config::TESTS,
-    rsi::host_call::TESTS,
-    rsi::measurement::TESTS,
-    rsi::token::TESTS,
-    rsi::ipa_state::TESTS,
-    psci::TESTS,
-    identity::TESTS,
-    hidden::TESTS,
-    leak::TESTS,
-    context::TESTS,
-    debug::TESTS,
-    smp::TESTS,
-    migrate::TESTS,
-    hotplug::TESTS,
-    stage1::TESTS,
-    sweep::TESTS,
-];
-
-/// Tests of those groups that are about commands, registers or values which only 1.0 has.
+/// Tests of the groups for [`Dialects::Both`] that are about commands, registers or values which only 1.0 has.
 const ONLY_1_0: &[&str] = &[
     // RMI_DATA_CREATE_UNKNOWN and RMI_DATA_DESTROY.
     "data.create_walk",
@@ -69,6 +33,9 @@ const ONLY_1_0: &[&str] = &[
 
 /// All of them.
 pub fn tests() -> impl Iterator<Item = &'static Test> {
-    let tests = GROUPS.iter().copied().flatten();
+    let groups = GROUPS
+        .iter()
+        .filter(|(dialects, _)| *dialects == Dialects::Both);
+    let tests = groups.flat_map(|(_, tests)| *tests);
     tests.filter(|(name, _)| !ONLY_1_0.contains(name))
 }

@@ -46,58 +46,67 @@ use alloc::format;
 /// A test: its name, `group.what`, and what it does.
 pub type Test = (&'static str, fn() -> Check);
 
+/// The dialects in which a group has tests.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Dialects {
+    /// RMI 1.0; most tests mean the same in RMI 2.0, and run there again.
+    Both,
+    /// RMI 1.0 alone.
+    Only1,
+}
+
 /// Every test, by group.
-const GROUPS: &[&[Test]] = &[
-    version::TESTS,
-    granule::TESTS,
-    realm::TESTS,
-    realm::create::TESTS,
-    realm::destroy::TESTS,
-    realm::thousand::TESTS,
-    rtt::create::TESTS,
-    rtt::destroy::TESTS,
-    rtt::read_entry::TESTS,
-    rtt::init_ripas::TESTS,
-    rtt::set_ripas::TESTS,
-    rtt::fold::TESTS,
-    rtt::unprotected::TESTS,
-    data::TESTS,
-    rec::TESTS,
-    rec::create::TESTS,
-    rec::destroy::TESTS,
-    rec::enter::TESTS,
-    exit::TESTS,
-    mmio::TESTS,
-    shared::TESTS,
-    race::stage1_table::TESTS,
-    irq::TESTS,
-    timer::TESTS,
-    vgic::TESTS,
-    rsi::TESTS,
-    rsi::realm_config::TESTS,
-    rsi::host_call::TESTS,
-    rsi::measurement::TESTS,
-    hash::TESTS,
-    hash::assembly::TESTS,
-    rsi::token::TESTS,
-    rsi::ipa_state::TESTS,
-    psci::TESTS,
-    identity::TESTS,
-    hidden::TESTS,
-    leak::TESTS,
-    context::TESTS,
-    debug::TESTS,
-    smp::TESTS,
-    migrate::TESTS,
-    hotplug::TESTS,
-    stage1::TESTS,
-    sweep::TESTS,
-    features::TESTS,
-    race::TESTS,
-    random::TESTS,
-    random::realms::TESTS,
-    demo::TESTS,
-    isolation::TESTS,
+const GROUPS: &[(Dialects, &[Test])] = &[
+    (Dialects::Only1, version::TESTS),
+    (Dialects::Only1, granule::TESTS),
+    (Dialects::Only1, realm::TESTS),
+    (Dialects::Only1, realm::create::TESTS),
+    (Dialects::Only1, realm::destroy::TESTS),
+    (Dialects::Both, realm::thousand::TESTS),
+    (Dialects::Both, rtt::create::TESTS),
+    (Dialects::Both, rtt::destroy::TESTS),
+    (Dialects::Both, rtt::read_entry::TESTS),
+    (Dialects::Only1, rtt::init_ripas::TESTS),
+    (Dialects::Both, rtt::set_ripas::TESTS),
+    (Dialects::Only1, rtt::fold::TESTS),
+    (Dialects::Only1, rtt::unprotected::TESTS),
+    (Dialects::Both, data::TESTS),
+    (Dialects::Only1, rec::TESTS),
+    (Dialects::Only1, rec::create::TESTS),
+    (Dialects::Both, rec::destroy::TESTS),
+    (Dialects::Both, rec::enter::TESTS),
+    (Dialects::Both, exit::TESTS),
+    (Dialects::Both, mmio::TESTS),
+    (Dialects::Both, shared::TESTS),
+    (Dialects::Both, race::stage1_table::TESTS),
+    (Dialects::Both, irq::TESTS),
+    (Dialects::Both, timer::TESTS),
+    (Dialects::Both, vgic::TESTS),
+    (Dialects::Both, rsi::TESTS),
+    (Dialects::Both, rsi::realm_config::TESTS),
+    (Dialects::Both, rsi::host_call::TESTS),
+    (Dialects::Both, rsi::measurement::TESTS),
+    (Dialects::Only1, hash::TESTS),
+    (Dialects::Only1, hash::assembly::TESTS),
+    (Dialects::Both, rsi::token::TESTS),
+    (Dialects::Both, rsi::ipa_state::TESTS),
+    (Dialects::Both, psci::TESTS),
+    (Dialects::Both, identity::TESTS),
+    (Dialects::Both, hidden::TESTS),
+    (Dialects::Both, leak::TESTS),
+    (Dialects::Both, context::TESTS),
+    (Dialects::Both, debug::TESTS),
+    (Dialects::Both, smp::TESTS),
+    (Dialects::Both, migrate::TESTS),
+    (Dialects::Both, hotplug::TESTS),
+    (Dialects::Both, stage1::TESTS),
+    (Dialects::Both, sweep::TESTS),
+    (Dialects::Only1, features::TESTS),
+    (Dialects::Only1, race::TESTS),
+    (Dialects::Only1, random::TESTS),
+    (Dialects::Only1, random::realms::TESTS),
+    (Dialects::Only1, demo::TESTS),
+    (Dialects::Only1, isolation::TESTS),
 ];
 
 /// The one test that is left of those of RMI 2.0 where EL3 cannot carry it.
@@ -148,7 +157,7 @@ pub fn run_all(parameters: &Parameters) {
         wanted: parameters.after.is_none(),
         ..Results::default()
     };
-    for test in GROUPS.iter().copied().flatten() {
+    for test in GROUPS.iter().flat_map(|(_, tests)| *tests) {
         results.test(parameters, "", test, Dialect::V1);
     }
     if dialect::offers_v2() {
