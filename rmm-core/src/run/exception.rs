@@ -11,6 +11,9 @@ use crate::rec::{LastExit, PendingRipasChange};
 use rmm_granule::bug;
 use rmm_rsi::{Outcome, PsciEffect};
 
+/// RV of a trapped WFIT or WFET: RN is the number of the register with the timeout.
+const ESR_RV: u64 = 1 << 2;
+
 impl<M: Machine> Running<'_, M> {
     /// A synchronous exception.
     pub fn synchronous(&mut self, esr: u64, far: u64, hpfar: u64) -> Next {
@@ -67,8 +70,8 @@ impl<M: Machine> Running<'_, M> {
 
     /// WFI, WFE, WFIT or WFET, which the Host wanted to trap.
     fn wait(&mut self, esr: u64) -> Next {
-        // TI bit 1: there is a timeout, in the register that RN names.
-        let timeout = if esr & 2 != 0 {
+        // Only then does RN name a register: without RV, X0 would stand for one that is not known.
+        let timeout = if esr & ESR_RV != 0 {
             let register = (esr >> 5 & 0x1F) as usize;
             self.entered.gprs.get(register).copied().unwrap_or(0)
         } else {

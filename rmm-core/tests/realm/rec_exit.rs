@@ -310,10 +310,17 @@ const RT: u64 = 0x1F << 5;
 fn sync_rows(ram: u64, device: u64) -> Vec<SyncRow> {
     let mut rows = Vec::new();
 
-    // WFI, WFE, WFIT with XZR, WFET with X7: EC and TI.
-    for (ti, register, timeout) in [(0, 7, 0), (1, 7, 0), (2, 31, 0), (3, 7, u64::MAX)] {
+    // WFI, WFE, WFIT with XZR, WFET with X7, WFET with a register that RV says is not known: EC and TI.
+    const RV: u64 = 1 << 2;
+    for (ti, register, timeout) in [
+        (0, 7, 0),
+        (1, 7, 0),
+        (2 | RV, 31, 0),
+        (3 | RV, 7, u64::MAX),
+        (3, 7, 0),
+    ] {
         let esr = esr::WFX | register << 5 | ti;
-        let row = SyncRow::new("WFx", esr, EC | RT | 3, EC | 3);
+        let row = SyncRow::new("WFx", esr, EC | RT | RV | 3, EC | 3);
         rows.push(SyncRow {
             gpr: timeout,
             ..row
