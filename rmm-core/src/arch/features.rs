@@ -6,7 +6,9 @@ use super::realm_gic::SRE_ON;
 use super::registers::*;
 use super::{realm_pmu, simd};
 use crate::boot::El3Interface;
-use crate::encoding::features::{INSTRUCTION_CACHES, addresses, cache_selector, hide_pauth};
+use crate::encoding::features::{
+    INSTRUCTION_CACHES, addresses, cache_selector, hide_pauth, realm_counters,
+};
 use crate::machine::{CpuFeatures, IdRegisters};
 
 /// Reads the features of this CPU; `open` are the optional ones that it may use.
@@ -48,7 +50,7 @@ pub fn read(el3: El3Interface, open: &Optional) -> CpuFeatures {
         // Minus 1, as the ID register gives them.
         num_bps: field(id.dfr0, ID_AA64DFR0_EL1::BRPs),
         num_wps: field(id.dfr0, ID_AA64DFR0_EL1::WRPs),
-        pmu_counters: realm_pmu::event_counters(open),
+        pmu_counters: realm_counters(realm_pmu::event_counters(open), id.dfr0),
         gic_num_lrs: field(vtr, ICH_VTR_EL2::ListRegs),
         gic_pri_bits: field(vtr, ICH_VTR_EL2::PRIbits) + 1,
         gic_id_24: field(vtr, ICH_VTR_EL2::IDbits) == 1,

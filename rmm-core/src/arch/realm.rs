@@ -36,6 +36,8 @@
 //! | other debug registers | trapped | in place |
 //! | ACTLR_EL1 | trapped: reads as zero, and writes are ignored | in place |
 //! | ICC_PMR_EL1, EL2 timers | stay the Host's, and keep working | in place |
+//! | ICC_SRE_EL1 | in place: RAO/WI, as the GIC has no legacy interface | in place |
+//! | RCWMASK_EL1, RCWSMASK_EL1, PMUACR_EL1 | trapped; instructions obey the Host's values | in place |
 //!
 //! # The way back from a Realm
 //! While a Realm runs, SP_EL2 points to a frame that [`run`] has built on the stack it was called

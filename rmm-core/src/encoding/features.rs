@@ -42,6 +42,13 @@ pub fn hide_pauth(id: &mut IdRegisters) {
     id.isar2 &= !set!(ID_AA64ISAR2_EL1: GPA3 | APA3 | PAC_frac);
 }
 
+/// Event counters that Realms may use, of those that EL3 leaves open on a CPU with this `ID_AA64DFR0_EL1`.
+/// `None` with FEAT_MTPMU: a Realm that sets PMEVTYPER<n>_EL0.MT would count what the Host and other Realms do
+/// on other threads of the core, and MDCR_EL2.MTPME forbids that only where there is no EL3.
+pub fn realm_counters(counters: Option<u8>, dfr0: u64) -> Option<u8> {
+    counters.filter(|_| !ID_AA64DFR0_EL1::MTPMU::Implemented.matches_all(dfr0))
+}
+
 /// The block that DC ZVA zeroes, in bytes, by `DCZID_EL0`; `None` if DC ZVA is prohibited or 16
 /// blocks do not make a whole part of a Granule.
 #[inline]
@@ -184,6 +191,16 @@ mod tests {
         assert_eq!(!id.isar1, 0xFF00_0FF0);
         assert_eq!(!id.isar2, 0x0F00_FF00);
         assert!(!has_pauth(id.isar1, id.isar2));
+    }
+
+    /// ID_AA64DFR0_EL1: MTPMU 51:48 (0b0001: implemented, 0b1111: not even MT exists).
+    #[test]
+    fn no_counters_where_they_count_other_threads() {
+        for (mtpmu, expected) in [(0, Some(6)), (1, None), (0xF, Some(6))] {
+            let dfr0 = mtpmu << 48;
+            assert_eq!(realm_counters(Some(6), dfr0), expected, "{mtpmu:#x}");
+            assert_eq!(realm_counters(None, dfr0), None, "{mtpmu:#x}");
+        }
     }
 
     /// CLIDR_EL1: Ctype<n> 3n-1:3n-3. CSSELR_EL1: InD 0, Level 3:1.

@@ -78,7 +78,7 @@ const MDCR_PMU: u64 = set!(MDCR_EL2: HPMN | TPMCR | TPM);
 /// `MDCR_EL2`: no debug, PMU, trace or profiling for Realms, and no counting in the monitor. EL1
 /// has all `counters`. `dfr0` is the ID register of this name; with FEAT_FGT there is TDCC.
 pub fn mdcr(counters: usize, dfr0: u64, has_fgt: bool) -> u64 {
-    use ID_AA64DFR0_EL1::{MTPMU, PMSVer, PMUVer, TraceFilt};
+    use ID_AA64DFR0_EL1::{PMSVer, PMUVer, TraceFilt};
     // Zero, with intent: TDE, and E2PB and E2TB, which then trap the buffer registers.
     let mut value = MDCR_EL2::HPMN.val(counters as u64).value;
     value |= set!(MDCR_EL2: TDA | TDOSA | TDRA | TPM | TPMCR);
@@ -88,9 +88,6 @@ pub fn mdcr(counters: usize, dfr0: u64, has_fgt: bool) -> u64 {
         }
         if PMUVer.read(dfr0) >= 6 {
             value |= set!(MDCR_EL2: HCCD);
-        }
-        if MTPMU::Implemented.matches_all(dfr0) {
-            value |= set!(MDCR_EL2: MTPME);
         }
     }
     if PMSVer.is_set(dfr0) {
@@ -175,8 +172,7 @@ mod tests {
     }
 
     /// D24.3.17: HPMN 4:0, TPMCR 5, TPM 6, TDA 9, TDOSA 10, TDRA 11, TPMS 14, HPMD 17, TTRF 19,
-    /// HCCD 23, TDCC 27, MTPME 28. ID_AA64DFR0_EL1: PMUVer 11:8, PMSVer 35:32, TraceFilt 43:40,
-    /// MTPMU 51:48.
+    /// HCCD 23, TDCC 27. ID_AA64DFR0_EL1: PMUVer 11:8, PMSVer 35:32, TraceFilt 43:40.
     #[test]
     fn mdcr_by_features() {
         let base = bits([5, 6, 9, 10, 11]);
@@ -195,8 +191,9 @@ mod tests {
             let dfr0 = version << 8;
             assert_eq!(mdcr(6, dfr0, false), base | 6 | expected, "{version}");
         }
+        // MTPMU, which no bit here opens.
         let dfr0 = 6 << 8 | 1 << 48;
-        assert_eq!(mdcr(0, dfr0, false), base | bits([17, 23, 28]));
+        assert_eq!(mdcr(0, dfr0, false), base | bits([17, 23]));
         assert_eq!(mdcr(0, 1 << 32, false), base | bits([14]));
         assert_eq!(mdcr(0, 1 << 40, false), base | bits([19]));
     }
