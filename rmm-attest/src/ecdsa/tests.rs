@@ -249,6 +249,18 @@ fn signatures_are_those_of_rfc_6979() {
     }
 }
 
+/// RFC 6979 takes a digest beyond the order modulo the order, for the nonce, too.
+#[test]
+fn digests_beyond_the_order() {
+    let secret = scalar(SECRET);
+    let key = SigningKey::from_slice(&bytes(SECRET)).unwrap();
+    for digest in [bytes(ORDER), [0xFF; SIZE]] {
+        let expected: ecdsa::Signature = key.sign_prehash(&digest).unwrap();
+        let (found, _) = finish(begun(&digest), &secret);
+        assert_eq!(found[..], expected.to_bytes()[..]);
+    }
+}
+
 #[test]
 fn begin_forgets_an_unfinished_signature() {
     let secret = scalar(SECRET);

@@ -46,10 +46,11 @@ fn attestation(
     keep(Box::new(fetched.unwrap_or(Attestation::unavailable())))
 }
 
-/// Interrupt signals of one CPU, its counters, and whether a thread uses the CPU.
+/// Interrupt signals of one CPU, its counters, PSTATE.DIT, and whether a thread uses the CPU.
 #[derive(Default)]
 pub(super) struct CpuLines {
     pub(super) delegations: Delegations,
+    pub(super) dit: AtomicBool,
     pub(super) irq: AtomicBool,
     pub(super) fiq: AtomicBool,
     pub(super) in_use: AtomicBool,
@@ -220,6 +221,12 @@ impl Board {
         if hook.as_mut().is_some_and(|hook| hook(self, cpu)) {
             self.lines[cpu].irq.store(true, Ordering::SeqCst);
         }
+    }
+
+    /// Whether the time of instructions does not depend on data on a CPU (PSTATE.DIT). A Realm that has run
+    /// leaves it clear.
+    pub fn has_independent_timing(&self, cpu: usize) -> bool {
+        self.lines[cpu].dit.load(Ordering::SeqCst)
     }
 
     /// How often the Host got back vector registers without the SVE state that it does not keep.

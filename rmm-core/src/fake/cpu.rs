@@ -172,7 +172,10 @@ impl Machine for FakeCpu {
         }
     }
 
-    fn begin_independent_timing(&self) {}
+    fn begin_independent_timing(&self) {
+        let lines = &self.board.lines[self.index];
+        lines.dit.store(true, Ordering::SeqCst);
+    }
 
     fn random(&self) -> Option<[u8; 32]> {
         self.board.random()
@@ -250,6 +253,7 @@ impl Machine for FakeCpu {
 
     fn run_realm(&self, rec: &mut OnCpu<'_>) -> Exception {
         let lines = &self.board.lines[self.index];
+        lines.dit.store(false, Ordering::SeqCst);
         self.with_entered(|registers, entered| {
             let masked = entered.masked.take();
             let masked = masked.expect("timers are masked before each run");

@@ -99,6 +99,21 @@ fn id_registers() {
     assert_record(&realm.enter(0), RecExitReason::Irq, |_| ());
 }
 
+/// The Host of a Realm of 1.0 can set no trap of these; if the CPU takes one, it is not the Host's.
+#[test]
+fn gic_registers_that_trap_without_cause_are_undefined() {
+    let host = Host::new();
+    let realm = host.realm().with_page(1);
+    realm.script(0, |cpu| async move {
+        set_vectors(&cpu);
+        // ICC_PMR, ICC_BPR0, ICC_RPR, ICC_BPR1, ICC_SRE.
+        for (crn, crm, op2) in [(4, 6, 0), (12, 8, 3), (12, 11, 3), (12, 12, 3), (12, 12, 5)] {
+            assert_register_undefined(&cpu, [3, 0, crn, crm, op2]).await;
+        }
+    });
+    assert_record(&realm.enter(0), RecExitReason::Irq, |_| ());
+}
+
 // Conformance: Exceptions and accesses that do not exit hvc
 #[test]
 fn hvc_is_undefined() {

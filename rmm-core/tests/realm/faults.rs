@@ -9,6 +9,8 @@ use rmm_core::fake::{
     After, Host, LINEAR_MAP, MIB, PAGE, RealmAccess, Status, Taken, assert_reason, assert_record,
     entry_flags, esr, lpa2_features,
 };
+use rmm_granule::Ipa;
+use rmm_granule::fake::Invalidation;
 
 #[test]
 fn permission_fault_at_a_va_that_does_not_translate_now() {
@@ -298,6 +300,36 @@ fn tlb_conflict() {
                 cpu.sync(class | esr::IL | 0x30, LINEAR_MAP, 0).await,
                 After::Again
             );
+        }
+    });
+    let memory = &host.board().memory;
+    let before = memory.invalidations().len();
+    assert_record(&realm.enter(0), RecExitReason::Irq, |_| ());
+    let invalidations = memory.invalidations();
+    assert_eq!(invalidations.len(), before + 2);
+    for invalidation in &invalidations[before..] {
+        let all = (realm.params.vmid, Ipa(0), realm.end());
+        let Invalidation {
+            vmid, base, size, ..
+        } = *invalidation;
+        assert_eq!((vmid, base, size), all);
+    }
+}
+
+/// Nothing that a Realm may execute refuses a fetch, so it does not matter at which IPA it was.
+#[test]
+fn permission_faults_of_a_fetch() {
+    let host = Host::new();
+    let realm = host.realm().with_page(1);
+    realm.script(0, |cpu| async move {
+        set_vectors(&cpu);
+        for status in 0x0C..=0x0F {
+            let esr = esr::INSTRUCTION_ABORT | esr::IL | status;
+            let After::Taken(taken) = cpu.sync(esr, LINEAR_MAP, 0).await else {
+                panic!("{status:#x}: not taken by the Realm");
+            };
+            assert_sea(taken, esr::INSTRUCTION_ABORT, 0, 0);
+            cpu.context(|context| context.pstate = 0x3C5);
         }
     });
     assert_record(&realm.enter(0), RecExitReason::Irq, |_| ());

@@ -201,18 +201,21 @@ fn breakpoints() {
 }
 
 #[test]
-fn enabled_breakpoints_are_lent_at_entry() {
+fn enabled_breakpoints_and_single_step_are_lent_at_entry() {
     let host = Host::new();
     let realm = host.realm().with_page(1);
     realm.script(0, |cpu| async move {
-        cpu.el1(|el1| el1.mdscr |= 1 << 15);
-        cpu.irq().await;
-        assert!(cpu.has_debug(), "MDSCR_EL1.MDE is set");
-        cpu.el1(|el1| el1.mdscr &= !(1 << 15));
-        cpu.irq().await;
-        assert!(!cpu.has_debug());
+        // MDSCR_EL1.MDE and SS.
+        for bit in [15, 0] {
+            cpu.el1(|el1| el1.mdscr |= 1 << bit);
+            cpu.irq().await;
+            assert!(cpu.has_debug(), "bit {bit} is set");
+            cpu.el1(|el1| el1.mdscr &= !(1 << bit));
+            cpu.irq().await;
+            assert!(!cpu.has_debug());
+        }
     });
-    for _ in 0..3 {
+    for _ in 0..5 {
         assert_reason(&realm.enter(0), RecExitReason::Irq);
     }
 }

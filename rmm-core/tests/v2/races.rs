@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Several CPUs at once.
 
-use rmm_abi::rmi::{fid as v1, v2::fid};
-use rmm_core::fake::v2::{Host2, rec_params};
+use rmm_abi::rmi::{RealmParams, fid as v1, v2::fid};
+use rmm_core::fake::v2::{Host2, realm_params, rec_params};
 use rmm_core::fake::{Config, Host, PAGE, Status, audit};
 use rmm_core::mode::Mode;
 use rmm_granule::GranuleState::{Data, Delegated};
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use zerocopy::IntoBytes;
+use zerocopy::{FromZeros, IntoBytes};
 
 const CPUS: usize = 4;
 const ROUNDS: usize = if cfg!(miri) { 2 } else { 200 };
@@ -195,6 +195,13 @@ fn a_call_of_2_0_that_waited_until_the_dialect_was_1_0() {
     let params = host.page_with(rec_params(1, true).as_bytes());
     let late = |function, args: &[u64]| host.call_begun_in(Mode::V2Active, function, args);
     let new = realm.granule();
+    let mut params_of_2_0 = realm_params();
+    params_of_2_0.rtt_base = realm.granule();
+    let params_of_2_0 = host.page_with(params_of_2_0.as_bytes());
+    assert_eq!(
+        late(fid::RMI_REALM_CREATE, &[new, params_of_2_0]),
+        Status::Global
+    );
     assert_eq!(late(fid::RMI_REC_CREATE, &[rd, new, params]), Status::Input);
     assert_eq!(late(fid::RMI_RTT_INIT_RIPAS, &[rd, 0, PAGE]), Status::Input);
     assert_eq!(late(fid::RMI_REALM_TERMINATE, &[rd]), Status::Input);
@@ -216,6 +223,15 @@ fn a_call_of_1_0_that_waited_until_the_dialect_was_2_0() {
 
     let realm = host.realm().create();
     realm.tables(0, 3);
+    let mut params_of_1_0 = RealmParams::new_zeroed();
+    (params_of_1_0.s2sz, params_of_1_0.vmid) = (40, host.board().new_vmid());
+    (params_of_1_0.num_bps, params_of_1_0.num_wps) = (1, 1);
+    (params_of_1_0.rtt_num_start, params_of_1_0.rtt_base) = (1, realm.granule());
+    let params_of_1_0 = host.page_with(params_of_1_0.as_bytes());
+    assert_eq!(
+        late(v1::RMI_REALM_CREATE, &[realm.granule(), params_of_1_0]),
+        Status::Input
+    );
     let params = host.page_with(rec_params(0, true).as_bytes());
     let (new, rd) = (realm.granule(), realm.rd);
     assert_eq!(late(v1::RMI_REC_CREATE, &[rd, new, params]), Status::Input);

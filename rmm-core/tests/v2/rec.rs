@@ -609,6 +609,30 @@ fn psci_affinity_info_is_answered_without_the_host() {
     assert_exit(&realm.enter(0), RecExitReason::Irq, |_| ());
 }
 
+/// The Granule of a REC that is gone may hold the REC with the same index of another Realm.
+// Conformance: 2.0 RMI_PSCI_COMPLETE affinity_info
+#[test]
+fn a_rec_of_another_realm_says_nothing_about_the_own_one() {
+    let host = Host2::new();
+    let realm = host.realm().create();
+    for runnable in [true, true] {
+        let _rec = realm.rec(runnable);
+    }
+    realm.activate();
+    let granule = realm.rec_pa(1);
+    assert_eq!(host.rec_destroy(granule), Status::Success);
+    let other = host.realm().create();
+    let _rec = other.rec(true);
+    let params = host.page_with(rec_params(1, true).as_bytes());
+    assert_eq!(host.rec_create(other.rd, granule, params), Status::Success);
+    realm.script(0, |cpu| async move {
+        let args = [psci::fid::PSCI_AFFINITY_INFO, index_to_mpidr(1), 0];
+        cpu.call_returns(&args, psci::AFFINITY_OFF).await;
+    });
+    assert_exit(&realm.enter(0), RecExitReason::Irq, |_| ());
+    assert_eq!(host.rec_destroy(granule), Status::Success);
+}
+
 // Conformance: 2.0 stateful operations handle
 #[test]
 fn operations_that_nobody_has_begun() {

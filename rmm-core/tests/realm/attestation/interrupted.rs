@@ -43,7 +43,10 @@ fn at_every_step() {
         assert_eq!(count, LOOKS);
         expected.assert_verified(&found);
     });
-    host.board().set_look_hook(|_, _| true);
+    host.board().set_look_hook(|board, cpu| {
+        assert!(board.has_independent_timing(cpu), "PSTATE.DIT");
+        true
+    });
     let cpus = [1, 2, 3].map(|cpu| Host::of_board(host.board(), cpu));
     let rec = realm.rec_of(0);
     for n in 0..=LOOKS {
