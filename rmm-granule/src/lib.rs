@@ -77,7 +77,7 @@ mod tests;
 pub use addr::{GRANULE_SHIFT, GRANULE_SIZE, Ipa, Pa};
 pub use content::NewContent;
 pub use lock::Locked;
-pub use memory::{Memory, NsFault};
+pub use memory::{Memory, NsFault, zero_by_words};
 pub use ns::NsGranule;
 pub use queue::Waiter;
 pub use rec::{AuxGranules, Pinned, REC_BODY_SIZE, REC_HEAD_SIZE, RecWindow};

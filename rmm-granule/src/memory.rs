@@ -84,11 +84,8 @@ pub unsafe trait Memory {
     /// # Safety
     /// [`Memory::map`] returned `window`, it is open, and there is no reference to its content.
     unsafe fn zero_shared(&self, window: NonNull<[u8; GRANULE_SIZE]>) {
-        // SAFETY: the window is open, and any bytes are words; atomics may be shared with the Realm.
-        let words = unsafe { window.cast::<[AtomicU64; GRANULE_SIZE / 8]>().as_ref() };
-        for word in words {
-            word.store(0, Ordering::Relaxed);
-        }
+        // SAFETY: the window is open and aligned; the rest is the caller's promise.
+        unsafe { zero_by_words(window) };
     }
 
     /// Makes earlier writes to translation tables visible to the table walkers of all CPUs.
@@ -101,4 +98,17 @@ pub unsafe trait Memory {
     /// were live in the range: a hint, which costs time if it is wrong, and nothing else. An
     /// implementation may invalidate more.
     fn invalidate_stage2(&self, vmid: u16, base: Ipa, size: u64, level: i8);
+}
+
+/// Fills a page with zero bytes, by relaxed atomic stores of words: others may access it meanwhile. They
+/// may see the words change in any order.
+///
+/// # Safety
+/// The page is aligned to 8 bytes, valid for writes, and there is no reference to its content but to atomics.
+pub unsafe fn zero_by_words(page: NonNull<[u8; GRANULE_SIZE]>) {
+    // SAFETY: any bytes are words, and atomics may be shared. The rest is the caller's promise.
+    let words = unsafe { page.cast::<[AtomicU64; GRANULE_SIZE / 8]>().as_ref() };
+    for word in words {
+        word.store(0, Ordering::Relaxed);
+    }
 }

@@ -22,7 +22,7 @@ use core::num::NonZeroUsize;
 use core::ops::Range;
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{Ordering, compiler_fence};
-use rmm_granule::{GRANULE_SIZE, Ipa, Memory, NsFault, Pa, bug};
+use rmm_granule::{GRANULE_SIZE, Ipa, Memory, NsFault, Pa, bug, zero_by_words};
 
 /// A Granule's content.
 pub type Page = [u8; GRANULE_SIZE];
@@ -388,15 +388,17 @@ unsafe impl Memory for ArchCpu {
 /// Fills a page with zero bytes, visible to all observers on return.
 ///
 /// # Safety
-/// The page is valid for writes. If there is a reference to it, the page is borrowed for writing.
+/// The page is aligned, and valid for writes. If there is a reference to it, the page is borrowed for writing.
 #[inline]
 unsafe fn zero(page: NonNull<Page>) {
     let start = page.cast::<u8>().as_ptr();
     match zero_block(DCZID_EL0.get()) {
-        // SAFETY: the caller's promise.
-        None => unsafe { start.write_bytes(0, GRANULE_SIZE) },
+        // SAFETY: the page is aligned; the rest is the caller's promise. A Realm or the Host may access a
+        // shared page meanwhile, which would be a data race with a plain write, and is none with atomic stores.
+        None => unsafe { zero_by_words(page) },
         // SAFETY: zeroes the page, which is aligned, in blocks that divide it; 16 blocks of at most
-        // 256 bytes a turn. The rest is the caller's promise.
+        // 256 bytes a turn. To the compiler it is an access of another agent, so it races with no access of
+        // others to a shared page. The rest is the caller's promise.
         Some(block) => unsafe {
             asm!(
                 "2: .rept 16",

@@ -3,9 +3,11 @@
 
 use super::*;
 use crate::state::LOCK;
-use crate::{Data, GranuleError, Pa};
+use crate::{Data, GRANULE_SIZE, GranuleError, Pa, zero_by_words};
+use std::array;
+use std::ptr::NonNull;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -257,4 +259,22 @@ fn higher_granules_wait_for_lower_ones() {
             assert_eq!(held, None, "locked before a lower one");
         });
     }
+}
+
+/// A Realm may access a page while the monitor fills it with zero bytes. Miri and `make tsan` find a plain
+/// write.
+#[test]
+fn a_page_is_read_while_it_is_zeroed() {
+    let page: [AtomicU64; GRANULE_SIZE / 8] = array::from_fn(|_| AtomicU64::new(u64::MAX));
+    let words = || page.iter().map(|word| word.load(Ordering::Relaxed));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while words().any(|word| word != 0) {
+                assert!(words().all(|word| word == 0 || word == u64::MAX));
+            }
+        });
+        // SAFETY: the page is as large as a Granule, and the other thread accesses it by atomics alone.
+        unsafe { zero_by_words(NonNull::from(&page).cast()) };
+    });
+    assert!(words().all(|word| word == 0));
 }
