@@ -85,6 +85,7 @@ unsafe extern "C" {
     fn guarded_write(address: u64, value: u64) -> Guarded;
     fn guarded_zcr() -> Guarded;
     fn guarded_smcr() -> Guarded;
+    fn guarded_umov() -> Guarded;
 }
 
 /// X0 and X1 of the guarded accesses.
@@ -153,6 +154,13 @@ pub fn is_sve_open() -> bool {
 pub fn is_sme_open() -> bool {
     // SAFETY: as for `is_sve_open`.
     unsafe { guarded_smcr() }.esr == 0
+}
+
+/// Whether every instruction is legal. In streaming mode most of Advanced SIMD and the whole of FFR are not,
+/// unless `SMCR_EL2.FA64` and that of EL3 permit them.
+pub fn is_full_a64() -> bool {
+    // SAFETY: reads a register; the exception is recovered.
+    unsafe { guarded_umov() }.esr == 0
 }
 
 /// Whether a value of ESR_EL2 is a granule protection fault of a data access.

@@ -83,6 +83,12 @@ guarded_smcr:
     mov x1, #0
     mrs x0, s3_4_c1_c2_6
     ret
+// Returns x1 = 0; or x1 = ESR_EL2 if streaming mode does not permit the instruction.
+.global guarded_umov
+guarded_umov:
+    mov x1, #0
+    .inst 0x4e183c00 // umov x0, v0.d[1]: element 0 may be read in any mode
+    ret
 // x0: address, x1: value. Returns x1 = 0 or ESR_EL2.
 .global guarded_write
 guarded_write:

@@ -16,19 +16,37 @@ pub enum Watch {
     Sve(u64),
     /// Z0 to Z31 and P0 to P15 in streaming mode, at a vector length like that.
     Streaming(u64),
+    /// The same with `SMCR_EL2.FA64`, which makes all instructions legal, and FFR exist, if EL3 agrees.
+    FullStreaming(u64),
 }
+
+/// `SMCR_EL2.FA64`.
+const FA64: u64 = 1 << 31;
 
 impl Watch {
     /// All that this CPU can do; at least one.
     pub fn all() -> impl Iterator<Item = Self> {
         let sve = needs::host_sve().is_ok();
-        let sme = streaming().is_ok();
         let lengths = [0, 1, 15];
         let sve = lengths.into_iter().filter(move |_| sve).map(Self::Sve);
-        let sme = [1, 15].into_iter().filter(move |_| sme);
         core::iter::once(Self::Vectors)
             .chain(sve)
-            .chain(sme.map(Self::Streaming))
+            .chain(Self::all_streaming([1, 15]))
+    }
+
+    /// Streaming mode at these vector lengths, if the Host can use it, without and with all instructions.
+    pub fn all_streaming<const N: usize>(lengths: [u64; N]) -> impl Iterator<Item = Self> {
+        let sme = streaming().is_ok();
+        // ID_AA64SMFR0_EL1.FA64
+        let full = sme && mrs!("s3_0_c0_c4_5") >> 63 != 0;
+        let some = lengths.into_iter().filter(move |_| sme);
+        let full = lengths.into_iter().filter(move |_| full);
+        some.map(Self::Streaming)
+            .chain(full.map(Self::FullStreaming))
+    }
+
+    pub fn is_streaming(self) -> bool {
+        matches!(self, Self::Streaming(_) | Self::FullStreaming(_))
     }
 
     /// Streaming mode, in which the monitor must not use the CPU's instructions for hashing.
@@ -49,13 +67,18 @@ impl Watch {
                     isb();
                     registers::sve_set(seed);
                 }
-                Self::Streaming(length) => {
-                    // SMCR_EL2, without FA64: instructions that streaming mode may lack are illegal.
-                    msr!("s3_4_c1_c2_6", length);
+                Self::Streaming(length) | Self::FullStreaming(length) => {
+                    let is_full = matches!(self, Self::FullStreaming(_));
+                    // SMCR_EL2
+                    msr!("s3_4_c1_c2_6", length | if is_full { FA64 } else { 0 });
                     isb();
                     // SMSTART SM
                     asm!(".inst 0xD503437F", options(nostack));
-                    registers::streaming_set(seed);
+                    if arch::is_full_a64() {
+                        registers::sve_set(seed);
+                    } else {
+                        registers::streaming_set(seed);
+                    }
                 }
             }
         }
@@ -65,13 +88,15 @@ impl Watch {
             match self {
                 Self::Vectors => registers::vectors_check(seed),
                 Self::Sve(_) => registers::sve_check(seed),
-                Self::Streaming(_) => {
+                Self::Streaming(_) | Self::FullStreaming(_) => {
                     // SVCR
                     let is_streaming = mrs!("s3_3_c4_c2_2") & 1 != 0;
-                    let different = if is_streaming {
-                        registers::streaming_check(seed)
-                    } else {
+                    let different = if !is_streaming {
                         u64::MAX
+                    } else if arch::is_full_a64() {
+                        registers::sve_check(seed)
+                    } else {
+                        registers::streaming_check(seed)
                     };
                     // SMSTOP SM
                     asm!(".inst 0xD503427F", options(nostack));
