@@ -9,20 +9,14 @@ use super::registers::*;
 use crate::boot::{BootError, El3Interface};
 use crate::encoding::features::has_pauth;
 use crate::encoding::traps::{CPTR_FP, CPTR_SME, CPTR_SVE, has_pmu};
+use crate::encoding::vectors::{Features, Open, Plan, Unended};
+use log::warn;
 
 /// Features of this CPU that EL3 leaves open to Realm world.
 #[derive(Clone, Copy, Debug)]
 pub struct Optional {
-    /// FP/SIMD.
-    pub fp: bool,
-    /// SVE.
-    pub sve: bool,
-    /// SME.
-    pub sme: bool,
-    /// The CPU has SME, and EL3 keeps it closed: a Host may be in streaming mode, and `SVCR` does not show it.
-    pub sme_closed: bool,
-    /// `FPMR`.
-    pub fpmr: bool,
+    /// What follows from FP/SIMD, SVE, SME and `FPMR`.
+    pub vectors: Plan,
     /// A PMU of Arm's architecture.
     pub pmu: bool,
     /// `HFG*_EL2` and `HDFG*_EL2`.
@@ -46,34 +40,34 @@ impl Optional {
     pub fn find(el3: El3Interface) -> Self {
         let pfr0 = ID_AA64PFR0_EL1.get();
         let dfr0 = ID_AA64DFR0_EL1.get();
-        let has_sve = ID_AA64PFR0_EL1::SVE.is_set(pfr0);
-        let has_sme = ID_AA64PFR1_EL1.is_set(ID_AA64PFR1_EL1::SME);
+        let has = Features::new(
+            pfr0,
+            ID_AA64PFR1_EL1.get(),
+            ID_AA64PFR2_EL1.get(),
+            ID_AA64SMFR0_EL1.get(),
+        );
         let fgt = ID_AA64MMFR0_EL1.read(ID_AA64MMFR0_EL1::FGT);
         let has_mpam = ID_AA64PFR0_EL1::MPAM.is_set(pfr0)
             || ID_AA64PFR1_EL1.is_set(ID_AA64PFR1_EL1::MPAM_frac);
         let monitor_cptr = CPTR_EL2.get();
         let mut opened = monitor_cptr | CPTR_FP;
-        if has_sve {
+        if has.sve {
             opened |= CPTR_SVE;
         }
-        if has_sme {
+        if has.sme {
             opened |= CPTR_SME;
         }
         CPTR_EL2.set(opened);
         isb();
-        // EL3 opens TPIDR2_EL0 and SVCR together, and not every EL3 survives the trap of SVCR.
-        let sme = has_sme && is_open!(TPIDR2_EL0) && is_open!(SVCR);
-        let sme_closed = has_sme && !sme;
-        let open = Self {
+        let vectors = Open {
             fp: is_open!(FPSR),
-            // In streaming mode SVE instructions would trap to EL3 if SME is closed. With FEAT_SME_FA64 no
-            // instruction tells the monitor the mode.
-            sve: has_sve
-                && is_open!(ZCR_EL2)
-                && !(sme_closed && ID_AA64SMFR0_EL1.is_set(ID_AA64SMFR0_EL1::FA64)),
-            sme,
-            sme_closed,
-            fpmr: ID_AA64PFR2_EL1.is_set(ID_AA64PFR2_EL1::FPMR) && is_open!(FPMR),
+            sve: has.sve && is_open!(ZCR_EL2),
+            // EL3 opens TPIDR2_EL0 and SVCR together, and not every EL3 survives the trap of SVCR.
+            sme: has.sme && is_open!(TPIDR2_EL0) && is_open!(SVCR),
+            fpmr: has.fpmr && is_open!(FPMR),
+        };
+        let open = Self {
+            vectors: Plan::new(has, vectors),
             pmu: has_pmu(dfr0) && is_open!(PMCR_EL0),
             fgt: fgt > 0 && is_open!(HFGRTR_EL2),
             fgt2: fgt > 1 && is_open!(HFGRTR2_EL2),
@@ -93,14 +87,27 @@ impl Optional {
     }
 
     /// Refuses a CPU on which features cannot be hidden from Realms: most registers of features
-    /// newer than `HFGRTR_EL2` are trapped by it alone.
+    /// newer than `HFGRTR_EL2` are trapped by it alone. And one whose vector registers cannot be saved.
     ///
     /// # Errors
-    /// The CPU has `HFGRTR_EL2`, and EL3 keeps it closed.
+    /// The CPU has `HFGRTR_EL2`, and EL3 keeps it closed; or there is no FP/SIMD.
     pub fn check(&self) -> Result<(), BootError> {
         if !self.fgt && ID_AA64MMFR0_EL1.is_set(ID_AA64MMFR0_EL1::FGT) {
             return Err(BootError::Other("EL3 keeps the fine-grained traps closed"));
         }
+        if !self.vectors.fp {
+            return Err(BootError::Other("EL3 keeps FP/SIMD closed"));
+        }
         Ok(())
+    }
+
+    /// Reports what a Host must not do because of what EL3 keeps closed.
+    pub fn warn(&self) {
+        if self.vectors.sve_closed {
+            warn!("EL3 keeps SVE closed: the Host must not use it");
+        }
+        if self.vectors.unended != Unended::Never {
+            warn!("EL3 keeps SME or FPMR closed: no REC runs while the Host is in streaming mode");
+        }
     }
 }

@@ -105,10 +105,10 @@ pub(super) struct ShaUnit {
 impl ShaUnit {
     /// Finds out what the CPU that executes this has.
     pub(super) fn new(open: &Optional) -> Self {
-        let sve = ID_AA64PFR0_EL1.is_set(ID_AA64PFR0_EL1::SVE);
-        let sme = ID_AA64PFR1_EL1.is_set(ID_AA64PFR1_EL1::SME);
+        let plan = open.vectors;
+        let (sve, sme) = (plan.sve, plan.svcr);
         let sha2 = ID_AA64ISAR0_EL1.read(ID_AA64ISAR0_EL1::SHA2);
-        let is_open = open.fp && open.sve == sve && open.sme == sme;
+        let is_open = plan.fp && !plan.sve_closed && !plan.sme_closed;
         let mut opened = CPTR_FP;
         if sve {
             opened |= CPTR_SVE;

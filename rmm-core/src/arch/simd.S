@@ -61,6 +61,19 @@
     .quad   2b, 3b, 4b, {streaming}
     .popsection
 
+// Returns 1 if an SVE instruction traps as SME, and 0 if it is legal or traps as SVE. Changes x1.
+    simd_function simd_traps_as_sme
+    mov     x1, #1
+2:  rdvl    x0, #1
+3:  mov     x1, xzr
+4:  mov     x0, x1
+    ret
+    .pushsection .fixups, "a"
+    .balign 8
+    .quad   2b, 3b, 4b, {streaming}
+    .quad   2b, 3b, 3b, {sve}
+    .popsection
+
 // Q0 to Q31, 512 bytes.
     simd_function simd_save_q
     q_pairs stp

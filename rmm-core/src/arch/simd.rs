@@ -11,29 +11,37 @@
 //! | Z0 to Z31, P0 to P15, FFR | if the Host says that it keeps no SVE state (the SVE hint of SMCCC) and is not in streaming mode, Q0 to Q31 are saved alone, and the rest is zero afterwards |
 //! | Z0 to Z31 | else saved at the Host's vector length (`ZCR_EL2.LEN`, or `SMCR_EL2.LEN` in streaming mode): a write to Qn clears the rest of Zn |
 //! | Q0 to Q31 | saved if the CPU has no SVE |
-//! | P0 to P15, FFR | saved if the Realm has SVE; else in place, or saved if the Host is in streaming mode, whose end clears them. FFR of streaming mode only where it exists (`SMCR_EL2.FA64`) |
+//! | P0 to P15, FFR | saved if the Realm has SVE; else in place, or saved if the Host is in streaming mode, whose end clears them. FFR of streaming mode only where it exists (FEAT_SME_FA64) |
 //! | FPSR, FPCR | saved |
-//! | PSTATE.SM (`SVCR`) | 0; set again for the Host. If EL3 keeps SME closed, RMI_REC_ENTER in streaming mode is refused |
+//! | PSTATE.SM (`SVCR`) | 0; set again for the Host. RMI_REC_ENTER is refused in a mode that cannot be ended without loss |
 //! | FPMR | trapped (`HCRX_EL2.EnFPM` = 0); saved if the Host is in streaming mode, since a change of mode clears it |
 //! | PSTATE.ZA, ZA, ZT0 | in place |
 //! | `ZCR_EL2`, `ZCR_EL1` | saved if the Realm has SVE; else in place |
 //! | `SMCR_EL2`, `SMCR_EL1`, `TPIDR2_EL0` | in place |
+//!
+//! [`vectors`](crate::encoding::vectors) has what changes if EL3 keeps some of it closed.
 
 use super::optional::Optional;
 use super::registers::*;
 use crate::encoding::fixup;
 use crate::encoding::traps::{CPTR_ALL_TRAPPED, CPTR_FP, CPTR_SME, CPTR_SVE};
+use crate::encoding::vectors::Unended;
 use crate::machine::{SimdState, SveState, ZRegisters};
 use core::arch::global_asm;
 use core::mem::offset_of;
 
-global_asm!(include_str!("simd.S"), streaming = const fixup::STREAMING);
+global_asm!(
+    include_str!("simd.S"),
+    streaming = const fixup::STREAMING,
+    sve = const fixup::SVE,
+);
 
 // SAFETY: compiled code uses none of the registers. Whatever the vector length is, the functions access
 // no more than their operand, which is aligned to 16 bytes. Without access to the registers they end
 // in an exception of the monitor.
 unsafe extern "C" {
     safe fn simd_is_legal() -> u64;
+    safe fn simd_traps_as_sme() -> u64;
     safe fn simd_save_q(to: &mut [[u64; 2]; 32]);
     safe fn simd_load_q(from: &[[u64; 2]; 32]);
     safe fn simd_save_z(to: &mut AllZ);
@@ -88,9 +96,10 @@ pub(super) struct HostSimd {
     zcr_el1: u64,
     has_sve: bool,
     has_sme: bool,
-    sme_closed: bool,
     has_fa64: bool,
     has_fpmr: bool,
+    unended: Unended,
+    opened_to_look: u64,
 }
 
 const _: () = {
@@ -106,7 +115,7 @@ const _: () = {
 /// The longest SVE vectors of this CPU that EL3 permits, in units of 128 bits minus 1; `None` without
 /// SVE.
 pub(super) fn sve_vl(open: &Optional) -> Option<u8> {
-    if !open.sve {
+    if !open.vectors.sve {
         return None;
     }
     // Opens SVE to this code for a moment; the Host's vector length is restored.
@@ -126,11 +135,13 @@ pub(super) fn sve_vl(open: &Optional) -> Option<u8> {
 impl HostSimd {
     /// Finds out what this CPU has.
     pub(super) fn init(&mut self, open: &Optional) {
-        self.has_sve = open.sve;
-        self.has_sme = open.sme;
-        self.sme_closed = open.sme_closed;
-        self.has_fpmr = open.fpmr;
-        self.has_fa64 = self.has_sme && ID_AA64SMFR0_EL1.is_set(ID_AA64SMFR0_EL1::FA64);
+        let plan = open.vectors;
+        self.has_sve = plan.sve;
+        self.has_sme = plan.sme;
+        self.has_fa64 = plan.fa64;
+        self.has_fpmr = plan.fpmr;
+        self.unended = plan.unended;
+        self.opened_to_look = plan.opened_to_look();
     }
 
     /// Decides what is saved when the registers are lent: Q0 to Q31 alone, or all that the Host has.
@@ -229,27 +240,32 @@ impl HostSimd {
         streaming
     }
 
-    /// Whether the Host is in streaming mode while EL3 keeps SME closed to the monitor, which then cannot end
-    /// the mode. No REC is entered on this CPU.
+    /// Whether the Host is in a streaming mode that the monitor cannot end without loss. No REC is entered on
+    /// this CPU.
     #[inline]
     pub(super) fn is_stuck_in_streaming(&self) -> bool {
-        self.sme_closed && self.is_fp_illegal()
+        self.unended != Unended::Never && self.finds_streaming()
     }
 
     #[cold]
-    fn is_fp_illegal(&self) -> bool {
+    fn finds_streaming(&self) -> bool {
         let cptr = CPTR_EL2.get();
-        CPTR_EL2.set(cptr | CPTR_FP);
+        CPTR_EL2.set(cptr & !CPTR_SME | self.opened_to_look);
         isb();
-        let is_legal = simd_is_legal() != 0;
+        let is_streaming = match self.unended {
+            Unended::Never => false,
+            Unended::IllegalSimd => simd_is_legal() == 0,
+            Unended::SveAsSme => simd_traps_as_sme() != 0,
+        };
         CPTR_EL2.set(cptr);
         isb();
-        !is_legal
+        is_streaming
     }
 
-    /// Whether the Host's streaming mode has FFR.
+    /// Whether the Host's streaming mode has FFR. The CPU is in that mode, and the registers are open.
     fn has_streaming_ffr(&self) -> bool {
-        self.has_fa64 && SMCR_EL2.is_set(SMCR_EL2::FA64)
+        // What EL3 has in `SMCR_EL3.FA64`, only an instruction shows.
+        self.has_fa64 && SMCR_EL2.is_set(SMCR_EL2::FA64) && simd_is_legal() != 0
     }
 
     /// Saves the Host's state, loads the REC's and ends the trap. A REC is entered on this CPU, whose

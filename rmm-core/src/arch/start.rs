@@ -97,6 +97,7 @@ fn boot(board: &Board, arguments: [u64; 5], image: Extent) -> Result<Infallible,
     if manifest.flawed_console_checksum {
         warn!("manifest: the checksum of the consoles leaves out their names");
     }
+    open.warn();
     remedies::apply(&features.id);
 
     let block = size_of::<CpuBlock>();

@@ -28,8 +28,10 @@ pub const DATA_ABORT: u64 = ESR_EL2::EC::Value::DataAbortCurrentEL as u64;
 pub const WALK_ABORT: u64 = DATA_ABORT | ANYWHERE;
 /// Class of an access to a register that EL3 keeps closed, or that does not exist.
 pub const UNDEFINED: u64 = ESR_EL2::EC::Value::Unknown as u64;
-/// Class of a vector instruction that streaming mode does not permit.
+/// Class of a vector instruction that streaming mode does not permit, or that traps by `CPTR_EL2.SMEN`.
 pub const STREAMING: u64 = 0x1D;
+/// Class of an SVE instruction that traps by `CPTR_EL2.ZEN`.
+pub const SVE: u64 = 0x19;
 
 /// Where to go on after a synchronous exception at `elr`; `None` if no entry expects it.
 pub fn target(fixups: &[Fixup], elr: u64, esr: u64, far: u64) -> Option<u64> {
@@ -48,7 +50,7 @@ mod tests {
     use super::*;
     use crate::encoding::space::private::{DATA, NS_WINDOWS, va};
 
-    const FIXUPS: [Fixup; 4] = [
+    const FIXUPS: [Fixup; 6] = [
         Fixup {
             start: 0x1000,
             end: 0x1010,
@@ -73,6 +75,19 @@ mod tests {
             end: 0x2004,
             target: 0x200C,
             class: DATA_ABORT,
+        },
+        // Two classes lead to different places.
+        Fixup {
+            start: 0x4000,
+            end: 0x4004,
+            target: 0x4008,
+            class: STREAMING,
+        },
+        Fixup {
+            start: 0x4000,
+            end: 0x4004,
+            target: 0x4004,
+            class: SVE,
         },
     ];
 
@@ -104,6 +119,10 @@ mod tests {
             (0x3000, external, 0x1234, Some(0x3008)),
             (0x3000, external, own, Some(0x3008)),
             (0x3000, UNKNOWN, 0x1234, None),
+            // D24.2.46: 0b011101 is a trap of SME, 0b011001 one of SVE.
+            (0x4000, 0b01_1101 << 26 | 1 << 25, 0, Some(0x4008)),
+            (0x4000, 0b01_1001 << 26 | 1 << 25, 0, Some(0x4004)),
+            (0x4000, 0b00_0111 << 26 | 1 << 25, 0, None),
         ] {
             let found = target(&FIXUPS, elr, esr, far);
             assert_eq!(found, expected, "{elr:#x} {esr:#x} {far:#x}");

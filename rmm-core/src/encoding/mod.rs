@@ -9,6 +9,7 @@
 //! * [`stage1`]: its descriptors, windows and registers.
 //! * [`stage2`]: the registers and TLBI operands of a Realm's translation.
 //! * [`traps`]: what a Realm's use of the CPU traps on; [`timers`]: its timers.
+//! * [`vectors`]: what the monitor does about vector state.
 //! * [`features`]: what ID registers say; [`errata`]: which errata a core has.
 //! * [`sha`]: message schedules for the SHA instructions.
 //! * [`syndrome`], [`fixup`]: how to go on after an exception.
@@ -26,6 +27,7 @@ pub mod stage2;
 pub mod syndrome;
 pub mod timers;
 pub mod traps;
+pub mod vectors;
 
 /// The value with these bits set, for comparison with the manual.
 #[cfg(test)]

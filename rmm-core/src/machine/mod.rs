@@ -56,7 +56,7 @@ pub trait Machine: Memory + Hash + CallEl3 {
     /// interface for itself has written.
     fn list_registers(&self) -> u64;
 
-    /// Whether the Host left the CPU in a streaming SVE mode that EL3 does not let the monitor end. Realms cannot
+    /// Whether the Host left the CPU in a streaming SVE mode that the monitor cannot end without loss. Realms cannot
     /// run in it. No REC is entered on this CPU.
     fn is_stuck_in_streaming(&self) -> bool;
 

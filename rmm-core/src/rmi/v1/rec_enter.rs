@@ -156,8 +156,8 @@ fn check_rec<M: Machine>(
     if entry.has(RecEnterFlags::EMUL_MMIO) && attributes.last_exit() != LastExit::EmulatableAbort {
         return Err(Error::Rec); // rec_mmio
     }
-    // No condition of the specification, which leaves SME to no Realm. The Realm's instructions would not do
-    // what they should, and the monitor's would trap to EL3.
+    // Not a condition of the specification, which leaves SME to no Realm. The Realm's instructions would not do
+    // what they should, and the monitor cannot end that mode without loss.
     if cpu.machine.is_stuck_in_streaming() {
         return Err(Error::Input);
     }
