@@ -11,8 +11,13 @@ pub const HCR_FORCED: u64 = 1 << 0 | 1 << 8 | 1 << 15;
 /// State, bits 63:62; zero is invalid.
 const LR_STATE: u64 = 3 << 62;
 /// HW: the virtual interrupt is backed by a physical one.
-pub const LR_HW: u64 = 1 << 61;
-/// Bits the architecture reserves, and pINTID except its EOI bit (41): without HW it has no other
+const LR_HW: u64 = 1 << 61;
+/// NMI: the virtual interrupt has Superpriority, and the priority mask of a Realm, which knows of no such
+/// interrupts, does not hold it back. Reserved without FEAT_GICv3_NMI.
+const LR_NMI: u64 = 1 << 59;
+/// What no list register may have in a Realm of RMI 2.0, whose Host loads them itself.
+pub const LR_REFUSED: u64 = LR_HW | LR_NMI;
+/// Bits the architecture reserves, NMI, and pINTID except its EOI bit (41): without HW it has no other
 /// meaning.
 const LR_RES0: u64 = 0xF << 56 | 0x7 << 45 | 0x1FFF << 32 & !(1 << 41);
 const LR_PRIORITY_SHIFT: u32 = 48;

@@ -295,13 +295,16 @@ fn the_virtual_gic_interface_is_the_hosts() {
 
 // Conformance: 2.0 RMI_REC_ENTER rec_gicv3
 #[test]
-fn a_list_register_with_a_physical_interrupt_is_refused() {
+fn a_list_register_with_a_physical_interrupt_or_an_nmi_is_refused() {
     let host = Host2::new();
     let realm = host.realm().create().with_recs(1);
-    for n in [0, 3] {
-        host.gic(|gic| gic.lrs = [0; 16]);
-        host.gic(|gic| gic.lrs[n] = 1 << 61);
-        assert_eq!(realm.try_enter(0, |_| ()).0, Status::Rec, "rec_gicv3");
+    // HW, and NMI, which Realms do not have.
+    for bit in [61, 59] {
+        for n in [0, 3] {
+            host.gic(|gic| gic.lrs = [0; 16]);
+            host.gic(|gic| gic.lrs[n] = 1 << bit);
+            assert_eq!(realm.try_enter(0, |_| ()).0, Status::Rec, "rec_gicv3");
+        }
     }
     host.gic(|gic| gic.lrs = [0; 16]);
     assert_eq!(realm.try_enter(0, |_| ()).0, Status::Success);

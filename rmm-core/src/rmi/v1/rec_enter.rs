@@ -148,7 +148,7 @@ fn check_rec<M: Machine>(
     }
     let gic_is_valid = match dialect {
         Dialect::V1 => gic::is_valid(entry.body.gicv3_hcr, &entry.body.gicv3_lrs, cpu.features()),
-        Dialect::V2 => cpu.machine.list_registers() & gic::LR_HW == 0,
+        Dialect::V2 => cpu.machine.list_registers() & gic::LR_REFUSED == 0,
     };
     if !gic_is_valid {
         return Err(Error::Rec); // rec_gicv3

@@ -56,6 +56,15 @@ pub fn list_registers() -> usize {
     (mrs!("ich_vtr_el2") & 0x1F) as usize + 1
 }
 
+/// Whether a list register can hold an NMI (FEAT_GICv3_NMI). No REC is entered, and none has an interrupt there.
+pub fn has_nmi() -> bool {
+    const NMI: u64 = 1 << 59;
+    msr!("ich_lr0_el2", NMI);
+    let has_nmi = mrs!("ich_lr0_el2") & NMI != 0;
+    msr!("ich_lr0_el2", 0);
+    has_nmi
+}
+
 /// How many registers of active priorities, of both groups together.
 fn priority_registers() -> usize {
     // PREbits: 5, 6 or 7, of which each register holds 2^5.

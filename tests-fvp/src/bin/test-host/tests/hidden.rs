@@ -2,8 +2,8 @@
 //! Registers of features that a Realm does not have.
 
 use super::exit::running;
-use super::instruct::{Register, UNDEFINED, run};
-use super::{Test, needs};
+use super::instruct::{Register, UNDEFINED, instruct, run};
+use super::{Test, needs, vgic};
 use crate::arch::{isb, mrs, msr};
 use crate::check::{Check, ensure_eq};
 use crate::realm::{Config, Realm};
@@ -18,6 +18,7 @@ pub const TESTS: &[Test] = &[
     ("hidden.sme", sme),
     ("hidden.sve", sve),
     ("hidden.pmu", pmu),
+    ("hidden.nmi", nmi),
     ("hidden.ras", ras),
     ("hidden.implementation_defined", implementation_defined),
     ("hidden.higher_levels", higher_levels),
@@ -260,6 +261,41 @@ fn pmu() -> Check {
     ensure_eq!(values.1, 0x5678, "the Host's PMCCNTR_EL0");
     ensure_eq!(values.2, 5, "the Host's PMUSERENR_EL0");
     Ok(())
+}
+
+/// NMI: nothing sets ALLINT, and what nothing traps shows no more than a bit of the Realm's PSTATE, and no
+/// interrupt.
+// Conformance: Exceptions and accesses that do not exit hidden
+fn nmi() -> Check {
+    const ALLINT: Register = el1(4, 3, 0);
+    const NMIAR1: Register = el1(12, 9, 5);
+    // ID_AA64PFR1_EL1.NMI
+    if mrs!("id_aa64pfr1_el1") >> 36 & 0xF == 0 {
+        return all_undefined(&[ALLINT, NMIAR1]);
+    }
+    let realm = running()?;
+    let rec = &realm.recs[0];
+    ALLINT.write_is_undefined(rec)?;
+    ensure_eq!(
+        run(rec, 0xD501_411F, 0, 0)?.esr,
+        UNDEFINED,
+        "msr allint, #1"
+    );
+    ensure_eq!(ALLINT.read(rec)? & !(1 << 13), 0, "ALLINT");
+    NMIAR1.write_is_undefined(rec)?;
+    // An ordinary interrupt is none for NMIAR1, and stays pending.
+    vgic::open(rec, 0xF8)?;
+    let mut entry = instruct(NMIAR1.mrs(), 0, 0);
+    entry.gicv3_lrs[0] = vgic::pending(50, 0x40);
+    let exit = rec.enter(&entry)?;
+    ensure_eq!(vgic::intid(&exit)?, 1023, "ICC_NMIAR1_EL1");
+    ensure_eq!(vgic::state(exit.gicv3_lrs[0]), 1, "state of the interrupt");
+    let mut entry = vgic::acknowledge();
+    entry.gicv3_lrs = exit.gicv3_lrs;
+    let exit = rec.enter(&entry)?;
+    ensure_eq!(vgic::intid(&exit)?, 50, "ICC_IAR1_EL1");
+    vgic::intid(&rec.enter(&vgic::end(50, &exit))?)?;
+    realm.finish()
 }
 
 /// Error records: ERRIDR, ERRSELR, ERXFR, ERXCTLR, ERXSTATUS, ERXADDR, ERXPFGF, ERXMISC0 to 3.

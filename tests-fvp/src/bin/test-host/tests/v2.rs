@@ -15,7 +15,7 @@ use crate::pool::{self, GRANULE};
 use crate::realm::{Config, Realm, entry_size};
 use crate::rec::{Rec, command, enter};
 use crate::rmi::{self, v2};
-use crate::virtual_gic::VirtualGic;
+use crate::virtual_gic::{self, VirtualGic};
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU64, Ordering};
 use rmm_abi::psci::{ALREADY_ON, DENIED, SUCCESS, fid as psci};
@@ -625,17 +625,21 @@ fn interrupt() -> Check {
     })
 }
 
-/// A list register that names a physical interrupt is refused before the entry.
+/// A list register that names a physical interrupt, or holds an NMI, is refused before the entry.
 fn list_register_refused() -> Check {
     in_v2(|| {
         let realm = running()?;
         let rec = &realm.recs[0];
         let mut entry = command(Op::Nop, &[]);
-        let last = crate::virtual_gic::list_registers() - 1;
-        for n in [0, last] {
-            entry.gicv3_lrs = Default::default();
-            entry.gicv3_lrs[n] = super::vgic::pending(40, 0x80) | 1 << 61;
-            rec.try_enter(&entry).rec("a list register with HW = 1")?;
+        let last = virtual_gic::list_registers() - 1;
+        let nmi = virtual_gic::has_nmi().then_some((59, "a list register with NMI = 1"));
+        let refused = [(61, "a list register with HW = 1")].into_iter().chain(nmi);
+        for (bit, what) in refused {
+            for n in [0, last] {
+                entry.gicv3_lrs = Default::default();
+                entry.gicv3_lrs[n] = super::vgic::pending(40, 0x80) | 1 << bit;
+                rec.try_enter(&entry).rec(what)?;
+            }
         }
         rec.reply_of(Op::Nop, &[])?;
         realm.finish()
