@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Manifests like those of the boards' firmware, and broken manifests.
 
+mod boards;
+mod case;
 mod machines;
+mod maker;
 mod plan;
 
 use super::*;
+use crate::board::Board;
+use maker::{Maker, PA, words};
 use rmm_abi::el3::{
-    BdfMapping, BootManifest, Console, List, MemoryBank, RootComplex, RootComplexList, RootPort,
-    Smmu, Version, checksum_of, size_for,
+    BdfMapping, Console, List, MemoryBank, RootComplex, RootComplexList, RootPort, Smmu, Version,
+    checksum_of, size_for,
 };
 use rmm_granule::{Bank, Pa};
-use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes};
-
-type Page = [u8; 4096];
-
-/// Address of the shared buffer on QEMU.
-const PA: u64 = 0x418F_F000;
+use zerocopy::{FromBytes, FromZeros};
 
 const PL011: Console = Console {
     base: 0x0900_0000,
@@ -25,75 +25,6 @@ const PL011: Console = Console {
     baud_rate: 115_200,
     flags: 0,
 };
-
-/// Builds a manifest: header, then arrays one behind the other.
-struct Maker {
-    page: Page,
-    free: usize,
-}
-
-fn words<T: IntoBytes + Immutable>(array: &[T]) -> Vec<u64> {
-    let bytes = array.as_bytes().chunks(8);
-    bytes
-        .map(|word| u64::from_le_bytes(word.try_into().unwrap()))
-        .collect()
-}
-
-impl Maker {
-    fn new(minor: u16) -> Self {
-        let mut maker = Self {
-            page: [0; 4096],
-            free: size_for(5),
-        };
-        maker.header().version = u32::from(minor);
-        maker
-    }
-
-    fn header(&mut self) -> &mut BootManifest {
-        BootManifest::mut_from_prefix(&mut self.page).unwrap().0
-    }
-
-    /// Puts an array into the page; returns its address.
-    fn put<T: IntoBytes + Immutable>(&mut self, array: &[T]) -> u64 {
-        let bytes = array.as_bytes();
-        self.page[self.free..][..bytes.len()].copy_from_slice(bytes);
-        let at = PA + self.free as u64;
-        self.free += bytes.len();
-        at
-    }
-
-    fn list<T: IntoBytes + Immutable>(&mut self, array: &[T]) -> List {
-        let num = array.len() as u64;
-        let pointer = self.put(array);
-        let sum = words(array).into_iter().chain([num, pointer]);
-        List {
-            num,
-            pointer,
-            checksum: checksum_of(sum),
-        }
-    }
-
-    fn dram(mut self, banks: &[(u64, u64)]) -> Self {
-        let banks: Vec<_> = banks
-            .iter()
-            .map(|&(base, size)| MemoryBank { base, size })
-            .collect();
-        self.header().plat_dram = List::new_zeroed();
-        let list = self.list(&banks);
-        self.header().plat_dram = list;
-        self
-    }
-
-    fn consoles(mut self, consoles: &[Console]) -> Self {
-        let list = self.list(consoles);
-        self.header().plat_console = list;
-        self
-    }
-
-    fn parse(&self) -> Result<Manifest, BootError> {
-        Manifest::parse(&self.page, Pa(PA), 48)
-    }
-}
 
 fn banks(list: &[(u64, u64)]) -> Vec<Bank> {
     list.iter()

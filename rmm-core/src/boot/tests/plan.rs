@@ -1,42 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Plans and layouts for the boards, with an EL3 that reserves memory and with one that does not.
 
+use super::boards::*;
 use super::*;
-use crate::board::Board;
 use rmm_granule::fake::keep;
-
-/// The boards as in `plat-qemu`, `plat-fvp` and `plat-sbsa`.
-pub const VIRT: Board = Board {
-    name: "virt",
-    region: (0x4010_0000, 0x017F_F000),
-    payloads: &[],
-    reserved: &[],
-};
-
-pub const FVP: Board = Board {
-    name: "FVP",
-    region: (0xFDC0_0000, 0x01FF_F000),
-    payloads: &[(0xFDC0_0000, 0x0030_0000), (0xFDF0_0000, 0x0030_0000)],
-    reserved: &[(0xFC00_0000, 0x0400_0000)],
-};
-
-pub const SBSA: Board = Board {
-    name: "sbsa",
-    region: (0x100_0000_0000, 0x42FF_F000),
-    payloads: &[],
-    reserved: &[],
-};
 
 /// Bytes of a CPU's block.
 const BLOCK: u64 = 17 * 4096;
 /// Bytes of the image with its zeroed memory.
 const IMAGE: u64 = 0x7_1000;
-
-pub const TOO_SMALL: BootError =
-    BootError::Other("the monitor's region is too small, and EL3 reserves no memory");
-pub const UNFIT: BootError = BootError::Other("EL3 reserved memory that does not fit");
-pub const ELSEWHERE: BootError =
-    BootError::Other("the image is not in the region that the board has for it");
 
 /// EL3 and the machine of a boot.
 struct Machine {
