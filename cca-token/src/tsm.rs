@@ -24,8 +24,15 @@ pub struct Reports<F = Linux> {
 impl Reports {
     /// The reports under `folder`, which is [`REPORTS`] but for a configfs that is mounted elsewhere.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
+        Self::with_files(Linux, folder)
+    }
+}
+
+impl<F: Files> Reports<F> {
+    /// The reports under `folder`, by way of these file operations.
+    pub fn with_files(files: F, folder: impl Into<PathBuf>) -> Self {
         Self {
-            files: Linux,
+            files,
             folder: folder.into(),
         }
     }
@@ -217,11 +224,7 @@ mod tests {
     }
 
     fn token(fake: &mut Fake) -> Result<Vec<u8>, String> {
-        let mut reports = Reports {
-            files: fake,
-            folder: "reports".into(),
-        };
-        reports.token(&[7; 64])
+        Reports::with_files(fake, "reports").token(&[7; 64])
     }
 
     #[test]
