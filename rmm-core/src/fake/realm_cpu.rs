@@ -4,7 +4,7 @@
 use super::board::Board;
 use super::esr;
 use super::registers::Registers;
-use super::running::{HCR_VSE, Lent, RecSlot, RunningRec};
+use super::running::{FaultAddress, HCR_VSE, Lent, RecSlot, RunningRec};
 use super::sync::lock;
 use crate::machine::{
     DebugState, El1State, Exception, GicState, PmuState, RecContext, SimdState, SveState, Timer,
@@ -245,9 +245,16 @@ impl RealmCpu {
     }
 
     /// As [`RealmCpu::sync`], for any syndrome: the Realm continues wherever the monitor lets it, and
-    /// the next instruction is there.
+    /// the next instruction is there. Stage 1 translates `far` to the IPA in `hpfar`, unless it is odd.
     pub async fn raise(&self, esr: u64, far: u64, hpfar: u64) {
         let _start = self.begin().await;
+        self.running(|rec| {
+            rec.fault = Some(FaultAddress {
+                va: far,
+                ipa: hpfar >> 4 << 12,
+                resolves: far & 1 == 0,
+            });
+        });
         self.trap(Exception::Sync { esr, far, hpfar }).await;
     }
 

@@ -58,6 +58,11 @@ fn platform_key() -> SigningKey {
     signing_key(7)
 }
 
+/// The key that platform tokens verify with.
+pub fn anchor() -> PublicKey {
+    PublicKey::from_raw(&point(&platform_key()), 0).expect("a key")
+}
+
 /// The head of a CBOR item.
 fn head(major: u8, number: usize) -> Vec<u8> {
     let major = major << 5;
@@ -191,7 +196,7 @@ impl Expected {
     fn policy(&self) -> Policy {
         let [rim, rems @ ..] = self.measurements.clone();
         Policy {
-            anchors: vec![PublicKey::from_raw(&point(&platform_key()), 0).expect("a key")],
+            anchors: vec![anchor()],
             challenge: Some(self.challenge),
             rims: Some(vec![rim]),
             rems: rems.map(Some),
