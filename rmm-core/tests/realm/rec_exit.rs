@@ -369,10 +369,13 @@ fn sync_rows(ram: u64, device: u64) -> Vec<SyncRow> {
     rows.push(fetch.at(ram));
 
     // External aborts, restartable: the Host sees no address.
-    for class in [esr::DATA_ABORT, esr::INSTRUCTION_ABORT] {
+    for (class, visible) in [
+        (esr::DATA_ABORT, data_abort),
+        (esr::INSTRUCTION_ABORT, 0xFC00_1A3F),
+    ] {
         let esr = class | esr::EXTERNAL | SET;
         let decisive = EC | STATUS | SET;
-        let external = SyncRow::new("external abort", esr, decisive, data_abort);
+        let external = SyncRow::new("external abort", esr, decisive, visible);
         rows.push(SyncRow {
             ipa: device,
             ..external

@@ -19,6 +19,10 @@ use rmm_granule::{Ipa, NsFault, NsGranule};
 use rmm_rsi::Gprs;
 use zerocopy::{Immutable, IntoBytes};
 
+/// EC.
+const ESR_CLASS: u64 = 0x3F << 26;
+/// EC of an Instruction Abort from a lower Exception level.
+const ESR_CLASS_FETCH: u64 = 0x20 << 26;
 /// Of a trapped WFx: EC, TI.
 const ESR_WFX: u64 = 0x3F << 26 | 3;
 /// Of a trapped system register: EC, IL, Op0, Op2, Op1, CRn, CRm, Direction; not Rt, the number of a
@@ -214,7 +218,11 @@ fn fill(fields: &mut Fields, exit: &Exit) -> Reason {
             Reason::Sync
         }
         Exit::ExternalAbort { esr } => {
-            syndrome.esr = esr & ESR_DATA_ABORT;
+            let visible = match esr & ESR_CLASS {
+                ESR_CLASS_FETCH => ESR_INSTRUCTION_ABORT,
+                _ => ESR_DATA_ABORT,
+            };
+            syndrome.esr = esr & visible;
             Reason::Sync
         }
         Exit::RsiAbort(abort) => {
