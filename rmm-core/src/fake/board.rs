@@ -41,7 +41,9 @@ fn attestation(
     if !el3.attests() {
         return &UNAVAILABLE;
     }
-    let token = Box::leak(Box::new([0; attestation::MAX_PLATFORM_TOKEN]));
+    // Memory that the token does not need is never touched: many machines may boot in one process.
+    let token = vec![0; attestation::MAX_PLATFORM_TOKEN].leak();
+    let token = token.first_chunk_mut().expect("as long");
     let fetched = attestation::fetch(&BootEl3 { el3, memory }, interface, page, token);
     keep(Box::new(fetched.unwrap_or(Attestation::unavailable())))
 }
