@@ -7,14 +7,14 @@
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-use rmm_abi::rmi::v2::{RMI_VERSION_2_0, fid as fid2};
+use rmm_abi::rmi::v2::{AddressRange, MemoryState, RMI_VERSION_2_0, fid as fid2};
 use rmm_abi::rmi::{HashAlgorithm, RealmParams, RecParams, RecRun, fid, index_to_mpidr};
 use rmm_core::fake::v2::{self, Host2};
 use rmm_core::fake::{
     Config, GIB, Host, MIB, NS_ATTRIBUTES, PAGE, RealmAccess, RealmCpu, Status, audit, esr, sweep,
 };
 use rmm_granule::Bank;
-use rmm_granule::GranuleState::{Rec, Undelegated};
+use rmm_granule::GranuleState::{Rd, Rec, Undelegated};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -127,6 +127,25 @@ enum Step {
     State(u8, u8),
     /// Enters the REC with this number, with a page for the record; what the REC does.
     Enter(u8, u8, Vec<Instruction>),
+    /// Maps or unmaps a range by a command of 2.0.
+    Range(Range),
+    /// Asks for features, or what a range of memory is.
+    Query(u8, u8, u8),
+}
+
+/// A range of IPAs for a command of 2.0.
+#[derive(Arbitrary, Clone, Copy, Debug)]
+struct Range {
+    /// Maps or unmaps, Protected or Unprotected.
+    what: u8,
+    realm: u8,
+    first: u8,
+    count: u8,
+    /// No output addresses, a single range or a list; length of the list.
+    how: u8,
+    /// The first page, and the page for the list.
+    pages: [u8; 2],
+    level: u8,
 }
 
 /// What a REC does.
@@ -358,6 +377,63 @@ impl Machine {
         }
     }
 
+    fn range(&self, range: Range) {
+        let rds: Vec<u64> = self.host.board().granules_in(Rd).collect();
+        let Some(rd) = rds.get(usize::from(range.realm) % rds.len().max(1)) else {
+            return;
+        };
+        let maps = range.what & 1 == 0;
+        let (function, state) = match range.what % 4 {
+            0 => (fid2::RMI_RTT_DATA_MAP, MemoryState::Delegated),
+            1 => (fid2::RMI_RTT_DATA_UNMAP, MemoryState::Delegated),
+            2 => (fid2::RMI_RTT_UNPROT_MAP, MemoryState::Undelegated),
+            _ => (fid2::RMI_RTT_UNPROT_UNMAP, MemoryState::Undelegated),
+        };
+        let is_protected = range.what & 2 == 0;
+        let half = if is_protected { 0 } else { 512 * GIB };
+        let base = half + u64::from(range.first % 16) * PAGE;
+        let count = u64::from(range.count % 6);
+        let level = if range.level < 0xE0 { 3 } else { 2 };
+        let [first, list] = range.pages.map(|n| self.page(n));
+        let blocks = |pa, count| AddressRange::new(pa, level, count, state).bits();
+        if maps && is_protected {
+            let _reply = self
+                .host
+                .granule_range_delegate(first, first + count * PAGE);
+        }
+        let length = u64::from(range.how >> 4);
+        let (kind, oaddr) = match range.how % 3 {
+            0 => (0, 0),
+            1 => (1, if maps { blocks(first, count) } else { 0 }),
+            _ => {
+                let entries: Vec<u64> = (0..length).map(|n| blocks(first + n * PAGE, 1)).collect();
+                if maps {
+                    self.write(list, 0, entries.as_bytes());
+                }
+                (2 | length << 2, list)
+            }
+        };
+        // Normal Write-Back, read and write.
+        let attributes = if is_protected { 0 } else { 6 << 16 | 3 << 19 };
+        let args = [*rd, base, base + count * PAGE, kind | attributes, oaddr];
+        let _reply = self.host.call(function, &args);
+    }
+
+    fn query(&self, what: u8, a: u8, b: u8) {
+        let (a, b) = (self.page(a), self.page(b));
+        let [base, top] = if what & 0x80 == 0 {
+            [a.min(b), a.max(b)]
+        } else {
+            [a, a << 1]
+        };
+        match what % 4 {
+            0 => self.host.features(u64::from(what >> 2) % 4).1,
+            1 => self.host.granule_tracking_get(base, top).1,
+            2 => self.host.gpt_info(base, top).1,
+            _ => self.host.rtt_read_entry(a, b, 3).1.desc,
+        };
+    }
+
     fn state(&self, page: u8, what: u8) {
         let rd = self.page(page);
         let _status = match what % 6 {
@@ -402,6 +478,8 @@ impl Machine {
                     };
                 }
             }
+            Step::Range(range) => self.range(*range),
+            Step::Query(what, a, b) => self.query(*what, *a, *b),
             Step::Write(page, offset, value) => {
                 let offset = u64::from(offset % 512) * 8;
                 self.write(self.page(*page), offset, &value.to_le_bytes());
