@@ -11,6 +11,51 @@ use std::sync::LazyLock;
 static TOKENS: LazyLock<[Vec<u8>; 7]> =
     LazyLock::new(|| [0, 0, 4095, 4097, 9000, 16384, 16385].map(platform_token));
 
+/// What EL3 is like.
+#[derive(Arbitrary, Clone, Debug)]
+pub enum Kind {
+    /// All that it hands over is right.
+    Right(Right),
+    AlsoRight(Right),
+    StillRight(Right),
+    Any(El3),
+}
+
+/// What an EL3 may choose that makes no mistake.
+#[derive(Arbitrary, Clone, Copy, Debug)]
+pub struct Right {
+    signs: bool,
+    token_size: u8,
+    piece: Piece,
+    again: u8,
+    queue: u8,
+    loses: Rarely,
+}
+
+impl Kind {
+    /// What it does.
+    pub fn el3(&self) -> El3 {
+        match self {
+            Self::Any(el3) => el3.clone(),
+            Self::Right(right) | Self::AlsoRight(right) | Self::StillRight(right) => El3 {
+                interface: 0,
+                signs: right.signs.then_some(Signs::Rightly),
+                key: Bytes::Right,
+                token: Bytes::Right,
+                token_size: right.token_size % 6,
+                piece: right.piece,
+                refuses_later_pieces: Rarely(0),
+                again: right.again,
+                queue: Some(1 + right.queue % 4),
+                loses: right.loses,
+                signature_size: Size::Right,
+                fails: None,
+                later: None,
+            },
+        }
+    }
+}
+
 /// What EL3 does.
 #[derive(Arbitrary, Clone, Debug)]
 pub struct El3 {

@@ -20,7 +20,7 @@ mod realms;
 mod record;
 
 use arbitrary::Arbitrary;
-use el3::El3;
+use el3::{El3, Kind};
 use libfuzzer_sys::fuzz_target;
 use realm::{Action, Program, program};
 use realms::{AnyHost, Entry, Guest, PAGES, Parameters, Realm};
@@ -36,7 +36,7 @@ const ACTIONS: usize = 6;
 struct Run {
     /// The Host speaks RMI 2.0.
     two: bool,
-    el3: El3,
+    el3: Kind,
     hashes: [u8; 2],
     entries: Vec<HostEntry>,
 }
@@ -83,7 +83,7 @@ struct Machine<'a> {
 }
 
 impl<'a> Machine<'a> {
-    fn new(any: &'a AnyHost, run: &Run) -> Self {
+    fn new(any: &'a AnyHost, run: &Run, el3: &El3) -> Self {
         let host = any.host();
         let hashes = run.hashes.map(|n| n % if run.two { 3 } else { 2 });
         let guests = [0, 1].map(|n| {
@@ -97,7 +97,7 @@ impl<'a> Machine<'a> {
         });
         let mut actions = run.entries.iter().flat_map(|entry| &entry.actions);
         let gives_up = actions.any(|action| matches!(action, Action::SetRipas(..)));
-        let quality = run.el3.quality(gives_up);
+        let quality = el3.quality(gives_up);
         let programs = RECS.map(|(realm, rec)| {
             let own = Program::new(host.board(), &guests[realm], hashes[realm], realm, quality);
             let todo = own.clone();
@@ -184,6 +184,7 @@ impl<'a> Machine<'a> {
 }
 
 fuzz_target!(|run: Run| {
+    let el3 = run.el3.el3();
     let config = Config {
         dram: vec![Bank {
             base: 0x8000_0000,
@@ -192,13 +193,13 @@ fuzz_target!(|run: Run| {
         holes: Vec::new(),
         reserved: Vec::new(),
         cpus: 2,
-        attestation: Some(run.el3.config(run.two)),
+        attestation: Some(el3.config(run.two)),
         ..Config::default()
     };
     let any = AnyHost::new(run.two, config);
     any.host().leniently(|| {
-        let machine = Machine::new(&any, &run);
-        run.el3.fail_later(machine.host);
+        let machine = Machine::new(&any, &run, &el3);
+        el3.fail_later(machine.host);
         for entry in run.entries.iter().take(ENTRIES) {
             machine.enter(entry);
         }

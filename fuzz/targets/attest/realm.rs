@@ -28,6 +28,9 @@ pub enum Action {
     AlsoContinue(u8, u16, u16),
     /// Asks for the rest, page by page.
     Finish(u8),
+    /// Begins a token, and asks for all of it.
+    Token(u8, u8),
+    AlsoToken(u8, u8),
     Extend(u8, u8, u8),
     Config(u8),
     /// Gives a page back, or asks for it.
@@ -175,12 +178,10 @@ async fn execute(cpu: &RealmCpu, program: &Program, action: Action) {
             let size = u64::from(size) % (PAGE - offset + 1);
             let _goes_on = ask(cpu, program, mapped(n), offset, size).await;
         }
-        Action::Finish(n) => {
-            for _ in 0..PATIENCE {
-                if !ask(cpu, program, mapped(n), 0, PAGE).await {
-                    break;
-                }
-            }
+        Action::Finish(n) => all(cpu, program, mapped(n)).await,
+        Action::Token(first, n) | Action::AlsoToken(first, n) => {
+            begin(cpu, program, first).await;
+            all(cpu, program, mapped(n)).await;
         }
         Action::Extend(index, size, value) => {
             let args = [
@@ -200,6 +201,15 @@ async fn execute(cpu: &RealmCpu, program: &Program, action: Action) {
             let _gprs = cpu.smc(&args).await;
         }
         Action::Irq => {}
+    }
+}
+
+/// Asks for the rest of the token, by way of a page.
+async fn all(cpu: &RealmCpu, program: &Program, ipa: u64) {
+    for _ in 0..PATIENCE {
+        if !ask(cpu, program, ipa, 0, PAGE).await {
+            break;
+        }
     }
 }
 

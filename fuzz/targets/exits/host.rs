@@ -57,7 +57,7 @@ enum ListRegister {
     Any(u64),
 }
 
-/// What is pending at the CPU when the REC is entered.
+/// The state of the CPU when the REC is entered: what is pending.
 #[derive(Arbitrary, Clone, Copy, Debug)]
 enum Line {
     None,
@@ -65,6 +65,8 @@ enum Line {
     StillNone,
     Irq,
     Fiq,
+    /// Nothing, but the Host has left the CPU in streaming SVE mode.
+    Streaming,
 }
 
 /// What the Host does after an exit.
@@ -159,6 +161,8 @@ impl<'a> Hypervisor<'a> {
         let host = self.host();
         host.set_irq(matches!(step.irq, Line::Irq));
         host.set_fiq(matches!(step.irq, Line::Fiq));
+        let streams = matches!(step.irq, Line::Streaming);
+        host.board().set_streaming(streams);
         host.board().advance(step.ticks.into());
         let record = self.record(rec, step);
         let program = &self.programs[rec];

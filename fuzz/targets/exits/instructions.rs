@@ -8,6 +8,7 @@ use arbitrary::Arbitrary;
 use rmm_core::fake::{Board, PAGE, RealmAccess, RealmCpu, Timer, TimerRegister, esr};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use zerocopy::IntoBytes;
 
 /// Contents of the Realm's registers, from which the Host must not see a bit.
 const SECRET: u64 = 0x5EC2_E75E_C2E7_0000;
@@ -334,8 +335,9 @@ async fn execute_other(cpu: &RealmCpu, program: &Program, instruction: Instructi
                     fill.await
                 }
                 0 => cpu.simd(|_| ()).await,
-                1 => cpu.debug(|_| ()).await,
-                _ => cpu.pmu(|_| ()).await,
+                1 => cpu.debug(|debug| debug.as_mut_bytes().fill(which)).await,
+                // Enabled, and with overflows.
+                _ => cpu.pmu(|pmu| pmu.as_mut_bytes().fill(which)).await,
             };
         }
         Instruction::Gic { vmcr, lr } => cpu.gic(|gic| (gic.vmcr, gic.lrs[0]) = (vmcr, lr)),
