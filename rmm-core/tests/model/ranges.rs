@@ -448,24 +448,10 @@ impl Model {
 
     pub fn init_ripas_2(&mut self, rd: u64, base: u64, top: u64, reply: &Reply) {
         let mut c = Conditions::of("2.0 RTT_INIT_RIPAS");
-        c.input("size_valid", top <= base);
-        c.input("top_gran_align", !top.is_multiple_of(4096));
-        let mut found = None;
-        if self.check(&mut c, RD, rd, GranuleState::Rd) {
-            let realm = &self.realms[&rd];
-            let tables = &realm.tables;
-            c.input("top_bound", !tables.is_protected(top.wrapping_sub(4096)));
-            let is_new = realm.state == RealmState::New;
-            c.when("realm_state", !is_new, Status::Realm(0));
-            if tables.is_protected(base) {
-                let at = tables.walk(base, 3);
-                let status = Status::rtt(at.level);
-                c.when("base_align", base != at.base(), status);
-                c.when("no_progress", at.end() > top, status);
-                let destroyed = at.entry.ripas() == Some(Ripas::Destroyed);
-                c.when("destroyed", destroyed, status);
-                found = Some(at);
-            }
+        let first = self.first_to_init(&mut c, rd, base, top);
+        if let Some(at) = &first {
+            let destroyed = at.entry.ripas() == Some(Ripas::Destroyed);
+            c.when("destroyed", destroyed, Status::rtt(at.level));
         }
         let order: [super::conditions::Order; 3] = [
             (&RD, &["realm_state"]),
@@ -476,7 +462,7 @@ impl Model {
             assert_eq!(reply.x[1], 0, "out_top");
             return;
         }
-        let at = found.expect("checked above");
+        let at = first.expect("checked above");
         self.realm(rd).probe(base);
         let mut next = base;
         for n in 0.. {

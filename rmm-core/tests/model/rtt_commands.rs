@@ -209,27 +209,41 @@ impl Model {
         self.judge_top(rd, ipa, at.map(|at| at.level), reply, reply.x[1]);
     }
 
-    pub(super) fn init_ripas(&mut self, rd: u64, base: u64, top: u64, reply: &Reply) {
-        let mut c = Conditions::of("RTT_INIT_RIPAS");
+    /// Adds the conditions of RMI_RTT_INIT_RIPAS that both interfaces have. Returns where the walk to the first
+    /// entry ends.
+    pub(super) fn first_to_init(
+        &self,
+        c: &mut Conditions,
+        rd: u64,
+        base: u64,
+        top: u64,
+    ) -> Option<At> {
         c.input("size_valid", top <= base);
         c.input("top_gran_align", !top.is_multiple_of(4096));
-        let mut found = None;
-        if self.check(&mut c, RD, rd, GranuleState::Rd) {
-            let realm = &self.realms[&rd];
-            let tables = &realm.tables;
-            let last = top.wrapping_sub(4096);
-            c.input("top_bound", !tables.is_protected(last));
-            let is_new = realm.state == RealmState::New;
-            c.when("realm_state", !is_new, Status::Realm(0));
-            if tables.is_protected(base) {
-                let at = tables.walk(base, 3);
-                let status = Status::rtt(at.level);
-                c.when("base_align", base != at.base(), status);
-                let unassigned = matches!(at.entry, Entry::Unassigned(_));
-                c.when("rtte_state", !unassigned, status);
-                c.when("no_progress", at.end() > top, status);
-                found = Some(at);
-            }
+        if !self.check(c, RD, rd, GranuleState::Rd) {
+            return None;
+        }
+        let realm = &self.realms[&rd];
+        let tables = &realm.tables;
+        c.input("top_bound", !tables.is_protected(top.wrapping_sub(4096)));
+        let is_new = realm.state == RealmState::New;
+        c.when("realm_state", !is_new, Status::Realm(0));
+        if !tables.is_protected(base) {
+            return None;
+        }
+        let at = tables.walk(base, 3);
+        let status = Status::rtt(at.level);
+        c.when("base_align", base != at.base(), status);
+        c.when("no_progress", at.end() > top, status);
+        Some(at)
+    }
+
+    pub(super) fn init_ripas(&mut self, rd: u64, base: u64, top: u64, reply: &Reply) {
+        let mut c = Conditions::of("RTT_INIT_RIPAS");
+        let first = self.first_to_init(&mut c, rd, base, top);
+        if let Some(at) = &first {
+            let unassigned = matches!(at.entry, Entry::Unassigned(_));
+            c.when("rtte_state", !unassigned, Status::rtt(at.level));
         }
         let order: [Order; 3] = [
             (&RD, &["realm_state"]),
@@ -240,7 +254,7 @@ impl Model {
             assert_eq!(reply.x[1], 0, "out_top");
             return;
         }
-        let mut at = found.expect("checked above");
+        let mut at = first.expect("checked above");
         let realm = self.realm(rd);
         realm.probe(base);
         let mut next = base;
