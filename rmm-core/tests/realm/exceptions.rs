@@ -148,6 +148,27 @@ fn unknown_exceptions_are_undefined() {
     assert_record(&realm.enter(0), RecExitReason::Irq, |_| ());
 }
 
+/// A Realm has no AArch32: nothing that traps from there is lent, emulated or shown to the Host.
+#[test]
+fn traps_from_aarch32_are_undefined() {
+    let host = Host::new();
+    let realm = host.realm().with_page(1);
+    realm.script(0, |cpu| async move {
+        set_vectors(&cpu);
+        // WFx, FP, HVC of AArch64, MRS of ID_AA64PFR0_EL1.
+        let mrs = 0x18 << 26 | 3 << 20 | 4 << 1 | 1;
+        for syndrome in [0x01 << 26, 0x07 << 26, 0x16 << 26, mrs] {
+            cpu.context(|context| context.pstate = 0x10);
+            let After::Taken(taken) = cpu.sync(syndrome | esr::IL, 0, 0).await else {
+                panic!("{syndrome:#x} is not undefined");
+            };
+            let seen = (taken.esr, taken.vector, taken.spsr);
+            assert_eq!(seen, (esr::IL, 0x600, 0x10));
+        }
+    });
+    assert_record(&realm.enter(0), RecExitReason::Irq, |_| ());
+}
+
 // Conformance: Bugs others fixed pstate_after_injection
 #[test]
 fn exceptions_are_taken_at_the_right_vector() {

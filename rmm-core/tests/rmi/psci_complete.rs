@@ -77,6 +77,23 @@ fn pending() {
     assert_eq!(complete(&realm, 1, 0), Status::Input);
 }
 
+/// A Host that chooses the first registers of a REC cannot feign a request by them.
+// Conformance: RMI_PSCI_COMPLETE pending
+#[test]
+fn registers_that_look_like_a_request() {
+    let host = Host::new();
+    let realm = host.realm().create();
+    for (index, runnable) in [(0, true), (1, false)] {
+        let mut params = realm.rec_params(index, runnable);
+        (params.gprs[0], params.gprs[1]) = (PSCI_CPU_ON, 1);
+        let _rec = realm.rec_with(&params);
+    }
+    realm.activate();
+    assert_eq!(complete(&realm, 1, 0), Status::Input);
+    let (status, _) = realm.try_enter(1, |_| ());
+    assert_eq!(status, Status::Rec, "not runnable");
+}
+
 // Conformance: RMI_PSCI_COMPLETE owner
 #[test]
 fn owner() {
