@@ -18,6 +18,8 @@ pub struct Variant {
     memory: Option<u64>,
     /// A property of QEMU's machine.
     machine: Option<&'static str>,
+    /// The tests that it is for.
+    only: Option<&'static str>,
     /// It is not among those for each change.
     long: bool,
 }
@@ -46,7 +48,11 @@ const VARIANTS: &[Variant] = variants! {
         cpu: "pauth-impdef=on,sve=off,sme=off,pmu=off,lpa2=off",
         memory: 3072,
     }
-    "eight-cpus": "eight CPUs, of which the tests use two" {
+    "four-cpus": "four CPUs, for the tests that use all" {
+        smp: 4,
+        only: "crowd.",
+    }
+    "eight-cpus": "eight CPUs, most of which most tests leave off" {
         smp: 8,
         long: true,
     }
@@ -102,6 +108,7 @@ impl Variant {
             smp: None,
             memory: None,
             machine: None,
+            only: None,
             long: false,
         }
     }
@@ -119,6 +126,9 @@ impl Variant {
         };
         if let Some(machine) = self.machine {
             options.extra.extend(["-machine".into(), machine.into()]);
+        }
+        if let (Some(only), None) = (self.only, &usual.only) {
+            options.only = Some(only.into());
         }
         // What takes a sample has had all of it on the usual machine.
         options.long = false;
@@ -188,7 +198,10 @@ mod tests {
         assert_eq!(mte.extra, ["-machine", "mte=on"]);
         assert_eq!((&mte.cpu, mte.smp, mte.memory), (&usual.cpu, 2, 2048));
         assert!(!mte.long);
+        let four = find("four-cpus").unwrap().options(&usual);
+        assert_eq!((four.smp, four.only.as_deref()), (4, Some("crowd.")));
         let plain = find("plain-cpu").unwrap().options(&usual);
+        assert_eq!(plain.only, None);
         assert!(plain.cpu.starts_with("max,x-rme=on,") && plain.cpu.ends_with("lpa2=off"));
         assert_eq!(plain.memory, 3072);
     }

@@ -11,8 +11,8 @@ pub(crate) use tests_fvp::{mrs, msr};
 
 /// Bytes of stack of each CPU.
 const STACK_SIZE: usize = 0x2_0000;
-/// CPUs the Host uses.
-pub const CPUS: usize = 2;
+/// CPUs that the Host uses at most.
+pub const CPUS: usize = 8;
 
 /// Memory that only the assembly uses.
 #[repr(C, align(4096))]
@@ -72,7 +72,7 @@ global_asm!(
     high_table = sym HIGH_TABLE,
     high = const HIGH,
     main = sym crate::host_main,
-    secondary = sym crate::cpu1::secondary_main,
+    secondary = sym crate::cpus::secondary_main,
     exception = sym exception,
 );
 
@@ -224,15 +224,15 @@ pub fn wait_until(milliseconds: u64, mut condition: impl FnMut() -> bool) -> boo
     true
 }
 
-/// `PSCI_CPU_ON` of the second CPU. Returns the status.
-pub fn start_second_cpu() -> u64 {
-    let top = STACKS.0.get() as u64 + (CPUS * STACK_SIZE) as u64;
+/// `PSCI_CPU_ON` of the CPU of a number from 1 to [`CPUS`] - 1. Returns the status.
+pub fn start_cpu(number: usize) -> u64 {
+    assert!((1..CPUS).contains(&number));
     let mut r = [0; 18];
     r[0] = psci::fid::PSCI_CPU_ON;
-    r[1] = board::SECOND_CPU;
+    r[1] = board::mpidr(number);
     r[2] = secondary_start as *const () as u64;
-    r[3] = top;
-    // SAFETY: the second CPU starts on a stack of its own.
+    r[3] = STACKS.0.get() as u64 + ((number + 1) * STACK_SIZE) as u64;
+    // SAFETY: the CPU starts on a stack of its own.
     unsafe { smc(&r)[0] }
 }
 

@@ -14,7 +14,8 @@ mod constants {
     pub const UART_INTID: u32 = 33;
     pub const GICD: u64 = 0x0800_0000;
     pub const GICR: u64 = 0x080A_0000;
-    pub const SECOND_CPU: u64 = 1;
+    pub const CPUS_OF_CLUSTER: u64 = 16;
+    pub const CPU_SHIFT: u32 = 0;
     pub const DRAM: &[Range] = &[BANK];
     pub const BANK: Range = 0x4000_0000..0x1_0000_0000;
     pub const WHOLE_BANK: bool = true;
@@ -33,7 +34,8 @@ mod constants {
     pub const UART_INTID: u32 = 33;
     pub const GICD: u64 = 0x4006_0000;
     pub const GICR: u64 = 0x4008_0000;
-    pub const SECOND_CPU: u64 = 1;
+    pub const CPUS_OF_CLUSTER: u64 = 8;
+    pub const CPU_SHIFT: u32 = 0;
     pub const DRAM: &[Range] = &[BANK];
     pub const BANK: Range = 0x100_0000_0000..0x180_0000_0000;
     pub const WHOLE_BANK: bool = false;
@@ -52,7 +54,8 @@ mod constants {
     pub const UART_INTID: u32 = 37;
     pub const GICD: u64 = 0x2F00_0000;
     pub const GICR: u64 = 0x2F10_0000;
-    pub const SECOND_CPU: u64 = 0x100;
+    pub const CPUS_OF_CLUSTER: u64 = 4;
+    pub const CPU_SHIFT: u32 = 8;
     pub const DRAM: &[Range] = &[0x8000_0000..0x1_0000_0000, 0x8_8000_0000..0x9_0000_0000];
     pub const BANK: Range = 0x8000_0000..0xFC00_0000;
     pub const WHOLE_BANK: bool = true;
@@ -71,8 +74,12 @@ pub const UART_INTID: u32 = constants::UART_INTID;
 pub const GICD: u64 = constants::GICD;
 /// First GIC redistributor.
 pub const GICR: u64 = constants::GICR;
+/// CPUs of a cluster, as MPIDR numbers them.
+const CPUS_OF_CLUSTER: u64 = constants::CPUS_OF_CLUSTER;
+/// Bit where MPIDR has the number in the cluster. That of the cluster is 8 bits higher.
+const CPU_SHIFT: u32 = constants::CPU_SHIFT;
 /// MPIDR of the second CPU, as PSCI wants it.
-pub const SECOND_CPU: u64 = constants::SECOND_CPU;
+pub const SECOND_CPU: u64 = mpidr(1);
 /// The first DRAM bank, as large as it can be.
 pub const BANK: Range = constants::BANK;
 /// The monitor's memory.
@@ -93,6 +100,18 @@ pub fn bank() -> Range {
     } else {
         BANK.start..BANK.start + params::get().memory
     }
+}
+
+/// MPIDR of the CPU of a number, as PSCI wants it.
+pub const fn mpidr(number: usize) -> u64 {
+    let number = number as u64;
+    ((number % CPUS_OF_CLUSTER) | ((number / CPUS_OF_CLUSTER) << 8)) << CPU_SHIFT
+}
+
+/// The number of the CPU of an MPIDR.
+pub const fn number(mpidr: u64) -> usize {
+    let affinity = mpidr >> CPU_SHIFT;
+    ((affinity & 0xFF) + (affinity >> 8 & 0xFF) * CPUS_OF_CLUSTER) as usize
 }
 
 /// Whether an address is in DRAM.

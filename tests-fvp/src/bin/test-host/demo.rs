@@ -6,7 +6,7 @@ use crate::console::line;
 use crate::realm::{Config, IMAGE, Realm};
 use crate::rec::{Rec, Step, describe, enter, enter_with, exits};
 use crate::tests::{Test, needs};
-use crate::{cpu1, pool, rmi};
+use crate::{cpus, pool, rmi};
 
 use rmm_abi::psci::{self, fid};
 use rmm_abi::rmi::{FeatureRegister0, RMI_VERSION_1_0, RecEnterFlags, RecExit, RecExitReason};
@@ -55,7 +55,7 @@ fn life() -> Check {
     );
 
     let first = first_rec(&realm);
-    cpu1::finish()?;
+    cpus::second().finish()?;
     let second = SECOND.lock().take();
     first?;
     second.ok_or("REC 1 has not run")??;
@@ -97,7 +97,7 @@ fn first_rec(realm: &Realm) -> Check {
                 let completed = rmi::psci_complete(rec.pa, other.pa, psci::SUCCESS);
                 completed.ok("RMI_PSCI_COMPLETE")?;
                 let other = other.clone();
-                cpu1::start(move || *SECOND.lock() = Some(second_rec(&other)))?;
+                cpus::second().start(move || *SECOND.lock() = Some(second_rec(&other)))?;
                 line!("host: PSCI_CPU_ON: REC 1 runs on the second CPU");
             }
             (Ok(RecExitReason::Psci), fid::PSCI_SYSTEM_OFF) => {

@@ -14,7 +14,7 @@ _start:
     bl {main}
     b .
 
-// Where PSCI_CPU_ON starts the second CPU. x0: top of its stack.
+// Where PSCI_CPU_ON starts every other CPU. x0: top of its stack.
 .global secondary_start
 secondary_start:
     msr daifset, #0xf

@@ -23,9 +23,9 @@ fn register(address: u64) -> *mut u32 {
     with_exposed_provenance_mut(address as usize)
 }
 
-/// Number of this CPU, 0 or 1.
+/// Number of this CPU.
 pub fn cpu() -> usize {
-    usize::from(mrs!("mpidr_el1") & 0xFF_FFFF == board::SECOND_CPU)
+    board::number(mrs!("mpidr_el1"))
 }
 
 /// The redistributor of this CPU.

@@ -18,7 +18,7 @@ mod check;
 #[cfg(target_os = "none")]
 mod console;
 #[cfg(target_os = "none")]
-mod cpu1;
+mod cpus;
 #[cfg(target_os = "none")]
 mod demo;
 #[cfg(target_os = "none")]

@@ -6,7 +6,7 @@ use super::{Test, needs};
 use crate::arch::{is_gpf, try_read};
 use crate::check::{Check, ensure, ensure_eq, fail};
 use crate::pool::{self, GRANULE};
-use crate::{board, cpu1, rmi};
+use crate::{board, cpus, rmi};
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use rmm_abi::rmi::{RMI_ERROR_INPUT, RMI_SUCCESS};
@@ -163,9 +163,9 @@ fn contended() -> Check {
         }
     };
     let (second_balance, second_wrong) = (balance.clone(), wrong.clone());
-    cpu1::start(move || work(&second_balance, &second_wrong, 3))?;
+    cpus::second().start(move || work(&second_balance, &second_wrong, 3))?;
     work(&balance, &wrong, 1);
-    cpu1::finish()?;
+    cpus::second().finish()?;
     ensure_eq!(wrong.load(Ordering::Relaxed), 0, "status");
     for (n, balance) in (0..).zip(balance.iter()) {
         let granule = base + n * GRANULE;
@@ -199,9 +199,9 @@ fn two_cpus() -> Check {
         }
     };
     let second_failures = failures.clone();
-    cpu1::start(move || work(second, &second_failures))?;
+    cpus::second().start(move || work(second, &second_failures))?;
     work(mine, &failures);
-    cpu1::finish()?;
+    cpus::second().finish()?;
     ensure_eq!(failures.load(Ordering::Relaxed), 0, "failures");
     pool::give(mine, GRANULES);
     pool::give(second, GRANULES);

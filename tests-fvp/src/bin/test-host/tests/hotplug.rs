@@ -14,7 +14,7 @@ use super::vgic::{acknowledge, end, intid, open, pending, state};
 use super::{Test, needs};
 use crate::arch::{self, ticks};
 use crate::check::{Check, ensure, ensure_eq};
-use crate::cpu1;
+use crate::cpus;
 use crate::pool::GRANULE;
 use crate::realm::{Config, Realm};
 use crate::rec::{Rec, Step, command, describe};
@@ -30,15 +30,15 @@ pub const TESTS: &[Test] = &[
 
 /// Switches the second CPU off, and does something meanwhile.
 fn off_during(work: impl FnOnce() -> Check) -> Check {
-    cpu1::switch_off()?;
+    cpus::second().switch_off()?;
     let outcome = work();
-    cpu1::wait_off()?;
+    cpus::second().wait_off()?;
     outcome
 }
 
 /// Switches the second CPU on, and does something meanwhile.
 fn on_during(work: impl FnOnce() -> Check) -> Check {
-    cpu1::switch_on()?;
+    cpus::second().switch_on()?;
     work()
 }
 

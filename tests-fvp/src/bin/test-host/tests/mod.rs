@@ -3,6 +3,7 @@
 
 mod both;
 mod context;
+mod crowd;
 mod data;
 mod debug;
 mod exit;
@@ -103,6 +104,7 @@ const GROUPS: &[(Dialects, &[Test])] = &[
     (Dialects::Both, sweep::TESTS),
     (Dialects::Only1, features::TESTS),
     (Dialects::Only1, race::TESTS),
+    (Dialects::Only1, crowd::TESTS),
     (Dialects::Only1, random::TESTS),
     (Dialects::Only1, random::realms::TESTS),
     (Dialects::Only1, demo::TESTS),

@@ -4,7 +4,7 @@
 
 use crate::arch::{mrs, try_read};
 use crate::check::{Check, skip};
-use crate::{arch, board, cpu1, params, rmi};
+use crate::{arch, board, cpus, params, rmi};
 use alloc::string::String;
 use rmm_abi::rmi::FeatureRegister0;
 use spin::Mutex;
@@ -30,8 +30,17 @@ pub fn features() -> Check<FeatureRegister0> {
 
 /// A second CPU.
 pub fn second_cpu() -> Check {
-    if !cpu1::exists() {
+    if !cpus::second().exists() {
         skip!("the machine has one CPU");
+    }
+    Ok(())
+}
+
+/// That many CPUs.
+pub fn cpus(count: usize) -> Check {
+    let found = cpus::count();
+    if found < count {
+        skip!("the machine has less than {count} CPUs: {found}");
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use crate::dialect;
 use crate::pool::GRANULE;
 use crate::realm::{ATTRIBUTES, Config, Realm};
 use crate::rec::{Rec, Step, command, describe, enter};
-use crate::{board, cpu1, gic, pool, rmi};
+use crate::{board, cpus, gic, pool, rmi};
 use alloc::sync::Arc;
 use rmm_abi::psci::{SUCCESS, fid};
 use rmm_abi::rmi::{RMI_ERROR_INPUT, RMI_ERROR_REC, RMI_SUCCESS, RecExitReason};
@@ -40,22 +40,28 @@ pub fn two() -> Check<Realm> {
 
 /// As [`two`], with this configuration.
 pub fn two_with(config: &Config) -> Check<Realm> {
+    several(config, 2)
+}
+
+/// As [`two_with`], with as many RECs.
+pub fn several(config: &Config, recs: u64) -> Check<Realm> {
     let mut realm = Realm::loaded(config)?;
     realm.init_ripas(PAGE, PAGE + GRANULE)?;
     realm.add_unknown(PAGE)?;
-    for n in 0..2 {
+    for n in 0..recs {
         realm.add_rec(n == 0, &[MODE_COMMANDS, realm.config.unprotected()])?;
     }
     realm.activate()?;
     let first = realm.boot()?;
-    let second = &realm.recs[1];
     let entry = first.value_of(Op::EntryPoint, &[])?;
-    first.exit_of(Op::Smc, &[fid::PSCI_CPU_ON, 1, entry, 0])?;
-    dialect::spoken()
-        .psci_complete(first.pa, second.pa, SUCCESS)
-        .ok("RMI_PSCI_COMPLETE")?;
-    first.finish_with(&enter())?;
-    second.boot()?;
+    for (mpidr, rec) in (0..).zip(&realm.recs).skip(1) {
+        first.exit_of(Op::Smc, &[fid::PSCI_CPU_ON, mpidr, entry, 0])?;
+        dialect::spoken()
+            .psci_complete(first.pa, rec.pa, SUCCESS)
+            .ok("RMI_PSCI_COMPLETE")?;
+        first.finish_with(&enter())?;
+        rec.boot()?;
+    }
     Ok(realm)
 }
 
@@ -66,12 +72,12 @@ pub fn on_second<T: Send + 'static>(
 ) -> Check<Slot<T>> {
     let slot = Slot::default();
     let (second_slot, rec) = (slot.clone(), rec.clone());
-    cpu1::start(move || *second_slot.lock() = Some(job(&rec)))?;
+    cpus::second().start(move || *second_slot.lock() = Some(job(&rec)))?;
     Ok(slot)
 }
 
 pub fn result<T>(slot: &Slot<T>) -> Check<T> {
-    cpu1::finish()?;
+    cpus::second().finish()?;
     Ok(slot.lock().take().ok_or("the second CPU has no result")?)
 }
 
@@ -303,9 +309,9 @@ fn two_realms() -> Check {
     }
     let slot: Slot<Check> = Slot::default();
     let second_slot = slot.clone();
-    cpu1::start(move || *second_slot.lock() = Some(lives(3)))?;
+    cpus::second().start(move || *second_slot.lock() = Some(lives(3)))?;
     let here = lives(3);
-    cpu1::finish()?;
+    cpus::second().finish()?;
     let there = slot.lock().take().ok_or("the second CPU has no result")?;
     here?;
     there

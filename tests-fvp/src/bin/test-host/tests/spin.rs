@@ -48,21 +48,35 @@ impl SharedPage {
         command(Op::Spin, &[ipa, 1, limit(), self.ipa + 8])
     }
 
-    /// A command to make an RSI call with X1 again and again until [`Self::release`].
-    pub fn hammer(&self, function: u64, x1: u64) -> RecEnter {
-        pool::write(self.memory, 1);
-        pool::write(self.memory + 8, 0);
-        command(Op::Hammer, &[function, x1, self.ipa, 1, limit()])
+    /// A command to make an RSI call with X1 again and again until [`Self::release`]. Each REC that does so
+    /// counts its calls in a place of its own.
+    pub fn hammer(&self, place: usize, function: u64, x1: u64) -> RecEnter {
+        let offset = Self::offset(place);
+        pool::write(self.memory + offset, 1);
+        pool::write(self.memory + offset + 8, 0);
+        // On a busy machine what the Host measures meanwhile takes longer than `limit`.
+        let end = 20 * limit();
+        command(Op::Hammer, &[function, x1, self.ipa + offset, 1, end])
     }
 
-    /// How many calls that has made up to now.
-    pub fn calls(&self) -> u64 {
-        pool::read(self.memory + 8)
+    /// How many calls that of a place has made up to now.
+    pub fn calls(&self, place: usize) -> u64 {
+        pool::read(self.memory + Self::offset(place) + 8)
     }
 
-    /// Ends [`Self::spin`] or [`Self::hammer`].
+    /// Ends [`Self::spin`], and every [`Self::hammer`].
     pub fn release(&self) {
-        pool::write(self.memory, 2);
+        for place in 0..Self::PLACES {
+            pool::write(self.memory + Self::offset(place), 2);
+        }
+    }
+
+    /// How many RECs can count their calls.
+    pub const PLACES: usize = 8;
+
+    /// Each place has a cache line of its own.
+    const fn offset(place: usize) -> u64 {
+        64 * place as u64
     }
 
     /// Waits until a REC spins on another CPU: it has read the word.

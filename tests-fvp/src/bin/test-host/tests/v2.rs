@@ -9,7 +9,7 @@ use super::spin::limit;
 use super::{Test, needs};
 use crate::arch::{mrs, ticks};
 use crate::check::{Check, ensure, ensure_eq};
-use crate::cpu1;
+use crate::cpus;
 use crate::dialect::{Dialect, LIST, SINGLE, delegated, during, needs_v2, undelegated};
 use crate::pool::{self, GRANULE};
 use crate::realm::{Config, Realm, entry_size};
@@ -476,9 +476,9 @@ fn same_page_two_cpus() -> Check {
         for round in 0..ROUNDS {
             let status = Arc::new(AtomicU64::new(u64::MAX));
             let there = status.clone();
-            cpu1::start(move || there.store(map_page(rd, data), Ordering::Release))?;
+            cpus::second().start(move || there.store(map_page(rd, data), Ordering::Release))?;
             let here = map_page(rd, data);
-            cpu1::finish()?;
+            cpus::second().finish()?;
             ensure_eq!(here, RMI_SUCCESS, "status of round {round}");
             let there = status.load(Ordering::Acquire);
             ensure_eq!(there, RMI_SUCCESS, "status on the second CPU");

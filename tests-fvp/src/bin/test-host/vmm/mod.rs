@@ -17,7 +17,7 @@ use crate::dialect::{self, Dialect};
 use crate::params::Parameters;
 use crate::pool;
 use crate::rec::Rec;
-use crate::{arch, board, console, cpu1, gic, rmi, virtual_gic};
+use crate::{arch, board, console, cpus, gic, rmi, virtual_gic};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -168,14 +168,14 @@ fn operate(vm: &Arc<Vm>) -> Check {
     console::listen();
     if vm.cpus > 1 {
         let second = vm.clone();
-        cpu1::start(move || {
+        cpus::second().start(move || {
             let outcome = run_vcpu(&second, 1);
             *second.second.lock() = outcome;
         })?;
     }
     let first = run_vcpu(vm, 0);
     if vm.cpus > 1 {
-        cpu1::finish()?;
+        cpus::second().finish()?;
     }
     first?;
     core::mem::replace(&mut *vm.second.lock(), Ok(()))

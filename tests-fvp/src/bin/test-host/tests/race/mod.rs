@@ -10,7 +10,7 @@ use crate::rec::{Rec, Step, command, describe, enter};
 use crate::tests::samples::Samples;
 use crate::tests::spin::SharedPage;
 use crate::tests::{Test, needs};
-use crate::{arch, cpu1, params, rmi};
+use crate::{cpus, params, rmi};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -18,7 +18,6 @@ use rmm_abi::psci::{SUCCESS, fid};
 use rmm_abi::rmi::{
     RMI_ERROR_INPUT, RMI_ERROR_REC, RMI_ERROR_RTT, RMI_SUCCESS, RecExitReason, status_code,
 };
-use rmm_abi::rsi::{RSI_SUCCESS, fid::RSI_MEASUREMENT_READ};
 use spin::Mutex;
 use tests_fvp::protocol::{MODE_COMMANDS, Op, layout, pattern};
 use zerocopy::IntoBytes;
@@ -30,7 +29,6 @@ pub const TESTS: &[Test] = &[
     ("race.create_realm", create_realm),
     ("race.destroy", destroy),
     ("race.fold_while_used", fold_while_used),
-    ("race.turns", turns),
 ];
 
 const MIB_2: u64 = entry_size(2);
@@ -42,9 +40,9 @@ fn both<T: Send + 'static>(
 ) -> Check<(T, T)> {
     let slot = Arc::new(Mutex::new(None));
     let second_slot = slot.clone();
-    cpu1::start(move || *second_slot.lock() = Some(there()))?;
+    cpus::second().start(move || *second_slot.lock() = Some(there()))?;
     let here = here();
-    cpu1::finish()?;
+    cpus::second().finish()?;
     let there = slot.lock().take().ok_or("the second CPU has no result")?;
     Ok((there, here))
 }
@@ -404,57 +402,6 @@ fn fold_while_used() -> Check {
         ensure_eq!(out[0], block + offset, "data");
     }
     pool::give_delegated_row(block, 512)?;
-    realm.finish()
-}
-
-/// A Realm that does nothing but lock its RD does not keep the Host from it: each command of the Host gets
-/// the lock when the Realm has it next.
-fn turns() -> Check {
-    const CALLS: u64 = 2000;
-    /// Calls of the Realm during one of the Host, in the mean. Between two commands of the Host there is time
-    /// for some; while a command waits, for one or two.
-    const MOST: u64 = 40;
-    /// Where QEMU shares its CPUs with others, a CPU of the Host stands still at times.
-    const TRIES: usize = 5;
-    needs::second_cpu()?;
-    let mut realm = Realm::loaded(&Config::default())?;
-    realm.add_rec(true, &[MODE_COMMANDS, realm.config.unprotected()])?;
-    realm.activate()?;
-    let rec = realm.boot()?.clone();
-    let page = SharedPage::new(&mut realm)?;
-    let begin = page.hammer(RSI_MEASUREMENT_READ, 0);
-    let rd = realm.rd;
-    let (there, here) = both(
-        move || match rec.step(&begin)? {
-            Step::Done(reply) => Ok(reply.values[0]),
-            Step::Exit(exit) => fail!("{}", describe(&exit)),
-        },
-        || -> Check<u64> {
-            let runs = arch::wait_until(arch::PATIENCE, || page.calls() > 100);
-            let mut least = u64::MAX;
-            for _ in 0..TRIES {
-                let before = page.calls();
-                for _ in 0..CALLS {
-                    rmi::rec_aux_count(rd).ok("RMI_REC_AUX_COUNT")?;
-                }
-                least = least.min(page.calls() - before);
-                if least <= MOST * CALLS {
-                    break;
-                }
-            }
-            page.release();
-            ensure!(runs, "the Realm makes no calls");
-            ensure!(least > 0, "the Realm makes no calls meanwhile");
-            Ok(least / CALLS)
-        },
-    )?;
-    ensure_eq!(there?, RSI_SUCCESS, "X0 of the Realm's calls");
-    let calls = here?;
-    ensure!(
-        calls <= MOST,
-        "{calls} calls of the Realm for one of the Host"
-    );
-    page.finish()?;
     realm.finish()
 }
 

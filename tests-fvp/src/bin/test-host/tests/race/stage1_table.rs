@@ -2,7 +2,7 @@
 //! A Realm whose stage 1 table the Host has moved to where nothing answers.
 
 use crate::check::{Check, ensure, ensure_eq, fail};
-use crate::cpu1;
+use crate::cpus;
 use crate::dialect;
 use crate::pool::{self, GRANULE};
 use crate::realm::{ATTRIBUTES, Config, READ_ONLY, Realm};
@@ -73,7 +73,7 @@ fn stage1_table() -> Check {
             }
         }
     }
-    cpu1::finish()?;
+    cpus::second().finish()?;
     moved?;
     let (refused, aborted) = slot.lock().take().ok_or("the second CPU has no result")??;
     ensure!(refused > 0, "no permission fault");

@@ -10,7 +10,7 @@ use crate::arch::{self, ticks, try_write};
 use crate::check::{Check, ensure, ensure_eq, fail};
 use crate::pool::{self, GRANULE};
 use crate::rec::{Rec, check_exit, describe, enter, exit_record};
-use crate::{board, cpu1, gic, rmi};
+use crate::{board, cpus, gic, rmi};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -378,7 +378,9 @@ impl Hammer<'_> {
                 let answer = rmi::rtt_read_entry(life.rd, ipa, 3);
                 Self::expect("RMI_RTT_READ_ENTRY", answer.status, &[])?;
             }
-            _ if cpu1::exists() => gic::send_sgi([0, board::SECOND_CPU][self.dice.below(2)]),
+            _ if cpus::second().exists() => {
+                gic::send_sgi([0, board::SECOND_CPU][self.dice.below(2)])
+            }
             _ => {}
         }
         Ok(())

@@ -22,7 +22,7 @@ use crate::pool::{self, GRANULE};
 use crate::realm::{Config, Realm, entry_size};
 use crate::rec::Rec;
 use crate::tests::{Test, needs};
-use crate::{cpu1, gic, params, rmi};
+use crate::{cpus, gic, params, rmi};
 use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -183,16 +183,16 @@ fn life(seed: u64, counts: &Arc<Counts>, witness: &Arc<Mutex<Witness>>) -> Check
         }
         (result, hammer.spare)
     };
-    let (mut spare, there) = if cpu1::exists() {
+    let (mut spare, there) = if cpus::second().exists() {
         let slot = Arc::new(Mutex::new(None));
         let (second_slot, second_life) = (slot.clone(), life.clone());
-        cpu1::start(move || {
+        cpus::second().start(move || {
             let done = work(&second_life, 1, second_spare, second_recs);
             drop(second_life);
             *second_slot.lock() = Some(done);
         })?;
         let (here, mut spare) = work(&life, 0, spare, recs);
-        cpu1::finish()?;
+        cpus::second().finish()?;
         here?;
         let (there, second_spare) = slot.lock().take().ok_or("the second CPU has no result")?;
         spare.extend(second_spare);
