@@ -61,7 +61,9 @@ HOST_CRATES   := --workspace $(TARGET_CRATES:%=--exclude %)
 REMAP         := "target.$(RUST_TARGET).rustflags=['--remap-path-prefix=$${CARGO_HOME:-$$HOME/.cargo}/registry/src/=']"
 TARGET_BUILD  := cargo build --release --target $(RUST_TARGET) --config Cargo.toml --config $(REMAP)
 TESTS_BOARD   := $(if $(filter sbsa fvp,$(PLAT)),--features $(PLAT))
-ON_QEMU       := --qemu $(QEMU_BIN) --board $(PLAT) --flash $(OUT)/flash.bin \
+# What is known of the TF-A that set-up builds.
+OWN_EL3       := $(if $(TFA),,--el3-opens-all)
+ON_QEMU       := --qemu $(QEMU_BIN) --board $(PLAT) --flash $(OUT)/flash.bin $(OWN_EL3) \
                  $(if $(filter sbsa,$(PLAT)),--jump $(OUT)/jump.bin --test-host $(OUT)/test-host.bin)
 
 # The guest: Debian's kernel with the checks of guest/init, or what LINUX names. It attests itself to a
@@ -388,7 +390,7 @@ test-target: flash
 	@$(TOOL) test --target-only $(ON_QEMU)
 
 test-remedies: on-virt build/qemu/remedies/flash.bin
-	@$(TOOL) test --target-only --qemu $(QEMU_BIN) --flash build/qemu/remedies/flash.bin
+	@$(TOOL) test --target-only --qemu $(QEMU_BIN) --flash build/qemu/remedies/flash.bin $(OWN_EL3)
 
 # Time limit of all boots in seconds; on an idle machine they take about 120.
 BENCH_SECONDS := 1500

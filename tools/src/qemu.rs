@@ -47,6 +47,8 @@ pub struct Options {
     pub seconds: Option<u64>,
     /// Whole sweeps and longer random tests instead of samples.
     pub long: bool,
+    /// EL3 is known to open all features of the CPU to both worlds, so none may be left out.
+    pub el3_opens_all: bool,
     /// No tests of the build machine.
     pub target_only: bool,
     /// Further arguments for QEMU.
@@ -55,7 +57,8 @@ pub struct Options {
 
 /// The arguments that [`Options::parse`] understands.
 pub const USAGE: &str = "--qemu PATH [--board NAME] --flash FILE [--jump FILE --test-host FILE] [--timeout SECONDS] [--silence SECONDS] \
-     [--smp N] [--mem 2G] [--only TEXT] [--seed N] [--seconds N] [--long] [--target-only|--host-tests] [-- QEMU ARGUMENTS]";
+     [--smp N] [--mem 2G] [--only TEXT] [--seed N] [--seconds N] [--long] [--el3-opens-all] \
+     [--target-only|--host-tests] [-- QEMU ARGUMENTS]";
 
 impl Options {
     /// The usual machine with `memory` MiB, `timeout` seconds for a boot, and no flash file yet.
@@ -75,6 +78,7 @@ impl Options {
             seed: 1,
             seconds: None,
             long: false,
+            el3_opens_all: false,
             target_only: false,
             extra: Vec::new(),
         }
@@ -88,6 +92,7 @@ impl Options {
         while let Some(argument) = rest.next() {
             match argument.as_str() {
                 "--long" => options.long = true,
+                "--el3-opens-all" => options.el3_opens_all = true,
                 "--target-only" => options.target_only = true,
                 "--host-tests" => options.target_only = false,
                 "--" => options.extra = rest.by_ref().cloned().collect(),

@@ -236,6 +236,9 @@ impl Target {
         if let Some(seconds) = options.seconds {
             request += &format!("seconds {seconds}\n");
         }
+        if options.el3_opens_all {
+            request += "el3 opens-all\n";
+        }
         let mut boot = Boot::start(options, &request)?;
         boot.shorten(end.saturating_duration_since(Instant::now()));
         let mut crash = None;

@@ -139,6 +139,8 @@ pub struct Parameters {
     pub seconds: u64,
     /// Line `long yes`: all of what the tests else take a sample of.
     pub long: bool,
+    /// Line `el3 opens-all`: EL3 is known to open all features of the CPU to both worlds.
+    pub el3_opens_all: bool,
     /// How [`Mode::Bench`] measures.
     pub bench: Bench,
     /// What [`Mode::Guest`] runs.
@@ -182,6 +184,7 @@ fn read() -> Parameters {
         seed: 1,
         seconds: 4,
         long: false,
+        el3_opens_all: false,
         bench: Bench {
             realms: 1,
             recs: 1,
@@ -219,6 +222,7 @@ fn read() -> Parameters {
             Some(("seed", number)) => parameters.seed = number.parse().unwrap_or(1),
             Some(("seconds", number)) => parameters.seconds = number.parse().unwrap_or(4),
             Some(("long", answer)) => parameters.long = answer == "yes",
+            Some(("el3", what)) => parameters.el3_opens_all = what == "opens-all",
             Some(("realms", number)) => parameters.bench.realms = number.parse().unwrap_or(1),
             Some(("recs", number)) => parameters.bench.recs = number.parse().unwrap_or(1),
             Some(("fill", answer)) => parameters.bench.fill = answer == "yes",
