@@ -497,9 +497,20 @@ fn cpu_on_while_the_target_turns_off() {
     });
 }
 
-/// Calls `work` while another CPU keeps writing two contents to a page in turns.
+/// Ends the work of another CPU when dropped: also if an assertion fails.
+struct Done<'a>(&'a AtomicBool);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Calls `work` while another CPU keeps writing two contents to a page in turns. `work` finds a mixture of
+/// these two.
 fn while_page_changes(host: &Host, page: u64, contents: [&[u8]; 2], work: impl FnOnce()) {
     let done = AtomicBool::new(false);
+    host.write(page, contents[0]);
     let board = host.board();
     watched(|| {
         host.leniently(|| {
@@ -513,8 +524,8 @@ fn while_page_changes(host: &Host, page: u64, contents: [&[u8]; 2], work: impl F
                         }
                     }
                 });
+                let _done = Done(done);
                 work();
-                done.store(true, Ordering::Relaxed);
             });
         });
     });
