@@ -51,6 +51,15 @@ fn one_winner(
     let _counts = audit(host);
 }
 
+/// Ends the work of another CPU when dropped: also if an assertion fails.
+struct Done<'a>(&'a AtomicBool);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn granule_delegate() {
     let host = Host::new();
@@ -401,10 +410,10 @@ fn rec_create_and_destroy() {
                         }
                     });
                 }
+                let _done = Done(&done);
                 for (rec, params) in &made {
                     assert_eq!(host.rec_create(rd, *rec, *params), Status::Success);
                 }
-                done.store(true, Ordering::Relaxed);
             });
             for (rec, _) in &made {
                 if host.rec_destroy(*rec) == Status::Success {
@@ -495,15 +504,6 @@ fn cpu_on_while_the_target_turns_off() {
             });
         });
     });
-}
-
-/// Ends the work of another CPU when dropped: also if an assertion fails.
-struct Done<'a>(&'a AtomicBool);
-
-impl Drop for Done<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
 }
 
 /// Calls `work` while another CPU keeps writing two contents to a page in turns. `work` finds a mixture of
@@ -622,6 +622,7 @@ fn a_page_that_is_delegated_while_it_is_used() {
                         thread::yield_now();
                     }
                 });
+                let _done = Done(done);
                 for _ in 0..10 * ROUNDS {
                     let entered = host.rec_enter(rec, page);
                     let created = host.data_create(rd, data, 0, page, 1);
@@ -634,7 +635,6 @@ fn a_page_that_is_delegated_while_it_is_used() {
                     // The parameters are all zero, if they can be read.
                     assert_eq!(host.realm_create(new_rd, page), Status::Input);
                 }
-                done.store(true, Ordering::Relaxed);
             });
         });
     });
