@@ -163,7 +163,7 @@ pub fn run_all(parameters: &Parameters) {
         results.test(parameters, "", test, Dialect::V1);
     }
     if dialect::offers_v2() {
-        for test in v2::TESTS {
+        for test in v2::GROUPS.iter().flat_map(|tests| *tests) {
             results.test(parameters, "", test, Dialect::V1);
         }
         for test in both::tests() {
