@@ -5,6 +5,7 @@
 #![allow(missing_docs, reason = "the modules of a test program")]
 #![allow(dead_code, reason = "what only unit tests need")]
 
+mod devices;
 mod handed;
 mod machine;
 
@@ -16,6 +17,7 @@ mod case;
 mod maker;
 
 use arbitrary::Arbitrary;
+use devices::Devices;
 use handed::Handed;
 use libfuzzer_sys::fuzz_target;
 use machine::Machine;
@@ -32,11 +34,14 @@ enum Boot {
     Any(Handed),
     /// A machine whose manifest says what there is, and mostly keeps to the rules.
     Machine(Machine),
+    /// A manifest with devices.
+    Devices(Devices),
 }
 
 fuzz_target!(|boot: Boot| {
     match boot {
         Boot::Any(handed) => handed.check(),
         Boot::Machine(machine) => machine.check(),
+        Boot::Devices(devices) => devices.check(),
     }
 });
