@@ -80,7 +80,8 @@ pub fn check(exit: &RecExit, two: bool) {
             // A value to store, one for a register of the GIC, the timeout of WFIT or WFET.
             let shows = is_emulatable(exit) && write
                 || class == 0x18 && exit.esr & 1 == 0
-                || class == 0x01 && exit.esr & 2 != 0;
+                // Only 2.0 shows whether there is a register.
+                || class == 0x01 && (exit.esr & 6 == 6 || !two && exit.esr & 2 != 0);
             if shows && reason == RecExitReason::Sync {
                 rest.gprs[0] = 0;
             }

@@ -11,8 +11,9 @@ use crate::rec::{LastExit, PendingRipasChange};
 use rmm_granule::bug;
 use rmm_rsi::{Outcome, PsciEffect};
 
-/// RV of a trapped WFIT or WFET: RN is the number of the register with the timeout.
-const ESR_RV: u64 = 1 << 2;
+/// RV, and the bit of TI that tells WFIT and WFET from WFI and WFE: RN is the number of the register with
+/// the timeout.
+const ESR_TIMEOUT: u64 = 1 << 2 | 1 << 1;
 
 impl<M: Machine> Running<'_, M> {
     /// A synchronous exception.
@@ -70,8 +71,9 @@ impl<M: Machine> Running<'_, M> {
 
     /// WFI, WFE, WFIT or WFET, which the Host wanted to trap.
     fn wait(&mut self, esr: u64) -> Next {
-        // Only then does RN name a register: without RV, X0 would stand for one that is not known.
-        let timeout = if esr & ESR_RV != 0 {
+        // Only then does RN name a register: without RV, X0 would stand for one that is not known, and
+        // WFI and WFE have none.
+        let timeout = if esr & ESR_TIMEOUT == ESR_TIMEOUT {
             let register = (esr >> 5 & 0x1F) as usize;
             self.entered.gprs.get(register).copied().unwrap_or(0)
         } else {

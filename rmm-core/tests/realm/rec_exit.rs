@@ -311,10 +311,13 @@ fn sync_rows(ram: u64, device: u64) -> Vec<SyncRow> {
     let mut rows = Vec::new();
 
     // WFI, WFE, WFIT with XZR, WFET with X7, WFET with a register that RV says is not known: EC and TI.
+    // WFI and WFE have no register, whatever RV says.
     const RV: u64 = 1 << 2;
     for (ti, register, timeout) in [
         (0, 7, 0),
         (1, 7, 0),
+        (RV, 7, 0),
+        (1 | RV, 7, 0),
         (2 | RV, 31, 0),
         (3 | RV, 7, u64::MAX),
         (3, 7, 0),

@@ -171,7 +171,8 @@ fn only(condition: bool, offset: usize, bytes: &[u8]) -> (usize, &[u8]) {
 /// 0. RMI 2.0-bet3 shows it.
 fn wait_register_valid(exit: &Exit) -> u64 {
     match *exit {
-        Exit::Wait { esr, .. } => esr & 1 << 2,
+        // RV is reserved for WFI and WFE, which have no timeout.
+        Exit::Wait { esr, .. } => esr & (esr & 2) << 1,
         _ => 0,
     }
 }
