@@ -177,7 +177,9 @@ impl<'h> Launch<'h> {
     /// Creates the RTTs that are missing for `ipa` down to `level`.
     fn tables(&self, ipa: u64, level: i64) -> bool {
         loop {
-            let (status, entry) = self.host.rtt_read_entry(self.rd, ipa & !(PAGE - 1), level);
+            let size = 1_u64 << (12 + 9 * (3 - level));
+            let base = ipa & !(size - 1);
+            let (status, entry) = self.host.rtt_read_entry(self.rd, base, level);
             assert_eq!(status, Status::Success, "{ipa:#x}");
             if entry.level >= level {
                 return true;
