@@ -18,45 +18,21 @@ use crate::realm::{Config, Realm, entry_size};
 use crate::rec::{Step, describe};
 use crate::tests::smp::several;
 use crate::tests::spin::SharedPage;
-use crate::tests::{Test, needs};
-use crate::{arch, cpus, rmi};
+use crate::tests::{Test, needs, race};
+use crate::{arch, cpus, params, rmi};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use rmm_abi::rmi::{RMI_ERROR_INPUT, RMI_SUCCESS};
 use rmm_abi::rsi::{RSI_SUCCESS, fid::RSI_MEASUREMENT_EXTEND};
-use spin::Mutex;
 use tests_fvp::protocol::{MODE_COMMANDS, Op, layout};
 
 pub const TESTS: &[Test] = &[
     ("crowd.turns_of_recs", turns_of_recs),
     ("crowd.turns_of_hosts", turns_of_hosts),
     ("crowd.orders", orders),
+    ("crowd.tables", tables),
 ];
-
-/// Runs a job on each of the next `others` CPUs, which gets a number from 0 on, and another one here.
-/// Returns all results.
-fn all<T: Send + 'static, R>(
-    others: usize,
-    there: impl Fn(usize) -> T + Send + Sync + 'static,
-    here: impl FnOnce() -> R,
-) -> Check<(Vec<T>, R)> {
-    let there = Arc::new(there);
-    let mut jobs = Vec::new();
-    for (n, cpu) in cpus::others().take(others).enumerate() {
-        let slot = Arc::new(Mutex::new(None));
-        let (its_slot, there) = (slot.clone(), there.clone());
-        cpu.start(move || *its_slot.lock() = Some(there(n)))?;
-        jobs.push((cpu, slot));
-    }
-    let here = here();
-    let mut results = Vec::new();
-    for (cpu, slot) in jobs {
-        cpu.finish()?;
-        results.push(slot.lock().take().ok_or("another CPU has no result")?);
-    }
-    Ok((results, here))
-}
 
 /// As many calls that were passed decide.
 const PASSED: u64 = 40;
@@ -107,7 +83,7 @@ fn turns_of_recs() -> Check {
     let with = (0..recs).map(|n| page.hammer(n, RSI_MEASUREMENT_EXTEND, 1));
     let entries: Vec<_> = realm.recs.iter().cloned().zip(with).collect();
     let rd = realm.rd;
-    let (there, here) = all(
+    let (there, here) = race::all(
         recs,
         move |n| match entries[n].0.step(&entries[n].1)? {
             Step::Done(reply) => Ok(reply.values[0]),
@@ -142,7 +118,7 @@ fn turns_of_hosts() -> Check {
     let stop = Arc::new(AtomicBool::new(false));
     let turns = Arc::new(AtomicU64::new(0));
     let (second_stop, second_turns) = (stop.clone(), turns.clone());
-    let (there, here) = all(
+    let (there, here) = race::all(
         others,
         move |_| {
             let mut status = RMI_SUCCESS;
@@ -206,7 +182,7 @@ fn orders() -> Check {
         }
         Ok(0)
     };
-    let (there, here) = all(
+    let (there, here) = race::all(
         OTHERS.min(cpus::count() - 1),
         move |n| match n % 3 {
             1 => destroy(&second_stop),
@@ -214,7 +190,7 @@ fn orders() -> Check {
         },
         || -> Check {
             let mut result = Ok(());
-            for _ in 0..100 {
+            for _ in 0..500 {
                 match rmi::rec_enter(pa, run).status {
                     RMI_SUCCESS | RMI_ERROR_INPUT => {}
                     other => {
@@ -240,4 +216,10 @@ fn orders() -> Check {
     pool::give(run, 1);
     rec.value_of(Op::Nop, &[])?;
     realm.finish()
+}
+
+/// As `race.tables`, from all CPUs.
+fn tables() -> Check {
+    needs::cpus(3)?;
+    race::tables_on(cpus::count().min(4), params::get().rounds(300))
 }

@@ -47,21 +47,53 @@ fn both<T: Send + 'static>(
     Ok((there, here))
 }
 
+/// Runs a job on each of the next `others` CPUs, which gets a number from 0 on, and another one here.
+/// Returns all results.
+pub fn all<T: Send + 'static, R>(
+    others: usize,
+    there: impl Fn(usize) -> T + Send + Sync + 'static,
+    here: impl FnOnce() -> R,
+) -> Check<(Vec<T>, R)> {
+    let there = Arc::new(there);
+    let mut jobs = Vec::new();
+    for (n, cpu) in cpus::others().take(others).enumerate() {
+        let slot = Arc::new(Mutex::new(None));
+        let (its_slot, there) = (slot.clone(), there.clone());
+        cpu.start(move || *its_slot.lock() = Some(there(n)))?;
+        jobs.push((cpu, slot));
+    }
+    let here = here();
+    let mut results = Vec::new();
+    for (cpu, slot) in jobs {
+        cpu.finish()?;
+        results.push(slot.lock().take().ok_or("another CPU has no result")?);
+    }
+    Ok((results, here))
+}
+
 /// Both CPUs create and destroy tables and pages of one Realm, in random places.
 // Conformance: Invariants conservation, progress
 fn tables() -> Check {
     needs::second_cpu()?;
+    tables_on(2, params::get().rounds(3000))
+}
+
+/// As `race.tables`, with as many CPUs, each of which makes as many calls.
+pub fn tables_on(cpus: usize, rounds: u64) -> Check {
     const GRANULES: usize = 24;
     let realm = Realm::new(&Config::default())?;
     let rd = realm.rd;
     let half = realm.config.unprotected();
-    let mut spare = Vec::new();
-    for _ in 0..2 * GRANULES {
-        spare.push(pool::take_delegated()?);
+    let mut spares = Vec::new();
+    for _ in 0..cpus {
+        let mut spare = Vec::new();
+        for _ in 0..GRANULES {
+            spare.push(pool::take_delegated()?);
+        }
+        spares.push(spare);
     }
-    let second_spare = spare.split_off(GRANULES);
     let work = move |mut spare: Vec<u64>, seed: u64| -> Check<Vec<u64>> {
-        for n in 0..params::get().rounds(3000) {
+        for n in 0..rounds {
             let dice = pattern(seed, n) >> 1;
             // Few places, so that the CPUs collide.
             let base = if dice & 1 == 0 { 0 } else { half };
@@ -123,13 +155,17 @@ fn tables() -> Check {
         }
         Ok(spare)
     };
-    let seed = params::get().seed;
-    let (there, here) = both(
-        move || work(second_spare, 2 * seed),
-        || work(spare, 2 * seed + 1),
+    let seed = params::get().seed * cpus as u64;
+    let mine = spares.pop().unwrap_or_default();
+    let (there, here) = all(
+        cpus - 1,
+        move |n| work(spares[n].clone(), seed + n as u64),
+        || work(mine, seed + cpus as u64 - 1),
     )?;
     let mut spare = here?;
-    spare.extend(there?);
+    for of_one in there {
+        spare.extend(of_one?);
+    }
     // What is left in the Realm, from the bottom up.
     for ipa in [0, MIB_2, half, half + MIB_2] {
         for page in 0..4 {
@@ -151,7 +187,7 @@ fn tables() -> Check {
     realm.finish()?;
     spare.sort_unstable();
     spare.dedup();
-    ensure_eq!(spare.len(), 2 * GRANULES, "granules after the race");
+    ensure_eq!(spare.len(), cpus * GRANULES, "granules after the race");
     spare.into_iter().try_for_each(pool::give_delegated)
 }
 
