@@ -36,11 +36,11 @@ pub fn second_cpu() -> Check {
     Ok(())
 }
 
-/// That many CPUs.
+/// As many CPUs, the first included.
 pub fn cpus(count: usize) -> Check {
     let found = cpus::count();
     if found < count {
-        skip!("the machine has less than {count} CPUs: {found}");
+        skip!("the machine has fewer than {count} CPUs: {found}");
     }
     Ok(())
 }
