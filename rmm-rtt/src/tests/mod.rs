@@ -10,6 +10,8 @@ mod create;
 mod destroy;
 mod fold;
 mod format;
+mod publish;
+mod range;
 mod ripas;
 mod threads;
 mod tlb;
