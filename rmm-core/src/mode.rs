@@ -69,8 +69,9 @@ impl Mode {
 ///   Realm, which are DELEGATED. Either it sees the announcement, or the other CPU sees that these
 ///   Granules are delegated.
 /// - A command that does to a Realm of one interface what only the other one does (REALM_TERMINATE,
-///   REC_CREATE, REC_ENTER, RTT_INIT_RIPAS) compares the Realm, once locked, with the interface of the
-///   call. The specifications have no such condition; it fails with an error of an input.
+///   REC_CREATE, REC_ENTER, RTT_INIT_RIPAS, PSCI_COMPLETE without a target) compares the Realm, once
+///   locked, with the interface of the call. The specifications have no such condition; it fails with an
+///   error of an input.
 /// - The others do the same to a Realm of either interface.
 pub struct Modes {
     code: AtomicU8,

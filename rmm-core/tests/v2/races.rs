@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Several CPUs at once.
 
-use rmm_abi::rmi::{RealmParams, fid as v1, v2::fid};
+use rmm_abi::psci;
+use rmm_abi::rmi::{RealmParams, RecExitReason, fid as v1, index_to_mpidr, v2::fid};
 use rmm_core::fake::v2::{Host2, realm_params, rec_params};
 use rmm_core::fake::{Config, Host, PAGE, Status, audit};
 use rmm_core::mode::Mode;
@@ -205,11 +206,28 @@ fn a_call_of_2_0_that_waited_until_the_dialect_was_1_0() {
     assert_eq!(late(fid::RMI_REC_CREATE, &[rd, new, params]), Status::Input);
     assert_eq!(late(fid::RMI_RTT_INIT_RIPAS, &[rd, 0, PAGE]), Status::Input);
     assert_eq!(late(fid::RMI_REALM_TERMINATE, &[rd]), Status::Input);
+    let other = realm.rec(true);
     realm.activate();
     assert_eq!(
         late(fid::RMI_REC_ENTER, &[running.rec, running.run]),
         Status::Input
     );
+    // A target that only a Realm of 2.0 finds by its index counts as destroyed nowhere else.
+    realm.script(rec, move |cpu| async move {
+        let args = [
+            psci::fid::PSCI_CPU_ON,
+            index_to_mpidr(other as u64),
+            PAGE,
+            0,
+        ];
+        cpu.call_returns(&args, psci::ALREADY_ON).await;
+    });
+    assert_eq!(realm.enter(rec).exit_reason, RecExitReason::Psci as u8);
+    let denied = [running.rec, psci::DENIED];
+    assert_eq!(late(fid::RMI_PSCI_COMPLETE, &denied), Status::Input);
+    let target = realm.rec_pa(other);
+    assert_eq!(host.psci_complete(running.rec, target, 0), Status::Success);
+    assert_eq!(realm.enter(rec).exit_reason, RecExitReason::Irq as u8);
 }
 
 // Conformance: 2.0 dialects late_call

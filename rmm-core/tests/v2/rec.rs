@@ -636,6 +636,28 @@ fn a_rec_of_another_realm_says_nothing_about_the_own_one() {
     assert_eq!(host.rec_destroy(granule), Status::Success);
 }
 
+/// The same of another REC of the own Realm.
+#[test]
+fn a_rec_of_another_index_says_nothing_about_one_that_is_gone() {
+    let host = Host2::new();
+    let realm = host.realm().create();
+    for runnable in [true, false] {
+        let _rec = realm.rec(runnable);
+    }
+    let granule = realm.rec_pa(1);
+    assert_eq!(host.rec_destroy(granule), Status::Success);
+    let params = host.page_with(rec_params(2, true).as_bytes());
+    assert_eq!(host.rec_create(realm.rd, granule, params), Status::Success);
+    realm.activate();
+    realm.script(0, |cpu| async move {
+        for (index, state) in [(1, psci::AFFINITY_OFF), (2, psci::AFFINITY_ON)] {
+            let args = [psci::fid::PSCI_AFFINITY_INFO, index_to_mpidr(index), 0];
+            cpu.call_returns(&args, state).await;
+        }
+    });
+    assert_exit(&realm.enter(0), RecExitReason::Irq, |_| ());
+}
+
 // Conformance: 2.0 stateful operations handle
 #[test]
 fn operations_that_nobody_has_begun() {

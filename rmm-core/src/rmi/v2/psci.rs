@@ -7,7 +7,7 @@
 use super::{Error, Result, require};
 use crate::machine::Machine;
 use crate::monitor::ThisCpu;
-use crate::rec::{self, Rec};
+use crate::rec::{self, Rec, RecBody, RecHead};
 use crate::rmi::v1;
 use rmm_abi::mpidr::mpidr_el1_to_index;
 use rmm_abi::psci::DENIED;
@@ -19,37 +19,67 @@ pub fn complete<M: Machine>(cpu: &ThisCpu<'_, M>, calling: u64, x2: u64, x3: u64
         return Ok(v1::psci_complete(cpu, calling, x2, x3)?);
     }
     let status = x2;
-    match target(cpu, calling)? {
-        Some(target) => Ok(v1::psci_complete(cpu, calling, target.as_u64(), status)?),
-        None => complete_without_target(cpu, calling, status),
+    let request = {
+        let mut calling = cpu.granules().lock::<Rec>(calling)?; // calling_align, calling_bound, calling_state
+        // A RUNNING caller has no pending request.
+        let mut calling = calling.map(cpu.machine).ok_or(Error::Input)?; // pending
+        let (head, calling) = calling.split();
+        Request::of(head, calling)?
+    };
+    // Nothing is locked from here on. Whoever locks the caller next finds out what has changed.
+    let target = || rec::find(cpu, request.rd, request.target).map(|target| target.pa().as_u64());
+    let without_target = || complete_without_target(cpu, calling, &request, status);
+    let Some(found) = target() else {
+        return without_target();
+    };
+    v1::psci_complete(cpu, calling, found, status).or_else(|error| match target() {
+        // Destroyed in between.
+        None => without_target(),
+        Some(_) => Err(error.into()),
+    })
+}
+
+/// A PSCI request that is pending.
+#[derive(PartialEq, Eq)]
+struct Request {
+    /// RD of the calling REC.
+    rd: Pa,
+    /// Serial number of the calling REC.
+    caller: u64,
+    /// Index of the REC that it names.
+    target: u64,
+}
+
+impl Request {
+    /// The request of this REC, which is READY.
+    fn of(head: &RecHead, rec: &RecBody) -> Result<Self> {
+        // Not a condition of the specification, see `Modes`: a Realm of 1.0 does not know its RECs by index.
+        require(head.is_v2())?;
+        require(rec.attributes.is_psci_pending())?; // pending
+        Ok(Self {
+            rd: head.rd(),
+            caller: rec.context.serial,
+            target: mpidr_el1_to_index(rec.context.gprs[1]),
+        })
     }
 }
 
-/// The REC that the pending request of `calling` names; `None` if it is destroyed.
-fn target<M: Machine>(cpu: &ThisCpu<'_, M>, calling: u64) -> Result<Option<Pa>> {
-    let (rd, index) = {
-        let mut calling = cpu.granules().lock::<Rec>(calling)?; // calling_align, calling_bound, calling_state
-        // A RUNNING caller has no pending request.
-        let calling = calling.map(cpu.machine).ok_or(Error::Input)?; // pending
-        require(calling.attributes.is_psci_pending())?; // pending
-        (
-            calling.head().rd(),
-            mpidr_el1_to_index(calling.context.gprs[1]),
-        )
-    };
-    // Nothing is locked any more. What changes meanwhile, RMI_PSCI_COMPLETE of 1.0 finds out.
-    Ok(rec::find(cpu, rd, index).map(|target| target.pa()))
-}
-
 /// Completes a PSCI_CPU_ON whose target is destroyed. It can only be denied.
-fn complete_without_target<M: Machine>(cpu: &ThisCpu<'_, M>, calling: u64, status: u64) -> Result {
+fn complete_without_target<M: Machine>(
+    cpu: &ThisCpu<'_, M>,
+    calling: u64,
+    request: &Request,
+    status: u64,
+) -> Result {
     let mut calling = cpu.granules().lock::<Rec>(calling)?;
     let mut calling = calling.map(cpu.machine).ok_or(Error::Input)?;
-    require(calling.attributes.is_psci_pending() && status == DENIED)?; // status
+    let (head, calling) = calling.split();
+    // The caller may be another REC by now, or wait for another target. As long as it is the same one, so
+    // is its Realm, where no REC gets the index of one that is destroyed.
+    require(Request::of(head, calling)? == *request && status == DENIED)?; // status
     let gprs = &mut calling.context.gprs;
-    let index = mpidr_el1_to_index(gprs[1]);
-    let _unchanged =
-        rmm_rsi::psci::complete(gprs, index, false, status).map_err(|_refused| Error::Input)?;
+    let _unchanged = rmm_rsi::psci::complete(gprs, request.target, false, status)
+        .map_err(|_refused| Error::Input)?;
 
     calling.attributes.set_psci_pending(false);
     Ok(())
