@@ -2,7 +2,7 @@
 //! Guards on threads that stand for CPUs.
 
 use super::*;
-use crate::state::LOCK;
+use crate::state::{LOCK, WANTED};
 use crate::{Data, GRANULE_SIZE, GranuleError, Pa, zero_by_words};
 use std::array;
 use std::ptr::NonNull;
@@ -50,6 +50,19 @@ fn counts_fall_while_others_lock() {
         });
         assert_eq!(m.table.lock::<Rd>(page(0)).unwrap().refs(), 1);
     }
+}
+
+/// A lock that is free belongs to those who wait for it.
+#[test]
+fn a_try_does_not_come_before_those_who_wait() {
+    let m = machine();
+    drop(m.delegated(0));
+    let (word, _) = m.table.find(page(0)).unwrap();
+    word.fetch_or(WANTED, Ordering::Relaxed);
+    assert!(m.table.try_lock::<Delegated>(page(0)).is_none());
+    assert_eq!(word.fetch_and(!WANTED, Ordering::Relaxed) & LOCK, 0);
+    let tried = m.table.try_lock::<Delegated>(page(0));
+    assert!(matches!(tried, Some(Ok(_))));
 }
 
 #[test]

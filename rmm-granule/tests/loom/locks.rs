@@ -18,6 +18,26 @@ fn exclude() {
     });
 }
 
+/// A lock that does not wait excludes like one that does.
+#[test]
+fn tried_without_waiting() {
+    loom::model(|| {
+        let m = Machine::new();
+        drop(m.make::<Rd>(0));
+        cpus!(m =>
+            {
+                let _rd = m.table.lock::<Rd>(page(0)).expect("an RD");
+                m.add(0, 1);
+            },
+            if let Some(rd) = m.table.try_lock::<Rd>(page(0)) {
+                let _rd = rd.expect("an RD");
+                m.add(0, 1);
+            },
+        );
+        assert!(m.body(0) >= 2);
+    });
+}
+
 /// Of three CPUs the last one sees what the first two did.
 #[test]
 fn hand_on_from_cpu_to_cpu() {

@@ -9,9 +9,11 @@
 //! |---|---|---|
 //! | `lock`, free | Acquire | `locks::exclude` |
 //! | `lock`, waited for | Acquire | `locks::exclude` |
+//! | `try_lock` | Acquire | `locks::tried_without_waiting` |
 //! | `WANTED` is set | Release, Acquire | `locks::who_waits_comes_first` |
+//! | the word of a `Waiter` | Release, Acquire | `locks::a_wrong_claim_stands_between_nobody` |
 //! | `Locked::drop` | Release | `locks::exclude` |
-//! | `Locked::refs` | Acquire | `recs::destroyed_when_ready`, `realms::destroyed_without_recs` |
+//! | `Locked::refs`, which comes before each change of a state with a count | Acquire | `recs::destroyed_when_ready`, `realms::destroyed_without_recs` |
 //! | `pin` | Release | `recs::entered_at_creation` |
 //! | `Pinned::drop` | Release | `recs::run_on_one_cpu`, `recs::destroyed_when_ready` |
 //! | `remove_rd_ref` | Release | `realms::destroyed_without_recs` |
