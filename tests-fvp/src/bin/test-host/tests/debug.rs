@@ -197,13 +197,15 @@ fn of_host() -> Check {
     let realm = running()?;
     let rec = &realm.recs[0];
     let address = place(rec)?;
-    let saved = mrs!("mdscr_el1");
+    let (saved, lock) = (mrs!("mdscr_el1"), mrs!("oslsr_el1") >> 1 & 1);
     // Enabled at EL1, where the Host has nothing; its EL2 takes no debug exceptions.
     msr!("dbgbvr0_el1", address);
     msr!("dbgbcr0_el1", BREAK_ON);
     msr!("dbgwvr0_el1", address);
     msr!("dbgwcr0_el1", WATCH_ON);
     msr!("mdscr_el1", MDSCR_ON);
+    // With the OS lock the Realm's own would not act either: it is open for the Realm.
+    msr!("oslar_el1", 1);
     isb();
     let result = (|| {
         allow(rec)?;
@@ -213,6 +215,7 @@ fn of_host() -> Check {
             ensure_eq!(mrs!("dbgwvr0_el1"), address, "{when}: DBGWVR0_EL1");
             ensure_eq!(mrs!("dbgwcr0_el1"), WATCH_ON, "{when}: DBGWCR0_EL1");
             ensure_eq!(mrs!("mdscr_el1"), MDSCR_ON, "{when}: MDSCR_EL1");
+            ensure_eq!(mrs!("oslsr_el1") >> 1 & 1, 1, "{when}: the OS lock");
             Ok(())
         };
         kept("after the Realm allowed its own")?;
@@ -224,6 +227,7 @@ fn of_host() -> Check {
         exits(&realm, rec)?;
         kept("after exits")
     })();
+    msr!("oslar_el1", lock);
     msr!("mdscr_el1", saved);
     msr!("dbgbcr0_el1", 0);
     msr!("dbgwcr0_el1", 0);

@@ -250,12 +250,13 @@ fn pmu_overflow() -> Check {
 }
 
 /// Registers in which the Host leaves a value, and a Realm finds zero.
-const SEEN: [(&str, Register); 5] = [
+const SEEN: [(&str, Register); 6] = [
     ("PMCNTENSET_EL0", Register(3, 3, 9, 12, 1)),
     ("PMCCNTR_EL0", Register(3, 3, 9, 13, 0)),
     ("PMEVCNTR0_EL0", Register(3, 3, 14, 8, 0)),
     ("PMOVSSET_EL0", Register(3, 3, 9, 14, 3)),
     ("PMSELR_EL0", Register(3, 3, 9, 12, 5)),
+    ("PMUSERENR_EL0", Register(3, 3, 9, 14, 0)),
 ];
 const PMEVCNTR1: Register = Register(3, 3, 14, 8, 1);
 
@@ -271,6 +272,7 @@ fn pmu_of_host() -> Check {
     msr!("pmcntenset_el0", 2);
     msr!("pmovsset_el0", 2);
     msr!("pmselr_el0", 3);
+    msr!("pmuserenr_el0", 5);
     let seen = SEEN.map(|(name, register)| (name, run(rec, register.mrs(), 0x77, 0)));
     // A counter that the Realm does not have.
     let beyond = run(rec, PMEVCNTR1.mrs(), 0x77, 0);
@@ -282,7 +284,9 @@ fn pmu_of_host() -> Check {
         ("PMCNTENSET_EL0", mrs!("pmcntenset_el0"), 2),
         ("PMOVSSET_EL0", mrs!("pmovsset_el0"), 2),
         ("PMSELR_EL0", mrs!("pmselr_el0"), 3),
+        ("PMUSERENR_EL0", mrs!("pmuserenr_el0"), 5),
     ];
+    msr!("pmuserenr_el0", 0);
     msr!("pmcntenclr_el0", 2);
     msr!("pmovsclr_el0", 2);
     written?;

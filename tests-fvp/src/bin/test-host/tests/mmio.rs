@@ -5,6 +5,7 @@ use super::Test;
 use super::exit::{
     DATA_ABORT, DATA_ABORT_SAME, EA, EXTERNAL, abort_record, check_pstate, running, syndrome,
 };
+use super::instruct::Register;
 use crate::check::{Check, ensure_eq};
 use crate::pool;
 use crate::realm::READ_ONLY;
@@ -165,6 +166,10 @@ fn mmio_not_emulatable() -> Check {
     realm.finish()
 }
 
+const PAR: Register = Register(3, 0, 7, 4, 0);
+/// A translation to an address that is none of the Realm's.
+const PAR_VALUE: u64 = 0x7654_3000;
+
 /// Host memory that the Realm may read but not write: the write can be emulated.
 // Conformance: REC exits emulatable_permission
 // Conformance: Exceptions and accesses that do not exit unprotected
@@ -175,6 +180,8 @@ fn mmio_read_only() -> Check {
     pool::write(memory + 8, 0x1234);
     let rec = &realm.recs[0];
     ensure_eq!(rec.load(ipa + 8)?, 0x1234, "value read");
+    // The monitor translates the Realm's VA, and that is not to be seen.
+    PAR.write(rec, PAR_VALUE)?;
     let exit = rec.exit_of(Op::Write, &[ipa + 8, Access::Word as u64, 0x77])?;
     let mut wanted = abort_record(DATA_ABORT, 0, ipa);
     // Permission fault at level 3.
@@ -184,6 +191,7 @@ fn mmio_read_only() -> Check {
     check_exit(&exit, &wanted)?;
     rec.finish_with(&enter_with(RecEnterFlags::EMUL_MMIO))?;
     ensure_eq!(pool::read(memory + 8), 0x1234, "read-only memory");
+    ensure_eq!(PAR.read(rec)?, PAR_VALUE, "PAR_EL1");
     pool::give(memory, 1);
     realm.finish()
 }
