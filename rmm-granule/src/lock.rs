@@ -97,6 +97,7 @@ impl<S: State> Drop for Locked<'_, S> {
         order::unlocking(self.word);
         // Not a store: another CPU may lower the count at the same time.
         self.word.fetch_and(!LOCK, Ordering::Release);
+        order::unlocked();
     }
 }
 

@@ -64,6 +64,7 @@ impl<'t, H: Content + Immutable, B: Content> Locked<'t, Rec<H, B>> {
         // Unlocks and, in the same step, sets the count to 1: it is 0, and only the lock holder
         // raises it.
         word.fetch_xor(LOCK | 1, Ordering::Release);
+        order::unlocked();
         Ok(Pinned {
             word,
             pa,

@@ -320,6 +320,7 @@ impl GranuleTable {
                 // It was free, but belongs to those who wait. Relaxed: as below.
                 word.fetch_and(!LOCK, Ordering::Relaxed);
             }
+            order::blocked();
             self.queue.wait_and_lock(word)
         };
         order::locked(word, pa, state, GranuleState::of(seen));
@@ -330,6 +331,7 @@ impl GranuleTable {
         // Relaxed: nothing was done under this lock. The next holder still synchronises with the one
         // before, because a read-modify-write continues its release sequence.
         word.fetch_and(!LOCK, Ordering::Relaxed);
+        order::unlocked();
         Err(wrong_state(seen))
     }
 
@@ -360,6 +362,7 @@ impl GranuleTable {
         order::unlocking(word);
         // Relaxed: as in `wait_or_fail`.
         word.fetch_and(!LOCK, Ordering::Relaxed);
+        order::unlocked();
         Some(Err(wrong_state(seen)))
     }
 

@@ -84,6 +84,8 @@ pub struct Board {
     /// How often the Host got back vector registers without the SVE state that it does not keep.
     pub(super) sve_cleared: AtomicU64,
     has_entropy: AtomicBool,
+    /// The next random number.
+    numbers: AtomicU64,
     pub(super) scripts: Scripts,
     pub(super) lines: Vec<CpuLines>,
     look_hook: Mutex<Option<LookHook>>,
@@ -143,6 +145,7 @@ impl Board {
             sme_closed: AtomicBool::new(false),
             sve_cleared: AtomicU64::new(0),
             has_entropy: AtomicBool::new(true),
+            numbers: AtomicU64::new(1),
             scripts: Scripts::default(),
             lines: (0..config.cpus).map(|_| CpuLines::default()).collect(),
             look_hook: Mutex::default(),
@@ -253,8 +256,7 @@ impl Board {
 
     /// A number that differs from call to call, if there is a source of entropy.
     pub(super) fn random(&self) -> Option<[u8; 32]> {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
-        let next = NEXT.fetch_add(1, Ordering::SeqCst).to_le_bytes();
+        let next = self.numbers.fetch_add(1, Ordering::SeqCst).to_le_bytes();
         let has_entropy = self.has_entropy.load(Ordering::SeqCst);
         has_entropy.then(|| std::array::from_fn(|n| next[n % 8]))
     }

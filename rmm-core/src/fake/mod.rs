@@ -67,5 +67,6 @@ pub use realm::{RealmBuilder, TestRealm, entry_flags};
 pub use realm_cpu::{After, RealmCpu, Taken};
 pub use reply::{EntryReport, Reply, Status, command_name};
 pub use samples::{BadAddress, Samples};
+pub use snapshot::Snapshot;
 pub use teardown::sweep;
 pub use word::GranuleWord;

@@ -2,6 +2,7 @@
 //! The state of a machine between commands.
 
 use super::board::{Board, digest};
+use super::host::Host;
 use super::reply::command_name;
 use super::word::GranuleWord;
 use rmm_granule::fake::Pas;
@@ -11,7 +12,8 @@ use rmm_granule::{GranuleState, Pa};
 const VMIDS: u16 = 512;
 
 /// The state of a machine: each granule's word, PAS and content, and the VMIDs in use.
-pub(super) struct Snapshot {
+#[derive(PartialEq, Eq)]
+pub struct Snapshot {
     words: Vec<GranuleWord>,
     pages: Vec<(u64, Option<Pas>, u64)>,
     vmids: Vec<u16>,
@@ -56,6 +58,14 @@ impl Snapshot {
             now.vmids, self.vmids,
             "{command} failed but changed the VMIDs in use"
         );
+    }
+}
+
+impl Host {
+    /// The state of the machine now. No command is being served.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot::of(self.board())
     }
 }
 

@@ -6,26 +6,12 @@
 
 #[path = "../support/attested.rs"]
 mod attested;
+#[path = "../support/watched.rs"]
+mod watched;
 
 mod hammer;
 mod races;
 mod rounds;
 mod tokens;
 
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::time::Duration;
-
-/// Calls `work`. If it takes longer than a minute, aborts the process.
-fn watched(work: impl FnOnce()) {
-    let (done, wait) = mpsc::channel::<()>();
-    let limit = Duration::from_secs(if cfg!(miri) { 3600 } else { 60 });
-    let watchdog = std::thread::spawn(move || {
-        if wait.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {
-            eprintln!("the CPUs are in a deadlock");
-            std::process::abort();
-        }
-    });
-    work();
-    drop(done);
-    watchdog.join().expect("a watchdog without panic");
-}
+use watched::watched;

@@ -13,7 +13,7 @@ mod dram;
 mod memory;
 mod tlb;
 
-pub use crate::order::locked_while;
+pub use crate::order::{LockEvent, locked_while, observe_locks};
 pub use cpu::FakeCpuMemory;
 pub use dram::Pas;
 pub use memory::{FakeMemory, PasRefused, keep, places};

@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Hooks that check the lock order. They act in test builds only; in the monitor they are empty.
+//! Hooks that check the lock order, and let tests interfere. They act in test builds only; in the monitor
+//! they are empty.
 
 #[cfg(any(test, feature = "fake"))]
 mod record;
 
 #[cfg(any(test, feature = "fake"))]
-pub use record::locked_while;
+pub use record::{LockEvent, locked_while, observe_locks};
 #[cfg(any(test, feature = "fake"))]
-pub(crate) use record::{locked, state_changed, unlocking, waiting};
+pub(crate) use record::{blocked, locked, state_changed, unlocked, unlocking, waiting};
 
 #[cfg(not(any(test, feature = "fake")))]
-pub(crate) use unchecked::{locked, state_changed, unlocking, waiting};
+pub(crate) use unchecked::{blocked, locked, state_changed, unlocked, unlocking, waiting};
 
 #[cfg(not(any(test, feature = "fake")))]
 mod unchecked {
@@ -30,7 +31,15 @@ mod unchecked {
     #[inline]
     pub(crate) fn state_changed(_word: &Word, _from: GranuleState, _to: GranuleState) {}
 
+    /// This CPU has found the Granule locked, and is about to wait for it.
+    #[inline]
+    pub(crate) fn blocked() {}
+
     /// This CPU is about to unlock a Granule.
     #[inline]
     pub(crate) fn unlocking(_word: &Word) {}
+
+    /// This CPU has unlocked a Granule.
+    #[inline]
+    pub(crate) fn unlocked() {}
 }

@@ -6,6 +6,7 @@
 use crate::addr::Pa;
 use crate::state::GranuleState;
 use crate::sync::Word;
+use std::boxed::Box;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::format;
@@ -81,6 +82,58 @@ pub fn locked_while<R>(work: impl FnOnce() -> R) -> (R, BTreeSet<Pa>) {
     (result, LOCKED.take().unwrap_or_default())
 }
 
+/// What a CPU does with locks, as far as other CPUs can come between.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LockEvent {
+    /// It is about to lock a Granule.
+    Waiting,
+    /// It has found the Granule locked, and waits.
+    Blocked,
+    /// It has unlocked a Granule.
+    Unlocked,
+}
+
+/// Is called with each event.
+type Observer = Box<dyn FnMut(LockEvent)>;
+
+std::thread_local! {
+    static OBSERVER: RefCell<Option<Observer>> = const { RefCell::new(None) };
+}
+
+/// Calls `observer` with each event of this thread while `work` runs; not with those of the observer
+/// itself.
+pub fn observe_locks<R>(observer: impl FnMut(LockEvent) + 'static, work: impl FnOnce() -> R) -> R {
+    /// Drops the observer, also where `work` panics: what it holds may look whether the thread does.
+    struct Reset;
+
+    impl Drop for Reset {
+        fn drop(&mut self) {
+            OBSERVER.set(None);
+        }
+    }
+
+    OBSERVER.set(Some(Box::new(observer)));
+    let _reset = Reset;
+    work()
+}
+
+fn event(event: LockEvent) {
+    if let Some(mut observer) = OBSERVER.take() {
+        observer(event);
+        OBSERVER.set(Some(observer));
+    }
+}
+
+/// This CPU has found the Granule locked, and is about to wait for it.
+pub(crate) fn blocked() {
+    event(LockEvent::Blocked);
+}
+
+/// This CPU has unlocked a Granule.
+pub(crate) fn unlocked() {
+    event(LockEvent::Unlocked);
+}
+
 /// Position of an RTT in the tree of its Realm. It does not change as long as it is an RTT.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Place {
@@ -150,6 +203,7 @@ fn violation(held: &[Held], id: usize, pa: Pa, claim: GranuleState) -> Option<St
 /// # Panics
 /// If it holds a Granule that it must not hold while it waits for this one.
 pub(crate) fn waiting(word: &Word, pa: Pa, claim: GranuleState) {
+    event(LockEvent::Waiting);
     if let Some(what) = HELD.with_borrow(|held| violation(held, id(word), pa, claim)) {
         panic!("lock order: {claim:?} at {pa:?} is waited for {what}");
     }
