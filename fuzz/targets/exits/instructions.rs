@@ -5,7 +5,7 @@ use super::calls::{Answers, Call, smc};
 use super::realms::{Guest, PAGES, Realm};
 use super::system::Register;
 use arbitrary::Arbitrary;
-use rmm_core::fake::{Board, PAGE, RealmAccess, RealmCpu, Timer, TimerRegister, esr};
+use rmm_core::fake::{Board, LINEAR_MAP, PAGE, RealmAccess, RealmCpu, Timer, TimerRegister, esr};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use zerocopy::IntoBytes;
@@ -181,12 +181,18 @@ impl Program {
     }
 }
 
+/// Whether an instruction is in an exception handler, or right before one: where the Realm goes on would
+/// not tell whether it took an exception.
+fn is_at(vectors: u64, pc: u64) -> bool {
+    pc.wrapping_sub(vectors.wrapping_sub(4)) < 0x804
+}
+
 /// Sets registers that no call names to secrets. Leaves the exception handlers: a program that faults
 /// at a vector would fault there for ever.
 fn conceal(cpu: &RealmCpu) {
     let vectors = cpu.el1(|el1| el1.vbar);
     cpu.context(|context| {
-        if context.pc.wrapping_sub(vectors) < 0x800 {
+        if is_at(vectors, context.pc) {
             context.pc ^= 1 << 40;
         }
         for (n, register) in context.gprs.iter_mut().enumerate() {
@@ -281,7 +287,10 @@ async fn execute(cpu: &RealmCpu, program: &Program, instruction: Instruction) {
         }
         Instruction::Fetch(ipa) => {
             leave_tables(cpu);
-            let _taken = cpu.fetch(ipa.value() & (1 << 52) - 4).await;
+            let ipa = ipa.value() & (1 << 52) - 4;
+            if !is_at(cpu.el1(|el1| el1.vbar), LINEAR_MAP | ipa) {
+                let _taken = cpu.fetch(ipa).await;
+            }
         }
         Instruction::System {
             register,
