@@ -26,7 +26,8 @@ const RIPAS_RESPONSE: u64 = 1 << 4;
 #[derive(Arbitrary, Clone, Debug)]
 pub struct HostEntry {
     rec: bool,
-    /// The flags; a Host says that it has emulated an access only where that fits, unless bit 7 is set.
+    /// The flags; a Host says that it has emulated an access mostly, and only, where that fits, unless
+    /// bit 7 is set.
     flags: u8,
     gprs: [u64; 4],
     hcr: Field,
@@ -190,9 +191,10 @@ impl<'a> Hypervisor<'a> {
     }
 
     fn record(&self, rec: usize, step: &HostEntry) -> Entry {
-        let mut flags = u64::from(step.flags & 0x7F);
-        if step.flags & 0x80 == 0 && !self.known.borrow()[rec].is_emulatable {
-            flags &= !EMUL_MMIO;
+        let mut flags = u64::from(step.flags & 0x3F);
+        if step.flags & 0x80 == 0 {
+            let emulates = step.flags & 0x40 == 0 && self.known.borrow()[rec].is_emulatable;
+            flags = flags & !EMUL_MMIO | u64::from(emulates);
         }
         let mut gprs = [0; 31];
         gprs[..4].copy_from_slice(&step.gprs);

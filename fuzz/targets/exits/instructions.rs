@@ -2,7 +2,7 @@
 //! The Realm: instructions of any kind, one after the other.
 
 use super::calls::{Answers, Call, smc};
-use super::realms::{Guest, PAGES, Realm};
+use super::realms::{Guest, PAGES, Realm, UNPROTECTED};
 use super::system::Register;
 use arbitrary::Arbitrary;
 use rmm_core::fake::{Board, LINEAR_MAP, PAGE, RealmAccess, RealmCpu, Timer, TimerRegister, esr};
@@ -41,6 +41,14 @@ pub enum Instruction {
     AlsoCall(Call),
     Access {
         ipa: Word,
+        bytes: u8,
+        store: bool,
+        register: u8,
+        kind: u8,
+    },
+    /// An access to what a Host may emulate.
+    Device {
+        page: u8,
         bytes: u8,
         store: bool,
         register: u8,
@@ -284,6 +292,17 @@ async fn execute(cpu: &RealmCpu, program: &Program, instruction: Instruction) {
                 kind,
             )
             .await
+        }
+        Instruction::Device {
+            page,
+            bytes,
+            store,
+            register,
+            kind,
+        } => {
+            let ipa = Word::Any(UNPROTECTED + (u64::from(page % 4) + 1) * PAGE);
+            let (bytes, register) = (1 << (bytes % 4), usize::from(register % 32));
+            access(cpu, program, ipa, bytes, store, register, kind).await;
         }
         Instruction::Fetch(ipa) => {
             leave_tables(cpu);
