@@ -36,9 +36,11 @@ pub const TESTS: &[Test] = &[
 
 /// As many calls that were passed decide.
 const PASSED: u64 = 40;
-/// As many of them may be passed too often. With turns, at most 4 of 100 were; with a lock that belongs to whoever
-/// sets it first, at least 27 of 40.
+/// As many of them may be passed too often. With turns mostly none are, but 12 once on two CPUs of a very busy
+/// machine; with a lock that belongs to whoever sets it first, 19 to 40.
 const TOLERATED: u64 = PASSED / 4;
+/// So busy a machine may try again.
+const TRIES: usize = 3;
 /// If fewer than [`PASSED`] of so many calls are passed, the others do not compete for the lock.
 const CALLS: u64 = 40_000;
 
@@ -48,9 +50,22 @@ const SLOW: Config = Config {
     ..Config::DEFAULT
 };
 
-/// Calls RMI_REC_AUX_COUNT, which locks the RD, until [`PASSED`] calls were passed. `turns` counts how often others
-/// had the lock; if it grows by more than `most`, a call was passed too often.
+/// Calls RMI_REC_AUX_COUNT, which locks the RD, and checks that few calls are passed too often. `turns` counts how
+/// often others had the lock; if it grows by more than `most`, a call was passed too often.
 fn measure(rd: u64, most: u64, turns: impl Fn() -> u64) -> Check {
+    let (mut often, mut highest) = (0, 0);
+    for _ in 0..TRIES {
+        (often, highest) = passed(rd, most, &turns)?;
+        if often <= TOLERATED {
+            return Ok(());
+        }
+    }
+    fail!("{often} of {PASSED} calls were passed more than {most} times, one {highest} times")
+}
+
+/// Makes calls until [`PASSED`] calls were passed. Returns how many of these were passed too often, and how often
+/// at most.
+fn passed(rd: u64, most: u64, turns: impl Fn() -> u64) -> Check<(u64, u64)> {
     let (mut passed, mut often, mut highest) = (0, 0, 0);
     for _ in 0..CALLS {
         let before = turns();
@@ -60,15 +75,10 @@ fn measure(rd: u64, most: u64, turns: impl Fn() -> u64) -> Check {
         often += u64::from(seen > most);
         highest = seen.max(highest);
         if passed == PASSED {
-            break;
+            return Ok((often, highest));
         }
     }
-    ensure_eq!(passed, PASSED, "calls that were passed");
-    ensure!(
-        often <= TOLERATED,
-        "{often} of {PASSED} calls were passed more than {most} times, one {highest} times"
-    );
-    Ok(())
+    fail!("{passed} of {CALLS} calls were passed")
 }
 
 /// The RECs of a Realm do nothing but lock their RD.
