@@ -292,6 +292,7 @@ impl Speaker for Host1 {
             program!(programs: "destroy that", fid::RMI_REALM_DESTROY => [one],
                 fid::RMI_GRANULE_UNDELEGATE => [one]);
             program!(programs: "activate", fid::RMI_REALM_ACTIVATE => [f]);
+            program!(programs: "READ_ENTRY", fid::RMI_RTT_READ_ENTRY => [e, 0, 0]);
             program!(programs: "destroy Realm", fid::RMI_REALM_DESTROY => [e],
                 fid::RMI_GRANULE_UNDELEGATE => [e]);
             program!(programs: "create REC", fid::RMI_REC_CREATE => [f, rec, rec_of_fresh]);
@@ -408,6 +409,7 @@ impl Speaker for Host2 {
             program!(programs: "deny PSCI", fid2::RMI_PSCI_COMPLETE => [caller, psci::DENIED]);
             program!(programs: "destroy the target", fid2::RMI_REC_DESTROY => [target]);
             program!(programs: "destroy the caller", fid2::RMI_REC_DESTROY => [caller]);
+            program!(programs: "destroy the REC that enters", fid2::RMI_REC_DESTROY => [runner]);
             program!(programs: "replace the target", fid2::RMI_REC_DESTROY => [target],
                 fid2::RMI_REC_CREATE => [e, target, rec_of_empty]);
             program!(programs: "replace the caller", fid2::RMI_REC_DESTROY => [caller],
