@@ -36,11 +36,16 @@ pub const TESTS: &[Test] = &[
 
 /// As many calls that were passed decide.
 const PASSED: u64 = 40;
-/// As many of them may be passed too often. With turns mostly none are, but 12 once on two CPUs of a very busy
-/// machine; with a lock that belongs to whoever sets it first, 19 to 40.
+/// As many of them may be passed too often. With turns mostly none are, but 12 and 14 in two of twelve runs on two CPUs
+/// of a very busy machine; with a lock that belongs to whoever sets it first, 19 to 40.
 const TOLERATED: u64 = PASSED / 4;
-/// So busy a machine may try again.
-const TRIES: usize = 3;
+
+/// How often a busy machine may try. With one REC the two kinds of lock differ little: it makes many calls while the
+/// Host is stopped on its way through EL3, and few while it waits.
+const fn tries(rivals: usize) -> usize {
+    if rivals == 1 { 10 } else { 3 }
+}
+
 /// If fewer than [`PASSED`] of so many calls are passed, the others do not compete for the lock.
 const CALLS: u64 = 40_000;
 
@@ -52,9 +57,9 @@ const SLOW: Config = Config {
 
 /// Calls RMI_REC_AUX_COUNT, which locks the RD, and checks that few calls are passed too often. `turns` counts how
 /// often others had the lock; if it grows by more than `most`, a call was passed too often.
-fn measure(rd: u64, most: u64, turns: impl Fn() -> u64) -> Check {
+fn measure(rd: u64, rivals: usize, most: u64, turns: impl Fn() -> u64) -> Check {
     let (mut often, mut highest) = (0, 0);
-    for _ in 0..TRIES {
+    for _ in 0..tries(rivals) {
         (often, highest) = passed(rd, most, &turns)?;
         if often <= TOLERATED {
             return Ok(());
@@ -102,7 +107,7 @@ fn turns_of_recs() -> Check {
         || {
             let run = || (0..recs).all(|n| page.calls(n) > 100);
             let all_run = arch::wait_until(arch::PATIENCE, run);
-            let result = measure(rd, MOST, || (0..recs).map(|n| page.calls(n)).sum());
+            let result = measure(rd, recs, MOST, || (0..recs).map(|n| page.calls(n)).sum());
             page.release();
             ensure!(all_run, "not all RECs make calls");
             result
@@ -141,7 +146,7 @@ fn turns_of_hosts() -> Check {
         || {
             let turns = || turns.load(Ordering::Relaxed);
             let run = arch::wait_until(arch::PATIENCE, || turns() > 2 * others as u64);
-            let result = measure(rd, others as u64, turns);
+            let result = measure(rd, others, others as u64, turns);
             stop.store(true, Ordering::Relaxed);
             ensure!(run, "the other CPUs make no calls");
             result
