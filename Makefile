@@ -435,6 +435,8 @@ lint: rust
 	@cargo fmt --all --check
 	@cargo clippy -q $(HOST_CRATES) --all-targets -- -D warnings
 	@cargo clippy -q $(TARGET_CRATES:%=-p %) -p linux-loader --release --target $(RUST_TARGET) -- -D warnings
+	@for board in fvp sbsa; do \
+	    cargo clippy -q -p tests-fvp --features $$board --release --target $(RUST_TARGET) -- -D warnings || exit 1; done
 	@$(DOC) $(HOST_CRATES)
 	@$(DOC) -p rmm-tools --document-private-items
 	@$(DOC) $(TARGET_CRATES:%=-p %) --release --target $(RUST_TARGET) --document-private-items

@@ -19,7 +19,6 @@ const CODE: [u32; 2] = [0xF940_0001, 0x1400_0000];
 const FIRST_VMID: u16 = 0x100;
 /// Memory that neither Host nor monitor has a use for: behind the monitor's, and behind the pool.
 const BEHIND_MONITOR: u64 = board::MONITOR.end;
-const PARAMETERS: u64 = 0x5FF0_0000;
 
 /// One of so many granules is memory of a Realm.
 const DATA: u64 = 16;
@@ -53,7 +52,7 @@ pub fn prepare(bench: &Bench) -> Check {
 fn unused() -> impl Iterator<Item = u64> {
     let end = board::BANK.start + params::get().memory;
     let ranges = [
-        BEHIND_MONITOR..PARAMETERS,
+        BEHIND_MONITOR..board::PARAMETERS.unwrap_or(BEHIND_MONITOR),
         board::POOL.end..end.min(board::BANK.end),
     ];
     let granules = ranges
