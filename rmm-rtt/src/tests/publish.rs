@@ -132,6 +132,7 @@ unsafe impl Memory for Publishing<'_> {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "takes Miri minutes")]
 fn pages_and_tables() {
     let realm = Realm::plain();
     realm.tables(0, 2);
@@ -189,6 +190,7 @@ fn blocks() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "takes Miri minutes")]
 fn ranges() {
     let realm = Realm::plain();
     realm.tables(0, 3);

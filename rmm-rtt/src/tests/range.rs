@@ -42,6 +42,7 @@ impl Realm {
 const ALL: usize = usize::MAX;
 
 #[test]
+#[cfg_attr(miri, ignore = "takes Miri minutes")]
 fn pages_come_and_go() {
     let realm = Realm::plain();
     realm.tables(0, 3);
