@@ -22,6 +22,16 @@ impl Shared<'_> {
     }
 }
 
+/// Set when it goes out of scope, also by a failed assertion: the threads that
+/// read until then must not run for ever.
+struct SetAtEnd<'a>(&'a AtomicBool);
+
+impl Drop for SetAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 fn with_threads(realm: &Realm, f: impl Fn(Shared<'_>)) {
     let Realm {
         memory,
@@ -128,13 +138,13 @@ fn an_rtt_is_not_destroyed_during_a_walk_through_it() {
         thread::scope(|scope| {
             let (shared, done) = (&shared, &done);
             scope.spawn(move || {
+                let _end = SetAtEnd(done);
                 let cpu = shared.memory.cpu();
                 for _ in 0..20 * ROUNDS {
                     let rtt = shared.granules.lock(spare).unwrap();
                     create(shared.start(0), &cpu, 3, rtt).unwrap();
                     destroy(shared.start(0), &cpu, 3).unwrap();
                 }
-                done.store(true, Ordering::Relaxed);
             });
             for _ in 0..2 {
                 scope.spawn(move || {
@@ -160,13 +170,13 @@ fn a_running_realm_survives_folding() {
         thread::scope(|scope| {
             let (shared, done) = (&shared, &done);
             scope.spawn(move || {
+                let _end = SetAtEnd(done);
                 let cpu = shared.memory.cpu();
                 for _ in 0..ROUNDS {
                     let rtt = shared.granules.lock(spare).unwrap();
                     create(shared.start(2 * MIB), &cpu, 3, rtt).unwrap();
                     fold(shared.start(2 * MIB), &cpu, 3).unwrap();
                 }
-                done.store(true, Ordering::Relaxed);
             });
             for first in [0, 100] {
                 scope.spawn(move || {
