@@ -22,11 +22,10 @@ impl Shared<'_> {
     }
 }
 
-/// Set when it goes out of scope, also by a failed assertion: the threads that
-/// read until then must not run for ever.
-struct SetAtEnd<'a>(&'a AtomicBool);
+/// Ends the work of the other threads when dropped: also if an assertion fails.
+struct Done<'a>(&'a AtomicBool);
 
-impl Drop for SetAtEnd<'_> {
+impl Drop for Done<'_> {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
     }
@@ -138,7 +137,7 @@ fn an_rtt_is_not_destroyed_during_a_walk_through_it() {
         thread::scope(|scope| {
             let (shared, done) = (&shared, &done);
             scope.spawn(move || {
-                let _end = SetAtEnd(done);
+                let _end = Done(done);
                 let cpu = shared.memory.cpu();
                 for _ in 0..20 * ROUNDS {
                     let rtt = shared.granules.lock(spare).unwrap();
@@ -170,7 +169,7 @@ fn a_running_realm_survives_folding() {
         thread::scope(|scope| {
             let (shared, done) = (&shared, &done);
             scope.spawn(move || {
-                let _end = SetAtEnd(done);
+                let _end = Done(done);
                 let cpu = shared.memory.cpu();
                 for _ in 0..ROUNDS {
                     let rtt = shared.granules.lock(spare).unwrap();
