@@ -125,27 +125,61 @@ impl Modes {
     /// Changes the mode from `from` to `to`, where no Granule can be delegated or it does not matter
     /// whether one is. Whether the mode was `from`.
     pub fn step(&self, from: Mode, to: Mode) -> bool {
-        let (from, to) = (from.code(), to.code());
-        let changed = self
-            .code
-            .compare_exchange(from, to, Ordering::AcqRel, Ordering::Relaxed);
-        changed.is_ok()
+        self.replace(from, to.code())
     }
 
-    /// Changes the mode from `from` to `to` if no Granule is delegated. Whether it has.
-    pub fn change<M: Machine>(&self, machine: &M, from: Mode, to: Mode) -> bool {
-        let (from, to) = (from.code(), to.code());
-        let announced =
-            self.code
-                .compare_exchange(from, CHANGING, Ordering::AcqRel, Ordering::Relaxed);
-        if announced.is_err() {
-            return false;
+    /// Changes the mode from `from` to `to` if no Granule is delegated. Whether it has; `None` if the mode
+    /// was not `from`.
+    pub fn change<M: Machine>(&self, machine: &M, from: Mode, to: Mode) -> Option<bool> {
+        if !self.replace(from, CHANGING) {
+            return None;
         }
         // The announcement comes before the counters are read.
         fence(Ordering::SeqCst);
         let changes = !is_any_delegated(machine);
         self.code
-            .store(if changes { to } else { from }, Ordering::Release);
-        changes
+            .store(if changes { to } else { from }.code(), Ordering::Release);
+        Some(changes)
+    }
+
+    /// Replaces the mode `from` by `code`. Whether the mode was `from`. While another CPU is about to change
+    /// the mode this is not known yet: then it waits.
+    fn replace(&self, from: Mode, code: u8) -> bool {
+        while let Err(found) =
+            self.code
+                .compare_exchange(from.code(), code, Ordering::AcqRel, Ordering::Relaxed)
+        {
+            if found != CHANGING {
+                return false;
+            }
+            spin_loop();
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::thread;
+    use std::time::Duration;
+
+    /// A CPU that is about to change the mode may leave it as it is: then the change of another one, which
+    /// came meanwhile, has to succeed.
+    #[test]
+    fn a_change_waits_for_another_one() {
+        let modes = Modes {
+            code: AtomicU8::new(CHANGING),
+            offers_v2: true,
+        };
+        thread::scope(|scope| {
+            let step = scope.spawn(|| modes.step(Mode::V2Init, Mode::V2Active));
+            thread::sleep(Duration::from_millis(20));
+            assert!(!step.is_finished());
+            modes.code.store(V2_INIT, Ordering::Release);
+            assert!(step.join().expect("no panic"));
+        });
+        assert_eq!(modes.get(), Mode::V2Active);
+        assert!(!modes.step(Mode::V2Init, Mode::V2Active));
     }
 }

@@ -48,11 +48,17 @@ const fn lower_of_two(requested: u64) -> u64 {
 /// state that it has.
 #[inline(never)]
 fn choose<M: Machine>(cpu: &ThisCpu<'_, M>, v2: bool) {
-    let now = cpu.monitor.modes.get();
-    let next = match (v2, now) {
-        (false, Mode::V1) | (true, Mode::V2Init | Mode::V2Active) => return,
-        (false, _) => Mode::V1,
-        (true, _) => Mode::V2Init,
-    };
-    cpu.monitor.modes.change(cpu.machine, now, next);
+    let modes = &cpu.monitor.modes;
+    loop {
+        let now = modes.get();
+        let next = match (v2, now) {
+            (false, Mode::V1) | (true, Mode::V2Init | Mode::V2Active) => return,
+            (false, _) => Mode::V1,
+            (true, _) => Mode::V2Init,
+        };
+        // Again only if another CPU has just changed the mode.
+        if modes.change(cpu.machine, now, next).is_some() {
+            return;
+        }
+    }
 }

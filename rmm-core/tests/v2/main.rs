@@ -18,3 +18,5 @@ mod ripas;
 mod rmm;
 mod rtt;
 mod unprotected;
+#[path = "../support/watched.rs"]
+mod watched;

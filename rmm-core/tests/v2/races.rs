@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Several CPUs at once.
 
+use crate::watched::watched;
 use rmm_abi::psci;
 use rmm_abi::rmi::{RealmParams, RecExitReason, fid as v1, index_to_mpidr, v2::fid};
 use rmm_core::fake::v2::{Host2, realm_params, rec_params};
@@ -30,13 +31,16 @@ fn rounds(host: &Host, work: impl Fn(&Host, usize) + Sync, check: impl Fn(&Host)
             }
         }
     };
-    host.leniently(|| {
-        thread::scope(|scope| {
-            for cpu in 1..CPUS {
-                let run = &run;
-                scope.spawn(move || run(cpu, &Host::of_board(board, cpu)));
-            }
-            run(0, host);
+    // A CPU whose assertion fails leaves the others at a barrier.
+    watched(|| {
+        host.leniently(|| {
+            thread::scope(|scope| {
+                for cpu in 1..CPUS {
+                    let run = &run;
+                    scope.spawn(move || run(cpu, &Host::of_board(board, cpu)));
+                }
+                run(0, host);
+            });
         });
     });
 }

@@ -60,7 +60,7 @@ pub fn activate<M: Machine>(cpu: &ThisCpu<'_, M>) -> Result {
 /// RMI_RMM_DEACTIVATE. The configuration stays.
 pub fn deactivate<M: Machine>(cpu: &ThisCpu<'_, M>) -> Result {
     let modes = &cpu.monitor.modes;
-    if modes.change(cpu.machine, Mode::V2Active, Mode::V2Init) {
+    if modes.change(cpu.machine, Mode::V2Active, Mode::V2Init) == Some(true) {
         Ok(())
     } else {
         Err(Error::Global) // rmm_state, gran_state
