@@ -63,8 +63,8 @@ impl Mode {
 ///
 /// # Changes
 /// Whoever changes the mode announces it, looks whether a Granule is delegated, and then sets the mode
-/// or the old one again. A call is served in the mode in which it began, and may still wait for a lock
-/// when the mode is another one:
+/// or the old one again; another change waits meanwhile. A call is served in the mode in which it began,
+/// and may still wait for a lock when the mode is another one:
 /// - REALM_CREATE looks at the mode again ([`Modes::confirm`]) when it has locked the Granules of the
 ///   Realm, which are DELEGATED. Either it sees the announcement, or the other CPU sees that these
 ///   Granules are delegated.
@@ -142,19 +142,18 @@ impl Modes {
         Some(changes)
     }
 
-    /// Replaces the mode `from` by `code`. Whether the mode was `from`. While another CPU is about to change
-    /// the mode this is not known yet: then it waits.
+    /// Replaces the mode `from` by `code`, once no other CPU is about to change the mode. Whether the mode was
+    /// `from`.
     fn replace(&self, from: Mode, code: u8) -> bool {
-        while let Err(found) =
-            self.code
-                .compare_exchange(from.code(), code, Ordering::AcqRel, Ordering::Relaxed)
-        {
-            if found != CHANGING {
-                return false;
+        while self.get() == from {
+            let replaced =
+                self.code
+                    .compare_exchange(from.code(), code, Ordering::AcqRel, Ordering::Relaxed);
+            if replaced.is_ok() {
+                return true;
             }
-            spin_loop();
         }
-        true
+        false
     }
 }
 

@@ -6,6 +6,8 @@
 
 #[path = "../support/attested.rs"]
 mod attested;
+#[path = "../support/racing.rs"]
+mod racing;
 #[path = "../support/watched.rs"]
 mod watched;
 

@@ -1,19 +1,18 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Races that exactly one CPU wins, and data that changes while a command reads it.
 
+use super::racing::{CPUS, ROUNDS, in_rounds};
 use super::watched;
 use rmm_abi::psci;
 use rmm_abi::rmi::{RecEnterFlags, RecExitReason, RecRun};
 use rmm_core::fake::{Host, MIB, Status, TestRealm, audit};
 use rmm_core::realm::Realm;
 use rmm_granule::Pa;
+use rmm_granule::fake::Done;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Barrier, Mutex};
 use std::thread;
 use zerocopy::{FromBytes, FromZeros, IntoBytes};
-
-const CPUS: usize = 4;
-const ROUNDS: usize = if cfg!(miri) { 2 } else { 200 };
 
 /// In each round all CPUs call `attempt` at the same time, and exactly one must succeed; then one
 /// CPU calls `undo`.
@@ -22,42 +21,17 @@ fn one_winner(
     attempt: impl Fn(&Host, usize) -> Status + Sync,
     undo: impl Fn(&Host) + Sync,
 ) {
-    let (start, end) = (Barrier::new(CPUS), Barrier::new(CPUS));
     let winners = AtomicUsize::new(0);
-    let board = host.board();
-    let run = |cpu: usize, host: &Host| {
-        for round in 1..=ROUNDS {
-            start.wait();
-            if attempt(host, cpu) == Status::Success {
-                winners.fetch_add(1, Ordering::Relaxed);
-            }
-            if end.wait().is_leader() {
-                assert_eq!(winners.load(Ordering::Relaxed), round);
-                undo(host);
-            }
+    let work = |host: &Host, cpu: usize| {
+        if attempt(host, cpu) == Status::Success {
+            winners.fetch_add(1, Ordering::Relaxed);
         }
     };
-    watched(|| {
-        host.leniently(|| {
-            thread::scope(|scope| {
-                for cpu in 1..CPUS {
-                    let run = &run;
-                    scope.spawn(move || run(cpu, &Host::of_board(board, cpu)));
-                }
-                run(0, host);
-            });
-        });
+    in_rounds(host, work, |host| {
+        assert_eq!(winners.swap(0, Ordering::Relaxed), 1);
+        undo(host);
     });
     let _counts = audit(host);
-}
-
-/// Ends the work of another CPU when dropped: also if an assertion fails.
-struct Done<'a>(&'a AtomicBool);
-
-impl Drop for Done<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
 }
 
 #[test]

@@ -12,6 +12,8 @@ mod data_unmap;
 mod granule;
 mod mode;
 mod races;
+#[path = "../support/racing.rs"]
+mod racing;
 mod realm;
 mod rec;
 mod ripas;

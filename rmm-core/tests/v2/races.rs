@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Several CPUs at once.
 
-use crate::watched::watched;
+use crate::racing::{CPUS, ROUNDS, in_rounds};
 use rmm_abi::psci;
 use rmm_abi::rmi::{RealmParams, RecExitReason, fid as v1, index_to_mpidr, v2::fid};
 use rmm_core::fake::v2::{Host2, realm_params, rec_params};
@@ -13,37 +13,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use zerocopy::{FromZeros, IntoBytes};
 
-const CPUS: usize = 4;
-const ROUNDS: usize = if cfg!(miri) { 2 } else { 200 };
 const V1_0: u64 = 0x1_0000;
 const V2_0: u64 = 0x2_0000;
-
-/// In each round all CPUs call `work` at the same time, and then one of them calls `check`.
-fn rounds(host: &Host, work: impl Fn(&Host, usize) + Sync, check: impl Fn(&Host) + Sync) {
-    let (start, end) = (Barrier::new(CPUS), Barrier::new(CPUS));
-    let board = host.board();
-    let run = |cpu: usize, host: &Host| {
-        for _ in 0..ROUNDS {
-            start.wait();
-            work(host, cpu);
-            if end.wait().is_leader() {
-                check(host);
-            }
-        }
-    };
-    // A CPU whose assertion fails leaves the others at a barrier.
-    watched(|| {
-        host.leniently(|| {
-            thread::scope(|scope| {
-                for cpu in 1..CPUS {
-                    let run = &run;
-                    scope.spawn(move || run(cpu, &Host::of_board(board, cpu)));
-                }
-                run(0, host);
-            });
-        });
-    });
-}
 
 /// Retries while the monitor is BUSY, as a Host does.
 fn call(host: &Host, function: u64, args: &[u64]) -> (Status, [u64; 8]) {
@@ -64,7 +35,7 @@ fn one_page_mapped_by_several_cpus() {
     realm.tables(0, 3);
     let (rd, pa) = (realm.rd, realm.granules(2, PAGE));
     let oaddr = pa | 2 << 2;
-    rounds(
+    in_rounds(
         &host,
         |host, _| {
             let args = [rd, 0, 2 * PAGE, 1, oaddr];
@@ -95,7 +66,7 @@ fn one_granule_mapped_at_several_addresses() {
     realm.tables(0, 3);
     let (rd, pa) = (realm.rd, realm.granule());
     let winners = AtomicUsize::new(0);
-    rounds(
+    in_rounds(
         &host,
         |host, cpu| {
             let base = cpu as u64 * PAGE;
@@ -155,7 +126,7 @@ fn the_dialect_changes_only_without_delegated_granules() {
         let params = rec_params(0, true);
         host.page_with(params.as_bytes())
     };
-    rounds(
+    in_rounds(
         &host,
         |host, cpu| match cpu {
             0 => drop(host.version(V1_0)),

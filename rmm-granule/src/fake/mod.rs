@@ -18,3 +18,14 @@ pub use cpu::FakeCpuMemory;
 pub use dram::Pas;
 pub use memory::{FakeMemory, PasRefused, keep, places};
 pub use tlb::{Fault, FaultKind, Invalidation, Stage2Regs, Translation};
+
+use core::sync::atomic::{AtomicBool, Ordering};
+
+/// Tells the threads that look at a flag to end, when dropped: also if an assertion fails.
+pub struct Done<'a>(pub &'a AtomicBool);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}

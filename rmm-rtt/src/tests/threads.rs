@@ -2,6 +2,7 @@
 //! Several CPUs on the tables of one Realm.
 
 use super::*;
+use rmm_granule::fake::Done;
 use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::Duration;
@@ -19,15 +20,6 @@ struct Shared<'a> {
 impl Shared<'_> {
     fn start(&self, ipa: u64) -> StartRtt<'static> {
         start_rtt(&self.s2, self.granules, Ipa(ipa)).unwrap()
-    }
-}
-
-/// Ends the work of the other threads when dropped: also if an assertion fails.
-struct Done<'a>(&'a AtomicBool);
-
-impl Drop for Done<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
     }
 }
 
